@@ -1,0 +1,60 @@
+/**
+ * Everything the core wants done. Effects of one input are carried out in order.
+ */
+import type { Path } from "./input.ts";
+import type { KernelCommand } from "./kernel-contract.ts";
+
+export type Effect =
+  | { readonly type: "send"; readonly path: Path; readonly bytes: Uint8Array }
+  /** Answered by `kernel-done` with the same id. */
+  | { readonly type: "kernel"; readonly id: number; readonly commands: readonly KernelCommand[] }
+  /** Which local address do packets to `remote` leave from? Answered by `route-done`. */
+  | { readonly type: "route"; readonly id: number; readonly remote: string }
+  /** A line for the command's caller; after the one with `last` no more come. */
+  | { readonly type: "reply"; readonly id: number; readonly line: ReplyLine; readonly last: boolean }
+  | { readonly type: "event"; readonly event: SaEvent }
+  /** After a `shutdown` command: everything is told and removed, the daemon may end. */
+  | { readonly type: "stopped" };
+
+/** One step of a command. The last one carries `exit`, the exit code of interface.md §1. */
+export interface ReplyLine {
+  readonly text: string;
+  readonly exit?: number;
+  readonly reason?: string;
+  readonly hint?: string;
+}
+
+export type Level = "error" | "warning" | "notice" | "info" | "debug";
+
+/** One log record (interface.md §4). `text` is complete in itself; the rest is for machines. */
+export interface SaEvent {
+  readonly event: EventName;
+  readonly level: Level;
+  readonly text: string;
+  readonly rule?: string;
+  readonly peer?: string;
+  readonly initiatorCookie?: string;
+  readonly responderCookie?: string;
+  readonly spiIn?: string;
+  readonly spiOut?: string;
+  readonly winEventId?: number;
+  readonly failurePoint?: "me" | "peer";
+  /** A stable code, see `errors.ts`. */
+  readonly reason?: string;
+  readonly hint?: string;
+}
+
+export type EventName =
+  | "ike.started"
+  | "ike.established"
+  | "ike.failed"
+  | "ike.closed"
+  | "child.established"
+  | "child.failed"
+  | "child.rekeyed"
+  | "child.closed"
+  | "policy.loaded"
+  | "policy.failed"
+  | "packet.dropped"
+  | "notify.received"
+  | "bug";

@@ -1,0 +1,43 @@
+/**
+ * Everything that can happen to the core. With `effect.ts` this is its whole contract with the world.
+ */
+import type { Result } from "../isakmp/result.ts";
+import type { Policy } from "../policy/types.ts";
+import type { KernelEvent, KernelRefusal, SaCounters } from "./kernel-contract.ts";
+
+/** Milliseconds on a clock that never goes back; the epoch is the caller's business. */
+export type Instant = number;
+
+/** The UDP path of a datagram; addresses are canonical text. */
+export interface Path {
+  readonly local: { readonly address: string; readonly port: number };
+  readonly remote: { readonly address: string; readonly port: number };
+}
+
+export type Input =
+  /** An ISAKMP message; the non-ESP marker of port 4500 is already gone. The core keeps slices of `bytes`. */
+  | { readonly type: "datagram"; readonly path: Path; readonly bytes: Uint8Array }
+  /** Due timers: the caller sends it when `nextWake()` has come. */
+  | { readonly type: "tick" }
+  | { readonly type: "kernel-event"; readonly event: KernelEvent }
+  /** The answer to an effect `kernel`. */
+  | { readonly type: "kernel-done"; readonly id: number; readonly outcome: Result<readonly SaCounters[], KernelRefusal> }
+  /** The answer to an effect `route`: our address towards `remote`, or undefined where there is no route. */
+  | { readonly type: "route-done"; readonly id: number; readonly local: string | undefined }
+  /** Every local unicast address, canonical; at start and whenever it changes. */
+  | { readonly type: "addresses"; readonly addresses: readonly string[] }
+  /** The policy to follow from now on. */
+  | { readonly type: "policy"; readonly policy: Policy }
+  | { readonly type: "command"; readonly id: number; readonly command: Command };
+
+export type Command =
+  /** Negotiates every filter of the rule. `peer` is needed where the rule does not name one. */
+  | { readonly name: "initiate"; readonly rule: string; readonly peer: string | undefined }
+  | { readonly name: "terminate"; readonly target: TerminateTarget }
+  /** `keep`: leave the kernel and the peers as they are. */
+  | { readonly name: "shutdown"; readonly keep: boolean };
+
+export type TerminateTarget =
+  | { readonly kind: "rule"; readonly rule: string }
+  | { readonly kind: "ike" | "child"; readonly id: number }
+  | { readonly kind: "all" };

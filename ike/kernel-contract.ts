@@ -1,0 +1,106 @@
+/**
+ * What the core tells the kernel and hears from it. The core owns this contract; `kernel/` implements it.
+ * Names and units are xfrm's: lengths in octets, times in seconds.
+ */
+import type { Secret } from "./crypto/secret.ts";
+
+/** Our reqids start here ("mm"), so that a later start can tell our SAs from those of others. Up to 0xffff of them. */
+export const REQID_BASE = 0x6d6d0000;
+
+export type SaProtocol = "esp" | "ah";
+export type SaMode = "transport" | "tunnel";
+
+/** A prefix pair with protocol and ports; 0 is any. Addresses are canonical text. */
+export interface KernelSelector {
+  readonly source: string;
+  readonly sourceLength: number;
+  readonly destination: string;
+  readonly destinationLength: number;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+/** One kernel SA: one direction, one protocol. */
+export interface KernelSa {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: SaProtocol;
+  readonly spi: number;
+  readonly reqid: number;
+  readonly mode: SaMode;
+  /** xfrm name and key; null where the protocol has none. A combined mode (`aead`) excludes the other two. */
+  readonly encryption: { readonly name: string; readonly key: Secret } | null;
+  readonly integrity: { readonly name: string; readonly key: Secret; readonly truncateBits: number } | null;
+  readonly aead: { readonly name: string; readonly key: Secret; readonly icvBits: number } | null;
+  /** Packets; 0 on outbound SAs. */
+  readonly replayWindow: number;
+  readonly limits: {
+    readonly softSeconds: number | null;
+    readonly hardSeconds: number | null;
+    readonly softOctets: number | null;
+    readonly hardOctets: number | null;
+  };
+  /** Narrows the SA; null: whatever its policy's template says. */
+  readonly selector: KernelSelector | null;
+}
+
+/** One template of a policy. In transport mode `source` and `destination` null mean the packet's own addresses. */
+export interface KernelTemplate {
+  readonly source: string | null;
+  readonly destination: string | null;
+  readonly protocol: SaProtocol;
+  readonly reqid: number;
+  readonly mode: SaMode;
+  readonly level: "required" | "use";
+}
+
+export type PolicyDirection = "in" | "out" | "fwd";
+
+/** The kernel keys policies by selector and direction. `allow` without templates lets through in clear. */
+export interface KernelPolicy {
+  readonly direction: PolicyDirection;
+  readonly selector: KernelSelector;
+  readonly action: "allow" | "block";
+  /** Smaller wins. */
+  readonly priority: number;
+  readonly templates: readonly KernelTemplate[];
+}
+
+export type SaKey = { readonly source: string; readonly destination: string; readonly protocol: SaProtocol; readonly spi: number };
+
+/** `add-policy` refuses where a policy with this selector and direction exists (never replace somebody else's); `update-policy` replaces. */
+export type KernelCommand =
+  | { readonly do: "add-sa"; readonly sa: KernelSa }
+  | { readonly do: "remove-sa"; readonly sa: SaKey }
+  | { readonly do: "read-sa"; readonly sa: SaKey }
+  | { readonly do: "add-policy"; readonly policy: KernelPolicy }
+  | { readonly do: "update-policy"; readonly policy: KernelPolicy }
+  | { readonly do: "remove-policy"; readonly policy: Pick<KernelPolicy, "direction" | "selector"> };
+
+/** `index`: the command that failed; those before it were carried out. `exists`: EEXIST. `reason`: the kernel's own words. */
+export interface KernelRefusal {
+  readonly index: number;
+  readonly reason: string;
+  readonly exists: boolean;
+  readonly command: string;
+}
+
+export interface SaCounters {
+  readonly octets: number;
+  readonly packets: number;
+}
+
+export type KernelEvent =
+  | {
+      /** A packet met a policy without an SA. Ports are 0 where the protocol has none; icmp type and code are dropped. */
+      readonly type: "acquire";
+      readonly protocol: SaProtocol;
+      readonly reqid: number;
+      readonly source: string;
+      readonly destination: string;
+      readonly ipProtocol: number;
+      readonly sourcePort: number;
+      readonly destinationPort: number;
+    }
+  | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number };

@@ -1,0 +1,180 @@
+/**
+ * IPv4 and IPv6 addresses, prefixes and ranges: text, octets, and sets of addresses as closed intervals.
+ * Text is canonical: dotted quad, or RFC 5952. A link-local zone ("%eth0") is refused, since ID payloads can't carry it.
+ */
+export type Family = 4 | 6;
+
+/** A closed interval of addresses of one family; a host is a range of one. */
+export interface AddressRange {
+  readonly family: Family;
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** Address width in bits. */
+export const bitsOf = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
+
+/** Every address of a family. */
+export const everyAddress = (family: Family): AddressRange => ({ family, first: 0n, last: (1n << BigInt(bitsOf(family))) - 1n });
+
+/** Reads an address; undefined if the text is none. */
+export function parseAddress(text: string): { readonly family: Family; readonly value: bigint } | undefined {
+  return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
+}
+
+/** Canonical text of an address, or undefined if the text is none. */
+export function canonicalAddress(text: string): string | undefined {
+  const address = parseAddress(text);
+  return address && formatAddress(address.family, address.value);
+}
+
+/** Reads `ADDRESS`, `ADDRESS/LENGTH` or `FIRST-LAST`. Host bits beyond a prefix are cleared. */
+export function parseRange(text: string): AddressRange | undefined {
+  const dash = text.indexOf("-");
+  if (dash > 0) {
+    const [first, last] = [parseAddress(text.slice(0, dash)), parseAddress(text.slice(dash + 1))];
+    if (!first || !last || first.family !== last.family || first.value > last.value) return undefined;
+    return { family: first.family, first: first.value, last: last.value };
+  }
+  const slash = text.indexOf("/");
+  const address = parseAddress(slash < 0 ? text : text.slice(0, slash));
+  if (!address) return undefined;
+  if (slash < 0) return hostRange(address.family, address.value);
+  const length = text.slice(slash + 1);
+  if (!/^\d{1,3}$/.test(length) || Number(length) > bitsOf(address.family)) return undefined;
+  return prefixRange(address.family, address.value, Number(length));
+}
+
+export const hostRange = (family: Family, value: bigint): AddressRange => ({ family, first: value, last: value });
+
+/** The range that a prefix of `length` bits spans. */
+export function prefixRange(family: Family, value: bigint, length: number): AddressRange {
+  const host = (1n << BigInt(bitsOf(family) - length)) - 1n;
+  return { family, first: value & ~host, last: value | host };
+}
+
+/** Prefix length of a range that is exactly one prefix, else undefined. */
+export function prefixLength(range: AddressRange): number | undefined {
+  const size = range.last - range.first + 1n;
+  if ((size & (size - 1n)) !== 0n || range.first % size !== 0n) return undefined;
+  return bitsOf(range.family) - (size.toString(2).length - 1);
+}
+
+/** `ADDRESS/LENGTH` where the range is a prefix, `FIRST-LAST` where it is not (the form of interface.md §3). */
+export function formatRange(range: AddressRange): string {
+  const length = prefixLength(range);
+  const first = formatAddress(range.family, range.first);
+  return length === undefined ? `${first}-${formatAddress(range.family, range.last)}` : `${first}/${length}`;
+}
+
+/** The fewest prefixes that cover a range exactly (at most 2 * bits - 2). */
+export function prefixesOf(range: AddressRange): readonly { readonly address: string; readonly length: number }[] {
+  const out: { address: string; length: number }[] = [];
+  const bits = bitsOf(range.family);
+  for (let at = range.first; at <= range.last; ) {
+    let size = at === 0n ? 1n << BigInt(bits) : at & -at;
+    while (at + size - 1n > range.last) size >>= 1n;
+    out.push({ address: formatAddress(range.family, at), length: bits - (size.toString(2).length - 1) });
+    at += size;
+  }
+  return out;
+}
+
+export const isHost = (range: AddressRange): boolean => range.first === range.last;
+
+/** Whether every address of `inner` is in `outer`. */
+export const covers = (outer: AddressRange, inner: AddressRange): boolean =>
+  outer.family === inner.family && outer.first <= inner.first && inner.last <= outer.last;
+
+export const sameRange = (a: AddressRange, b: AddressRange): boolean => a.family === b.family && a.first === b.first && a.last === b.last;
+
+export const includesAddress = (range: AddressRange, text: string): boolean => {
+  const address = parseAddress(text);
+  return address !== undefined && covers(range, hostRange(address.family, address.value));
+};
+
+/** The common part of two ranges, or undefined. */
+export function intersection(a: AddressRange, b: AddressRange): AddressRange | undefined {
+  if (a.family !== b.family) return undefined;
+  const first = a.first > b.first ? a.first : b.first;
+  const last = a.last < b.last ? a.last : b.last;
+  return first <= last ? { family: a.family, first, last } : undefined;
+}
+
+/** 4 or 16 octets, network order. */
+export function addressBytes(family: Family, value: bigint): Uint8Array {
+  const out = new Uint8Array(bitsOf(family) / 8);
+  let rest = value;
+  for (let i = out.length - 1; i >= 0; i--, rest >>= 8n) out[i] = Number(rest & 0xffn);
+  return out;
+}
+
+/** The address in 4 or 16 octets; undefined for any other length. */
+export function addressFromBytes(bytes: Uint8Array): { readonly family: Family; readonly value: bigint } | undefined {
+  if (bytes.length !== 4 && bytes.length !== 16) return undefined;
+  let value = 0n;
+  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
+  return { family: bytes.length === 4 ? 4 : 6, value };
+}
+
+/** Canonical text of an address. */
+export function formatAddress(family: Family, value: bigint): string {
+  const bytes = addressBytes(family, value);
+  if (family === 4) return bytes.join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16));
+  return shortenZeros(groups);
+}
+
+/** `ADDRESS:PORT`, with brackets round an IPv6 address. */
+export const formatEndpoint = (address: string, port: number): string =>
+  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+
+function parseIpv4(text: string): { family: 4; value: bigint } | undefined {
+  const parts = text.split(".");
+  if (parts.length !== 4) return undefined;
+  let value = 0n;
+  for (const part of parts) {
+    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
+    value = (value << 8n) | BigInt(part);
+  }
+  return { family: 4, value };
+}
+
+function parseIpv6(text: string): { family: 6; value: bigint } | undefined {
+  const halves = text.split("::");
+  if (halves.length > 2) return undefined;
+  const [head, tail] = [groupsOf(halves[0] ?? ""), halves.length === 2 ? groupsOf(halves[1] ?? "") : []];
+  if (!head || !tail) return undefined;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
+  const groups = [...head, ...Array<bigint>(halves.length === 2 ? missing : 0).fill(0n), ...tail];
+  return { family: 6, value: groups.reduce((value, group) => (value << 16n) | group, 0n) };
+}
+
+/** 16-bit groups of one side of "::"; the last one may be a dotted quad. */
+function groupsOf(text: string): bigint[] | undefined {
+  if (text === "") return [];
+  const out: bigint[] = [];
+  const parts = text.split(":");
+  for (const [i, part] of parts.entries()) {
+    if (i === parts.length - 1 && part.includes(".")) {
+      const quad = parseIpv4(part);
+      if (!quad) return undefined;
+      out.push(quad.value >> 16n, quad.value & 0xffffn);
+    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) out.push(BigInt(`0x${part}`));
+    else return undefined;
+  }
+  return out;
+}
+
+/** RFC 5952 §4.2: the longest run of two or more zero groups becomes "::", the first one if equal. */
+function shortenZeros(groups: readonly string[]): string {
+  let [start, length] = [0, 1];
+  for (let i = 0; i < 8; i++) {
+    let run = 0;
+    while (i + run < 8 && groups[i + run] === "0") run++;
+    if (run > length) [start, length] = [i, run];
+  }
+  if (length < 2) return groups.join(":");
+  return `${groups.slice(0, start).join(":")}::${groups.slice(start + length).join(":")}`;
+}

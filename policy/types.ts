@@ -1,0 +1,95 @@
+/**
+ * The policy as the core sees it: rules with filters, an action, authentication and proposals; no text, no files.
+ * `config.ts` makes it out of TOML; the engine, the kernel adapter and `check` read it.
+ */
+
+import type { Secret } from "../ike/crypto/secret.ts";
+import type { ChildSuite, Group, IkeSuite } from "../ike/crypto/suite.ts";
+import type { AddressRange } from "../isakmp/address.ts";
+
+export interface Policy {
+  readonly name: string;
+  /** In the order of the file. */
+  readonly rules: readonly Rule[];
+}
+
+/** `respond` protects only when the peer asks; `require` never lets clear text out or in. The others come with the policy system. */
+export type Action = "permit" | "block" | "respond" | "request" | "require";
+
+export interface Rule {
+  readonly name: string;
+  readonly action: Action;
+  readonly filters: readonly Filter[];
+  /** In order of preference; never empty for an action that negotiates. */
+  readonly auth: readonly AuthEntry[];
+  readonly mode: "transport" | "tunnel";
+  /** Tunnel end points; null in transport mode. `local` null: whatever local address the route to `remote` uses. */
+  readonly tunnel: { readonly local: string | null; readonly remote: string } | null;
+  /** Peers this rule speaks IKE with, where the filters don't say; null: the filter's remote side, or the tunnel's end. */
+  readonly peer: AddressRange | null;
+  readonly mainMode: MainModePolicy;
+  readonly quickMode: QuickModePolicy;
+  readonly start: "on-traffic" | "now" | "never";
+}
+
+export interface MainModePolicy {
+  /** In order of preference, never empty. */
+  readonly proposals: readonly IkeSuite[];
+  readonly lifetimeSeconds: number;
+  /** Quick Modes per Main Mode; 0 is no limit. */
+  readonly quickModes: number;
+  readonly masterPfs: boolean;
+}
+
+export interface QuickModePolicy {
+  readonly proposals: readonly ChildSuite[];
+  readonly lifetimeSeconds: number;
+  /** Octets; null is no limit. On the wire in kilobytes of 1000 octets. */
+  readonly volumeOctets: number | null;
+  /** "main-mode": the group that Main Mode agreed on; null: no PFS. */
+  readonly pfs: Group | "main-mode" | null;
+}
+
+/** One selector pattern, local side first. Mirrored: it holds for both directions. */
+export interface Filter {
+  /** As written, for messages. */
+  readonly text: string;
+  readonly local: Side;
+  readonly remote: Side;
+  /** IP protocol number, 0 for any. */
+  readonly protocol: number;
+  /** 0 for any. */
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+/** `me` is every local unicast address (in a tunnel rule: its local end); `any` every address of both families. */
+export type Side = { readonly kind: "me" } | { readonly kind: "any" } | { readonly kind: "range"; readonly range: AddressRange };
+
+/** One way of proving identity. The identities default as interface.md §2 says. */
+export type AuthEntry = {
+  readonly method: "psk";
+  readonly secret: Secret;
+  /** null: our address. */
+  readonly localId: Identity | null;
+  /** null: the peer's address (with PSK a differing one behind NAT is accepted with a warning). */
+  readonly remoteId: Identity | null;
+};
+
+/** An identity of phase 1, RFC 2407 §4.6.2. `dn` holds the DER of the name, `key` opaque octets. */
+export type Identity =
+  | { readonly type: "ip"; readonly address: string }
+  | { readonly type: "fqdn" | "user"; readonly name: string }
+  | { readonly type: "dn"; readonly der: Uint8Array; readonly text: string }
+  | { readonly type: "key"; readonly octets: Uint8Array }
+  /** Anything else a peer may send (subnets, ranges, general names): shown, never matched. */
+  | { readonly type: "other"; readonly idType: number; readonly octets: Uint8Array };
+
+/** A concrete selector pair of one child SA, local side first: what Quick Mode's two ID payloads say (RFC 2409 §5.5). */
+export interface TrafficSelector {
+  readonly local: AddressRange;
+  readonly remote: AddressRange;
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}

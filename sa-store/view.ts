@@ -1,0 +1,60 @@
+/**
+ * The secret-free picture of the SA tables: exactly the fields of interface.md §3.
+ */
+export interface StatusDocument {
+  readonly ikeSas: readonly IkeSaView[];
+  readonly childSas: readonly ChildSaView[];
+}
+
+export interface IkeSaView {
+  readonly id: number;
+  readonly rule: string;
+  readonly role: "initiator" | "responder";
+  readonly state: "negotiating" | "established" | "rekeying" | "closing";
+  readonly local: string;
+  readonly remote: string;
+  readonly localId: string | null;
+  readonly remoteId: string | null;
+  readonly auth: "psk" | "rsa" | "ecdsa" | "kerberos";
+  readonly encryption: string | null;
+  readonly hash: string | null;
+  readonly group: string | null;
+  readonly initiatorCookie: string;
+  readonly responderCookie: string;
+  readonly nat: "none" | "local" | "remote" | "both";
+  readonly lifetimeSeconds: number | null;
+  readonly secondsLeft: number | null;
+  readonly quickModes: number;
+}
+
+export interface ChildSaView {
+  readonly id: number;
+  readonly ike: number | null;
+  readonly rule: string;
+  readonly state: "negotiating" | "installed" | "rekeying" | "draining";
+  readonly mode: "transport" | "tunnel";
+  readonly tunnel: { readonly local: string; readonly remote: string } | null;
+  readonly local: string;
+  readonly remote: string;
+  readonly localPort: number | null;
+  readonly remotePort: number | null;
+  readonly protocol: string;
+  readonly group: string | null;
+  readonly protections: readonly ProtectionView[];
+  /** The daemon fills these from the kernel. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly lifetimeSeconds: number | null;
+  readonly secondsLeft: number | null;
+  readonly lifetimeKilobytes: number | null;
+  readonly rekeys: number;
+}
+
+export interface ProtectionView {
+  readonly protocol: "esp" | "ah";
+  readonly encryption: string | null;
+  readonly integrity: string | null;
+  /** `0x` and 8 hex digits. */
+  readonly spiIn: string;
+  readonly spiOut: string;
+}
