@@ -1,0 +1,66 @@
+/**
+ * Data attributes, RFC 2408 §3.3: a 15-bit class and either two octets (AF bit set, "basic") or a length and octets ("variable").
+ * Both encodings survive a round trip: the responder returns the chosen transform as it came (RFC 2409 §5).
+ */
+import type { Codec } from "./codec.ts";
+import { toHex } from "./codec.ts";
+import type { Reader } from "./reader.ts";
+import type { Writer } from "./writer.ts";
+
+/** One attribute as it stood on the wire. `value` has 2 octets where the format is basic. */
+export interface Attribute {
+  readonly type: number;
+  readonly format: "basic" | "variable";
+  readonly value: Uint8Array;
+}
+
+/** An attribute of two octets. */
+export const basic = (type: number, number: number): Attribute => ({ type, format: "basic", value: bigEndian(number, 2) });
+
+/** An attribute of any length. */
+export const variable = (type: number, value: Uint8Array): Attribute => ({ type, format: "variable", value });
+
+/** A number in the shorter form: basic below 65536, else variable in four octets. RangeError beyond 32 bits. */
+export const numberAttribute = (type: number, number: number): Attribute =>
+  number < 0x10000 ? basic(type, number) : variable(type, bigEndian(number, 4));
+
+/** The attribute as a number of at most 48 bits, leading zeros aside; undefined where it holds more, or nothing. */
+export function attributeNumber(a: Attribute): number | undefined {
+  const start = a.value.findIndex((octet) => octet !== 0);
+  if (start < 0) return a.value.length === 0 ? undefined : 0;
+  if (a.value.length - start > 6) return undefined;
+  return a.value.subarray(start).reduce((value, octet) => value * 256 + octet, 0);
+}
+
+/** The wire form of one attribute. */
+export const ATTRIBUTE: Codec<Attribute> = { name: "attribute", encode, decode, describe };
+
+const AF = 0x8000;
+
+function encode(a: Attribute, out: Writer): void {
+  if (!Number.isInteger(a.type) || a.type < 0 || a.type >= AF) throw new RangeError(`attribute class ${a.type} does not fit into 15 bits`);
+  if (a.format === "basic") {
+    if (a.value.length !== 2) throw new RangeError(`basic attribute ${a.type} with ${a.value.length} octets`);
+    out.uint(AF | a.type, 2);
+  } else {
+    out.uint(a.type, 2);
+    out.uint(a.value.length, 2);
+  }
+  out.bytes(a.value);
+}
+
+function decode(r: Reader): Attribute {
+  const head = r.uint(2, "attribute class");
+  const type = head & (AF - 1);
+  if (head & AF) return { type, format: "basic", value: r.bytes(2, `attribute ${type}`) };
+  return { type, format: "variable", value: r.bytes(r.uint(2, `length of attribute ${type}`), `attribute ${type}`) };
+}
+
+function describe(a: Attribute): string {
+  return `${a.type}=${attributeNumber(a) ?? toHex(a.value)}`;
+}
+
+function bigEndian(number: number, size: number): Uint8Array {
+  if (!Number.isInteger(number) || number < 0 || number >= 256 ** size) throw new RangeError(`${number} does not fit into ${size} octets`);
+  return Uint8Array.from({ length: size }, (_, i) => Math.floor(number / 256 ** (size - 1 - i)) % 256);
+}

@@ -1,0 +1,119 @@
+/**
+ * The ISAKMP header (RFC 2408 §3.1) and the chain of payloads behind it (§3.2).
+ * Whatever octets come in, the outcome is a value or `Malformed`; bodies are views into the datagram and are hashed as they came.
+ */
+import { bytes, encodeOne, struct, uint, type ValueOf } from "./codec.ts";
+import { EXCHANGE, ISAKMP_VERSION, NOTIFY, PAYLOAD } from "./numbers.ts";
+import { decodeBody, GENERIC_HEADER, generic, LIMITS, type Payload, payloadType } from "./payloads.ts";
+import { type Malformed, type Reader, readWith } from "./reader.ts";
+import { nameOf } from "./registry.ts";
+import type { Result } from "./result.ts";
+import { Writer } from "./writer.ts";
+
+export type { Malformed } from "./reader.ts";
+
+/** Octets of the ISAKMP header. */
+export const HEADER_SIZE = 28;
+
+const HEADER = struct("header", {
+  initiatorCookie: bytes(8),
+  responderCookie: bytes(8),
+  nextPayload: uint(1, PAYLOAD),
+  version: uint(1),
+  exchange: uint(1, EXCHANGE),
+  flags: uint(1),
+  messageId: uint(4),
+  length: uint(4),
+});
+
+/** The header as received; cookies are views of 8 octets, `length` counts header and payloads. */
+export type Header = ValueOf<typeof HEADER>;
+
+/** What a sender chooses of the header; version, next payload and length follow from the message. */
+export type HeaderFields = Pick<Header, "initiatorCookie" | "responderCookie" | "exchange" | "flags" | "messageId">;
+
+/**
+ * Reads the header and checks it against the datagram. Octets behind `length` are not part of the message; see `bodyOf`.
+ * Malformed: fewer than 28 octets, another major or a larger minor version (RFC 2408 §3.1), a length below 28 or beyond the datagram.
+ */
+export function decodeHeader(datagram: Uint8Array): Result<Header, Malformed> {
+  return readWith(datagram, (r) => {
+    if (r.left < HEADER_SIZE) r.fail(`header needs ${HEADER_SIZE} octets, ${r.left} left`);
+    const header = HEADER.decode(r);
+    const [major, minor] = [header.version >> 4, header.version & 15];
+    if (major !== ISAKMP_VERSION >> 4) r.fail(`version ${major}.${minor}, only 1.0 is spoken here`, 17, NOTIFY["INVALID-MAJOR-VERSION"]);
+    if (minor !== 0) r.fail(`version ${major}.${minor}, only 1.0 is spoken here`, 17, NOTIFY["INVALID-MINOR-VERSION"]);
+    if (header.length < HEADER_SIZE) r.fail(`length ${header.length} is less than the header`, 24);
+    if (header.length > datagram.length) r.fail(`length ${header.length} in a datagram of ${datagram.length} octets`, 24);
+    return header;
+  });
+}
+
+/** Everything between the header and the end that it names: payloads, or ciphertext. A view. */
+export const bodyOf = (header: Header, datagram: Uint8Array): Uint8Array => datagram.subarray(HEADER_SIZE, header.length);
+
+/** `padding`: any octets may follow the last payload (decrypted text). `base`: offset of `bytes` in the message, for error texts. */
+export interface ChainOptions {
+  readonly padding?: boolean;
+  readonly base?: number;
+}
+
+/**
+ * Reads a chain of payloads whose first has the type `first`. `start` and `end` of each are offsets into `bytes`:
+ * HASH(1) of RFC 2409 §5.5 and §5.7 is taken over `bytes.subarray(payloads[0].end, payloads.at(-1).end)`.
+ * Without `padding` up to three octets behind the last payload are let through, as RFC 2408 §3.6 pads messages to four octets.
+ */
+export function decodePayloads(first: number, bytes: Uint8Array, options: ChainOptions = {}): Result<readonly Payload[], Malformed> {
+  return readWith(bytes, (r) => readChain(first, r, options.padding === true), options.base);
+}
+
+/** One payload with its generic header: `next` is the type of the payload behind it, 0 on the last. */
+export function genericPayload(p: Payload, next: number): Uint8Array {
+  const out = new Writer();
+  writePayload(p, next, out);
+  return out.finish();
+}
+
+/** A chain of payloads with generic headers. The type of the first belongs into the header: see `firstType`. */
+export function encodePayloads(payloads: readonly Payload[]): Uint8Array {
+  const out = new Writer();
+  for (const [i, p] of payloads.entries()) writePayload(p, firstType(payloads.slice(i + 1, i + 2)), out);
+  return out.finish();
+}
+
+/** The next-payload number that announces a chain: the type of its first payload, or NONE. */
+export const firstType = (payloads: readonly Payload[]): number => (payloads[0] ? payloadType(payloads[0]) : PAYLOAD.NONE);
+
+/** A header of 28 octets; `length` counts it and what follows, ciphertext included. */
+export const encodeHeader = (fields: HeaderFields & Pick<Header, "nextPayload" | "length">): Uint8Array =>
+  encodeOne(HEADER, { ...fields, version: ISAKMP_VERSION });
+
+/** A message in clear. */
+export function encodeMessage(fields: HeaderFields, payloads: readonly Payload[]): Uint8Array {
+  const body = encodePayloads(payloads);
+  const out = new Writer();
+  out.bytes(encodeHeader({ ...fields, nextPayload: firstType(payloads), length: HEADER_SIZE + body.length }));
+  out.bytes(body);
+  return out.finish();
+}
+
+function readChain(first: number, r: Reader, padding: boolean): readonly Payload[] {
+  const payloads: Payload[] = [];
+  for (let type = first; type !== PAYLOAD.NONE; ) {
+    if (payloads.length === LIMITS.payloads) r.fail(`more than ${LIMITS.payloads} payloads`);
+    const start = r.at;
+    const what = `payload ${payloads.length + 1} (${nameOf(PAYLOAD, type)})`;
+    const next = r.uint(1, `${what}: next payload`);
+    payloads.push(decodeBody(type, generic(r, what), start));
+    type = next;
+  }
+  if (!padding && r.left >= GENERIC_HEADER) r.finish("the last payload");
+  return payloads;
+}
+
+function writePayload(p: Payload, next: number, out: Writer): void {
+  out.uint(next, 1);
+  out.reserve(1);
+  out.uint(GENERIC_HEADER + p.raw.length, 2);
+  out.bytes(p.raw);
+}

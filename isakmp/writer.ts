@@ -1,0 +1,53 @@
+/**
+ * A growing buffer of octets in network order. Lengths that are known only later are reserved and patched.
+ * Values out of range are bugs of ours and throw RangeError: a silently truncated length would be a forged message.
+ */
+export class Writer {
+  #bytes = new Uint8Array(256);
+  #length = 0;
+
+  /** Octets written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** An unsigned big-endian integer of 1 to 6 octets. */
+  uint(value: number, size: number): void {
+    const at = this.reserve(size);
+    this.patch(at, value, size);
+  }
+
+  /** Appends octets. */
+  bytes(octets: Uint8Array): void {
+    const at = this.reserve(octets.length);
+    this.#bytes.set(octets, at);
+  }
+
+  /** Appends `size` zero octets and tells where they are. */
+  reserve(size: number): number {
+    const at = this.#length;
+    this.#grow(at + size);
+    this.#length = at + size;
+    return at;
+  }
+
+  /** Overwrites `size` octets at `at` with an integer. */
+  patch(at: number, value: number, size: number): void {
+    if (!Number.isSafeInteger(value) || value < 0 || value >= 256 ** size)
+      throw new RangeError(`${value} does not fit into ${size} octets`);
+    if (at < 0 || at + size > this.#length) throw new RangeError(`${size} octets at ${at} lie outside the ${this.#length} written`);
+    for (let i = at + size - 1, left = value; i >= at; i--, left = Math.floor(left / 256)) this.#bytes[i] = left % 256;
+  }
+
+  /** A copy of everything written. */
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #grow(needed: number): void {
+    if (needed <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+  }
+}
