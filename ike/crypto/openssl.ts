@@ -14,11 +14,11 @@ import {
   hash as hashOnce,
   type KeyObject,
 } from "node:crypto";
-import { err, ok, type Result } from "../../isakmp/result.ts";
+import { err, ok } from "../../isakmp/result.ts";
 import { type EcpName, ecpPrivateKey } from "./ecp.ts";
 import type { ModpName } from "./modp.ts";
 import { modpFault, modpPublicValue, modpShared, warmModp } from "./modp-engine.ts";
-import type { BadPublicValue, Crypto, KeyPair, Random } from "./provider.ts";
+import type { BadPublicValue, Crypto } from "./provider.ts";
 import { Secret } from "./secret.ts";
 import type { Encryption, Group } from "./suite.ts";
 
@@ -50,7 +50,7 @@ export const opensslCrypto: Crypto = {
     return run(context, cipher, data);
   },
 
-  generateKeyPair: (group, random) => KINDS[group.kind].generate(group, random),
+  generateKeyPair: (group, random) => KINDS[group.kind].generateKeyPair(group, random),
 
   agree: (group, privateKey, peerPublic) => KINDS[group.kind].agree(group, privateKey, peerPublic),
 };
@@ -87,15 +87,12 @@ function run(context: ReturnType<typeof createCipheriv | typeof createDecipheriv
   return plain(context.update(data));
 }
 
-interface Kind {
-  generate(group: Group, random: Random): KeyPair;
-  agree(group: Group, privateKey: Secret, peerPublic: Uint8Array): Result<Secret, BadPublicValue>;
-}
+type Kind = Pick<Crypto, "generateKeyPair" | "agree">;
 
 const bad = (what: string) => err<BadPublicValue>({ kind: "bad-public-value", what });
 
 const MODP: Kind = {
-  generate(group, random) {
+  generateKeyPair(group, random) {
     const x = random(group.exponentOctets);
     x[0] = (x[0] ?? 0) | 0x80;
     return { publicValue: modpPublicValue(group.name as ModpName, x), privateKey: new Secret(x) };
@@ -113,7 +110,7 @@ const CURVES: Readonly<Record<EcpName, string>> = { ecp256: "prime256v1", ecp384
 
 /** RFC 5903 §7: x | y on the wire, so SEC 1's octet 04 (uncompressed) comes off and goes on; the secret is x alone. */
 const ECP: Kind = {
-  generate(group, random) {
+  generateKeyPair(group, random) {
     const d = ecpPrivateKey(group, random);
     const ecdh = createECDH(CURVES[group.name as EcpName]);
     ecdh.setPrivateKey(d);
@@ -138,7 +135,7 @@ const ECP: Kind = {
 
 /** RFC 7748 and RFC 8031. Keys go in as JWK: parsing DER costs OpenSSL 3.0 ten times as much as the key exchange. */
 const X25519: Kind = {
-  generate(_group, random) {
+  generateKeyPair(_group, random) {
     const k = random(32);
     const { x } = createPublicKey(x25519Private(k)).export({ format: "jwk" });
     return { publicValue: Uint8Array.from(Buffer.from(x ?? "", "base64url")), privateKey: new Secret(k) };
