@@ -3,7 +3,7 @@
  * Both encodings survive a round trip: the responder returns the chosen transform as it came (RFC 2409 §5).
  */
 import type { Codec } from "./codec.ts";
-import { toHex } from "./codec.ts";
+import { toHex } from "./hex.ts";
 import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 

@@ -2,15 +2,16 @@
  * Layouts declared once: a codec encodes, decodes and describes the same value, so the three can't disagree.
  * `struct` takes its fields in wire order; sizes and counts of other fields are part of the layout and not of the value.
  */
+import { toHex } from "./hex.ts";
 import type { Reader } from "./reader.ts";
 import { nameOf, type Registry } from "./registry.ts";
 import { Writer } from "./writer.ts";
 
-/** One layout. `decode` fails through its Reader only; `encode` throws RangeError for values the layout can't hold. */
+/** One layout. `decode` fails through its Reader only, and calls the field `what` then; `encode` throws RangeError for values that don't fit. */
 export interface Codec<T> {
   readonly name: string;
   encode(value: T, out: Writer): void;
-  decode(r: Reader): T;
+  decode(r: Reader, what?: string): T;
   describe(value: T): string;
 }
 
@@ -21,7 +22,7 @@ export type ValueOf<C> = C extends Codec<infer T> ? T : never;
 export const uint = (size: 1 | 2 | 4, names?: Registry): Codec<number> => ({
   name: `uint${8 * size}`,
   encode: (value, out) => out.uint(value, size),
-  decode: (r) => r.uint(size, `integer of ${8 * size} bits`),
+  decode: (r, what = `integer of ${8 * size} bits`) => r.uint(size, what),
   describe: (value) => (names ? nameOf(names, value) : String(value)),
 });
 
@@ -32,7 +33,7 @@ export const bytes = (size: number): Codec<Uint8Array> => ({
     if (value.length !== size) throw new RangeError(`${value.length} octets where the layout has ${size}`);
     out.bytes(value);
   },
-  decode: (r) => r.bytes(size, "field"),
+  decode: (r, what = "field") => r.bytes(size, what),
   describe: toHex,
 });
 
@@ -43,8 +44,8 @@ export const rest = (max = 0xffff): Codec<Uint8Array> => ({
     if (value.length > max) throw new RangeError(`${value.length} octets where the layout allows ${max}`);
     out.bytes(value);
   },
-  decode: (r) => (r.left > max ? r.fail(`${r.left} octets where at most ${max} are allowed`) : r.rest()),
-  describe: toHex,
+  decode: (r, what = "field") => (r.left > max ? r.fail(`${what}: ${r.left} octets, at most ${max} are read`) : r.rest()),
+  describe: sizeText,
 });
 
 /** Items one after the other up to the end of the enclosing window, `max` at most. */
@@ -54,10 +55,10 @@ export const list = <T>(item: Codec<T>, max: number): Codec<readonly T[]> => ({
     limit(item.name, values.length, max);
     for (const value of values) item.encode(value, out);
   },
-  decode: (r) => {
+  decode: (r, what = "list") => {
     const values: T[] = [];
     while (r.left > 0) {
-      if (values.length === max) r.fail(`more than ${max} times ${item.name}`);
+      if (values.length === max) r.fail(`${what}: more than ${max} times ${item.name}`);
       values.push(item.decode(r));
     }
     return values;
@@ -100,18 +101,14 @@ export const struct = <const F extends Fields>(name: string, fields: F): Codec<S
   };
 };
 
+/** How much there is: keys, tokens and certificates are counted in texts, never shown. */
+export const sizeText = (octets: Uint8Array): string => `${octets.length} ${octets.length === 1 ? "octet" : "octets"}`;
+
 /** Encodes one value into octets of its own. */
 export function encodeOne<T>(codec: Codec<T>, value: T): Uint8Array {
   const out = new Writer();
   codec.encode(value, out);
   return out.finish();
-}
-
-/** Lower-case hexadecimal digits, two an octet. */
-export function toHex(octets: Uint8Array): string {
-  let text = "";
-  for (const octet of octets) text += octet.toString(16).padStart(2, "0");
-  return text;
 }
 
 type Rows = readonly (readonly [string, Field])[];
@@ -153,21 +150,21 @@ function decodeField(
   r: Reader,
   slot?: { at: number; measure: Measure<string>; told: number },
 ): unknown {
-  if (!slot) return field.decode(r);
+  if (!slot) return field.decode(r, what);
   if (slot.measure.unit === "octets") {
     const inner = r.sub(slot.told, what);
-    const value = field.decode(inner);
+    const value = field.decode(inner, what);
     inner.finish(what);
     return value;
   }
-  const value = field.decode(r);
+  const value = field.decode(r, what);
   const found = (value as readonly unknown[]).length;
   if (found !== slot.told) r.fail(`${what}: ${slot.told} announced, ${found} present`, slot.at);
   return value;
 }
 
 const describeFields = (rows: Rows, value: Values): string =>
-  rows.flatMap(([key, field]) => ("decode" in field ? [`${key}=${field.describe(value[key])}`] : [])).join(" ");
+  rows.flatMap(([key, field]) => ("decode" in field ? [`${key} ${field.describe(value[key])}`] : [])).join(", ");
 
 function limit(name: string, count: number, max: number): void {
   if (count > max) throw new RangeError(`${count} times ${name} where the layout allows ${max}`);

@@ -3,13 +3,14 @@
  * Invariant: `raw` is the body as it was received or is to be sent; digests are taken over it and nothing is re-encoded to be hashed.
  */
 import { ATTRIBUTE } from "./attributes.ts";
-import { bytes, type Codec, countOf, encodeOne, lengthOf, list, reserved, rest, struct, toHex, uint, type ValueOf } from "./codec.ts";
+import { bytes, type Codec, countOf, encodeOne, lengthOf, list, reserved, rest, sizeText, struct, uint, type ValueOf } from "./codec.ts";
+import { toHex } from "./hex.ts";
 import { CERT_ENCODING, DOI, ID_TYPE, NOTIFY, PAYLOAD, PROTOCOL, SITUATION } from "./numbers.ts";
 import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** What one message may hold. The RFCs set no bounds; these keep a hostile datagram cheap and are far above honest ones. */
-export const LIMITS = { payloads: 64, proposals: 255, transforms: 255, transformsPerSa: 512, attributes: 64, spis: 256, spi: 16 } as const;
+export const LIMITS = { payloads: 128, proposals: 255, transforms: 255, transformsPerSa: 512, attributes: 64, spis: 256, spi: 16 } as const;
 
 /** Octets of the generic payload header, RFC 2408 §3.2. */
 export const GENERIC_HEADER = 4;
@@ -48,7 +49,8 @@ const NOTIFICATION = struct("notify", {
 });
 
 const CERTIFICATE = { encoding: uint(1, CERT_ENCODING), data: rest() } as const;
-const opaque = (name: string) => struct(name, { data: rest() });
+const OPAQUE = struct("octets", { data: rest() });
+const opaque = (name: string): typeof OPAQUE => ({ ...OPAQUE, name, describe: ({ data }) => sizeText(data) });
 const natOa = (name: string) => struct(name, { type: uint(1, ID_TYPE), reserved: reserved(3), address: rest(16) });
 
 /** The payload table: number on the wire and layout of the body. */

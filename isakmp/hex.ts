@@ -1,0 +1,28 @@
+/** Octets as text: hexadecimal both ways, and peers' strings made safe to print. */
+
+/** Lower-case hexadecimal digits, two an octet. */
+export function toHex(octets: Uint8Array): string {
+  let text = "";
+  for (const octet of octets) text += octet.toString(16).padStart(2, "0");
+  return text;
+}
+
+/** Octets of a text of hexadecimal digits; undefined if it is none or has an odd digit left. */
+export function fromHex(text: string): Uint8Array | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+}
+
+/**
+ * A peer's octets for a log or a terminal, at most `max` octets of them: printable ASCII stays, everything else becomes \xNN.
+ * Otherwise an ID could forge log lines or send escape sequences to the administrator's terminal.
+ */
+export function printable(octets: Uint8Array, max = 256): string {
+  let text = "";
+  for (const octet of octets.subarray(0, max))
+    text += octet >= 0x20 && octet < 0x7f && octet !== 0x5c ? String.fromCharCode(octet) : `\\x${octet.toString(16).padStart(2, "0")}`;
+  return octets.length > max ? `${text}... (${octets.length} octets)` : text;
+}
+
+/** Whether octets are a non-empty text of printable ASCII. */
+export const isPrintable = (octets: Uint8Array): boolean => octets.length > 0 && octets.every((octet) => octet >= 0x20 && octet < 0x7f);
