@@ -215,3 +215,13 @@ export const hashNamed = one(HASHES, "hash");
 export const groupNamed = one(GROUPS, "group");
 export const espCipherNamed = one(ESP_CIPHERS, "ESP cipher");
 export const integrityNamed = one(INTEGRITIES, "integrity");
+
+/** `aes128-sha1-modp2048`, the spelling of configuration files. */
+export const ikeSuiteName = (suite: IkeSuite): string => `${suite.encryption.name}-${suite.hash.name}-${suite.group.name}`;
+
+/** `esp:aes128-sha1`, `esp:aes128gcm16` or `ah:sha1`. */
+export const protocolSuiteName = (suite: ProtocolSuite): string =>
+  `${suite.protocol}:${[suite.cipher?.name, suite.integrity?.name].filter((name) => name !== undefined).join("-")}`;
+
+/** `ah:sha1+esp:3des-sha1` for a bundle. */
+export const childSuiteName = (suite: ChildSuite): string => suite.map(protocolSuiteName).join("+");

@@ -1,0 +1,232 @@
+/**
+ * The SA payload of phase 2: offer, choose, and check that the answer is one of ours (RFC 2409 §5.5, RFC 2407 §4.5).
+ * Proposals that share a number belong together (AH and ESP on one packet); transforms of one proposal are alternatives.
+ */
+import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
+import { AUTH_ALGORITHM, AH_TRANSFORM, DOI, ENCAPSULATION, ESP_TRANSFORM, GROUP, IPSEC_ATTRIBUTE as A, LIFE_TYPE, PROTOCOL, SITUATION } from "../isakmp/numbers.ts";
+import type { Proposal, Transform } from "../isakmp/payloads.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { type ChildSuite, childSuiteName, ESP_CIPHERS, type Group, GROUPS, INTEGRITIES, type ProtocolSuite, protocolSuiteName } from "./crypto/suite.ts";
+import type { IkeError } from "./errors.ts";
+import { type Life, readLife, shorter } from "./life.ts";
+import type { SaBody } from "./negotiate-ike.ts";
+
+/** What a child is to be, apart from its selectors. */
+export interface ChildTerms {
+  readonly mode: "transport" | "tunnel";
+  /** PFS group, or null. */
+  readonly group: Group | null;
+  readonly lifetimeSeconds: number;
+  /** Kilobytes of 1000 octets, or null for no limit. */
+  readonly lifetimeKilobytes: number | null;
+}
+
+/** One protocol of one alternative as read from a transform. */
+export interface ProtocolOffer {
+  readonly suite: ProtocolSuite;
+  readonly spi: number;
+  readonly mode: "transport" | "tunnel" | null;
+  readonly group: Group | null;
+  readonly life: Life;
+}
+
+/** What both ends agreed on. `offers` are as the sender of the message gave them: the SPIs are the sender's inbound ones. */
+export interface ChosenChild {
+  readonly suite: ChildSuite;
+  readonly offers: readonly ProtocolOffer[];
+  readonly group: Group | null;
+  readonly life: Life;
+}
+
+/** Attributes from here on are private use (RFC 2407 §4.5): unknown ones are no reason to refuse. */
+const PRIVATE_ATTRIBUTES = 32001;
+
+/** Our SA payload. `spiOf` gives our inbound SPI for each protocol. Single-protocol suites of one protocol in a row share a proposal. */
+export function offerChild(suites: readonly ChildSuite[], terms: ChildTerms, spiOf: (protocol: "esp" | "ah") => number): SaBody {
+  const proposals: Proposal[] = [];
+  let number = 0;
+  let open: { protocol: number; transforms: Transform[] } | undefined;
+  for (const suite of suites) {
+    const [only] = suite;
+    if (suite.length === 1 && only && open?.protocol === protocolNumber(only)) {
+      open.transforms.push(transformOf(only, open.transforms.length + 1, terms));
+      continue;
+    }
+    number++;
+    open = undefined;
+    for (const part of suite) {
+      const transforms = [transformOf(part, 1, terms)];
+      proposals.push({ number, protocol: protocolNumber(part), spi: spiBytes(spiOf(part.protocol)), transforms });
+      if (suite.length === 1) open = { protocol: protocolNumber(part), transforms };
+    }
+  }
+  return { doi: DOI.IPSEC, situation: SITUATION.SIT_IDENTITY_ONLY, proposals };
+}
+
+const protocolNumber = (suite: ProtocolSuite): number => (suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH);
+
+export const spiBytes = (spi: number): Uint8Array => Uint8Array.of(spi >>> 24, (spi >>> 16) & 255, (spi >>> 8) & 255, spi & 255);
+
+function transformOf(suite: ProtocolSuite, number: number, terms: ChildTerms): Transform {
+  const attributes: Attribute[] = [
+    numberAttribute(A["SA Life Type"], LIFE_TYPE.seconds),
+    numberAttribute(A["SA Life Duration"], terms.lifetimeSeconds),
+  ];
+  if (terms.lifetimeKilobytes !== null)
+    attributes.push(numberAttribute(A["SA Life Type"], LIFE_TYPE.kilobytes), numberAttribute(A["SA Life Duration"], terms.lifetimeKilobytes));
+  if (terms.group) attributes.push(numberAttribute(A["Group Description"], terms.group.ike));
+  attributes.push(numberAttribute(A["Encapsulation Mode"], terms.mode === "tunnel" ? ENCAPSULATION.Tunnel : ENCAPSULATION.Transport));
+  if (suite.integrity) attributes.push(numberAttribute(A["Authentication Algorithm"], suite.integrity.attribute));
+  if (suite.cipher?.keyLengthAttribute) attributes.push(numberAttribute(A["Key Length"], suite.cipher.keyLengthAttribute));
+  return { number, id: suite.protocol === "esp" ? suite.cipher.esp : suite.integrity.ah, attributes };
+}
+
+/** Reads one transform of one proposal; the error says why it can't be used, in words. */
+export function readChildTransform(proposal: Proposal, transform: Transform): Result<ProtocolOffer, string> {
+  if (proposal.spi.length !== 4) return err(`an SPI of ${proposal.spi.length} octets`);
+  const spi = new DataView(proposal.spi.buffer, proposal.spi.byteOffset, 4).getUint32(0);
+  if (spi < 256) return err(`SPI ${spi} is reserved (RFC 2406 §2.1)`);
+  const numbers = new Map<number, number>();
+  for (const attribute of transform.attributes) {
+    const problem = readAttribute(attribute, numbers);
+    if (problem) return err(problem);
+  }
+  const suite = proposal.protocol === PROTOCOL.ESP ? espSuite(transform.id, numbers) : proposal.protocol === PROTOCOL.AH ? ahSuite(transform.id, numbers) : err(`protocol ${nameOf(PROTOCOL, proposal.protocol)}`);
+  if (!suite.ok) return suite;
+  const group = numbers.get(A["Group Description"]);
+  const row = GROUPS.find((g) => g.ike === group);
+  if (group !== undefined && !row) return err(`group ${nameOf(GROUP, group)} is not supported`);
+  const encapsulation = numbers.get(A["Encapsulation Mode"]);
+  const mode = encapsulation === ENCAPSULATION.Tunnel ? "tunnel" : encapsulation === ENCAPSULATION.Transport ? "transport" : null;
+  if (encapsulation !== undefined && mode === null) return err(`encapsulation mode ${nameOf(ENCAPSULATION, encapsulation)} is not supported here`);
+  return ok({ suite: suite.value, spi, mode, group: row ?? null, life: readLife(transform.attributes, A["SA Life Type"], A["SA Life Duration"]) });
+}
+
+const READ: ReadonlySet<number> = new Set([A["Group Description"], A["Encapsulation Mode"], A["Authentication Algorithm"], A["Key Length"]]);
+const LIFE: ReadonlySet<number> = new Set([A["SA Life Type"], A["SA Life Duration"]]);
+
+function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
+  if (LIFE.has(attribute.type)) return undefined;
+  if (!READ.has(attribute.type)) return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
+  const value = attributeNumber(attribute);
+  if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
+  if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
+  into.set(attribute.type, value);
+  return undefined;
+}
+
+function espSuite(id: number, numbers: ReadonlyMap<number, number>): Result<ProtocolSuite, string> {
+  const bits = numbers.get(A["Key Length"]) ?? null;
+  const cipher = ESP_CIPHERS.find((row) => row.esp === id && row.keyLengthAttribute === bits);
+  if (!cipher) return err(`${nameOf(ESP_TRANSFORM, id)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
+  const attribute = numbers.get(A["Authentication Algorithm"]);
+  if (cipher.icvBits !== null) return attribute === undefined ? ok({ protocol: "esp", cipher, integrity: null }) : err("a combined mode with an authentication algorithm");
+  const integrity = INTEGRITIES.find((row) => row.attribute === attribute);
+  if (!integrity) return err(attribute === undefined ? "ESP without integrity protection is refused" : `authentication algorithm ${nameOf(AUTH_ALGORITHM, attribute)} is not supported`);
+  return ok({ protocol: "esp", cipher, integrity });
+}
+
+function ahSuite(id: number, numbers: ReadonlyMap<number, number>): Result<ProtocolSuite, string> {
+  const integrity = INTEGRITIES.find((row) => row.ah === id);
+  if (!integrity) return err(`${nameOf(AH_TRANSFORM, id)} is not supported`);
+  if (numbers.get(A["Authentication Algorithm"]) !== integrity.attribute) return err("AH transform and authentication algorithm contradict each other (RFC 2407 §4.4.3)");
+  return ok({ protocol: "ah", cipher: null, integrity });
+}
+
+/** The proposals of one number, RFC 2408 §4.2: all of them together are one alternative. */
+function bundles(sa: SaBody): readonly (readonly Proposal[])[] {
+  const byNumber = new Map<number, Proposal[]>();
+  for (const proposal of sa.proposals) byNumber.set(proposal.number, [...(byNumber.get(proposal.number) ?? []), proposal]);
+  return [...byNumber.values()];
+}
+
+/** What a responder asks of an offer: suites in any order, one mode, a PFS group or none. */
+export interface ChildDemand {
+  readonly suites: readonly ChildSuite[];
+  readonly mode: "transport" | "tunnel";
+  readonly group: Group | null;
+}
+
+/** The first alternative of the initiator's that the demand allows, and the SA body to answer with (our SPIs, their transforms). */
+export function chooseChild(
+  sa: SaBody,
+  demand: ChildDemand,
+  spiOf: (protocol: "esp" | "ah") => number,
+): Result<{ readonly chosen: ChosenChild; readonly answer: SaBody }, IkeError> {
+  const faults: string[] = [];
+  for (const bundle of bundles(sa)) {
+    const picked = pickBundle(bundle, demand, faults);
+    if (!picked) continue;
+    const answer = picked.map(({ proposal, transform, offer }) => ({ ...proposal, spi: spiBytes(spiOf(offer.suite.protocol)), transforms: [transform] }));
+    return ok({ chosen: agreed(picked.map((p) => p.offer)), answer: { ...sa, proposals: answer } });
+  }
+  const configured = `configured: ${demand.suites.map(childSuiteName).join(", ")}, ${demand.mode}, ${demand.group ? `PFS ${demand.group.name}` : "no PFS"}`;
+  return err({ kind: "no-proposal", what: `${faults.slice(0, 12).join("; ") || "the peer offered nothing"}; ${configured}` });
+}
+
+type Picked = { readonly proposal: Proposal; readonly transform: Transform; readonly offer: ProtocolOffer };
+
+/** One transform from each proposal of a bundle such that together they are a suite of the demand. */
+function pickBundle(bundle: readonly Proposal[], demand: ChildDemand, faults: string[]): readonly Picked[] | undefined {
+  for (const suite of demand.suites) {
+    if (suite.length !== bundle.length) continue;
+    const picked = suite.map((part) => pickPart(bundle, part, demand));
+    if (picked.every((p) => p !== undefined)) return [...picked].sort((a, b) => bundle.indexOf(a.proposal) - bundle.indexOf(b.proposal));
+  }
+  for (const proposal of bundle) for (const transform of proposal.transforms) faults.push(faultOf(proposal, transform, demand));
+  return undefined;
+}
+
+function pickPart(bundle: readonly Proposal[], part: ProtocolSuite, demand: ChildDemand): Picked | undefined {
+  for (const proposal of bundle) {
+    for (const transform of proposal.transforms) {
+      const offer = readChildTransform(proposal, transform);
+      if (offer.ok && protocolSuiteName(offer.value.suite) === protocolSuiteName(part) && termsFault(offer.value, demand) === undefined) return { proposal, transform, offer: offer.value };
+    }
+  }
+  return undefined;
+}
+
+function faultOf(proposal: Proposal, transform: Transform, demand: ChildDemand): string {
+  const offer = readChildTransform(proposal, transform);
+  const where = `proposal ${proposal.number} transform ${transform.number}`;
+  if (!offer.ok) return `${where}: ${offer.error}`;
+  const name = protocolSuiteName(offer.value.suite);
+  return `${where} (${name}): ${termsFault(offer.value, demand) ?? "not among the configured proposals"}`;
+}
+
+/** A responder without PFS takes an offer with it; one that wants PFS insists on its group. */
+function termsFault(offer: ProtocolOffer, demand: ChildDemand): string | undefined {
+  if (offer.mode !== null && offer.mode !== demand.mode) return `${offer.mode} mode offered, ${demand.mode} configured`;
+  if (demand.group && offer.group?.ike !== demand.group.ike) return `PFS group ${offer.group?.name ?? "none"} offered, ${demand.group.name} configured`;
+  if (!demand.group && offer.group?.weak) return `PFS group ${offer.group.name} is weak`;
+  return undefined;
+}
+
+/** Several protocols of one alternative share group and lifetime: the shortest life counts. */
+function agreed(offers: readonly ProtocolOffer[]): ChosenChild {
+  return {
+    suite: offers.map((offer) => offer.suite),
+    offers,
+    group: offers.find((offer) => offer.group)?.group ?? null,
+    life: offers.reduce<Life>((life, { life: l }) => ({ seconds: shorter(life.seconds, l.seconds), kilobytes: shorter(life.kilobytes, l.kilobytes) }), { seconds: null, kilobytes: null }),
+  };
+}
+
+/** What message 2 accepts. It must be one alternative of ours in everything but SPIs and life attributes. */
+export function verifyChildAnswer(suites: readonly ChildSuite[], terms: ChildTerms, answer: SaBody): Result<ChosenChild, IkeError> {
+  const offers: ProtocolOffer[] = [];
+  for (const proposal of answer.proposals) {
+    const [transform] = proposal.transforms;
+    if (!transform || proposal.transforms.length !== 1) return err({ kind: "not-offered", what: "the answer does not hold exactly one transform for each protocol" });
+    const offer = readChildTransform(proposal, transform);
+    if (!offer.ok) return err({ kind: "not-offered", what: `the answer is unusable: ${offer.error}` });
+    if (offer.value.mode !== null && offer.value.mode !== terms.mode) return err({ kind: "not-offered", what: `the peer answered ${offer.value.mode} mode, we offered ${terms.mode}` });
+    if (offer.value.group?.ike !== terms.group?.ike) return err({ kind: "not-offered", what: `the peer answered PFS group ${offer.value.group?.name ?? "none"}, we offered ${terms.group?.name ?? "none"}` });
+    offers.push(offer.value);
+  }
+  const names = offers.map((offer) => protocolSuiteName(offer.suite)).sort();
+  const match = suites.find((suite) => suite.map(protocolSuiteName).sort().join("+") === names.join("+"));
+  return match ? ok(agreed(offers)) : err({ kind: "not-offered", what: `the peer answered ${names.join("+") || "nothing"}, which we did not offer` });
+}

@@ -1,0 +1,133 @@
+/**
+ * The SA payload of phase 1: offer, choose, and check that the answer is one of ours (RFC 2409 §5, appendix A).
+ * One proposal (protocol ISAKMP) whose transforms are alternatives. The chosen transform is echoed as it came.
+ */
+import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
+import { AUTH_METHOD, DOI, IKE_ATTRIBUTE as A, ENCRYPTION, GROUP, HASH, ISAKMP_TRANSFORM, LIFE_TYPE, PROTOCOL, SITUATION } from "../isakmp/numbers.ts";
+import type { Body, Transform } from "../isakmp/payloads.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { ENCRYPTIONS, GROUPS, HASHES, type IkeSuite, ikeSuiteName } from "./crypto/suite.ts";
+import type { IkeError } from "./errors.ts";
+import { readLife } from "./life.ts";
+
+export type SaBody = Body<"sa">;
+
+/** One phase 1 alternative as read from a transform. */
+export interface IkeOffer {
+  readonly suite: IkeSuite;
+  /** Authentication method number, RFC 2409 appendix A. */
+  readonly method: number;
+  /** null: no lifetime in seconds was named (RFC 2409: 8 hours). */
+  readonly lifetimeSeconds: number | null;
+}
+
+/** Attributes from here on are private use (RFC 2409 appendix A): unknown ones are no reason to refuse. */
+const PRIVATE_ATTRIBUTES = 16384;
+
+/** Our SA payload: every suite with every method, in order of preference. */
+export function offerIke(suites: readonly IkeSuite[], methods: readonly number[], lifetimeSeconds: number): SaBody {
+  const transforms = methods
+    .flatMap((method) => suites.map((suite) => ({ suite, method })))
+    .map(({ suite, method }, i) => ({
+      number: i + 1,
+      id: ISAKMP_TRANSFORM.KEY_IKE,
+      attributes: [
+        numberAttribute(A["Encryption Algorithm"], suite.encryption.ike),
+        ...(suite.encryption.keyLengthAttribute === null ? [] : [numberAttribute(A["Key Length"], suite.encryption.keyLengthAttribute)]),
+        numberAttribute(A["Hash Algorithm"], suite.hash.ike),
+        numberAttribute(A["Group Description"], suite.group.ike),
+        numberAttribute(A["Authentication Method"], method),
+        numberAttribute(A["Life Type"], LIFE_TYPE.seconds),
+        numberAttribute(A["Life Duration"], lifetimeSeconds),
+      ],
+    }));
+  return { doi: DOI.IPSEC, situation: SITUATION.SIT_IDENTITY_ONLY, proposals: [{ number: 1, protocol: PROTOCOL.ISAKMP, spi: new Uint8Array(0), transforms }] };
+}
+
+/** Reads one transform; the error says why it can't be used, in words. */
+export function readIkeTransform(transform: Transform): Result<IkeOffer, string> {
+  if (transform.id !== ISAKMP_TRANSFORM.KEY_IKE) return err(`transform id ${transform.id} is not KEY_IKE`);
+  const numbers = new Map<number, number>();
+  for (const attribute of transform.attributes) {
+    if (attribute.type === A["Life Type"] || attribute.type === A["Life Duration"]) continue;
+    const problem = readAttribute(attribute, numbers);
+    if (problem) return err(problem);
+  }
+  const suite = suiteOf(numbers);
+  if (!suite.ok) return suite;
+  const method = numbers.get(A["Authentication Method"]);
+  if (method === undefined) return err("no authentication method");
+  return ok({ suite: suite.value, method, lifetimeSeconds: readLife(transform.attributes, A["Life Type"], A["Life Duration"]).seconds });
+}
+
+const READ: ReadonlySet<number> = new Set([A["Encryption Algorithm"], A["Hash Algorithm"], A["Authentication Method"], A["Group Description"], A["Group Type"], A["Key Length"]]);
+
+/** Files one attribute by number; returns what is wrong with it, if anything. */
+function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
+  if (!READ.has(attribute.type)) return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
+  const value = attributeNumber(attribute);
+  if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
+  if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
+  into.set(attribute.type, value);
+  return undefined;
+}
+
+function suiteOf(numbers: ReadonlyMap<number, number>): Result<IkeSuite, string> {
+  const [cipher, bits] = [numbers.get(A["Encryption Algorithm"]) ?? 0, numbers.get(A["Key Length"]) ?? null];
+  const encryption = ENCRYPTIONS.find((row) => row.ike === cipher && row.keyLengthAttribute === bits);
+  if (!encryption) return err(`encryption ${nameOf(ENCRYPTION, cipher)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
+  const hash = HASHES.find((row) => row.ike === numbers.get(A["Hash Algorithm"]));
+  if (!hash) return err(`hash ${nameOf(HASH, numbers.get(A["Hash Algorithm"]) ?? 0)} is not supported`);
+  const group = GROUPS.find((row) => row.ike === numbers.get(A["Group Description"]));
+  if (!group) return err(`group ${nameOf(GROUP, numbers.get(A["Group Description"]) ?? 0)} is not supported`);
+  return ok({ encryption, hash, group });
+}
+
+export interface ChosenIke {
+  readonly offer: IkeOffer;
+  /** The body of message 2's SA payload: the chosen transform, byte for byte. */
+  readonly answer: SaBody;
+}
+
+/**
+ * The first transform of the initiator's that `accepts` finds no fault with; `accepts` returns the fault in words.
+ * The error lists every alternative with its fault, for the one who has to mend a configuration.
+ */
+export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => string | undefined): Result<ChosenIke, IkeError> {
+  if (sa.doi !== DOI.IPSEC || sa.situation !== SITUATION.SIT_IDENTITY_ONLY)
+    return err({ kind: "no-proposal", what: `DOI ${sa.doi}, situation ${sa.situation}: only the IPsec DOI with SIT_IDENTITY_ONLY is supported` });
+  const faults: string[] = [];
+  for (const proposal of sa.proposals) {
+    if (proposal.protocol !== PROTOCOL.ISAKMP) {
+      faults.push(`proposal ${proposal.number}: protocol ${nameOf(PROTOCOL, proposal.protocol)} is not ISAKMP`);
+      continue;
+    }
+    for (const transform of proposal.transforms) {
+      const offer = readIkeTransform(transform);
+      const fault = offer.ok ? accepts(offer.value) : offer.error;
+      if (offer.ok && fault === undefined) return ok({ offer: offer.value, answer: { ...sa, proposals: [{ ...proposal, transforms: [transform] }] } });
+      faults.push(`${offer.ok ? ikeOfferName(offer.value) : `transform ${transform.number}`}: ${fault}`);
+    }
+  }
+  return err({ kind: "no-proposal", what: faults.length === 0 ? "the peer offered nothing" : faults.slice(0, 12).join("; ") });
+}
+
+/** The offer that message 2 accepts. It must be one of ours in everything but life attributes (the isakmpd lesson: compare it). */
+export function verifyIkeAnswer(ours: SaBody, answer: SaBody): Result<IkeOffer, IkeError> {
+  const [proposal] = answer.proposals;
+  const [transform] = proposal?.transforms ?? [];
+  if (answer.proposals.length !== 1 || proposal?.transforms.length !== 1 || !transform)
+    return err({ kind: "not-offered", what: "the answer does not hold exactly one proposal with one transform" });
+  if (proposal.protocol !== PROTOCOL.ISAKMP) return err({ kind: "not-offered", what: `the answer is for ${nameOf(PROTOCOL, proposal.protocol)}, not ISAKMP` });
+  const chosen = readIkeTransform(transform);
+  if (!chosen.ok) return err({ kind: "not-offered", what: `the answer is unusable: ${chosen.error}` });
+  const offered = (ours.proposals[0]?.transforms ?? []).some((own) => {
+    const offer = readIkeTransform(own);
+    return offer.ok && ikeOfferName(offer.value) === ikeOfferName(chosen.value);
+  });
+  return offered ? chosen : err({ kind: "not-offered", what: `the peer answered ${ikeOfferName(chosen.value)}, which we did not offer` });
+}
+
+/** `aes128-sha1-modp2048 (Pre-shared key)`. */
+export const ikeOfferName = (offer: IkeOffer): string => `${ikeSuiteName(offer.suite)} (${nameOf(AUTH_METHOD, offer.method)})`;
