@@ -1,0 +1,119 @@
+/**
+ * The text of `ip xfrm monitor acquire expire` as kernel events. A record starts at a line that begins with no blank.
+ * Invariant: whatever is unknown, incomplete or not ours to read is counted and passed over; one line and one record are all that is kept.
+ */
+import type { KernelEvent, SaProtocol } from "../ike/kernel-contract.ts";
+import { canonicalAddress } from "../isakmp/address.ts";
+import { lineReader } from "./lines.ts";
+
+export interface XfrmMonitor {
+  /** Takes the next octets, fills them with zeros, and returns the events that they complete. */
+  push(chunk: Uint8Array): readonly KernelEvent[];
+  /** Records that gave no event: other objects, other protocols, broken ones. */
+  readonly ignored: number;
+}
+
+/** A parser at the start of the monitor's output. */
+export function xfrmMonitor(): XfrmMonitor {
+  const lines = lineReader();
+  let record: Reading | undefined;
+  let ignored = 0;
+  /** An event is complete before its record is, so that no event waits for the next one. */
+  const take = (line: string): KernelEvent | undefined => {
+    if (!/^[ \t]/.test(line)) {
+      if (record) ignored++;
+      record = undefined;
+      if (line === "") return undefined;
+      record = begin(line.replace(/^\[nsid [^\]]*\]/, ""));
+      if (!record) ignored++;
+      return undefined;
+    }
+    const event = record?.read(line.trim());
+    if (event) record = undefined;
+    return event;
+  };
+  return {
+    push: (chunk) =>
+      lines
+        .push(chunk)
+        .map(take)
+        .filter((event) => event !== undefined),
+    get ignored() {
+      return ignored;
+    },
+  };
+}
+
+/** A record of which more lines are awaited. */
+interface Reading {
+  /** Takes a line without its indentation; the event once the record has told enough. */
+  read(line: string): KernelEvent | undefined;
+}
+
+function begin(line: string): Reading | undefined {
+  const acquired = /^acquire proto (esp|ah) /.exec(`${line} `);
+  if (acquired) return acquire(acquired[1] as SaProtocol);
+  const expired = /^Expired src (\S+) dst (\S+)/.exec(line);
+  const [source, destination] = [canonicalAddress(expired?.[1] ?? ""), canonicalAddress(expired?.[2] ?? "")];
+  return source && destination ? expire(source, destination) : undefined;
+}
+
+/** The packet stands in `sel`; the reqid in that template whose protocol has no SA, which in a bundle need not be the first. */
+function acquire(protocol: SaProtocol): Reading {
+  let packet: ReturnType<typeof selector>;
+  return {
+    read(line) {
+      if (line.startsWith("sel ")) packet = selector(line);
+      const template = /^proto (\w+) .*\breqid (\d+)/.exec(line);
+      if (!packet || template?.[1] !== protocol) return undefined;
+      return { type: "acquire", protocol, reqid: Number(template[2]), ...packet };
+    },
+  };
+}
+
+function expire(source: string, destination: string): Reading {
+  let named: { protocol: SaProtocol; spi: number; reqid: number } | undefined;
+  return {
+    read(line) {
+      const id = /^proto (esp|ah) spi (0x[0-9a-f]{1,8})\b.* reqid (\d+)/.exec(line);
+      if (id) named = { protocol: id[1] as SaProtocol, spi: Number(id[2]), reqid: Number(id[3]) };
+      const hard = /^hard ([01])$/.exec(line);
+      if (!named || !hard) return undefined;
+      const { protocol, spi, reqid } = named;
+      return { type: "expire", hard: hard[1] === "1", sa: { source, destination, protocol, spi }, reqid };
+    },
+  };
+}
+
+/** `sel src A/32 dst B/32 proto tcp sport 0 dport 80 dev eth0`; undefined where an address or a protocol makes no sense. */
+function selector(line: string) {
+  const words = line.split(/ +/);
+  const after = (word: string): string | undefined => (words.includes(word) ? words[words.indexOf(word) + 1] : undefined);
+  const source = canonicalAddress((after("src") ?? "").replace(/\/\d+$/, ""));
+  const destination = canonicalAddress((after("dst") ?? "").replace(/\/\d+$/, ""));
+  const ipProtocol = protocolNumber(after("proto"));
+  if (!source || !destination || ipProtocol === undefined) return undefined;
+  return { source, destination, ipProtocol, sourcePort: portOf(after("sport")), destinationPort: portOf(after("dport")) };
+}
+
+const portOf = (word: string | undefined): number => (word !== undefined && /^\d{1,5}$/.test(word) ? Number(word) & 0xffff : 0);
+
+/** No word is any protocol. `ip` prints the name of /etc/protocols where that file has one, else the number. */
+function protocolNumber(word: string | undefined): number | undefined {
+  if (word === undefined) return 0;
+  if (/^\d{1,3}$/.test(word)) return Number(word) < 256 ? Number(word) : undefined;
+  return PROTOCOLS.get(word);
+}
+
+/** Names of /etc/protocols that a packet may have, IANA's and the older ones in use. */
+const PROTOCOLS: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    ...{ ip: 0, hopopt: 0, icmp: 1, igmp: 2, ggp: 3, ipencap: 4, ipv4: 4, st: 5, tcp: 6, cbt: 7, egp: 8, igp: 9, pup: 12, udp: 17 },
+    ...{ hmp: 20, "xns-idp": 22, rdp: 27, "iso-tp4": 29, dccp: 33, xtp: 36, ddp: 37, "idpr-cmtp": 38, ipv6: 41, sdrp: 42 },
+    ...{ "ipv6-route": 43, "ipv6-frag": 44, idrp: 45, rsvp: 46, gre: 47, dsr: 48, esp: 50, "ipv6-crypt": 50, ah: 51, "ipv6-auth": 51 },
+    ...{ skip: 57, "ipv6-icmp": 58, icmpv6: 58, "ipv6-nonxt": 59, "ipv6-opts": 60, rspf: 73, vmtp: 81, eigrp: 88, ospf: 89 },
+    ...{ ospfigp: 89, "ax.25": 93, ipip: 94, etherip: 97, encap: 98, pim: 103, ipcomp: 108, vrrp: 112, carp: 112, l2tp: 115, isis: 124 },
+    ...{ sctp: 132, fc: 133, "mobility-header": 135, udplite: 136, "mpls-in-ip": 137, manet: 138, hip: 139, shim6: 140, wesp: 141 },
+    ...{ rohc: 142, ethernet: 143 },
+  }),
+);

@@ -1,0 +1,63 @@
+/**
+ * The text of `ip -s xfrm state` (list or get) as counters.
+ * Invariant: keys that the text may hold are dropped as octets and never become strings; one line and one record are all that is kept.
+ */
+import type { SaCounters, SaKey, SaProtocol } from "../ike/kernel-contract.ts";
+import { canonicalAddress } from "../isakmp/address.ts";
+import { lineReader } from "./lines.ts";
+
+export interface StateRecord {
+  readonly sa: SaKey;
+  readonly reqid: number;
+  readonly counters: SaCounters;
+}
+
+export interface XfrmStates {
+  /** Takes the next octets, fills them with zeros, and returns the records whose counters they complete. */
+  push(chunk: Uint8Array): readonly StateRecord[];
+}
+
+/** A parser at the start of the output. SAs of other protocols than ESP and AH are passed over. */
+export function xfrmStates(): XfrmStates {
+  const lines = lineReader();
+  let ends: { source: string; destination: string } | undefined;
+  let id: { protocol: SaProtocol; spi: number; reqid: number } | undefined;
+  let current = false;
+  const take = (line: string): StateRecord | undefined => {
+    if (!/^[ \t]/.test(line)) {
+      [ends, id, current] = [addresses(line), undefined, false];
+      return undefined;
+    }
+    if (ends && !id) id = identity(line);
+    const counters = current ? lifetime(line) : undefined;
+    current = /^\s+lifetime current:/.test(line);
+    if (!ends || !id || !counters) return undefined;
+    const { protocol, spi, reqid } = id;
+    return { sa: { ...ends, protocol, spi }, reqid, counters };
+  };
+  return {
+    push: (chunk) =>
+      lines
+        .push(chunk)
+        .map(take)
+        .filter((record) => record !== undefined),
+  };
+}
+
+function addresses(line: string) {
+  const match = /^src (\S+) dst (\S+)/.exec(line);
+  const [source, destination] = [canonicalAddress(match?.[1] ?? ""), canonicalAddress(match?.[2] ?? "")];
+  return source && destination ? { source, destination } : undefined;
+}
+
+/** `proto esp spi 0xc0000001(3221225473) reqid 9(0x00000009) mode transport` */
+function identity(line: string) {
+  const match = /^\s+proto (esp|ah) spi (0x[0-9a-f]{1,8})\b\S* reqid (\d+)/.exec(line);
+  return match ? { protocol: match[1] as SaProtocol, spi: Number(match[2]), reqid: Number(match[3]) } : undefined;
+}
+
+/** `924(bytes), 3(packets)`. Beyond 2^53 octets the number is the nearest one that JavaScript has. */
+function lifetime(line: string): SaCounters | undefined {
+  const match = /^\s+(\d+)\(bytes\), (\d+)\(packets\)/.exec(line);
+  return match ? { octets: Number(match[1]), packets: Number(match[2]) } : undefined;
+}
