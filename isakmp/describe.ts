@@ -3,14 +3,13 @@
  * Peers' text is made safe to print, long values are cut, and what has no name stays a number. Nothing here decides anything.
  */
 import { addressFromBytes, formatAddress } from "./address.ts";
-import { ATTRIBUTE, type Attribute, attributeNumber } from "./attributes.ts";
-import { type Codec, list, sizeText } from "./codec.ts";
+import { type Attribute, attributeNumber, decodeAttributes } from "./attributes.ts";
+import { type Codec, sizeText } from "./codec.ts";
 import { describeName } from "./distinguished-name.ts";
 import { isPrintable, printable, toHex } from "./hex.ts";
 import type { Header } from "./message.ts";
 import * as N from "./numbers.ts";
 import { type Body, PAYLOADS, type Payload, type PayloadName, type Proposal, payloadType, type Transform } from "./payloads.ts";
-import { readWith } from "./reader.ts";
 import { isNamed, nameOf, type Registry } from "./registry.ts";
 import { describeVendor } from "./vendor-ids.ts";
 
@@ -164,7 +163,7 @@ const NO_NAMES: Registry = {};
 function notifyText(n: Body<"notify">): string {
   if (n.data.length === 0) return "";
   if (n.type === N.NOTIFY["RESPONDER-LIFETIME"]) {
-    const attributes = readWith(n.data, (r) => list(ATTRIBUTE, 16).decode(r));
+    const attributes = decodeAttributes(n.data);
     if (attributes.ok) return `, ${attributes.value.map((a) => describeAttribute(n.protocol, a)).join(", ")}`;
   }
   const isSequence = n.type === N.NOTIFY["R-U-THERE"] || n.type === N.NOTIFY["R-U-THERE-ACK"];

@@ -2,15 +2,15 @@
  * Every payload body we know, one row each: RFC 2408 §3.4-3.16, RFC 2407 §4.6, RFC 3947 §3.2 and §5.2.
  * Invariant: `raw` is the body as it was received or is to be sent; digests are taken over it and nothing is re-encoded to be hashed.
  */
-import { ATTRIBUTE } from "./attributes.ts";
-import { bytes, type Codec, countOf, encodeOne, lengthOf, list, reserved, rest, sizeText, struct, uint, type ValueOf } from "./codec.ts";
+import { ATTRIBUTES } from "./attributes.ts";
+import { bytes, type Codec, countOf, encodeOne, lengthOf, reserved, rest, sizeText, struct, uint, type ValueOf } from "./codec.ts";
 import { toHex } from "./hex.ts";
 import { CERT_ENCODING, DOI, ID_TYPE, NOTIFY, PAYLOAD, PROTOCOL, SITUATION } from "./numbers.ts";
 import type { Reader } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** What one message may hold. The RFCs set no bounds; these keep a hostile datagram cheap and are far above honest ones. */
-export const LIMITS = { payloads: 128, proposals: 255, transforms: 255, transformsPerSa: 512, attributes: 64, spis: 256, spi: 16 } as const;
+export const LIMITS = { payloads: 128, proposals: 255, transforms: 255, transformsPerSa: 512, spis: 256, spi: 16 } as const;
 
 /** Octets of the generic payload header, RFC 2408 §3.2. */
 export const GENERIC_HEADER = 4;
@@ -19,8 +19,8 @@ export const GENERIC_HEADER = 4;
 const TRANSFORM = struct("transform", {
   number: uint(1),
   id: uint(1),
-  reserved2: reserved(2),
-  attributes: list(ATTRIBUTE, LIMITS.attributes),
+  reserved: reserved(2),
+  attributes: ATTRIBUTES,
 });
 
 /** RFC 2408 §3.5. */
