@@ -1,0 +1,72 @@
+/**
+ * A budget of records per peer, so that whoever can send us datagrams can't fill the log.
+ * Records that only an authenticated peer or the administrator can cause are never left out. The table of peers is bounded:
+ * source addresses are forged easily, and all that don't fit share one budget.
+ */
+import type { LogRecord } from "./log.ts";
+
+/** What happens to a record. `suppressed`: how many were left out since the last one that passed, to be said first. */
+export interface Verdict {
+  readonly pass: boolean;
+  readonly suppressed: { readonly peer: string; readonly count: number } | undefined;
+}
+
+/** Records at once, and milliseconds until one more. */
+const BURST = 20;
+const REFILL_MS = 1000;
+const PEERS = 1024;
+
+/** Events that a stranger can cause with a datagram. */
+const LIMITED: ReadonlySet<LogRecord["event"]> = new Set([
+  "ike.started",
+  "ike.failed",
+  "child.failed",
+  "packet.dropped",
+  "notify.received",
+  "svc.socket",
+  "bug",
+]);
+
+interface Budget {
+  tokens: number;
+  at: number;
+  suppressed: number;
+}
+
+/** Decides about one record after the other; `now` in milliseconds. */
+export function createLimiter(): (record: LogRecord, now: number) => Verdict {
+  const budgets = new Map<string, Budget>();
+  return (record, now) => {
+    if (!LIMITED.has(record.event)) return { pass: true, suppressed: undefined };
+    const [peer, budget] = budgetOf(budgets, record.peer ?? "", now);
+    // A clock that was set back must not starve the budget.
+    if (now < budget.at) budget.at = now;
+    const refill = Math.floor((now - budget.at) / REFILL_MS);
+    budget.tokens = Math.min(BURST, budget.tokens + refill);
+    budget.at += refill * REFILL_MS;
+    if (budget.tokens === 0) {
+      budget.suppressed++;
+      return { pass: false, suppressed: undefined };
+    }
+    budget.tokens--;
+    const count = budget.suppressed;
+    budget.suppressed = 0;
+    return { pass: true, suppressed: count > 0 ? { peer, count } : undefined };
+  };
+}
+
+function budgetOf(budgets: Map<string, Budget>, peer: string, now: number): readonly [string, Budget] {
+  const known = budgets.get(peer);
+  if (known) return [peer, known];
+  if (budgets.size >= PEERS) forgetIdle(budgets, now);
+  const key = budgets.size >= PEERS ? "" : peer;
+  const budget = budgets.get(key) ?? { tokens: BURST, at: now, suppressed: 0 };
+  budgets.set(key, budget);
+  return [key, budget];
+}
+
+/** Peers whose budget would be full again, and about whom nothing is left to say. */
+function forgetIdle(budgets: Map<string, Budget>, now: number): void {
+  for (const [peer, budget] of budgets)
+    if (budget.suppressed === 0 && now - budget.at >= (BURST - budget.tokens) * REFILL_MS) budgets.delete(peer);
+}

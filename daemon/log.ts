@@ -1,0 +1,127 @@
+/**
+ * The log: one record per event, as a line of text, a line of JSON, or a record of the journal.
+ * Invariant: a record is one line whatever a peer put into it, and no peer can fill the disk: each has a budget (`log-limit.ts`).
+ * Fields are those of SaEvent only, which has none for secrets.
+ */
+import type { EventName, Level, SaEvent } from "../ike/effect.ts";
+import { createLimiter } from "./log-limit.ts";
+
+/** Records of the daemon's own, besides those of the core. */
+export type DaemonEventName =
+  | EventName
+  | "svc.started"
+  | "svc.stopping"
+  | "svc.stopped"
+  | "svc.failed"
+  | "svc.addresses"
+  | "svc.socket"
+  | "svc.command"
+  | "log.suppressed";
+
+/** A record of the log: an event of the core, or one of the daemon's. */
+export type LogRecord = Omit<SaEvent, "event"> & { readonly event: DaemonEventName };
+
+export type LogFormat = "text" | "json";
+
+/** `prefixed` puts the priority in front for systemd; a `send` that returns false makes the record a line. */
+export interface LogOptions {
+  readonly format: LogFormat;
+  readonly prefixed: boolean;
+  readonly write: (line: string) => void;
+  readonly journal?: (fields: ReadonlyMap<string, string>) => boolean;
+  /** Milliseconds since 1970: records carry the time of day. */
+  readonly time: () => number;
+  /** The least important level that is written. */
+  readonly level?: Level;
+}
+
+/** Writes a record. */
+export type Log = (record: LogRecord) => void;
+
+/** Priorities of syslog (RFC 5424 §6.2.1). */
+export const PRIORITY: Readonly<Record<Level, number>> = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 };
+
+/** A log with the options given. */
+export function createLog(options: LogOptions): Log {
+  const least = PRIORITY[options.level ?? "info"];
+  const put = (record: LogRecord): void => {
+    if (options.journal?.(journalFields(record))) return;
+    options.write(options.format === "json" ? jsonLine(record, options.time()) : textLine(record, options));
+  };
+  const limiter = createLimiter();
+  return (record) => {
+    if (PRIORITY[record.level] > least) return;
+    const { pass, suppressed } = limiter(record, options.time());
+    if (suppressed) put(suppressedRecord(suppressed.peer, suppressed.count));
+    if (pass) put(record);
+  };
+}
+
+const suppressedRecord = (peer: string, count: number): LogRecord => ({
+  event: "log.suppressed",
+  level: "warning",
+  text: `${count} records about ${peer === "" ? "many peers" : peer} were left out`,
+  ...(peer === "" ? {} : { peer }),
+});
+
+/** Machine fields in the order in which they are written. */
+const FIELDS = [
+  "rule",
+  "peer",
+  "initiatorCookie",
+  "responderCookie",
+  "spiIn",
+  "spiOut",
+  "winEventId",
+  "failurePoint",
+  "reason",
+] as const satisfies readonly (keyof LogRecord)[];
+
+/** Long enough for a proposal list or a stack, short enough for any log reader. */
+const LONGEST_TEXT = 4096;
+
+/** One JSON object; the order of keys is fixed. Undefined fields are left out. */
+export function jsonLine(record: LogRecord, time: number): string {
+  const fields = Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
+  return JSON.stringify({
+    time: new Date(time).toISOString(),
+    level: record.level,
+    event: record.event,
+    text: record.text.slice(0, LONGEST_TEXT),
+    ...fields,
+    hint: record.hint,
+  });
+}
+
+/** `TIME LEVEL TEXT [EVENT key=value …] (HINT)`, or `<N>TEXT […]` where the journal keeps the time. */
+export function textLine(record: LogRecord, options: Pick<LogOptions, "prefixed" | "time">): string {
+  const fields = FIELDS.flatMap((name) => (record[name] === undefined ? [] : [`${name}=${quoted(String(record[name]))}`]));
+  const hint = record.hint === undefined ? "" : ` (${oneLine(record.hint)})`;
+  const head = options.prefixed ? `<${PRIORITY[record.level]}>` : `${new Date(options.time()).toISOString()} ${record.level} `;
+  return `${head}${oneLine(record.text)}${hint} [${[record.event, ...fields].join(" ")}]`;
+}
+
+/** Fields of the journal's native protocol: capital letters; WIN_EVENT_ID stands for the Windows event. */
+export function journalFields(record: LogRecord): ReadonlyMap<string, string> {
+  const hint = record.hint === undefined ? "" : ` (${record.hint})`;
+  const fields = new Map([
+    ["MESSAGE", oneLine(record.text + hint)],
+    ["PRIORITY", String(PRIORITY[record.level])],
+    ["SYSLOG_IDENTIFIER", "mainmode"],
+    ["EVENT", record.event],
+  ]);
+  for (const name of FIELDS) {
+    const value = record[name];
+    if (value !== undefined) fields.set(name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase(), oneLine(String(value)));
+  }
+  return fields;
+}
+
+/** Everything that is not printable becomes an escape: a peer's text must not forge lines or move a terminal's cursor. */
+const oneLine = (text: string): string =>
+  text.slice(0, LONGEST_TEXT).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
+    if (character === "\n") return "\\n";
+    return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
+  });
+
+const quoted = (text: string): string => (/^[\w.:/@+-]+$/.test(text) ? text : JSON.stringify(oneLine(text)));

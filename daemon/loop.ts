@@ -1,0 +1,217 @@
+/**
+ * The event loop: one queue of inputs, one timer, effects carried out in order; answers of the kernel and of routing come back as inputs.
+ * Invariant: `engine.handle` is never entered twice, nothing here waits, and a bug in the core costs one input and a line in the log.
+ */
+import type { Effect, ReplyLine, SaEvent } from "../ike/effect.ts";
+import type { Engine } from "../ike/engine.ts";
+import type { Input, Instant } from "../ike/input.ts";
+import { err } from "../isakmp/result.ts";
+import type { Kernel } from "../kernel/port.ts";
+import type { StatusDocument } from "../sa-store/view.ts";
+
+/** What the loop joins to the engine. None of these may throw or block; what does throw is logged and passed over. */
+export interface LoopParts {
+  readonly engine: Engine;
+  readonly kernel: Pick<Kernel, "run">;
+  /** Milliseconds that never go back. */
+  readonly clock: () => Instant;
+  readonly send: (effect: Extract<Effect, { type: "send" }>) => void;
+  readonly route: (remote: string) => Promise<string | undefined>;
+  readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
+  readonly log: (event: SaEvent) => void;
+  readonly stopped: () => void;
+}
+
+/** For status, tests and the watchdog. `dropped`: inputs refused because the queue was full. */
+export interface LoopCounters {
+  readonly handled: number;
+  readonly dropped: number;
+  readonly bugs: number;
+}
+
+/** Inputs handled before sockets get their turn: at most some 10 ms of Diffie-Hellman. */
+const BATCH = 16;
+/** Datagrams and acquires beyond this are dropped: their senders repeat them, and a flood must not grow the queue without end. */
+const QUEUE_LIMIT = 4096;
+/** A due timer that the core does not serve must not spin. */
+const SHORTEST_WAIT_MS = 1;
+const WAIT_AFTER_BUG_MS = 1000;
+/** `setTimeout` takes 31 bits. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
+export class Loop {
+  readonly #parts: LoopParts;
+  #queue: Input[] = [];
+  #next = 0;
+  #immediate: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #tickFailed = false;
+  #counters = { handled: 0, dropped: 0, bugs: 0 };
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+  }
+
+  get counters(): LoopCounters {
+    return { ...this.#counters };
+  }
+
+  /** Queues an input; it is handled after those before it, in a later turn of Node's loop. */
+  push(input: Input): void {
+    if (this.#closed) return;
+    if (this.#queue.length - this.#next >= QUEUE_LIMIT && isRepeated(input)) {
+      this.#counters.dropped++;
+      return;
+    }
+    this.#queue.push(input);
+    this.#wake();
+  }
+
+  /** The SA tables now. */
+  view(): StatusDocument {
+    return this.#parts.engine.view(this.#parts.clock());
+  }
+
+  /** Handles nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#queue = [];
+    this.#next = 0;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+  }
+
+  #wake(): void {
+    this.#immediate ??= setImmediate(() => this.#run());
+  }
+
+  #run(): void {
+    this.#immediate = undefined;
+    for (let i = 0; i < BATCH && !this.#closed; i++) {
+      const input = this.#queue[this.#next];
+      if (!input) break;
+      this.#next++;
+      this.#handle(input);
+    }
+    if (this.#closed) return;
+    if (this.#next === this.#queue.length) [this.#queue, this.#next] = [[], 0];
+    else {
+      if (this.#next >= QUEUE_LIMIT) [this.#queue, this.#next] = [this.#queue.slice(this.#next), 0];
+      this.#wake();
+    }
+    this.#setTimer();
+  }
+
+  #handle(input: Input): void {
+    this.#counters.handled++;
+    if (input.type === "tick") this.#tickFailed = false;
+    let effects: readonly Effect[];
+    try {
+      effects = this.#parts.engine.handle(input, this.#parts.clock());
+    } catch (error) {
+      this.#bug(`handling ${describeInput(input)}`, error);
+      if (input.type === "tick") this.#tickFailed = true;
+      // The caller of a command would wait for ever.
+      if (input.type === "command") this.#guard("reply", () => this.#parts.reply(input.id, BUG_REPLY, true));
+      return;
+    }
+    for (const effect of effects) this.#guard(`effect ${effect.type}`, () => this.#carryOut(effect));
+  }
+
+  #carryOut(effect: Effect): void {
+    const { send, reply, log, stopped } = this.#parts;
+    if (effect.type === "send") send(effect);
+    else if (effect.type === "kernel") this.#runKernel(effect);
+    else if (effect.type === "route") this.#findRoute(effect.id, effect.remote);
+    else if (effect.type === "reply") reply(effect.id, effect.line, effect.last);
+    else if (effect.type === "event") log(effect.event);
+    else stopped();
+  }
+
+  /** The core waits for every answer: a kernel port that breaks has refused. */
+  #runKernel({ id, commands }: Extract<Effect, { type: "kernel" }>): void {
+    const failed = (error: unknown): void => {
+      this.#bug("running kernel commands", error);
+      const outcome = err({ index: 0, reason: "the kernel port failed", exists: false, command: commands[0]?.do ?? "nothing" });
+      this.push({ type: "kernel-done", id, outcome });
+    };
+    // `async` turns a throw of `run` itself into a rejection.
+    const run = async () => this.#parts.kernel.run(commands);
+    run().then((outcome) => this.push({ type: "kernel-done", id, outcome }), failed);
+  }
+
+  #findRoute(id: number, remote: string): void {
+    const find = async () => this.#parts.route(remote);
+    const done = (local: string | undefined): void => this.push({ type: "route-done", id, local });
+    find().then(done, (error: unknown) => {
+      this.#bug(`looking for the route to ${remote}`, error);
+      done(undefined);
+    });
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    const { engine, clock } = this.#parts;
+    let wake: Instant | undefined;
+    this.#guard("nextWake", () => {
+      wake = engine.nextWake();
+    });
+    if (wake === undefined) return;
+    const shortest = this.#tickFailed ? WAIT_AFTER_BUG_MS : SHORTEST_WAIT_MS;
+    const wait = Math.min(Math.max(Math.ceil(wake - clock()), shortest), LONGEST_WAIT_MS);
+    this.#timer = setTimeout(() => this.push({ type: "tick" }), wait);
+  }
+
+  #guard(what: string, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#bug(what, error);
+    }
+  }
+
+  #bug(what: string, error: unknown): void {
+    this.#counters.bugs++;
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    try {
+      this.#parts.log({
+        event: "bug",
+        level: "error",
+        text: `bug while ${what}: ${stack}`,
+        reason: "bug",
+        hint: "please report this line",
+      });
+    } catch {
+      // A log that can't be written must not end the daemon either.
+    }
+  }
+}
+
+const BUG_REPLY: ReplyLine = {
+  text: "the daemon met a bug and gave this command up",
+  exit: 1,
+  reason: "bug",
+  hint: "its log has the details; please report them",
+};
+
+/** Whether whoever caused the input will do so again. */
+const isRepeated = (input: Input): boolean =>
+  input.type === "datagram" || (input.type === "kernel-event" && input.event.type === "acquire");
+
+/** For the log: who and what, no content (a message may hold an identity, a command never holds a secret). */
+function describeInput(input: Input): string {
+  switch (input.type) {
+    case "datagram":
+      return `a datagram of ${input.bytes.length} octets from ${input.path.remote.address}`;
+    case "kernel-event":
+      return `the kernel's ${input.event.type}`;
+    case "command":
+      return `the command ${input.command.name}`;
+    case "kernel-done":
+    case "route-done":
+      return `${input.type} ${input.id}`;
+    default:
+      return input.type;
+  }
+}
