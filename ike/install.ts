@@ -1,0 +1,141 @@
+/**
+ * From a negotiated child to kernel commands: SAs, and the policies that lead packets to them.
+ * Templates stand innermost first. AH and ESP together: AH covers ESP; in tunnel mode ESP makes the tunnel and AH guards the outer packet.
+ */
+import { prefixesOf } from "../isakmp/address.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { TrafficSelector } from "../policy/types.ts";
+import type { Secret } from "./crypto/secret.ts";
+import type { ProtocolSuite } from "./crypto/suite.ts";
+import type { KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
+import { splitKeymat } from "./keys.ts";
+import type { ChildKeys } from "./quick-mode.ts";
+
+const REPLAY_WINDOW = 32;
+const OCTETS_PER_KILOBYTE = 1000;
+
+export interface Limits {
+  readonly softSeconds: number;
+  readonly hardSeconds: number;
+  readonly kilobytes: number | null;
+  /** Share of the volume after which a new SA is wanted. */
+  readonly softShare: number;
+}
+
+/** The SAs of one direction, one for each protocol. The keys are new secrets; the caller wipes them with `destroySa`. */
+export function kernelSas(spec: ChildSpec, keys: readonly ChildKeys[], direction: "in" | "out", limits: Limits): readonly KernelSa[] {
+  return innerFirst(keys, (key) => key.suite).map((key, i) => kernelSa(spec, key, direction, limits, i));
+}
+
+function kernelSa(spec: ChildSpec, key: ChildKeys, direction: "in" | "out", limits: Limits, layer: number): KernelSa {
+  const inbound = direction === "in";
+  const [source, destination] = inbound ? [spec.remote, spec.local] : [spec.local, spec.remote];
+  const { cipher, integrity } = key.suite;
+  const [cipherKey, integrityKey] = splitKeymat(inbound ? key.inbound : key.outbound, [cipher?.keyOctets ?? 0, integrity?.keyOctets ?? 0]) as [Secret, Secret];
+  const hard = limits.kilobytes === null ? null : limits.kilobytes * OCTETS_PER_KILOBYTE;
+  if (!integrity) integrityKey.destroy();
+  if (!cipher) cipherKey.destroy();
+  return {
+    source,
+    destination,
+    protocol: key.suite.protocol,
+    spi: inbound ? key.spiIn : key.spiOut,
+    reqid: spec.reqid,
+    mode: layerMode(spec, layer),
+    encryption: cipher && cipher.icvBits === null ? { name: cipher.xfrm, key: cipherKey } : null,
+    integrity: integrity ? { name: integrity.xfrm, key: integrityKey, truncateBits: integrity.truncateBits } : null,
+    aead: cipher && cipher.icvBits !== null ? { name: cipher.xfrm, key: cipherKey, icvBits: cipher.icvBits } : null,
+    replayWindow: inbound ? REPLAY_WINDOW : 0,
+    limits: {
+      softSeconds: limits.softSeconds,
+      hardSeconds: limits.hardSeconds,
+      softOctets: hard === null ? null : Math.floor(hard * limits.softShare),
+      // A peer that ignores kilobytes keeps sending: only our own sending stops at the limit.
+      hardOctets: inbound ? null : hard,
+    },
+    selector: layer === 0 ? saSelector(spec.selector, direction) : null,
+  };
+}
+
+/** Wipes the keys of a kernel SA. */
+export function destroySa(sa: KernelSa): void {
+  for (const part of [sa.encryption, sa.integrity, sa.aead]) part?.key.destroy();
+}
+
+/** The names by which the SAs of one direction are removed. */
+export const saKeys = (spec: ChildSpec, protections: readonly { readonly suite: ProtocolSuite; readonly spiIn: number; readonly spiOut: number }[], direction: "in" | "out"): readonly SaKey[] =>
+  protections.map(({ suite, spiIn, spiOut }) =>
+    direction === "in"
+      ? { source: spec.remote, destination: spec.local, protocol: suite.protocol, spi: spiIn }
+      : { source: spec.local, destination: spec.remote, protocol: suite.protocol, spi: spiOut },
+  );
+
+/** What a set of policies is for: the selector, the shape of its templates, and their reqid. */
+export interface PolicySpec {
+  readonly selector: TrafficSelector;
+  readonly mode: "transport" | "tunnel";
+  /** Tunnel ends; null in transport mode, where the packet's own addresses hold. */
+  readonly tunnel: { readonly local: string; readonly remote: string } | null;
+  readonly protocols: readonly ProtocolSuite["protocol"][];
+  readonly reqid: number;
+}
+
+/** Policies in, out and (tunnels) fwd; a range that is no prefix becomes several. */
+export function kernelPolicies(spec: PolicySpec): readonly KernelPolicy[] {
+  const directions: readonly PolicyDirection[] = spec.mode === "tunnel" ? ["out", "in", "fwd"] : ["out", "in"];
+  return kernelSelectors(spec.selector).flatMap((selector) => directions.map((direction) => kernelPolicy(spec, selector, direction)));
+}
+
+function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
+  const inward = direction !== "out";
+  const templates = innerFirst(spec.protocols, (protocol) => ({ protocol })).map((protocol, layer): KernelTemplate => {
+    const tunnelled = spec.tunnel !== null && layer === 0;
+    const [source, destination] = !spec.tunnel ? [null, null] : inward ? [spec.tunnel.remote, spec.tunnel.local] : [spec.tunnel.local, spec.tunnel.remote];
+    return { source, destination, protocol, reqid: spec.reqid, mode: tunnelled ? "tunnel" : "transport", level: "required" };
+  });
+  return { direction, selector: inward ? turned(outward) : outward, action: "allow", priority: priorityOf(outward), templates };
+}
+
+/** The more a selector says, the smaller (stronger) its priority. */
+export function priorityOf(selector: KernelSelector): number {
+  const ports = (selector.sourcePort ? 1 : 0) + (selector.destinationPort ? 1 : 0);
+  return 400_000 - 1024 * (selector.sourceLength + selector.destinationLength) - (selector.protocol ? 64 : 0) - 16 * ports;
+}
+
+/** The outward kernel selectors of a selector pair. */
+export function kernelSelectors(selector: TrafficSelector): readonly KernelSelector[] {
+  return prefixesOf(selector.local).flatMap((local) =>
+    prefixesOf(selector.remote).map((remote) => ({
+      source: local.address,
+      sourceLength: local.length,
+      destination: remote.address,
+      destinationLength: remote.length,
+      protocol: selector.protocol,
+      sourcePort: selector.localPort,
+      destinationPort: selector.remotePort,
+    })),
+  );
+}
+
+/** An SA holds one selector; where a range needs several, the policies alone narrow it. */
+function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelSelector | null {
+  const [only, ...more] = kernelSelectors(selector);
+  if (!only || more.length > 0) return null;
+  return direction === "out" ? only : turned(only);
+}
+
+const turned = (s: KernelSelector): KernelSelector => ({
+  source: s.destination,
+  sourceLength: s.destinationLength,
+  destination: s.source,
+  destinationLength: s.sourceLength,
+  protocol: s.protocol,
+  sourcePort: s.destinationPort,
+  destinationPort: s.sourcePort,
+});
+
+const layerMode = (spec: ChildSpec, layer: number): "transport" | "tunnel" => (spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport");
+
+/** ESP before AH: the order in which an outgoing packet meets them. */
+const innerFirst = <T>(items: readonly T[], suite: (item: T) => { readonly protocol: "esp" | "ah" }): readonly T[] =>
+  [...items].sort((a, b) => Number(suite(a).protocol === "ah") - Number(suite(b).protocol === "ah"));
