@@ -5,7 +5,7 @@
 import type { StatusDocument } from "../sa-store/view.ts";
 
 export type Request =
-  | { readonly command: "initiate"; readonly rule: string; readonly peer?: string }
+  | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
   | {
       readonly command: "terminate";
       readonly target:

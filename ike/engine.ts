@@ -17,4 +17,6 @@ export interface Engine {
 export interface EngineOptions {
   readonly crypto: Crypto;
   readonly random: Random;
+  /** The UDP port of IKE at both ends; 500 but in tests. */
+  readonly port: number;
 }

@@ -31,8 +31,8 @@ export type Input =
   | { readonly type: "command"; readonly id: number; readonly command: Command };
 
 export type Command =
-  /** Negotiates every filter of the rule. `peer` is needed where the rule does not name one. */
-  | { readonly name: "initiate"; readonly rule: string; readonly peer: string | undefined }
+  /** Negotiates every filter of the rule. `peer` is needed where the rule does not name one. After `waitSeconds` the caller is answered with what is known. */
+  | { readonly name: "initiate"; readonly rule: string; readonly peer: string | undefined; readonly waitSeconds: number }
   | { readonly name: "terminate"; readonly target: TerminateTarget }
   /** `keep`: leave the kernel and the peers as they are. */
   | { readonly name: "shutdown"; readonly keep: boolean };

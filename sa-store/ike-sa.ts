@@ -1,0 +1,79 @@
+/**
+ * An ISAKMP SA, before and after its Main Mode: what is negotiating, and what is established.
+ * Types of the protocol's states come from ike/ as types only; nothing here decides.
+ */
+import type { IkeError } from "../ike/errors.ts";
+import type { Instant, Path } from "../ike/input.ts";
+import type { Established, MainModeState } from "../ike/main-mode.ts";
+import type { ChildAgreed, ChildOffered } from "../ike/quick-mode.ts";
+import type { ChildSa, ChildSpec } from "./child-sa.ts";
+
+export type Role = "initiator" | "responder";
+
+/** Somebody wants a child: traffic, a command, or a rule that starts by itself. */
+export interface ChildWish {
+  readonly key: string;
+  readonly spec: ChildSpec;
+  /** The child that this one takes over from, or null. */
+  readonly replaces: number | null;
+  /** Commands to tell; more may join while it is under way. */
+  readonly watchers: Set<number>;
+}
+
+/** The last message that moved an exchange, and what we said to it: repeats are answered, never worked on again. */
+export interface Repeat {
+  received: Uint8Array | null;
+  flight: Uint8Array | null;
+  /** How often our flight was sent again by our own timer. */
+  tries: number;
+}
+
+export interface Negotiation extends Repeat {
+  readonly phase: "negotiating";
+  readonly id: number;
+  readonly role: Role;
+  readonly path: Path;
+  readonly cookieI: Uint8Array;
+  readonly startedAt: Instant;
+  state: MainModeState;
+  readonly wishes: ChildWish[];
+  /** The last thing that went wrong without ending it: the reason, should it come to nothing. */
+  lastError: IkeError | null;
+  /** An unverified refusal of the peer's: one more try, then the end. */
+  refusal: string | null;
+  /** The peer was told that its proof failed: once is enough. */
+  told: boolean;
+}
+
+export interface IkeSa extends Repeat {
+  readonly phase: "established";
+  readonly id: number;
+  readonly role: Role;
+  readonly path: Path;
+  readonly sa: Established;
+  readonly establishedAt: Instant;
+  readonly expiresAt: Instant;
+  /** Message ids that were used: each starts one exchange, once. */
+  readonly usedMessageIds: Set<number>;
+  readonly exchanges: Map<number, QuickExchange>;
+  readonly children: Set<number>;
+  quickModes: number;
+}
+
+/** A Quick Mode under way, or lingering for the peer's repeats. */
+export interface QuickExchange extends Repeat {
+  readonly messageId: number;
+  readonly role: Role;
+  iv: Uint8Array;
+  state: QuickState;
+}
+
+export type QuickState =
+  | { readonly kind: "offered"; readonly offered: ChildOffered; readonly wish: ChildWish }
+  /** The kernel is asked for the inbound SAs. `answer` is the sealed message to send once it has them. */
+  | { readonly kind: "installing"; readonly agreed: ChildAgreed; readonly spec: ChildSpec; readonly wish: ChildWish | null; readonly answer: Uint8Array; readonly retry: number }
+  /** Responder: message 2 is out, message 3 is not here. */
+  | { readonly kind: "answered"; readonly agreed: ChildAgreed; readonly child: ChildSa }
+  /** Initiator: message 3 is out, our outbound SAs wait for a sign that the peer has it. */
+  | { readonly kind: "confirmed"; readonly agreed: ChildAgreed; readonly child: ChildSa; readonly wish: ChildWish }
+  | { readonly kind: "done" };

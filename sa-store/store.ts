@@ -1,0 +1,149 @@
+/**
+ * The tables of SAs and their indexes: by cookies, by peer, by SPI, by what they protect. Nothing is found by scanning.
+ */
+import type { ChildSa } from "./child-sa.ts";
+import type { IkeSa, Negotiation } from "./ike-sa.ts";
+
+export type IkeEntry = Negotiation | IkeSa;
+
+export class Store {
+  readonly ikes = new Map<number, IkeEntry>();
+  readonly children = new Map<number, ChildSa>();
+  readonly #byCookies = new Map<string, IkeEntry>();
+  readonly #byInitiator = new Map<string, IkeEntry>();
+  readonly #byPeer = new Map<string, Set<IkeEntry>>();
+  readonly #bySpiIn = new Map<number, ChildSa>();
+  readonly #bySpiOut = new Map<string, ChildSa>();
+  readonly #byKey = new Map<string, Set<ChildSa>>();
+  readonly #reservedSpis = new Set<number>();
+  #nextId = 0;
+  #halfOpen = 0;
+
+  /** Ids are never reused in a run. */
+  newId(): number {
+    return ++this.#nextId;
+  }
+
+  /** Negotiations under way, in both roles. */
+  get negotiating(): number {
+    return this.#halfOpen;
+  }
+
+  /** Adds an entry, or puts it in the place of the one with the same id. */
+  putIke(entry: IkeEntry): void {
+    this.removeIke(entry.id);
+    this.ikes.set(entry.id, entry);
+    if (entry.phase === "negotiating") this.#halfOpen++;
+    this.#byInitiator.set(initiatorKey(cookieI(entry), entry.path.remote.address), entry);
+    const responder = cookieR(entry);
+    if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
+    addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+  }
+
+  removeIke(id: number): IkeEntry | undefined {
+    const entry = this.ikes.get(id);
+    if (!entry) return undefined;
+    this.ikes.delete(id);
+    if (entry.phase === "negotiating") this.#halfOpen--;
+    deleteIf(this.#byInitiator, initiatorKey(cookieI(entry), entry.path.remote.address), entry);
+    for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
+    removeFrom(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    return entry;
+  }
+
+  /** After a negotiation learnt the responder's cookie. */
+  indexCookies(entry: Negotiation): void {
+    const responder = cookieR(entry);
+    if (responder) this.#byCookies.set(cookieKey(entry.cookieI, responder), entry);
+  }
+
+  byCookies(initiator: Uint8Array, responder: Uint8Array): IkeEntry | undefined {
+    return this.#byCookies.get(cookieKey(initiator, responder));
+  }
+
+  /** By the initiator's cookie alone, while the responder's is not known, or in a repeated message 1. */
+  byInitiatorCookie(initiator: Uint8Array, remoteAddress: string): IkeEntry | undefined {
+    return this.#byInitiator.get(initiatorKey(initiator, remoteAddress));
+  }
+
+  /** Entries between two addresses, oldest first. */
+  byPeer(local: string, remote: string): readonly IkeEntry[] {
+    return [...(this.#byPeer.get(peerKey(local, remote)) ?? [])];
+  }
+
+  putChild(child: ChildSa, key: string): void {
+    this.children.set(child.id, child);
+    for (const { spiIn, spiOut } of child.protections) {
+      this.#bySpiIn.set(spiIn, child);
+      this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
+    }
+    addTo(this.#byKey, key, child);
+  }
+
+  removeChild(child: ChildSa, key: string): void {
+    this.children.delete(child.id);
+    for (const { spiIn, spiOut } of child.protections) {
+      deleteIf(this.#bySpiIn, spiIn, child);
+      deleteIf(this.#bySpiOut, `${child.spec.remote} ${spiOut}`, child);
+      this.#reservedSpis.delete(spiIn);
+    }
+    removeFrom(this.#byKey, key, child);
+  }
+
+  bySpiIn(spi: number): ChildSa | undefined {
+    return this.#bySpiIn.get(spi);
+  }
+
+  bySpiOut(remote: string, spi: number): ChildSa | undefined {
+    return this.#bySpiOut.get(`${remote} ${spi}`);
+  }
+
+  /** The children that protect the same selectors with the same peer for the same rule, oldest first. */
+  byKey(key: string): readonly ChildSa[] {
+    return [...(this.#byKey.get(key) ?? [])];
+  }
+
+  /** Takes an inbound SPI out of circulation; false if it is taken. */
+  reserveSpi(spi: number): boolean {
+    if (this.#reservedSpis.has(spi)) return false;
+    this.#reservedSpis.add(spi);
+    return true;
+  }
+
+  releaseSpi(spi: number): void {
+    if (!this.#bySpiIn.has(spi)) this.#reservedSpis.delete(spi);
+  }
+
+  /** Entries in every table: 0 when all is over (the simulator's leak check). */
+  get size(): number {
+    return this.ikes.size + this.children.size + this.#byCookies.size + this.#byInitiator.size + this.#byPeer.size + this.#bySpiIn.size + this.#bySpiOut.size + this.#byKey.size + this.#reservedSpis.size;
+  }
+}
+
+const cookieI = (entry: IkeEntry): Uint8Array => (entry.phase === "negotiating" ? entry.cookieI : entry.sa.cookieI);
+
+function cookieR(entry: IkeEntry): Uint8Array | undefined {
+  if (entry.phase === "established") return entry.sa.cookieR;
+  return entry.state.kind === "sa-sent" ? undefined : entry.state.cookieR;
+}
+
+const octets = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+const cookieKey = (initiator: Uint8Array, responder: Uint8Array): string => octets(initiator) + octets(responder);
+const initiatorKey = (initiator: Uint8Array, remote: string): string => `${octets(initiator)} ${remote}`;
+const peerKey = (local: string, remote: string): string => `${local} ${remote}`;
+
+function addTo<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
+  const set = index.get(key);
+  if (set) set.add(value);
+  else index.set(key, new Set([value]));
+}
+
+function removeFrom<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
+  const set = index.get(key);
+  set?.delete(value);
+  if (set?.size === 0) index.delete(key);
+}
+
+function deleteIf<K, V>(index: Map<K, V>, key: K, value: V): void {
+  if (index.get(key) === value) index.delete(key);
+}
