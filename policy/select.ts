@@ -1,0 +1,164 @@
+/**
+ * Which rule answers: a peer, by address, before anything else is known of it; and a pair of selectors that it proposes.
+ * The most specific wins, not the first (host, range, subnet, any), so that the order of rules in the file rarely matters.
+ */
+import {
+  type AddressRange,
+  covers,
+  everyAddress,
+  hostRange,
+  includesAddress,
+  isHost,
+  parseAddress,
+  prefixLength,
+  sameRange,
+} from "../isakmp/address.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { formatProtocol } from "./filter.ts";
+import { concreteSelectors, coversSelector, formatEnd, formatSelector } from "./selector.ts";
+import type { Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
+
+/** The peers a rule speaks IKE with: the tunnel's far end, else the rule's `peer`, else the filters' remote sides. */
+export function peerRanges(rule: Rule): readonly AddressRange[] {
+  return rule.filters
+    .flatMap((filter) => peersOfFilter(rule, filter))
+    .filter((range, i, all) => all.findIndex((other) => sameRange(other, range)) === i);
+}
+
+/** Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, range, subnet, any; smaller first; then as in the file. */
+export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress: string): readonly Rule[] {
+  const found = policy.rules.flatMap((rule) => {
+    const ranges = negotiates(rule) ? rule.filters.flatMap((filter) => matchingPeers(rule, filter, localAddress, remoteAddress)) : [];
+    const [best] = ranges.sort(compareRanges);
+    return best ? [{ rule, best }] : [];
+  });
+  return found.sort((a, b) => compareRanges(a.best, b.best)).map(({ rule }) => rule);
+}
+
+/** Whether a rule's action protects traffic. */
+export const negotiates = (rule: Rule): boolean => rule.action === "respond" || rule.action === "request" || rule.action === "require";
+
+/** The filter that allows a pair of selectors, and the configured pair that it stands for here. */
+export interface Covering {
+  readonly rule: Rule;
+  readonly filter: Filter;
+  readonly selector: TrafficSelector;
+}
+
+/** Why one filter does not allow a proposal: the first difference between what is configured and what was offered. */
+export interface SelectorMismatch {
+  readonly rule: string;
+  readonly filter: string;
+  readonly difference: string;
+}
+
+/**
+ * The most specific filter of `rules` that covers all of what a peer proposes (our side in `local`), or why none does.
+ * `rules` are those that the peer may use: `rulesForPeer`, narrowed to what it has proved. What is wider than configured is refused, never narrowed (RFC 2409 §5.5).
+ */
+export function ruleCoveringSelectors(
+  rules: readonly Rule[],
+  localAddresses: readonly string[],
+  proposed: TrafficSelector,
+  mode: Rule["mode"],
+): Result<Covering, readonly SelectorMismatch[]> {
+  const covering: Covering[] = [];
+  const mismatches: SelectorMismatch[] = [];
+  for (const rule of rules) {
+    for (const filter of rule.filters) {
+      const selectors = concreteSelectors(filter, rule, localAddresses);
+      const selector = rule.mode === mode ? selectors.find((candidate) => coversSelector(candidate, proposed)) : undefined;
+      if (selector) covering.push({ rule, filter, selector });
+      else mismatches.push({ rule: rule.name, filter: filter.text, difference: differenceOf(rule, selectors, proposed, mode) });
+    }
+  }
+  const [best] = covering.sort((a, b) => compareSpecificity(a.selector, b.selector));
+  return best ? ok(best) : err(mismatches);
+}
+
+/** One line for a log: what was offered, and per rule and filter the first difference. */
+export function explainMismatches(proposed: TrafficSelector, mismatches: readonly SelectorMismatch[]): string {
+  const offered = `the peer proposes ${formatSelector(proposed)}`;
+  if (mismatches.length === 0) return `${offered}; no rule is for this peer`;
+  return `${offered}; ${mismatches.map(({ rule, filter, difference }) => `rule ${rule} "${filter}": ${difference}`).join("; ")}`;
+}
+
+/** Order of precedence: negative where `a` is the more specific. Remote side first, then local side, protocol, remote port, local port. */
+export function compareSpecificity(a: TrafficSelector, b: TrafficSelector): number {
+  return (
+    rangeClass(a.remote) - rangeClass(b.remote) ||
+    rangeClass(a.local) - rangeClass(b.local) ||
+    compareRanges(a.remote, b.remote) ||
+    compareRanges(a.local, b.local) ||
+    anyLast(a.protocol) - anyLast(b.protocol) ||
+    anyLast(a.remotePort) - anyLast(b.remotePort) ||
+    anyLast(a.localPort) - anyLast(b.localPort)
+  );
+}
+
+/** Order of precedence of address ranges: host, range, subnet, any; the smaller of two of one kind first. */
+export function compareRanges(a: AddressRange, b: AddressRange): number {
+  const [sizeA, sizeB] = [a.last - a.first, b.last - b.first];
+  return rangeClass(a) - rangeClass(b) || (sizeA < sizeB ? -1 : sizeA > sizeB ? 1 : 0);
+}
+
+const anyLast = (number: number): number => (number === 0 ? 1 : 0);
+
+function rangeClass(range: AddressRange): number {
+  if (isHost(range)) return 0;
+  const length = prefixLength(range);
+  if (length === undefined) return 1;
+  return length === 0 ? 3 : 2;
+}
+
+function peersOfFilter(rule: Rule, filter: Filter): readonly AddressRange[] {
+  if (rule.tunnel) {
+    const end = parseAddress(rule.tunnel.remote);
+    return end ? [hostRange(end.family, end.value)] : [];
+  }
+  if (rule.peer) return [rule.peer];
+  return filter.remote.kind === "range" ? [filter.remote.range] : filter.remote.kind === "any" ? [everyAddress(4), everyAddress(6)] : [];
+}
+
+function matchingPeers(rule: Rule, filter: Filter, localAddress: string, remoteAddress: string): readonly AddressRange[] {
+  if (!isOurEnd(rule, filter.local, localAddress)) return [];
+  return peersOfFilter(rule, filter).filter((range) => includesAddress(range, remoteAddress));
+}
+
+/** Whether the rule may negotiate on this address of ours: a tunnel's own end, or an address that the filter's local side has. */
+function isOurEnd(rule: Rule, side: Side, localAddress: string): boolean {
+  if (rule.tunnel) return rule.tunnel.local === null || rule.tunnel.local === localAddress;
+  return side.kind !== "range" || includesAddress(side.range, localAddress);
+}
+
+/** The difference to the configured selector that comes nearest. */
+function differenceOf(rule: Rule, selectors: readonly TrafficSelector[], proposed: TrafficSelector, mode: Rule["mode"]): string {
+  if (rule.mode !== mode) return `${mode} mode offered, ${rule.mode} mode configured`;
+  const [nearest] = selectors.map((configured) => firstDifference(configured, proposed)).sort((a, b) => b.step - a.step);
+  return nearest?.text ?? "no address of this host fits it";
+}
+
+/** `step` counts the comparisons passed. */
+function firstDifference(configured: TrafficSelector, offered: TrafficSelector): { readonly step: number; readonly text: string } {
+  const say = (what: string, ours: string, theirs: string) => `${what} ${theirs} offered, ${ours} configured`;
+  const places = (what: "local" | "remote") => say(what, formatEnd(configured[what], 0), formatEnd(offered[what], 0));
+  const steps: readonly (readonly [boolean, () => string])[] = [
+    [
+      configured.remote.family === offered.remote.family,
+      () => say("address family", `IPv${configured.remote.family}`, `IPv${offered.remote.family}`),
+    ],
+    [covers(configured.remote, offered.remote), () => places("remote")],
+    [covers(configured.local, offered.local), () => places("local")],
+    [
+      fits(configured.protocol, offered.protocol),
+      () => say("protocol", formatProtocol(configured.protocol), formatProtocol(offered.protocol)),
+    ],
+    [fits(configured.remotePort, offered.remotePort), () => say("remote port", port(configured.remotePort), port(offered.remotePort))],
+    [fits(configured.localPort, offered.localPort), () => say("local port", port(configured.localPort), port(offered.localPort))],
+  ];
+  const step = steps.findIndex(([same]) => !same);
+  return { step: step < 0 ? steps.length : step, text: steps[step]?.[1]() ?? "no difference" };
+}
+
+const fits = (wanted: number, offered: number): boolean => wanted === 0 || wanted === offered;
+const port = (number: number): string => (number === 0 ? "any" : String(number));

@@ -1,0 +1,182 @@
+/**
+ * Selectors: filters made concrete for the addresses a host has, compared with what a peer proposes,
+ * and as the ID payloads of Quick Mode (RFC 2407 §4.6.2, RFC 2409 §5.5).
+ */
+import {
+  type AddressRange,
+  addressBytes,
+  addressFromBytes,
+  bitsOf,
+  covers,
+  everyAddress,
+  type Family,
+  formatAddress,
+  formatRange,
+  hostRange,
+  includesAddress,
+  intersection,
+  isHost,
+  parseAddress,
+  parseRange,
+  prefixLength,
+  prefixRange,
+} from "../isakmp/address.ts";
+import { ID_TYPE, IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { formatProtocol } from "./filter.ts";
+import type { Filter, Rule, Side, TrafficSelector } from "./types.ts";
+
+/** What `concreteSelectors` has to know about a rule. */
+export type SelectorContext = Pick<Rule, "mode" | "tunnel" | "peer">;
+
+/**
+ * The selectors that a filter stands for on a host with `localAddresses` (canonical text).
+ * `me` is each of them but loopback, link-local and other addresses that no peer can reach; in a tunnel rule its local end.
+ * In transport mode every local side is that of single local addresses, since the packets' own ends are the IKE peers (RFC 4301 §4.1),
+ * and the remote side is narrowed to the rule's `peer`. `icmp` stands for icmpv6 between IPv6 addresses.
+ */
+export function concreteSelectors(filter: Filter, rule: SelectorContext, localAddresses: readonly string[]): readonly TrafficSelector[] {
+  const out: TrafficSelector[] = [];
+  for (const local of localRanges(filter.local, rule, localAddresses)) {
+    for (const remote of remoteRanges(filter.remote, rule)) {
+      const protocol = protocolIn(local.family, filter.protocol);
+      if (local.family !== remote.family || protocol === undefined) continue;
+      out.push({ local, remote, protocol, localPort: filter.localPort, remotePort: filter.remotePort });
+    }
+  }
+  return out;
+}
+
+/** Whether everything that `proposed` selects is selected by `filterSelector` too. */
+export function coversSelector(filterSelector: TrafficSelector, proposed: TrafficSelector): boolean {
+  return (
+    covers(filterSelector.local, proposed.local) &&
+    covers(filterSelector.remote, proposed.remote) &&
+    coversNumber(filterSelector.protocol, proposed.protocol) &&
+    coversNumber(filterSelector.localPort, proposed.localPort) &&
+    coversNumber(filterSelector.remotePort, proposed.remotePort)
+  );
+}
+
+/** Whether two selectors are the same. */
+export const sameSelector = (a: TrafficSelector, b: TrafficSelector): boolean => coversSelector(a, b) && coversSelector(b, a);
+
+/** `192.0.2.1 <-> 10.1.0.0/16:445 tcp`: what `parseFilter` reads. */
+export function formatSelector(selector: TrafficSelector): string {
+  const ends = `${formatEnd(selector.local, selector.localPort)} <-> ${formatEnd(selector.remote, selector.remotePort)}`;
+  return selector.protocol === 0 ? ends : `${ends} ${formatProtocol(selector.protocol)}`;
+}
+
+/** One end of a selector: a host plain, anything wider as a prefix or a range; IPv6 with a port in brackets. */
+export function formatEnd(range: AddressRange, port: number): string {
+  const place = isHost(range) ? formatAddress(range.family, range.first) : formatRange(range);
+  if (port === 0) return place;
+  return range.family === 6 ? `[${place}]:${port}` : `${place}:${port}`;
+}
+
+/** The ID payload's body for one side: an address for a host, a subnet for a prefix, else a range (RFC 2407 §4.6.2). */
+export function idPayloadOf(
+  range: AddressRange,
+  protocol: number,
+  port: number,
+): { readonly type: number; readonly protocol: number; readonly port: number; readonly data: Uint8Array } {
+  const v4 = range.family === 4;
+  const [first, last] = [addressBytes(range.family, range.first), addressBytes(range.family, range.last)];
+  if (isHost(range)) return { type: v4 ? ID_TYPE.ID_IPV4_ADDR : ID_TYPE.ID_IPV6_ADDR, protocol, port, data: first };
+  const length = prefixLength(range);
+  if (length === undefined) {
+    return { type: v4 ? ID_TYPE.ID_IPV4_ADDR_RANGE : ID_TYPE.ID_IPV6_ADDR_RANGE, protocol, port, data: Uint8Array.of(...first, ...last) };
+  }
+  const mask = first.map((octet, i) => ~(octet ^ (last[i] ?? 0)) & 0xff);
+  return { type: v4 ? ID_TYPE.ID_IPV4_ADDR_SUBNET : ID_TYPE.ID_IPV6_ADDR_SUBNET, protocol, port, data: Uint8Array.of(...first, ...mask) };
+}
+
+/**
+ * The addresses that an ID payload names; undefined for other types, wrong lengths, masks with holes and ranges that end before they start.
+ * Address bits beyond the mask are ignored.
+ */
+export function rangeOfId({ type, data }: { readonly type: number; readonly data: Uint8Array }): AddressRange | undefined {
+  const form = ADDRESS_IDS.get(type);
+  if (!form) return undefined;
+  const { family, kind } = form;
+  const width = bitsOf(family) / 8;
+  const first = addressFromBytes(data.subarray(0, width));
+  const second = addressFromBytes(data.subarray(width));
+  if (first?.family !== family) return undefined;
+  if (kind === "host") return data.length === width ? hostRange(family, first.value) : undefined;
+  if (second?.family !== family) return undefined;
+  if (kind === "range") return first.value <= second.value ? { family, first: first.value, last: second.value } : undefined;
+  const length = maskLength(family, second.value);
+  return length === undefined ? undefined : prefixRange(family, first.value, length);
+}
+
+/** Whether an address may be `me`: no loopback, link-local, multicast, broadcast or unspecified one. */
+export function isReachable(address: string): boolean {
+  return parseAddress(address) !== undefined && !UNREACHABLE.some((range) => includesAddress(range, address));
+}
+
+const UNREACHABLE: readonly AddressRange[] = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  "169.254.0.0/16",
+  "224.0.0.0/3",
+  "::/127",
+  "fe80::/10",
+  "ff00::/8",
+].map((text) => {
+  const range = parseRange(text);
+  if (!range) throw new Error(text);
+  return range;
+});
+
+const ADDRESS_IDS: ReadonlyMap<number, { readonly family: Family; readonly kind: "host" | "subnet" | "range" }> = new Map([
+  [ID_TYPE.ID_IPV4_ADDR, { family: 4, kind: "host" }],
+  [ID_TYPE.ID_IPV6_ADDR, { family: 6, kind: "host" }],
+  [ID_TYPE.ID_IPV4_ADDR_SUBNET, { family: 4, kind: "subnet" }],
+  [ID_TYPE.ID_IPV6_ADDR_SUBNET, { family: 6, kind: "subnet" }],
+  [ID_TYPE.ID_IPV4_ADDR_RANGE, { family: 4, kind: "range" }],
+  [ID_TYPE.ID_IPV6_ADDR_RANGE, { family: 6, kind: "range" }],
+]);
+
+/** Number of leading ones of a mask without holes, else undefined. */
+function maskLength(family: Family, mask: bigint): number | undefined {
+  const host = (1n << BigInt(bitsOf(family))) - 1n - mask;
+  if ((host & (host + 1n)) !== 0n) return undefined;
+  return bitsOf(family) - (host === 0n ? 0 : host.toString(2).length);
+}
+
+const coversNumber = (wanted: number, offered: number): boolean => wanted === 0 || wanted === offered;
+
+const bothFamilies = (): readonly AddressRange[] => [everyAddress(4), everyAddress(6)];
+
+function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly string[]): readonly AddressRange[] {
+  if (rule.mode === "tunnel") {
+    if (side.kind === "range") return [side.range];
+    if (side.kind === "any") return bothFamilies();
+    const end = rule.tunnel?.local;
+    return end == null ? hosts(localAddresses.filter(isReachable)) : hosts([end]);
+  }
+  // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches.
+  if (side.kind === "range" && isHost(side.range)) return [side.range];
+  const mine = hosts(localAddresses.filter(isReachable));
+  return side.kind === "range" ? mine.filter((host) => covers(side.range, host)) : mine;
+}
+
+function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[] {
+  if (side.kind === "me") return [];
+  const ranges = side.kind === "range" ? [side.range] : bothFamilies();
+  const { peer } = rule;
+  if (rule.mode === "tunnel" || !peer) return ranges;
+  return ranges.flatMap((range) => intersection(range, peer) ?? []);
+}
+
+const hosts = (addresses: readonly string[]): readonly AddressRange[] =>
+  addresses.flatMap((text) => {
+    const address = parseAddress(text);
+    return address ? [hostRange(address.family, address.value)] : [];
+  });
+
+/** The protocol as it is called in a family; undefined where it does not exist there. */
+function protocolIn(family: Family, protocol: number): number | undefined {
+  if (protocol === IP_PROTOCOL.icmp && family === 6) return IP_PROTOCOL.icmpv6;
+  return protocol === IP_PROTOCOL.icmpv6 && family === 4 ? undefined : protocol;
+}
