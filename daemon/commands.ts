@@ -1,0 +1,130 @@
+/**
+ * Between the control socket and the core: requests become commands with an id, replies find their way back.
+ * A client that is gone stops nothing: negotiation goes on and its answers are dropped.
+ */
+import type { ReplyLine } from "../ike/effect.ts";
+import type { Command, Input } from "../ike/input.ts";
+import type { Kernel } from "../kernel/port.ts";
+import type { StatusDocument } from "../sa-store/view.ts";
+import type { Answer } from "./control.ts";
+import type { Request } from "./control-protocol.ts";
+import type { Log } from "./log.ts";
+import { withCounters } from "./status.ts";
+
+export interface CommandParts {
+  readonly push: (input: Input) => void;
+  readonly view: () => StatusDocument;
+  readonly counters: Kernel["counters"];
+  readonly log: Log;
+  /** How long the kernel may take to tell its counters. */
+  readonly patienceMs?: number;
+}
+
+const PATIENCE_MS = 5000;
+
+export class Commands {
+  readonly #parts: CommandParts;
+  readonly #waiting = new Map<number, { readonly answer: Answer; readonly command: Command }>();
+  #lastId = 0;
+
+  constructor(parts: CommandParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a request from the control socket. */
+  take(request: Request, answer: Answer): void {
+    if (request.command === "status") {
+      void this.#status(answer);
+      return;
+    }
+    if (request.command === "shutdown" && request.keep) {
+      answer.send({ type: "end", exit: 2, text: "shutdown --keep is not built yet" });
+      return;
+    }
+    this.#logCommand(request, answer);
+    this.run(commandOf(request), answer);
+  }
+
+  /** Hands a command to the core. */
+  run(command: Command, answer: Answer): void {
+    const id = ++this.#lastId;
+    this.#waiting.set(id, { answer, command });
+    this.#parts.push({ type: "command", id, command });
+  }
+
+  /** An effect `reply` of the core. */
+  reply(id: number, line: ReplyLine, last: boolean): void {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return;
+    const { text, exit = 0, reason, hint } = line;
+    if (!last) {
+      waiting.answer.send({ type: "line", text });
+      return;
+    }
+    this.#waiting.delete(id);
+    waiting.answer.send({ type: "end", exit, text, ...(reason === undefined ? {} : { reason }), ...(hint === undefined ? {} : { hint }) });
+  }
+
+  /** The daemon ends: whoever asked for that is done, everybody else is told. */
+  finish(): void {
+    for (const { answer, command } of this.#waiting.values())
+      answer.send(
+        command.name === "shutdown"
+          ? { type: "end", exit: 0, text: "stopped" }
+          : { type: "end", exit: 1, text: "the daemon was stopped", reason: "stopped", hint: "start it, and try again" },
+      );
+    this.#waiting.clear();
+  }
+
+  async #status(answer: Answer): Promise<void> {
+    const counters = await this.#counters();
+    try {
+      answer.send({ type: "status", status: withCounters(this.#parts.view(), counters) });
+      answer.send({ type: "end", exit: 0 });
+    } catch (error) {
+      this.#parts.log({ event: "bug", level: "error", text: `bug while answering status: ${String(error)}`, reason: "bug" });
+      answer.send({
+        type: "end",
+        exit: 1,
+        text: "the daemon met a bug",
+        reason: "bug",
+        hint: "its log has the details; please report them",
+      });
+    }
+  }
+
+  /** A kernel that can't tell leaves zeros: the SA tables are worth showing without them. */
+  async #counters(): ReturnType<Kernel["counters"]> {
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error("no answer in time")), this.#parts.patienceMs ?? PATIENCE_MS);
+    });
+    try {
+      return await Promise.race([this.#parts.counters(), patience]);
+    } catch (error) {
+      this.#parts.log({ event: "svc.failed", level: "warning", text: `the kernel does not tell its SA counters: ${String(error)}` });
+      return new Map();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #logCommand(request: Request, { client }: Answer): void {
+    const who = client ? `uid ${client.uid}, process ${client.pid}` : "the control socket";
+    const { command, ...members } = request;
+    const rule = request.command === "initiate" ? { rule: request.rule } : {};
+    this.#parts.log({ event: "svc.command", level: "info", text: `${command} ${JSON.stringify(members)} asked for by ${who}`, ...rule });
+  }
+}
+
+/** The core's command for a request; `status` is none. */
+function commandOf(request: Exclude<Request, { command: "status" }>): Command {
+  switch (request.command) {
+    case "initiate":
+      return { name: "initiate", rule: request.rule, peer: request.peer, waitSeconds: request.wait };
+    case "terminate":
+      return { name: "terminate", target: request.target };
+    case "shutdown":
+      return { name: "shutdown", keep: request.keep };
+  }
+}

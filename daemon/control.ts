@@ -1,0 +1,209 @@
+/**
+ * The control socket: one JSON object a line each way (control-protocol.ts), one request at a time on a connection.
+ * Who may use it is decided by the file (0660) and, where the system tells, by the peer's credentials as well.
+ * Invariant: clients are bounded in number, line length and time, and a client that goes away stops nothing.
+ */
+import { chmodSync, lstatSync, statSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { type Credentials, mayControl, peerCredentials } from "./control-peer.ts";
+import type { Reply, Request } from "./control-protocol.ts";
+import { parseRequest } from "./control-request.ts";
+import type { Native } from "./native.ts";
+
+/** Where answers go. After `end` nothing more is sent; once the client is gone all of it is dropped. */
+export interface Answer {
+  send(reply: Reply): void;
+  /** Undefined where the system does not tell. */
+  readonly client: Credentials | undefined;
+}
+
+export interface ControlOptions {
+  readonly path: string;
+  readonly onRequest: (request: Request, answer: Answer) => void;
+  readonly native: Native | undefined;
+  readonly onRefused?: (why: string) => void;
+  /** How long a client may take for its request, or to read an answer. */
+  readonly patienceMs?: number;
+}
+
+export interface Control {
+  /** Clients connected now. */
+  readonly clients: number;
+  /** Stops listening, lets answers under way go out, and removes the file. */
+  close(): Promise<void>;
+}
+
+const CLIENTS = 32;
+/** Octets of a request: a name of 1024 characters, escaped, fits. */
+const LONGEST_LINE = 8192;
+const PATIENCE_MS = 30_000;
+
+/** Listens at `path`. A stale file of a daemon that is gone is replaced; a live one is an error, as is anything that is no socket. */
+export async function serveControl(options: ControlOptions): Promise<Result<Control, string>> {
+  const free = await makeRoom(options.path);
+  if (!free.ok) return free;
+  const open = new Set<Socket>();
+  // A client may end its side after the request (`echo … | nc -U`) and still get the answer.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+    if (open.size > CLIENTS) refuse(socket, { type: "end", exit: 1, text: "too many clients of the control socket", hint: "try again" });
+    else serveClient(socket, options);
+  });
+  const listening = await listen(server, options.path);
+  if (!listening.ok) return listening;
+  const own = lstatSync(options.path).ino;
+  return ok({
+    get clients() {
+      return open.size;
+    },
+    close: () => closeServer(server, open, options.path, own),
+  });
+}
+
+/** Whether a daemon answers at `path`. */
+export const answersAt = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const probe = connect(path);
+    probe.on("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+
+async function makeRoom(path: string): Promise<Result<undefined, string>> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found) return ok(undefined);
+  if (!found.isSocket()) return err(`${path} exists and is no socket: move it away, or name another path in [daemon] control`);
+  if (await answersAt(path)) return err(`another daemon answers at ${path}: stop it, or name another path in [daemon] control`);
+  unlinkSync(path);
+  return ok(undefined);
+}
+
+function listen(server: Server, path: string): Promise<Result<undefined, string>> {
+  return new Promise((resolve) => {
+    server.once("error", (error) => resolve(err(`control socket: ${error.message}`)));
+    server.once("listening", () => {
+      chmodSync(path, 0o660);
+      server.on("error", () => undefined);
+      resolve(ok(undefined));
+    });
+    // The file is made while `listen` runs: without the mask it would be open to all until chmod.
+    const mask = process.umask(0o117);
+    try {
+      server.listen(path);
+    } finally {
+      process.umask(mask);
+    }
+  });
+}
+
+function serveClient(socket: Socket, options: ControlOptions): void {
+  socket.on("error", () => socket.destroy());
+  const client = peerCredentials(socket, options.native);
+  if (client && !mayControl(client, process.geteuid?.() ?? 0, groupOf(options.path))) {
+    options.onRefused?.(`uid ${client.uid}, process ${client.pid}: not root, not our user and not of the socket's group`);
+    refuse(socket, {
+      type: "end",
+      exit: 77,
+      text: "you may not control this daemon",
+      hint: "run it as root or as a member of the socket's group",
+    });
+    return;
+  }
+  const session: Session = { busy: false, ended: false };
+  const reject = (text: string): void => {
+    options.onRefused?.(text);
+    refuse(socket, { type: "end", exit: 2, text });
+  };
+  const take = (line: string): void => {
+    const request = session.busy ? err("a request while another one is under way") : parseRequest(line);
+    if (request.ok) options.onRequest(request.value, answerTo(socket, session, client));
+    else reject(request.error);
+  };
+  readLines(socket, take, () => reject(`a line of more than ${LONGEST_LINE} octets`));
+  socket.on("end", () => {
+    session.ended = true;
+    if (!session.busy) socket.end();
+  });
+  watchPatience(socket, options.patienceMs ?? PATIENCE_MS, session);
+}
+
+/** `busy`: a request is under way. `ended`: the client will send nothing more. */
+interface Session {
+  busy: boolean;
+  ended: boolean;
+}
+
+function answerTo(socket: Socket, session: Session, client: Credentials | undefined): Answer {
+  let done = false;
+  session.busy = true;
+  return {
+    client,
+    send: (reply) => {
+      if (done || !socket.writable) return;
+      socket.write(`${JSON.stringify(reply)}\n`);
+      if (reply.type !== "end") return;
+      done = true;
+      session.busy = false;
+      if (session.ended) socket.end();
+    },
+  };
+}
+
+/** A client may wait for its answer as long as it likes, but not sit idle, and not leave an answer unread. */
+function watchPatience(socket: Socket, patienceMs: number, session: Session): void {
+  socket.setTimeout(patienceMs, () => {
+    if (!session.busy || socket.writableLength > 0) socket.destroy();
+    else socket.setTimeout(patienceMs);
+  });
+}
+
+function readLines(socket: Socket, onLine: (line: string) => void, onTooLong: () => void): void {
+  let rest: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    for (let end = rest.indexOf(LINE_FEED); end >= 0 && socket.writable; end = rest.indexOf(LINE_FEED)) {
+      const line = rest.subarray(0, end);
+      rest = rest.subarray(end + 1);
+      if (line.length > LONGEST_LINE) onTooLong();
+      else if (line.length > 0) onLine(line.toString("utf8"));
+    }
+    if (rest.length > LONGEST_LINE) onTooLong();
+    if (!socket.writable) rest = Buffer.alloc(0);
+  });
+}
+
+const LINE_FEED = 0x0a;
+
+/** Says why, ends the connection, and reads nothing more. */
+function refuse(socket: Socket, reply: Reply): void {
+  socket.on("error", () => socket.destroy());
+  socket.removeAllListeners("data");
+  if (!socket.writable) return;
+  socket.end(`${JSON.stringify(reply)}\n`);
+  // Unread octets would make the close a reset, which could overtake the answer.
+  socket.resume();
+  socket.setTimeout(1000, () => socket.destroy());
+}
+
+function groupOf(path: string): number | undefined {
+  try {
+    return statSync(path).gid;
+  } catch {
+    return undefined;
+  }
+}
+
+async function closeServer(server: Server, open: ReadonlySet<Socket>, path: string, own: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const socket of open) {
+    socket.end();
+    socket.setTimeout(500, () => socket.destroy());
+  }
+  await closed;
+  // Node removes the file when it stops listening; what is there now may be a successor's.
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino === own) unlinkSync(path);
+}
