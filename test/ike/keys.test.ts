@@ -3,7 +3,16 @@ import { createHash, createHmac } from "node:crypto";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Secret } from "../../ike/crypto/secret.ts";
-import { ENCRYPTIONS, encryptionNamed, groupNamed, HASHES, type HashName, hashNamed, type IkeSuite } from "../../ike/crypto/suite.ts";
+import {
+  ENCRYPTIONS,
+  type EncryptionName,
+  encryptionNamed,
+  groupNamed,
+  HASHES,
+  type HashName,
+  hashNamed,
+  type IkeSuite,
+} from "../../ike/crypto/suite.ts";
 import { cipherKey, deriveSkeyids, keymat, phase1Iv, phase2Iv, skeyidPsk, skeyidSignature, splitKeymat } from "../../ike/keys.ts";
 import { PROTOCOL } from "../../isakmp/numbers.ts";
 import { vectors } from "../vectors.ts";
@@ -52,6 +61,25 @@ const { mainMode: MAIN, quickMode: QUICK } = vectors<{
     }
   >;
 }>("kerberos");
+
+const { derivations: NIST, appendixB: EXPANSIONS } = vectors<{
+  readonly derivations: readonly {
+    readonly hash: HashName;
+    readonly signature: Readonly<Record<"gxy" | "ni" | "nr" | "skeyid", string>>;
+    readonly psk: Readonly<Record<"key" | "ni" | "nr" | "skeyid", string>>;
+    readonly cookieI: string;
+    readonly cookieR: string;
+    readonly d: string;
+    readonly a: string;
+    readonly e: string;
+  }[];
+  readonly appendixB: readonly {
+    readonly hash: HashName;
+    readonly cipher: EncryptionName;
+    readonly skeyidE: string;
+    readonly key: string;
+  }[];
+}>("skeyid");
 
 const SUITE: IkeSuite = { encryption: encryptionNamed("aes256"), hash: hashNamed("sha1"), group: groupNamed("modp1024") };
 const HEADER = 28;
@@ -136,6 +164,31 @@ for (const crypto of PROVIDERS) {
         const [ni, nr] = [unhex(QUICK.nonceI), unhex(QUICK.nonceR)];
         const material = keymat(crypto, hash, secret(MAIN.skeyidD), null, PROTOCOL.ESP, unhex(spi), ni, nr, 36);
         assert.deepEqual(splitKeymat(material, [16, 20]).map(reveal), [cipher, integrityKey]);
+      });
+    }
+  });
+
+  describe(`with ${crypto.name}, the published derivations`, () => {
+    for (const { hash: name, signature, psk, cookieI, cookieR, ...expected } of NIST) {
+      const hash = hashNamed(name);
+
+      it(`give SKEYID of signatures and of pre-shared keys: ${name}`, () => {
+        const { gxy, ni, nr, skeyid } = signature;
+        assert.equal(reveal(skeyidSignature(crypto, hash, unhex(ni), unhex(nr), secret(gxy))), skeyid);
+        assert.equal(reveal(skeyidPsk(crypto, hash, secret(psk.key), unhex(psk.ni), unhex(psk.nr))), psk.skeyid);
+      });
+
+      it(`give SKEYID_d, SKEYID_a and SKEYID_e: ${name}`, () => {
+        const { skeyid, gxy } = signature;
+        const { d, a, e } = deriveSkeyids(crypto, hash, secret(skeyid), secret(gxy), unhex(cookieI), unhex(cookieR));
+        assert.deepEqual({ d: reveal(d), a: reveal(a), e: reveal(e) }, expected);
+      });
+    }
+
+    for (const { hash, cipher, skeyidE, key } of EXPANSIONS) {
+      it(`give a key longer than SKEYID_e: ${cipher} with ${hash}`, () => {
+        const suite = { ...SUITE, encryption: encryptionNamed(cipher), hash: hashNamed(hash) };
+        assert.equal(reveal(cipherKey(crypto, suite, secret(skeyidE))), key);
       });
     }
   });
