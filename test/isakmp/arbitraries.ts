@@ -15,29 +15,33 @@ import {
 export const octets = (constraints: { minLength?: number; maxLength?: number } = {}): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ maxLength: 80, ...constraints }).map((view) => Uint8Array.from(view));
 
+/** A record with the prototype of ordinary objects, as decoders make them. */
+export const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+
 export const uint8 = fc.nat(0xff);
 export const uint16 = fc.nat(0xffff);
 export const uint32 = fc.nat(0xffffffff);
 
 export const attribute: fc.Arbitrary<Attribute> = fc.oneof(
-  fc.record({ type: fc.nat(0x7fff), format: fc.constant("basic" as const), value: octets({ minLength: 2, maxLength: 2 }) }),
-  fc.record({ type: fc.nat(0x7fff), format: fc.constant("variable" as const), value: octets() }),
+  record({ type: fc.nat(0x7fff), format: fc.constant<"basic" | "variable">("basic"), value: octets({ minLength: 2, maxLength: 2 }) }),
+  record({ type: fc.nat(0x7fff), format: fc.constant<"basic" | "variable">("variable"), value: octets() }),
 );
 
-const transform: fc.Arbitrary<Transform> = fc.record({ number: uint8, id: uint8, attributes: fc.array(attribute, { maxLength: 9 }) });
+const transform: fc.Arbitrary<Transform> = record({ number: uint8, id: uint8, attributes: fc.array(attribute, { maxLength: 9 }) });
 
 const spi = octets({ maxLength: LIMITS.spi });
 
-const proposal: fc.Arbitrary<Proposal> = fc.record({
+const proposal: fc.Arbitrary<Proposal> = record({
   number: uint8,
   protocol: uint8,
   spi,
   transforms: fc.array(transform, { minLength: 1, maxLength: 5 }),
 });
 
-const opaque = fc.record({ data: octets() });
-const certificate = fc.record({ encoding: uint8, data: octets() });
-const natOa = fc.record({ type: uint8, address: octets({ maxLength: 16 }) });
+const opaque = record({ data: octets() });
+const certificate = record({ encoding: uint8, data: octets() });
+const natOa = record({ type: uint8, address: octets({ maxLength: 16 }) });
 
 const deletion: fc.Arbitrary<Body<"delete">> = fc
   .tuple(uint32, uint8, fc.integer({ min: 1, max: LIMITS.spi }))
@@ -49,15 +53,15 @@ const deletion: fc.Arbitrary<Body<"delete">> = fc
 
 /** A value for every row of the payload table; a row without one is a compile error. */
 export const BODIES: { readonly [N in PayloadName]: fc.Arbitrary<Body<N>> } = {
-  sa: fc.record({ doi: fc.constant(1), situation: fc.constant(1), proposals: fc.array(proposal, { minLength: 1, maxLength: 4 }) }),
+  sa: record({ doi: fc.constant(1), situation: fc.constant(1), proposals: fc.array(proposal, { minLength: 1, maxLength: 4 }) }),
   ke: opaque,
-  id: fc.record({ type: uint8, protocol: uint8, port: uint16, data: octets() }),
+  id: record({ type: uint8, protocol: uint8, port: uint16, data: octets() }),
   cert: certificate,
   certReq: certificate,
   hash: opaque,
   sig: opaque,
   nonce: opaque,
-  notify: fc.record({ doi: uint32, protocol: uint8, type: uint16, spi, data: octets() }),
+  notify: record({ doi: uint32, protocol: uint8, type: uint16, spi, data: octets() }),
   delete: deletion,
   vid: opaque,
   natD: opaque,
@@ -65,7 +69,7 @@ export const BODIES: { readonly [N in PayloadName]: fc.Arbitrary<Body<N>> } = {
   gss: opaque,
   natDDraft: opaque,
   natOaDraft: natOa,
-  fragment: fc.record({ id: uint16, number: uint8, flags: uint8, data: octets() }),
+  fragment: record({ id: uint16, number: uint8, flags: uint8, data: octets() }),
 };
 
 export const NAMES = Object.keys(PAYLOADS) as readonly PayloadName[];
@@ -75,7 +79,7 @@ export const anyPayload: fc.Arbitrary<Payload> = fc
   .constantFrom(...NAMES)
   .chain((name) => (BODIES[name] as fc.Arbitrary<Body<PayloadName>>).map((value): Payload => payload(name, value)));
 
-export const headerFields = fc.record({
+export const headerFields = record({
   initiatorCookie: octets({ minLength: 8, maxLength: 8 }),
   responderCookie: octets({ minLength: 8, maxLength: 8 }),
   exchange: uint8,
