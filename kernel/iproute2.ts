@@ -1,0 +1,87 @@
+/**
+ * Linux's xfrm through `ip`: one child for commands, one that listens, and a short one for each look at all counters.
+ * Invariant: keys go to the first child's stdin and nowhere else; the children see none of the daemon's environment or descriptors.
+ */
+import { spawn } from "node:child_process";
+import { type KernelEvent, REQID_BASE, type SaCounters } from "../ike/kernel-contract.ts";
+import { batchRunner } from "./batch.ts";
+import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.ts";
+import { lineReader } from "./lines.ts";
+import { type MonitorChild, monitorChild } from "./monitor.ts";
+import type { Kernel } from "./port.ts";
+import { saName } from "./xfrm-args.ts";
+import { xfrmStates } from "./xfrm-state.ts";
+
+export interface Iproute2Options {
+  /** Told what went wrong without being the answer to a command: children that died, warnings of `ip`. Never holds a key. */
+  readonly onDiagnostic?: (text: string) => void;
+  /** The program: a name looked up in the usual folders, or a path. Default "ip". */
+  readonly ip?: string;
+  /** Commands that may wait for the kernel. Default 100 000: every peer of a large installation at once. */
+  readonly queueLimit?: number;
+  /** Milliseconds without an answer after which the child is replaced. Default 30 000. */
+  readonly patience?: number;
+}
+
+/**
+ * A kernel interface that starts its children when they are first needed. What `ip` or the kernel refuses comes back as the
+ * refusal of the command; a missing program or capability too. Keys are copied before `run` returns.
+ */
+export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
+  const { ip = "ip", onDiagnostic = () => {}, queueLimit = 100_000, patience = 30_000 } = options;
+  const batch = batchRunner({ ip, onDiagnostic, queueLimit, patience });
+  const listeners: ((event: KernelEvent) => void)[] = [];
+  let monitor: MonitorChild | undefined;
+  let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
+  return {
+    run: async (commands) => batch.run(commands),
+    /** Callers that come while a look is under way share it. An empty map and a diagnostic where it fails. */
+    counters() {
+      reading ??= readCounters(ip, onDiagnostic)
+        .catch((error: Error) => {
+          onDiagnostic(`counters: ${startFailure(ip, error)}`);
+          return new Map<string, SaCounters>();
+        })
+        .finally(() => {
+          reading = undefined;
+        });
+      return reading;
+    },
+    listen(onEvent) {
+      listeners.push(onEvent);
+      monitor ??= monitorChild({
+        ip,
+        onDiagnostic,
+        onEvent: (event) => {
+          for (const listener of listeners) listener(event);
+        },
+      });
+    },
+    async close() {
+      listeners.length = 0;
+      await Promise.all([batch.close(), monitor?.close(), reading]);
+    },
+  };
+}
+
+/** `list` ends a batch child, whatever -force says, so each look is a child of its own. `nokeys` is obeyed by newer versions only. */
+function readCounters(ip: string, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
+  return new Promise((resolve, reject) => {
+    const counters = new Map<string, SaCounters>();
+    const [states, stderr, complaint] = [xfrmStates(), lineReader(), [] as string[]];
+    const child = spawn(ip, ["-s", "xfrm", "state", "list", "nokeys"], { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
+    child.on("error", reject);
+    child.stdout?.on("data", (chunk: Uint8Array) => {
+      for (const { sa, reqid, counters: read } of states.push(chunk)) if (isOurs(reqid)) counters.set(saName(sa), read);
+    });
+    child.stderr?.on("data", (chunk: Uint8Array) => {
+      for (const line of stderr.push(chunk)) if (complaint.length < 20) complaint.push(line);
+    });
+    child.on("close", (code, signal) => {
+      if (code !== 0) onDiagnostic(`counters: ${reasonOf(complaint, { code, signal })}; ip ${endingOf({ code, signal })}`);
+      resolve(counters);
+    });
+  });
+}
+
+const isOurs = (reqid: number): boolean => reqid >= REQID_BASE && reqid <= REQID_BASE + 0xffff;
