@@ -86,7 +86,6 @@ export function keymat(
   nr: Uint8Array,
   octets: number,
 ): Secret {
-  if (octets === 0) return new Secret(new Uint8Array(0));
   const tail = [Uint8Array.of(protocol), spi, ni, nr];
   const blocks = (shared: Uint8Array) =>
     skeyidD.use((key) => expand(octets, (last) => crypto.hmac(hash.name, key, last ?? NOTHING, shared, ...tail)));
