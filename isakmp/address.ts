@@ -143,7 +143,7 @@ function parseIpv4(text: string): { family: 4; value: bigint } | undefined {
 function parseIpv6(text: string): { family: 6; value: bigint } | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
-  const [head, tail] = [groupsOf(halves[0] ?? ""), halves.length === 2 ? groupsOf(halves[1] ?? "") : []];
+  const [head, tail] = [groupsOf(halves[0] ?? "", halves.length === 1), halves.length === 2 ? groupsOf(halves[1] ?? "", true) : []];
   if (!head || !tail) return undefined;
   const missing = 8 - head.length - tail.length;
   if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
@@ -151,13 +151,13 @@ function parseIpv6(text: string): { family: 6; value: bigint } | undefined {
   return { family: 6, value: groups.reduce((value, group) => (value << 16n) | group, 0n) };
 }
 
-/** 16-bit groups of one side of "::"; the last one may be a dotted quad. */
-function groupsOf(text: string): bigint[] | undefined {
+/** 16-bit groups of one side of "::"; the last one may be a dotted quad where the side ends the address. */
+function groupsOf(text: string, isEnd: boolean): bigint[] | undefined {
   if (text === "") return [];
   const out: bigint[] = [];
   const parts = text.split(":");
   for (const [i, part] of parts.entries()) {
-    if (i === parts.length - 1 && part.includes(".")) {
+    if (isEnd && i === parts.length - 1 && part.includes(".")) {
       const quad = parseIpv4(part);
       if (!quad) return undefined;
       out.push(quad.value >> 16n, quad.value & 0xffffn);
