@@ -1,0 +1,85 @@
+/**
+ * The authentication of a rule: entries in order of preference, with their keys read and their identities defaulted.
+ */
+
+import type { Secret } from "../ike/crypto/secret.ts";
+import type { Result } from "../isakmp/result.ts";
+import type { Report } from "./diagnostic.ts";
+import { METHOD_OF_KEY, type RawAuth, type RawRule } from "./schema.ts";
+import { secretOfFile, secretOfText } from "./secrets.ts";
+import type { KeyPath } from "./toml-locator.ts";
+import type { AuthEntry } from "./types.ts";
+
+/**
+ * Octets of a secret file, as they stand there; the receiver wipes them. The error never holds any of them.
+ * undefined: it is not to be had here, and that is no fault of the configuration.
+ */
+export type SecretReader = (reference: string) => Result<Uint8Array | undefined, string>;
+
+/** What reading entries needs. */
+export interface AuthContext {
+  readonly report: Report;
+  readonly readSecret: SecretReader;
+  readonly exposed: boolean;
+}
+
+/** The entries of a rule that could be read. */
+export function buildAuth(rule: RawRule, path: KeyPath, context: AuthContext): readonly AuthEntry[] {
+  const entries: AuthEntry[] = [];
+  for (const [i, raw] of (rule.auth ?? []).entries()) {
+    const at = [...path, "auth", i];
+    if (!raw || !isPsk(raw, at, context.report)) continue;
+    const secret = readPsk(raw, at, context);
+    if (!secret) continue;
+    const [localId, remoteId] = [raw["local-id"] ?? rule["local-id"] ?? null, raw["remote-id"] ?? rule["remote-id"] ?? null];
+    entries.push({ method: "psk", secret, localId, remoteId });
+  }
+  return entries;
+}
+
+/** Whether the entry is a complete one of the only method there is today. */
+function isPsk(raw: RawAuth, at: KeyPath, report: Report): boolean {
+  if (report.failed([...at, "method"])) return false;
+  if (raw.method === undefined) {
+    report.error(at, 'method is missing; add method = "psk"');
+    return false;
+  }
+  for (const [key, method] of Object.entries(METHOD_OF_KEY)) {
+    if (raw[key as keyof typeof METHOD_OF_KEY] !== undefined) report.error([...at, key], `${key} belongs to the method ${method}`, "key");
+  }
+  return true;
+}
+
+function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, exposed }: AuthContext): Secret | undefined {
+  const { secret: text, "secret-file": file } = raw;
+  if (report.failed([...at, "secret"]) || report.failed([...at, "secret-file"])) return undefined;
+  if (text !== undefined && file !== undefined) {
+    report.error([...at, "secret"], "secret and secret-file exclude each other; keep secret-file", "key");
+    return undefined;
+  }
+  if (text === undefined && file === undefined) {
+    report.error(at, 'the pre-shared key is missing; add secret-file = "…"');
+    return undefined;
+  }
+  const key = text === undefined ? "secret-file" : "secret";
+  if (text !== undefined && exposed) {
+    report.warning(
+      [...at, key],
+      "this key stands in a file that others may read; use secret-file, or take the right to read away from others",
+      "key",
+    );
+  }
+  const secret = text === undefined ? readFileSecret(file ?? "", readSecret) : secretOfText(text);
+  if (!secret) {
+    report.warning([...at, key], "not checked: credentials exist only inside the service");
+    return undefined;
+  }
+  if (!secret.ok) report.error([...at, key], secret.error);
+  return secret.ok ? secret.value : undefined;
+}
+
+function readFileSecret(reference: string, readSecret: SecretReader): Result<Secret, string> | undefined {
+  const octets = readSecret(reference);
+  if (!octets.ok) return octets;
+  return octets.value && secretOfFile(octets.value);
+}

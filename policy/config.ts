@@ -1,0 +1,232 @@
+/**
+ * The configuration file: read, judged as a whole, and turned into settings of the daemon and the policy.
+ * The only file of `policy/` that touches the disk. Keys are wiped again where the configuration is refused.
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { parse, TomlError } from "smol-toml";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import type { SecretReader } from "./auth-entries.ts";
+import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
+import { readDocument } from "./document.ts";
+import { buildPolicy } from "./rules.ts";
+import { DEFAULTS, type Document } from "./schema.ts";
+import { locate } from "./toml-locator.ts";
+import type { Policy } from "./types.ts";
+
+export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
+
+export interface Configuration {
+  readonly daemon: DaemonSettings;
+  readonly policy: Policy;
+  readonly warnings: readonly Diagnostic[];
+}
+
+export interface DaemonSettings {
+  /** Path of the control socket. */
+  readonly control: string;
+  /** Canonical addresses to listen on; null: every local address. */
+  readonly addresses: readonly string[] | null;
+  readonly port: number;
+  readonly natPort: number;
+  readonly crypto: "openssl" | "noble";
+  readonly keepAcrossRestart: boolean;
+  /** null: $RUNTIME_DIRECTORY, then /run/mainmode. */
+  readonly runtimeDirectory: string | null;
+  readonly onStop: "remove" | "keep";
+}
+
+/**
+ * Reads a configuration file and the secret files it names. The policy's secrets belong to the caller: `destroyPolicy`.
+ * `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY).
+ * Errors: everything that is wrong, in the order of the file.
+ */
+export function loadConfiguration(file: string, credentialsDirectory: string | undefined): Result<Configuration, readonly Diagnostic[]> {
+  return load(file, { credentialsDirectory, inService: true });
+}
+
+/**
+ * Everything `mainmode check` says about a file: errors, or the warnings where there are none. Keeps no secrets.
+ * Without `credentialsDirectory` credentials are left unchecked, with a warning.
+ */
+export function checkConfiguration(file: string, credentialsDirectory?: string): readonly Diagnostic[] {
+  const loaded = load(file, { credentialsDirectory, inService: false });
+  if (!loaded.ok) return loaded.error;
+  destroyPolicy(loaded.value.policy);
+  return loaded.value.warnings;
+}
+
+/**
+ * The pure part: `text` to a configuration. `readSecret` gives the octets of a secret file; `exposed`: others may read the file.
+ * A syntax error hides what comes after it; of all other errors none hides another.
+ */
+export function parseConfiguration(
+  text: string,
+  file: string,
+  readSecret: SecretReader,
+  exposed = false,
+): Result<Configuration, readonly Diagnostic[]> {
+  const parsed = parseToml(text, file);
+  if (!parsed.ok) return err([parsed.error]);
+  const report = startReport();
+  const document = readDocument(parsed.value, report);
+  const daemon = daemonSettings(document);
+  if (daemon.port === daemon.natPort)
+    report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
+  const policy = buildPolicy(document, { report, readSecret, exposed });
+  const names = (document.rule ?? []).map((rule) => rule?.name);
+  const diagnostics = diagnosticsOf(report, file, locate(text), names);
+  if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics });
+  destroyPolicy(policy);
+  return err(diagnostics);
+}
+
+/** Wipes the keys of a policy that is not used any more. */
+export function destroyPolicy(policy: Policy): void {
+  for (const rule of policy.rules) for (const entry of rule.auth) entry.secret.destroy();
+}
+
+interface Place {
+  readonly credentialsDirectory: string | undefined;
+  readonly inService: boolean;
+}
+
+function load(file: string, place: Place): Result<Configuration, readonly Diagnostic[]> {
+  const read = readConfiguration(file);
+  if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
+  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed);
+}
+
+function daemonSettings({ daemon, policy }: Document): DaemonSettings {
+  return {
+    control: daemon?.control ?? DEFAULTS.control,
+    addresses: daemon?.addresses?.filter((address) => address !== undefined) ?? null,
+    port: daemon?.port ?? DEFAULTS.port,
+    natPort: daemon?.["nat-port"] ?? DEFAULTS.natPort,
+    crypto: daemon?.crypto ?? DEFAULTS.crypto,
+    keepAcrossRestart: daemon?.["keep-across-restart"] ?? DEFAULTS.keepAcrossRestart,
+    runtimeDirectory: daemon?.["runtime-directory"] ?? null,
+    onStop: policy?.["on-stop"] ?? DEFAULTS.onStop,
+  };
+}
+
+/** Tables nest four deep; anything far beyond is not a configuration. */
+const MAX_DEPTH = 32;
+
+function parseToml(text: string, file: string): Result<unknown, Diagnostic> {
+  try {
+    return ok(parse(text, { maxDepth: MAX_DEPTH, unsafeKeyBehaviour: "throw" }));
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const { line, column } = error;
+    // The first line only: the others quote the text, and a key may stand there.
+    const what = error.message.split("\n", 1)[0]?.replace("Invalid TOML document: ", "") ?? "";
+    return err({ file, line, column, message: `no valid TOML: ${what}`, severity: "error" });
+  }
+}
+
+const MAX_CONFIGURATION = 1 << 20;
+const MAX_SECRET = 4096;
+
+function readConfiguration(file: string): Result<{ readonly text: string; readonly exposed: boolean }, string> {
+  const read = readBounded(file, MAX_CONFIGURATION);
+  if (!read.ok) return read;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(read.value.octets);
+    return ok({ text, exposed: (read.value.mode & OTHERS_READ) !== 0 });
+  } catch {
+    return err("the file is no UTF-8 text");
+  } finally {
+    read.value.octets.fill(0);
+  }
+}
+
+const [OTHERS_READ, OTHERS_WRITE, GROUP_READ, GROUP_WRITE] = [0o004, 0o002, 0o040, 0o020];
+
+/** Reads secret files; a path that is not absolute starts at the configuration's own directory. */
+function secretReader(file: string, place: Place): SecretReader {
+  return (reference) => {
+    const [, credential] = /^credential:(.*)$/s.exec(reference) ?? [];
+    if (credential !== undefined) return readCredential(credential, place);
+    const path = reference.startsWith("/") ? reference : `${file.slice(0, file.lastIndexOf("/") + 1)}${reference}`;
+    const read = readBounded(path, MAX_SECRET);
+    if (!read.ok) return err(`${path}: ${read.error}`);
+    const { octets, mode, group } = read.value;
+    const refusal = refuseAccess(mode, group);
+    if (refusal === undefined) return ok(octets);
+    octets.fill(0);
+    return err(`${path}: ${refusal}`);
+  };
+}
+
+/** systemd has already seen to who may read a credential. */
+function readCredential(name: string, { credentialsDirectory: directory, inService }: Place): Result<Uint8Array | undefined, string> {
+  if (!/^[^/\0]{1,255}$/.test(name) || name === "." || name === "..") return err(`${JSON.stringify(name)} is no name of a credential`);
+  if (directory === undefined && !inService) return ok(undefined);
+  if (directory === undefined) return err(`the credential ${name} exists only inside the service; add LoadCredential=${name} to the unit`);
+  const read = readBounded(`${directory}/${name}`, MAX_SECRET);
+  return read.ok ? ok(read.value.octets) : err(`credential ${name}: ${read.error}; is there LoadCredential=${name} in the unit?`);
+}
+
+/** Who may read or change a key: its owner, and the groups root and mainmode. */
+function refuseAccess(mode: number, group: number): string | undefined {
+  if ((mode & (OTHERS_READ | OTHERS_WRITE)) !== 0)
+    return "others may read or write this file, so the key is not secret; chmod o= it and choose a new key";
+  if ((mode & (GROUP_READ | GROUP_WRITE)) === 0 || group === 0 || group === groupOf("mainmode")) return undefined;
+  return `its group (${group}) may read or write this file; chgrp it to mainmode or root, or chmod g= it`;
+}
+
+/** Number of a group in /etc/group, or undefined. */
+function groupOf(name: string): number | undefined {
+  try {
+    const line = readFileSync("/etc/group", "utf8")
+      .split("\n")
+      .find((text) => text.startsWith(`${name}:`));
+    const number = line?.split(":")[2];
+    return number === undefined ? undefined : Number(number);
+  } catch {
+    return undefined;
+  }
+}
+
+interface ReadFile {
+  readonly octets: Uint8Array;
+  readonly mode: number;
+  readonly group: number;
+}
+
+/** A regular file of at most `limit` octets, with the access rights of the very file that was read. */
+function readBounded(path: string, limit: number): Result<ReadFile, string> {
+  let descriptor: number | undefined;
+  try {
+    // A FIFO must not make the daemon wait for a writer.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const status = fstatSync(descriptor);
+    if (!status.isFile()) return err("it is no regular file");
+    const octets = new Uint8Array(limit + 1);
+    let length = 0;
+    for (let got = -1; got !== 0 && length <= limit; length += got)
+      got = readSync(descriptor, octets, length, octets.length - length, null);
+    if (length > limit) {
+      octets.fill(0);
+      return err(`it is longer than ${limit} octets`);
+    }
+    return ok({ octets: octets.subarray(0, length), mode: status.mode, group: status.gid });
+  } catch (error) {
+    return err(reasonOf(error));
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "this user may not read it; run as root or mainmode",
+  EPERM: "this user may not read it; run as root or mainmode",
+  EISDIR: "it is a directory",
+  ENOTDIR: "a part of the path is no directory",
+};
+
+function reasonOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  return REASONS[code] ?? `it cannot be read (${code})`;
+}

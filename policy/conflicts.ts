@@ -1,0 +1,111 @@
+/**
+ * What is wrong between rules: names and selectors that occur twice, and keys that Main Mode cannot tell apart.
+ */
+
+import type { Secret } from "../ike/crypto/secret.ts";
+import { type AddressRange, everyAddress, type Family, formatRange, intersection } from "../isakmp/address.ts";
+import type { Report } from "./diagnostic.ts";
+import { familyOf } from "./filter.ts";
+import type { RawRule } from "./schema.ts";
+import { negotiates, peerRanges } from "./select.ts";
+import type { Filter, Rule, Side } from "./types.ts";
+
+/** Reports conflicts. `raw` are the same rules with the filters at the indexes of the file. */
+export function reportConflicts(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
+  reportNames(rules, report);
+  reportSelectors(rules, raw, report);
+  reportKeys(rules, report);
+}
+
+function reportNames(rules: readonly Rule[], report: Report): void {
+  const first = new Map<string, number>();
+  for (const [i, { name }] of rules.entries()) {
+    const before = first.get(name);
+    if (before === undefined) first.set(name, i);
+    else if (name !== "")
+      report.error(["rule", i, "name"], `rule number ${before + 1} has this name already; names tell rules apart in commands and logs`);
+  }
+}
+
+/** The kernel keys its policies by selector and direction: two with one selector cannot both be there. */
+function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
+  const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
+  for (const [i, rule] of rules.entries()) {
+    if (["mode", "tunnel", "peer"].some((key) => report.failed(["rule", i, key]))) continue;
+    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
+      if (!filter) continue;
+      const keys = selectorKeys(filter, rule);
+      const before = keys.map((key) => first.get(key)).find((found) => found !== undefined);
+      for (const key of keys) if (!first.has(key)) first.set(key, { rule, filter });
+      if (!before) continue;
+      const whose = before.rule === rule ? "this rule" : `rule ${JSON.stringify(before.rule.name)}`;
+      report.error(
+        ["rule", i, "filters", k],
+        `${whose} has a filter for the same traffic, "${before.filter.text}"; remove one, or make it narrower`,
+      );
+    }
+  }
+}
+
+/** A filter as texts that are equal where the kernel's selectors would be, whatever addresses this host has. */
+function selectorKeys(filter: Filter, rule: Rule): readonly string[] {
+  return FAMILIES.flatMap((family) => {
+    const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
+    return local && remote ? [`${local} ${remote} ${filter.protocol} ${filter.localPort} ${filter.remotePort}`] : [];
+  });
+}
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+/** In transport mode `any` is `me`: only traffic of this host is protected. */
+function localKey(side: Side, rule: Rule, family: Family): string | undefined {
+  const own = familyOf(side) ?? family;
+  if (own !== family) return undefined;
+  if (side.kind === "range") return formatRange(side.range);
+  if (side.kind === "any" && rule.mode === "tunnel") return formatRange(everyAddress(family));
+  const end = rule.tunnel?.local;
+  if (rule.mode === "tunnel" && end != null) return end.includes(":") === (family === 6) ? `${end}/${family === 4 ? 32 : 128}` : undefined;
+  return `me${family}`;
+}
+
+function remoteKey(side: Side, rule: Rule, family: Family): string | undefined {
+  if (side.kind === "me") return undefined;
+  const range = side.kind === "range" ? side.range : everyAddress(family);
+  const narrowed = rule.peer && rule.mode === "transport" ? intersection(range, rule.peer) : range;
+  return narrowed?.family === family ? formatRange(narrowed) : undefined;
+}
+
+/** Main Mode needs the key before it knows who calls, so a peer's address can have one key only (RFC 2409 §5.4). */
+function reportKeys(rules: readonly Rule[], report: Report): void {
+  const first = new Map<string, { readonly rule: Rule; readonly secret: Secret }>();
+  for (const [i, rule] of rules.entries()) {
+    const [entry, ...others] = rule.auth;
+    if (!entry || !negotiates(rule)) continue;
+    for (const other of others) {
+      if (!sameSecret(entry.secret, other.secret)) report.warning(["rule", i, "auth"], ONE_KEY);
+    }
+    for (const range of peerRanges(rule)) {
+      const key = `${rule.tunnel?.local ?? ""} ${formatRange(range)}`;
+      const before = first.get(key);
+      if (!before) first.set(key, { rule, secret: entry.secret });
+      else if (!sameSecret(before.secret, entry.secret)) {
+        reportOtherKey(report, i, before.rule, range);
+        break;
+      }
+    }
+  }
+}
+
+const ONE_KEY =
+  "the entries have different pre-shared keys; Main Mode picks the key by address before it knows who calls, so only the first is used";
+
+function reportOtherKey(report: Report, index: number, before: Rule, peers: AddressRange): void {
+  const who = `rule ${JSON.stringify(before.name)} has another pre-shared key for ${formatRange(peers)}`;
+  report.warning(
+    ["rule", index, "auth"],
+    `${who}; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one`,
+  );
+}
+
+const sameSecret = (a: Secret, b: Secret): boolean =>
+  a.use((x) => b.use((y) => x.length === y.length && x.every((octet, i) => octet === y[i])));

@@ -1,0 +1,155 @@
+/**
+ * From the readable part of a configuration to the policy: defaults, required keys, and what concerns several keys of a rule.
+ * What was already refused is not judged again, so that one mistake gives one message.
+ */
+import { formatRange, intersection, isHost, parseAddress } from "../isakmp/address.ts";
+import { buildAuth, type SecretReader } from "./auth-entries.ts";
+import { reportConflicts } from "./conflicts.ts";
+import type { Report } from "./diagnostic.ts";
+import { familyOf } from "./filter.ts";
+import { type Allowed, alsoAllowed, DEFAULT_MAIN_MODE, DEFAULT_QUICK_MODE, mainModeOf, quickModeOf } from "./offers.ts";
+import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
+import { peerRanges } from "./select.ts";
+import { formatEnd } from "./selector.ts";
+import type { KeyPath } from "./toml-locator.ts";
+import type { Policy, Rule } from "./types.ts";
+
+/** What a rule gets from around it. */
+export interface Surroundings {
+  readonly report: Report;
+  readonly readSecret: SecretReader;
+  /** Others may read the configuration file: then no key should stand in it. */
+  readonly exposed: boolean;
+}
+
+/** The policy. It is usable only if `report` has no error; its secrets are the caller's to destroy in either case. */
+export function buildPolicy(document: Document, around: Surroundings): Policy {
+  const { policy } = document;
+  const allowed = policy?.["allow-weak"] ?? [];
+  const context = (table: string) => ({ path: ["policy", table], allowed, report: around.report });
+  const base: Base = {
+    allowed,
+    mainMode: mainModeOf(policy?.["main-mode"], DEFAULT_MAIN_MODE, context("main-mode")),
+    quickMode: quickModeOf(policy?.["quick-mode"], DEFAULT_QUICK_MODE, context("quick-mode")),
+  };
+  const raw = document.rule ?? [];
+  if (raw.length === 0 && !around.report.failed(["rule"])) around.report.warning([], "there is no [[rule]]; nothing will be protected");
+  // A rule that is no table at all is a hole: an empty rule keeps the indexes, and is not judged.
+  const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], base, around));
+  reportConflicts(rules, raw, around.report);
+  return { name: policy?.name ?? DEFAULTS.policyName, rules };
+}
+
+type Base = Pick<Rule, "mainMode" | "quickMode"> & { readonly allowed: Allowed };
+
+function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings): Rule {
+  const { report } = around;
+  reportMissing(raw, path, report);
+  const allowed = alsoAllowed(base.allowed, raw["allow-weak"] ?? []);
+  const context = (table: string) => ({ path: [...path, table], allowed, report });
+  const action = raw.action ?? "require";
+  const rule: Rule = {
+    name: raw.name ?? "",
+    action,
+    filters: (raw.filters ?? []).filter((filter) => filter !== undefined),
+    auth: buildAuth(raw, path, around),
+    mode: raw.mode ?? DEFAULTS.mode,
+    tunnel: raw.tunnel?.remote === undefined ? null : { local: raw.tunnel.local ?? null, remote: raw.tunnel.remote },
+    peer: raw.peer ?? null,
+    mainMode: mainModeOf(raw["main-mode"], base.mainMode, context("main-mode")),
+    quickMode: quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode")),
+    // A rule that only answers must not make the kernel ask.
+    start: action === "respond" ? "never" : (raw.start ?? DEFAULTS.start),
+  };
+  reportTunnel(raw, rule, path, report);
+  reportFilters(raw, rule, path, report);
+  reportPeer(rule, path, report);
+  reportStart(raw, rule, path, report);
+  return rule;
+}
+
+const REQUIRED = [
+  ["name", 'add name = "…"'],
+  ["filters", 'add filters = ["me <-> 192.0.2.2"]'],
+  ["action", 'add action = "require" or action = "respond"'],
+  ["auth", 'add auth = [{ method = "psk", secret-file = "…" }]'],
+] as const;
+
+function reportMissing(raw: RawRule, path: KeyPath, report: Report): void {
+  for (const [key, advice] of REQUIRED) {
+    const at = [...path, key];
+    if (raw[key] === undefined && !report.failed(at)) report.error(at, `${key} is missing; ${advice}`, "key", path);
+  }
+}
+
+function reportTunnel(raw: RawRule, rule: Rule, path: KeyPath, report: Report): void {
+  const at = [...path, "tunnel"];
+  if (report.failed(at) || report.failed([...path, "mode"])) return;
+  if (rule.mode === "transport") {
+    if (raw.tunnel) report.error(at, 'tunnel has no meaning in transport mode; add mode = "tunnel", or remove tunnel', "key");
+  } else if (!raw.tunnel) {
+    report.error([...path, "mode"], 'tunnel mode needs the far end; add tunnel = { remote = "203.0.113.9" }');
+  } else if (!rule.tunnel) {
+    report.error(at, 'the far end is missing; add remote = "203.0.113.9"');
+  } else {
+    reportTunnelEnds(rule.tunnel, [...at, "remote"], report);
+  }
+}
+
+function reportTunnelEnds({ local, remote }: NonNullable<Rule["tunnel"]>, at: KeyPath, report: Report): void {
+  if (local === remote) report.error(at, "local and remote are the same address; remote is the peer's");
+  else if (local !== null && parseAddress(local)?.family !== parseAddress(remote)?.family) {
+    report.error(at, `local is ${local} and remote ${remote}; both ends need one address family`);
+  }
+}
+
+/** In a tunnel rule `me` is the local end: its family must be the other side's. */
+function reportFilters(raw: RawRule, rule: Rule, path: KeyPath, report: Report): void {
+  const end = rule.mode === "tunnel" && rule.tunnel?.local ? parseAddress(rule.tunnel.local) : undefined;
+  for (const [i, filter] of (raw.filters ?? []).entries()) {
+    const family = filter && familyOf(filter.remote);
+    if (end && filter?.local.kind === "me" && family && family !== end.family) {
+      report.error(
+        [...path, "filters", i],
+        `me is ${rule.tunnel?.local} here, the tunnel's local end, and the other side is IPv${family}; name the addresses of both sides`,
+      );
+    }
+  }
+}
+
+function reportPeer(rule: Rule, path: KeyPath, report: Report): void {
+  const at = [...path, "peer"];
+  const { peer } = rule;
+  if (!peer) return;
+  if (rule.tunnel) {
+    if (formatEnd(peer, 0) !== rule.tunnel.remote)
+      report.error(at, `tunnel.remote already names the peer, ${rule.tunnel.remote}; remove peer`);
+    return;
+  }
+  if (rule.mode === "tunnel") return;
+  for (const filter of rule.filters) {
+    if (filter.remote.kind === "range" && !intersection(filter.remote.range, peer)) {
+      report.error(
+        at,
+        `${formatRange(peer)} is not among the addresses of the filter "${filter.text}"; in transport mode the peer is the other end of the traffic`,
+      );
+    }
+  }
+}
+
+function reportStart(raw: RawRule, rule: Rule, path: KeyPath, report: Report): void {
+  const at = [...path, "start"];
+  if (raw.start === undefined || raw.start === "never") return;
+  if (rule.action === "respond") {
+    if (raw.start === "now") report.error(at, 'a respond rule waits for its peers; write action = "require" to start, or remove start');
+    else report.warning(at, "a respond rule waits for its peers; start has no effect");
+    return;
+  }
+  if (raw.start !== "now" || ["filters", "peer", "tunnel", "mode"].some((key) => report.failed([...path, key]))) return;
+  const wide = peerRanges(rule).find((range) => !isHost(range));
+  if (wide)
+    report.error(
+      at,
+      `start = "now" needs to know the peer, and ${formatRange(wide)} is more than one address; name one in peer, or write start = "on-traffic"`,
+    );
+}

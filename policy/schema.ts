@@ -1,0 +1,256 @@
+/**
+ * The shape of the configuration file (interface.md §2): every documented key, what each holds, and the defaults.
+ * Each key is judged by itself here; what concerns several keys, and which ones are required, is judged in `rules.ts`,
+ * on whatever was readable. That is why every key is optional here and lists may have holes.
+ */
+import { z } from "zod";
+import type { ChildSuite, Group, IkeSuite } from "../ike/crypto/suite.ts";
+import { type AddressRange, canonicalAddress, parseRange } from "../isakmp/address.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { parseFilter } from "./filter.ts";
+import { parseIdentity } from "./identity.ts";
+import { nearest } from "./nearest.ts";
+import { parseChildSuite, parseGroup, parseIkeSuite, parseWeakName } from "./proposal.ts";
+import type { KeyPath } from "./toml-locator.ts";
+import { parseDuration, parseVolume } from "./units.ts";
+
+/** What holds where the file says nothing. Offers are few, so that a first message fits any path without fragments. */
+export const DEFAULTS = {
+  control: "/run/mainmode/control.sock",
+  port: 500,
+  natPort: 4500,
+  crypto: "openssl",
+  keepAcrossRestart: false,
+  onStop: "remove",
+  policyName: "default",
+  mainModeProposals: ["aes256-sha256-modp2048", "aes128-sha1-modp2048", "3des-sha1-modp2048"],
+  mainModeLifetime: "480m",
+  quickModes: 0,
+  masterPfs: false,
+  quickModeProposals: ["esp:aes256-sha256", "esp:aes128-sha1", "esp:3des-sha1"],
+  quickModeLifetime: "5m",
+  quickModeVolume: "100MB",
+  quickModePfs: "modp2048",
+  mode: "transport",
+  start: "on-traffic",
+} as const;
+
+/** Names of rules: what commands and log lines can carry. */
+const NAME = /^(?=.*\S)[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,64}$/u;
+/** Octets of `sun_path` without its final zero. */
+const SOCKET_PATH_LIMIT = 107;
+const MAX_LIST = 64;
+
+/** Text that `reader` understands. `expected` is said of anything that is no text. */
+const read = <T>(expected: string, reader: (text: string) => Result<T, string>) =>
+  z.string({ error: `${expected} is expected, in quotes` }).transform((text, context): T => {
+    const result = reader(text);
+    if (result.ok) return result.value;
+    context.addIssue(result.error);
+    return z.NEVER;
+  });
+
+const list = <T extends z.ZodType>(item: T, expected: string) =>
+  z
+    .array(item.optional(), { error: `a list of ${expected} is expected, in square brackets` })
+    .min(1, { error: `the list is empty; it needs at least one of ${expected}` })
+    .max(MAX_LIST, { error: `more than ${MAX_LIST} entries` });
+
+const yesOrNo = z.boolean({ error: "true or false is expected, without quotes" });
+const port = z
+  .int({ error: "a port number is expected, without quotes" })
+  .refine((value) => value >= 1 && value <= 65535, { error: "a port is from 1 to 65535" });
+
+/** One of a few words; those of `later` are documented and not built. */
+const choice = <const T extends string>(words: readonly T[], later: readonly string[] = []) =>
+  read(`one of ${words.join(", ")}`, (text): Result<T, string> => {
+    const word = words.find((candidate) => candidate === text);
+    if (word !== undefined) return ok(word);
+    if (later.includes(text))
+      return err(
+        `${JSON.stringify(text)} is not available yet; ${words.map((known) => `"${known}"`).join(" and ")} ${words.length > 1 ? "are" : "is"}`,
+      );
+    return err(`unknown value ${JSON.stringify(text)}; the nearest known one is "${nearest(text, [...words, ...later]) ?? ""}"`);
+  });
+
+/** A documented key whose feature is not built. */
+const later = z.unknown().transform((_value, context): undefined => {
+  context.addIssue("this key is not available yet; remove it");
+  return undefined;
+});
+
+const address = read("an address", (text) => {
+  const canonical = canonicalAddress(text.trim());
+  return canonical === undefined ? err(`${JSON.stringify(text)} is no IPv4 or IPv6 address`) : ok(canonical);
+});
+const range = read("an address, subnet or range", (text): Result<AddressRange, string> => {
+  const value = parseRange(text.trim());
+  return value ? ok(value) : err(`${JSON.stringify(text)} is no address, subnet (10.1.0.0/16) or range (10.1.0.1-10.1.0.9)`);
+});
+const path = read("a path", (text) => (/^\/[^\0]*$/.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no absolute path`)));
+const socketPath = read("a path", (text) => {
+  if (!/^\/[^\0]*$/.test(text)) return err(`${JSON.stringify(text)} is no absolute path`);
+  const octets = new TextEncoder().encode(text).length;
+  return octets <= SOCKET_PATH_LIMIT ? ok(text) : err(`the path has ${octets} octets; a socket's may have ${SOCKET_PATH_LIMIT}`);
+});
+const name = read("a name", (text) => (NAME.test(text) ? ok(text) : err("a name has from 1 to 64 visible characters")));
+const identity = read('an identity such as "fqdn:a.example.test"', parseIdentity);
+const duration = read('a duration such as "480m"', parseDuration);
+const none =
+  <T>(reader: (text: string) => Result<T, string>) =>
+  (text: string): Result<T | null, string> =>
+    text === "none" ? ok(null) : reader(text);
+const volume = read('a volume such as "100MB"', none(parseVolume));
+const pfs = read(
+  'a group such as "modp2048", "main-mode" or "none"',
+  none((text): Result<Group | "main-mode", string> => {
+    if (text === "main-mode") return ok(text);
+    const group = parseGroup(text);
+    return group.ok ? group : err(`${group.error}, "main-mode" and "none"`);
+  }),
+);
+
+/** `true` allows every weak algorithm, a list those that it names. */
+const allowWeak = z.unknown().transform((value, context): true | readonly string[] => {
+  if (typeof value === "boolean") return value || [];
+  if (!Array.isArray(value)) context.addIssue("true, false or a list of algorithms is expected");
+  const names: string[] = [];
+  for (const [i, item] of (Array.isArray(value) ? value : []).entries()) {
+    const known = typeof item === "string" ? parseWeakName(item) : err("the name of an algorithm is expected, in quotes");
+    if (known.ok) names.push(known.value);
+    else context.issues.push({ code: "custom", message: known.error, input: item, path: [i] });
+  }
+  return names;
+});
+
+const notYet = <T>(schema: z.ZodType<T>, built: T) =>
+  schema.refine((value) => value === built, { error: `anything but ${String(built)} is not available yet` });
+
+const mainMode = z.strictObject({
+  proposals: list(read<IkeSuite>('an offer such as "aes256-sha256-modp2048"', parseIkeSuite), "offers").optional(),
+  lifetime: duration.optional(),
+  "quick-modes": notYet(z.int({ error: "a number is expected, without quotes" }), DEFAULTS.quickModes as number).optional(),
+  "master-pfs": notYet(yesOrNo, DEFAULTS.masterPfs as boolean).optional(),
+});
+
+const quickMode = z.strictObject({
+  proposals: list(read<ChildSuite>('an offer such as "esp:aes128-sha1"', parseChildSuite), "offers").optional(),
+  lifetime: duration.optional(),
+  volume: volume.optional(),
+  pfs: pfs.optional(),
+});
+
+/** Keys that belong to one method of authentication, where it is not psk. */
+export const METHOD_OF_KEY = {
+  certificate: "x509",
+  key: "x509",
+  ca: "x509",
+  crl: "x509",
+  "send-certificate": "x509",
+  "password-file": "x509",
+  keytab: "kerberos",
+  principal: "kerberos",
+  "peer-principal": "kerberos",
+} as const;
+
+/** Known, and judged together with the entry's method. */
+const foreign = z.unknown().optional();
+
+const authEntry = z.strictObject({
+  method: choice(["psk"], ["x509", "kerberos"]).optional(),
+  secret: z.string({ error: "the key is expected in quotes" }).optional(),
+  "secret-file": z.string({ error: "the path of a file is expected, in quotes" }).optional(),
+  "local-id": identity.optional(),
+  "remote-id": identity.optional(),
+  certificate: foreign,
+  key: foreign,
+  ca: foreign,
+  crl: foreign,
+  "send-certificate": foreign,
+  "password-file": foreign,
+  keytab: foreign,
+  principal: foreign,
+  "peer-principal": foreign,
+});
+
+const rule = z.strictObject({
+  name: name.optional(),
+  filters: list(read('a filter such as "me <-> 192.0.2.2"', parseFilter), "filters").optional(),
+  action: choice(["require", "respond"], ["permit", "block", "request"]).optional(),
+  auth: list(authEntry, "methods").optional(),
+  mode: choice(["transport", "tunnel"]).optional(),
+  tunnel: z.strictObject({ local: address.optional(), remote: address.optional() }).optional(),
+  peer: range.optional(),
+  "local-id": identity.optional(),
+  "remote-id": identity.optional(),
+  "main-mode": mainMode.optional(),
+  "quick-mode": quickMode.optional(),
+  "allow-weak": allowWeak.optional(),
+  start: choice(["on-traffic", "now", "never"]).optional(),
+  "fallback-after": later.optional(),
+  "fallback-for": later.optional(),
+});
+
+/** The whole file. */
+export const DOCUMENT = z.strictObject({
+  daemon: z
+    .strictObject({
+      control: socketPath.optional(),
+      addresses: list(address, "addresses").optional(),
+      port: port.optional(),
+      "nat-port": port.optional(),
+      crypto: choice(["openssl", "noble"]).optional(),
+      "keep-across-restart": notYet(yesOrNo, DEFAULTS.keepAcrossRestart as boolean).optional(),
+      "runtime-directory": path.optional(),
+    })
+    .optional(),
+  policy: z
+    .strictObject({
+      name: name.optional(),
+      "allow-weak": allowWeak.optional(),
+      "main-mode": mainMode.optional(),
+      "quick-mode": quickMode.optional(),
+      "on-stop": choice(["remove"], ["keep"]).optional(),
+      exempt: later.optional(),
+    })
+    .optional(),
+  rule: z.array(rule.optional(), { error: "rules are tables of a list; write [[rule]]" }).optional(),
+  metrics: later.optional(),
+  web: later.optional(),
+});
+
+export type Document = z.output<typeof DOCUMENT>;
+export type RawRule = NonNullable<NonNullable<Document["rule"]>[number]>;
+export type RawAuth = NonNullable<NonNullable<RawRule["auth"]>[number]>;
+export type RawMainMode = z.output<typeof mainMode>;
+export type RawQuickMode = z.output<typeof quickMode>;
+
+/** The keys that the table at `path` may have; empty where no table belongs. */
+export function knownKeys(path: KeyPath): readonly string[] {
+  let at: unknown = DOCUMENT;
+  for (const step of path) {
+    at = plain(at);
+    if (at instanceof z.ZodArray) at = at.element;
+    else if (at instanceof z.ZodObject) at = at.shape[step];
+    else return [];
+  }
+  at = plain(at);
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+/** The tables, by their headers, that know `key`: where a misplaced key belongs. */
+export function tablesKnowing(key: string): readonly string[] {
+  return TABLES.filter(([path]) => knownKeys(path).includes(key)).map(([, header]) => header);
+}
+
+const TABLES: readonly (readonly [KeyPath, string])[] = [
+  [["daemon"], "[daemon]"],
+  [["policy"], "[policy]"],
+  [["policy", "main-mode"], "[policy.main-mode]"],
+  [["policy", "quick-mode"], "[policy.quick-mode]"],
+  [["rule", 0], "[[rule]]"],
+  [["rule", 0, "auth", 0], "an entry of auth"],
+  [["rule", 0, "tunnel"], "tunnel"],
+];
+
+const plain = (schema: unknown): unknown => (schema instanceof z.ZodOptional ? plain(schema.unwrap()) : schema);
