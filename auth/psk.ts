@@ -2,10 +2,11 @@
  * Pre-shared keys, RFC 2409 §5.4. In Main Mode the key is needed before the peer's identity is known, so it is chosen
  * by address; the identity of message 5 then picks among the rules that share that key.
  */
-import { err, ok, type Result } from "../isakmp/result.ts";
-import type { IkeError } from "../ike/errors.ts";
+
 import { sameDigest } from "../ike/crypto/compare.ts";
 import type { Secret } from "../ike/crypto/secret.ts";
+import type { IkeError } from "../ike/errors.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
 import type { AuthEntry, Identity, Rule } from "../policy/types.ts";
 
@@ -42,11 +43,15 @@ export function ruleForIdentity(
   if (named) return ok({ rule: named.rule, proof: named, warning: null });
   const open = sharing.find(({ entry }) => entry.remoteId === null);
   if (!open) {
-    const wanted = sharing.map(({ rule, entry }) => `rule ${rule.name} wants ${entry.remoteId ? formatIdentity(entry.remoteId) : "any"}`).join(", ");
+    const wanted = sharing
+      .map(({ rule, entry }) => `rule ${rule.name} wants ${entry.remoteId ? formatIdentity(entry.remoteId) : "any"}`)
+      .join(", ");
     return err({ kind: "id-mismatch", what: `the peer says ${formatIdentity(peerId)}; ${wanted}` });
   }
   const expected: Identity = { type: "ip", address: peerAddress };
-  const warning = sameIdentity(expected, peerId) ? null : `the peer at ${peerAddress} calls itself ${formatIdentity(peerId)}; set remote-id to insist on one identity`;
+  const warning = sameIdentity(expected, peerId)
+    ? null
+    : `the peer at ${peerAddress} calls itself ${formatIdentity(peerId)}; set remote-id to insist on one identity`;
   return ok({ rule: open.rule, proof: open, warning });
 }
 

@@ -1,10 +1,31 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
+import { decodeHeader, type Header } from "../isakmp/message.ts";
+import { EXCHANGE } from "../isakmp/numbers.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import { formatSelector } from "../policy/selector.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa } from "../sa-store/ike-sa.ts";
+import { Store } from "../sa-store/store.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
+import { installOutbound, onInbound, onOutbound, onProofOfTraffic } from "./child-install.ts";
+import { expireChild, forgetChild, renewChild } from "./children.ts";
+import { dropIke } from "./closing.ts";
+import { betweenHosts, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
+import { type Core, count, emit, log, type Pending, peerName } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
-import type { Input, Instant } from "./input.ts";
+import { clearNotifyType, receiveInformational } from "./informational.ts";
+import type { Input, Instant, Path } from "./input.ts";
+import { destroySa } from "./install.ts";
+import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
+import { endNegotiation, giveUp, onClearNotify, onExpire, onRetransmit, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
+import { PolicyTable } from "./standing.ts";
+import { type TimerName, Timers } from "./timers.ts";
+import { viewOf } from "./view.ts";
+import { onRetry, wishFor } from "./wishes.ts";
 
 export interface Engine {
   /** Decides about one input. Never throws for anything that a peer, the kernel or an administrator did. */
@@ -12,6 +33,10 @@ export interface Engine {
   /** When the next timer is due, or undefined where none runs. */
   nextWake(): Instant | undefined;
   view(now: Instant): StatusDocument;
+  /** What was dropped, by reason. */
+  counters(): ReadonlyMap<string, number>;
+  /** Entries in all tables together: 0 when all is over. */
+  readonly size: number;
 }
 
 export interface EngineOptions {
@@ -20,3 +45,289 @@ export interface EngineOptions {
   /** The UDP port of IKE at both ends; 500 but in tests. */
   readonly port: number;
 }
+
+/** Due timers that one tick handles before it lets the sockets speak. */
+const TIMERS_PER_TICK = 8;
+
+export function createEngine(options: EngineOptions): Engine {
+  const core: Core = {
+    ...options,
+    store: new Store(),
+    timers: new Timers(),
+    policies: new PolicyTable(),
+    pending: new Map(),
+    routes: new Map(),
+    wishes: new Map(),
+    watches: new Map(),
+    retries: new Map(),
+    counters: new Map(),
+    policy: { name: "none", rules: [] },
+    addresses: [],
+    now: 0,
+    effects: [],
+    nextOp: 0,
+    stopping: false,
+    touched: null,
+  };
+  return {
+    handle(input, now) {
+      core.now = Math.max(core.now, now);
+      core.effects = [];
+      core.touched = null;
+      try {
+        dispatch(core, input);
+      } catch (bug) {
+        onBug(core, input, bug);
+      }
+      return core.effects;
+    },
+    nextWake: () => core.timers.next(),
+    view: (now) => viewOf(core, now),
+    counters: () => core.counters,
+    get size() {
+      return (
+        core.store.size +
+        core.timers.size +
+        core.pending.size +
+        core.routes.size +
+        core.wishes.size +
+        core.watches.size +
+        core.retries.size +
+        core.policies.size
+      );
+    },
+  };
+}
+
+function dispatch(core: Core, input: Input): void {
+  switch (input.type) {
+    case "datagram":
+      return onDatagram(core, input.path, input.bytes);
+    case "tick":
+      return onTick(core);
+    case "kernel-event":
+      return onKernelEvent(core, input.event);
+    case "kernel-done":
+      return onKernelDone(core, input);
+    case "route-done":
+      return onRouteDone(core, input.id, input.local);
+    case "addresses":
+      core.addresses = input.addresses;
+      core.policies.sync(core);
+      return startRules(core);
+    case "policy":
+      core.policy = input.policy;
+      core.policies.sync(core);
+      log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
+      return startRules(core);
+    case "command":
+      return onCommand(core, input.id, input.command);
+    default:
+      return input satisfies never;
+  }
+}
+
+/** A bug of ours costs one SA, not the daemon. */
+function onBug(core: Core, input: Input, bug: unknown): void {
+  const stack = bug instanceof Error ? (bug.stack ?? bug.message) : String(bug);
+  count(core, "bug");
+  log(core, "bug", "error", `a bug while handling ${input.type}: ${stack}`, { hint: "please report it with this text" });
+  const entry = core.touched === null ? undefined : core.store.ikes.get(core.touched);
+  if (!entry) return;
+  try {
+    if (entry.phase === "negotiating") endNegotiation(core, entry, { kind: "terminated", what: "a bug in mainmode ended it" });
+    else dropIke(core, entry, "a bug in mainmode ended it");
+  } catch {
+    core.store.removeIke(entry.id);
+    core.timers.clearAll(`ike ${entry.id}`);
+  }
+}
+
+// Datagrams
+
+/** Cookies and message id decide where a message belongs; nothing else of it is read before. */
+function onDatagram(core: Core, path: Path, bytes: Uint8Array): void {
+  const header = decodeHeader(bytes);
+  if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
+  if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
+  switch (header.value.exchange) {
+    case EXCHANGE["Identity Protection"]:
+      return onMainMode(core, path, header.value, bytes);
+    case EXCHANGE["Quick Mode"]:
+    case EXCHANGE.Informational:
+      return onPhase2(core, path, header.value, bytes);
+  }
+  count(core, `exchange ${nameOf(EXCHANGE, header.value.exchange)}`);
+  if (header.value.exchange === EXCHANGE.Aggressive)
+    log(core, "packet.dropped", "info", `${peerName(path)}: Aggressive Mode is refused; configure Main Mode there`, {
+      peer: peerName(path),
+      reason: "unsupported",
+    });
+}
+
+const isZero = (octets: Uint8Array): boolean => octets.every((octet) => octet === 0);
+
+function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+  if (header.messageId !== 0) return count(core, "main-mode with a message id");
+  const first = isZero(header.responderCookie);
+  const entry =
+    (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
+    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
+  if (!entry) {
+    if (!first) return count(core, "unknown cookies");
+    if (core.stopping) return;
+    return receiveFirst(core, path, header, bytes);
+  }
+  if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
+  // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
+  if (first && entry.role === "initiator") return count(core, "reflected");
+  core.touched = entry.id;
+  if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
+  const { state } = entry;
+  if (!first && state.kind !== "sa-sent" && Buffer.compare(state.cookieR, header.responderCookie) !== 0)
+    return count(core, "unknown cookies");
+  receiveMainMode(core, entry, header, bytes);
+}
+
+function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+  const entry =
+    core.store.byCookies(header.initiatorCookie, header.responderCookie) ??
+    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
+  if (!entry || !samePeer(entry.path, path)) return count(core, "unknown cookies");
+  core.touched = entry.id;
+  const quick = header.exchange === EXCHANGE["Quick Mode"];
+  if (entry.phase === "established") {
+    if (Buffer.compare(entry.sa.cookieR, header.responderCookie) !== 0) return count(core, "unknown cookies");
+    return quick ? receiveQuickMode(core, entry, header, bytes) : receiveInformational(core, entry, header, bytes);
+  }
+  if (quick || header.flags & 1) return count(core, "phase 2 before phase 1");
+  const type = clearNotifyType(header, bytes);
+  if (type !== undefined) onClearNotify(core, entry, type);
+}
+
+/** Until NAT traversal, an SA belongs to two addresses. */
+const samePeer = (a: Path, b: Path): boolean => a.remote.address === b.remote.address && a.local.address === b.local.address;
+
+// Timers
+
+function onTick(core: Core): void {
+  for (let i = 0; i < TIMERS_PER_TICK; i++) {
+    const due = core.timers.take(core.now);
+    if (!due) return;
+    onTimer(core, due.owner, due.name);
+  }
+}
+
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "start RULE". */
+function onTimer(core: Core, owner: string, name: TimerName): void {
+  const space = owner.indexOf(" ");
+  const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
+  switch (kind) {
+    case "ike":
+      return onIkeTimer(core, Number(rest), name);
+    case "qm":
+      return onQuickTimer(core, rest, name);
+    case "child": {
+      const child = core.store.children.get(Number(rest));
+      return child && onChildTimer(core, child, name);
+    }
+    case "watch":
+      return onWatchTimeout(core, Number(rest));
+    case "retry":
+      return onRetry(core, rest);
+    case "start":
+      return onStartRetry(core, rest);
+  }
+}
+
+function onIkeTimer(core: Core, id: number, name: TimerName): void {
+  const entry = core.store.ikes.get(id);
+  if (!entry) return;
+  core.touched = id;
+  if (entry.phase === "negotiating") return name === "retransmit" ? onRetransmit(core, entry) : giveUp(core, entry);
+  if (name === "expire") return onExpire(core, entry);
+  entry.flight = null;
+  entry.received = null;
+}
+
+function onQuickTimer(core: Core, rest: string, name: TimerName): void {
+  const [ikeId, messageId] = rest.split(" ").map(Number);
+  const ike = establishedIke(core, ikeId);
+  const ex = ike?.exchanges.get(messageId ?? -1);
+  if (!ike || !ex) return;
+  core.touched = ike.id;
+  if (name === "linger") ike.exchanges.delete(ex.messageId);
+  else if (name === "switch") installOutbound(core, ike, ex);
+  else onQuickRetransmit(core, ike, ex);
+}
+
+function onChildTimer(core: Core, child: ChildSa, name: TimerName): void {
+  if (name === "rekey") renewChild(core, child);
+  else if (name === "drained") forgetChild(core, child);
+  else expireChild(core, child);
+}
+
+const establishedIke = (core: Core, id: number | undefined): IkeSa | undefined => {
+  const entry = id === undefined ? undefined : core.store.ikes.get(id);
+  return entry?.phase === "established" ? entry : undefined;
+};
+
+// Kernel
+
+function onKernelEvent(core: Core, event: KernelEvent): void {
+  if (core.stopping) return;
+  if (event.type === "acquire") return onAcquire(core, event);
+  const { spi, destination, source } = event.sa;
+  const inbound = core.store.bySpiIn(spi);
+  const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);
+  if (!child || (child.spec.local !== source && child.spec.local !== destination)) return count(core, "expire of an unknown spi");
+  if (event.hard) expireChild(core, child);
+  else renewChild(core, child);
+}
+
+/** A packet waits for protection: the rule that its policy's reqid names decides. */
+function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }): void {
+  const standing = core.policies.byReqid(event.reqid);
+  if (!standing) return count(core, "acquire of an unknown reqid");
+  const { rule, selector: covering } = standing;
+  if (rule.start === "never") return count(core, "acquire for a rule that never starts");
+  const [local, remote] = rule.tunnel ? [rule.tunnel.local ?? event.source, rule.tunnel.remote] : [event.source, event.destination];
+  const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
+  if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
+  wishFor(core, { rule, selector, local, remote, reqid: event.reqid }, [], null);
+}
+
+function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "kernel-done" }): void {
+  const pending = core.pending.get(id);
+  core.pending.delete(id);
+  if (!pending) return;
+  if (pending.kind === "inbound" || pending.kind === "outbound") for (const sa of pending.sas) destroySa(sa);
+  resume(core, pending, outcome);
+}
+
+function resume(core: Core, pending: Pending, outcome: (Input & { readonly type: "kernel-done" })["outcome"]): void {
+  switch (pending.kind) {
+    case "inbound":
+      return onInbound(core, establishedIke(core, pending.ike), pending.messageId, pending.sas, outcome, removals(pending.sas));
+    case "outbound":
+      return onOutbound(core, establishedIke(core, pending.ike), pending, outcome, removals(pending.sas));
+    case "proof":
+      return onProofOfTraffic(core, establishedIke(core, pending.ike), pending.messageId, outcome);
+    case "standing":
+      return outcome.ok ? undefined : core.policies.onRefused(core, pending.rule, pending.reqid, outcome.error);
+    case "removal":
+      if (!outcome.ok)
+        log(core, "policy.failed", "warning", `the kernel refused "${outcome.error.command}": ${outcome.error.reason}`, {
+          reason: "kernel-refused",
+        });
+      return;
+    case "reply":
+      return emit(core, { type: "reply", id: pending.id, line: pending.line, last: true });
+    case "stop":
+      emit(core, { type: "reply", id: pending.id, line: { text: "stopped", exit: 0 }, last: true });
+      return emit(core, { type: "stopped" });
+  }
+}
+
+const removals = (sas: readonly KernelSa[]): readonly KernelCommand[] =>
+  sas.map(({ source, destination, protocol, spi }) => ({ do: "remove-sa", sa: { source, destination, protocol, spi } }));

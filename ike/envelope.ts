@@ -2,8 +2,9 @@
  * Encryption of messages: CBC with the IV chain of the exchange (RFC 2409 §5 and appendix B).
  * The chain is a value in the exchange's state: opening returns the next IV, and the caller keeps the old one on error.
  */
-import { FLAG } from "../isakmp/numbers.ts";
+
 import { decodePayloads, encodeHeader, encodePayloads, type Header } from "../isakmp/message.ts";
+import { FLAG } from "../isakmp/numbers.ts";
 import { type Payload, payloadType } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Crypto } from "./crypto/provider.ts";
@@ -29,11 +30,21 @@ export interface Addressing {
 const HEADER_OCTETS = 28;
 
 /** A sealed message and the IV that follows it. */
-export function seal(crypto: Crypto, chain: Chain, to: Addressing, payloads: readonly Payload[]): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
+export function seal(
+  crypto: Crypto,
+  chain: Chain,
+  to: Addressing,
+  payloads: readonly Payload[],
+): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
   const plain = pad(encodePayloads(payloads), chain.cipher.blockOctets);
   const sealed = chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
   const first = payloads[0];
-  const header = encodeHeader({ ...to, flags: FLAG.ENCRYPTION, nextPayload: first ? payloadType(first) : 0, length: HEADER_OCTETS + sealed.length });
+  const header = encodeHeader({
+    ...to,
+    flags: FLAG.ENCRYPTION,
+    nextPayload: first ? payloadType(first) : 0,
+    length: HEADER_OCTETS + sealed.length,
+  });
   const bytes = new Uint8Array(HEADER_OCTETS + sealed.length);
   bytes.set(header);
   bytes.set(sealed, HEADER_OCTETS);
@@ -53,7 +64,8 @@ export function open(
     return err({ kind: "undecryptable", what: `${sealed.length} encrypted octets are no multiple of the cipher's block of ${block}` });
   const plain = chain.key.use((key) => crypto.decrypt(chain.cipher, key, chain.iv, sealed));
   const payloads = decodePayloads(header.nextPayload, plain, { padding: true });
-  if (!payloads.ok) return err({ kind: "undecryptable", what: `decrypts to no payloads: ${payloads.error.what} at octet ${payloads.error.offset}` });
+  if (!payloads.ok)
+    return err({ kind: "undecryptable", what: `decrypts to no payloads: ${payloads.error.what} at octet ${payloads.error.offset}` });
   return ok({ payloads: payloads.value, plain, iv: Uint8Array.from(sealed.subarray(sealed.length - block)) });
 }
 

@@ -35,7 +35,14 @@ interface ErrorRow {
   readonly hint: string;
 }
 
-const row = (reason: string, notify: number | null, failurePoint: "me" | "peer", hint: string, level: Level = "warning", exit: 1 | 75 = 1): ErrorRow => ({
+const row = (
+  reason: string,
+  notify: number | null,
+  failurePoint: "me" | "peer",
+  hint: string,
+  level: Level = "warning",
+  exit: 1 | 75 = 1,
+): ErrorRow => ({
   reason,
   notify,
   level,
@@ -51,22 +58,57 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   "no-rule": row("no-rule", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "add a rule whose filters or `peer` name this address"),
   "no-proposal": row("no-proposal-chosen", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "give both ends one proposal in common"),
   "not-offered": row("answer-not-offered", null, "peer", "the peer answered with something we did not offer; check its configuration"),
-  "bad-key": row("invalid-key", NOTIFY["INVALID-KEY-INFORMATION"], "peer", "the peer's public value is not in the group; it is faulty or hostile"),
-  "bad-hash": row("hash-mismatch", NOTIFY["INVALID-HASH-INFORMATION"], "peer", "the message was changed on its way or made with other keys"),
+  "bad-key": row(
+    "invalid-key",
+    NOTIFY["INVALID-KEY-INFORMATION"],
+    "peer",
+    "the peer's public value is not in the group; it is faulty or hostile",
+  ),
+  "bad-hash": row(
+    "hash-mismatch",
+    NOTIFY["INVALID-HASH-INFORMATION"],
+    "peer",
+    "the message was changed on its way or made with other keys",
+  ),
   "psk-mismatch": row("psk-mismatch", NOTIFY["AUTHENTICATION-FAILED"], "me", "compare the pre-shared keys of both ends"),
-  "id-mismatch": row("id-mismatch", NOTIFY["INVALID-ID-INFORMATION"], "me", "set `remote-id` to what the peer sends, or the peer's identity to what the rule wants"),
+  "id-mismatch": row(
+    "id-mismatch",
+    NOTIFY["INVALID-ID-INFORMATION"],
+    "me",
+    "set `remote-id` to what the peer sends, or the peer's identity to what the rule wants",
+  ),
   selectors: row("selectors-mismatch", NOTIFY["INVALID-ID-INFORMATION"], "me", "make the filters of both ends mirror each other"),
   "peer-refused": row("peer-refused", null, "peer", "look at the peer's log; it knows why"),
   "peer-silent": row("peer-silent", null, "peer", "check address, routing and that UDP 500 passes every firewall between", "warning", 75),
-  "silent-after-auth": row("psk-mismatch-probable", null, "peer", "compare the pre-shared keys of both ends; a peer that can't decrypt keeps silent"),
-  kernel: row("kernel-refused", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "see the kernel's words; a missing module or a foreign policy are the usual causes", "error"),
+  "silent-after-auth": row(
+    "psk-mismatch-probable",
+    null,
+    "peer",
+    "compare the pre-shared keys of both ends; a peer that can't decrypt keeps silent",
+  ),
+  kernel: row(
+    "kernel-refused",
+    NOTIFY["NO-PROPOSAL-CHOSEN"],
+    "me",
+    "see the kernel's words; a missing module or a foreign policy are the usual causes",
+    "error",
+  ),
   "no-route": row("no-route", null, "me", "add a route to the peer, or name our address in the rule"),
   terminated: row("terminated", null, "me", "start it again with `mainmode initiate`", "info"),
   unsupported: row("unsupported", null, "peer", "mainmode speaks Main Mode and Quick Mode of IKEv1 only"),
 };
 
 /** The sentence and the hint for people, as one value for events and replies. */
-export const explain = (error: IkeError): { readonly text: string; readonly reason: string; readonly hint: string; readonly exit: 1 | 75; readonly level: Level; readonly failurePoint: "me" | "peer" } => {
+export const explain = (
+  error: IkeError,
+): {
+  readonly text: string;
+  readonly reason: string;
+  readonly hint: string;
+  readonly exit: 1 | 75;
+  readonly level: Level;
+  readonly failurePoint: "me" | "peer";
+} => {
   const { reason, hint, exit, level, failurePoint } = ERROR_POLICY[error.kind];
   return { text: error.what, reason, hint, exit, level, failurePoint };
 };

@@ -3,8 +3,8 @@
  * Templates stand innermost first. AH and ESP together: AH covers ESP; in tunnel mode ESP makes the tunnel and AH guards the outer packet.
  */
 import { prefixesOf } from "../isakmp/address.ts";
-import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Secret } from "./crypto/secret.ts";
 import type { ProtocolSuite } from "./crypto/suite.ts";
 import type { KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
@@ -31,7 +31,10 @@ function kernelSa(spec: ChildSpec, key: ChildKeys, direction: "in" | "out", limi
   const inbound = direction === "in";
   const [source, destination] = inbound ? [spec.remote, spec.local] : [spec.local, spec.remote];
   const { cipher, integrity } = key.suite;
-  const [cipherKey, integrityKey] = splitKeymat(inbound ? key.inbound : key.outbound, [cipher?.keyOctets ?? 0, integrity?.keyOctets ?? 0]) as [Secret, Secret];
+  const [cipherKey, integrityKey] = splitKeymat(inbound ? key.inbound : key.outbound, [
+    cipher?.keyOctets ?? 0,
+    integrity?.keyOctets ?? 0,
+  ]) as [Secret, Secret];
   const hard = limits.kilobytes === null ? null : limits.kilobytes * OCTETS_PER_KILOBYTE;
   if (!integrity) integrityKey.destroy();
   if (!cipher) cipherKey.destroy();
@@ -63,7 +66,11 @@ export function destroySa(sa: KernelSa): void {
 }
 
 /** The names by which the SAs of one direction are removed. */
-export const saKeys = (spec: ChildSpec, protections: readonly { readonly suite: ProtocolSuite; readonly spiIn: number; readonly spiOut: number }[], direction: "in" | "out"): readonly SaKey[] =>
+export const saKeys = (
+  spec: ChildSpec,
+  protections: readonly { readonly suite: ProtocolSuite; readonly spiIn: number; readonly spiOut: number }[],
+  direction: "in" | "out",
+): readonly SaKey[] =>
   protections.map(({ suite, spiIn, spiOut }) =>
     direction === "in"
       ? { source: spec.remote, destination: spec.local, protocol: suite.protocol, spi: spiIn }
@@ -90,7 +97,11 @@ function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: Poli
   const inward = direction !== "out";
   const templates = innerFirst(spec.protocols, (protocol) => ({ protocol })).map((protocol, layer): KernelTemplate => {
     const tunnelled = spec.tunnel !== null && layer === 0;
-    const [source, destination] = !spec.tunnel ? [null, null] : inward ? [spec.tunnel.remote, spec.tunnel.local] : [spec.tunnel.local, spec.tunnel.remote];
+    const [source, destination] = !spec.tunnel
+      ? [null, null]
+      : inward
+        ? [spec.tunnel.remote, spec.tunnel.local]
+        : [spec.tunnel.local, spec.tunnel.remote];
     return { source, destination, protocol, reqid: spec.reqid, mode: tunnelled ? "tunnel" : "transport", level: "required" };
   });
   return { direction, selector: inward ? turned(outward) : outward, action: "allow", priority: priorityOf(outward), templates };
@@ -134,7 +145,8 @@ const turned = (s: KernelSelector): KernelSelector => ({
   destinationPort: s.sourcePort,
 });
 
-const layerMode = (spec: ChildSpec, layer: number): "transport" | "tunnel" => (spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport");
+const layerMode = (spec: ChildSpec, layer: number): "transport" | "tunnel" =>
+  spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport";
 
 /** ESP before AH: the order in which an outgoing packet meets them. */
 const innerFirst = <T>(items: readonly T[], suite: (item: T) => { readonly protocol: "esp" | "ah" }): readonly T[] =>

@@ -41,7 +41,7 @@ export interface KernelSa {
     readonly softOctets: number | null;
     readonly hardOctets: number | null;
   };
-  /** Narrows the SA; null: whatever its policy's template says. */
+  /** Narrows the SA; null: whatever its policy's template says. A tunnel for the other family than its ends' needs one ("::/0" will do). */
   readonly selector: KernelSelector | null;
 }
 

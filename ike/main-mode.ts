@@ -2,12 +2,13 @@
  * Main Mode, RFC 2409 §5: the table of its messages, the states of both roles, and the steps between them.
  * A step computes a new state or an error; nothing changes where it fails, so a forged message can't end a negotiation.
  */
+
+import { choosePsk, type PeerProof, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { AUTH_METHOD, EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { idPayloadValue, identityOf } from "../policy/identity.ts";
-import { choosePsk, type PeerProof, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
+import { identityOf, idPayloadValue } from "../policy/identity.ts";
 import type { Identity, Rule } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
 import type { Crypto, KeyPair, Random } from "./crypto/provider.ts";
@@ -140,7 +141,12 @@ export interface Stepped<S> {
   readonly spent: readonly Secret[];
 }
 
-const mainMode = (cookieI: Uint8Array, cookieR: Uint8Array) => ({ initiatorCookie: cookieI, responderCookie: cookieR, exchange: EXCHANGE["Identity Protection"], messageId: 0 });
+const mainMode = (cookieI: Uint8Array, cookieR: Uint8Array) => ({
+  initiatorCookie: cookieI,
+  responderCookie: cookieR,
+  exchange: EXCHANGE["Identity Protection"],
+  messageId: 0,
+});
 const NO_COOKIE = new Uint8Array(8);
 
 // Initiator
@@ -163,13 +169,37 @@ export function onAnswer(tools: Tools, state: SaSent, header: Header, payloads: 
   const pair = tools.crypto.generateKeyPair(answer.value.suite.group, tools.random);
   const nonce = tools.random(NONCE_OCTETS);
   const cookieR = Uint8Array.from(header.responderCookie);
-  const send = encodeMessage({ ...mainMode(state.cookieI, cookieR), flags: 0 }, [payload("ke", { data: pair.publicValue }), payload("nonce", { data: nonce })]);
+  const send = encodeMessage({ ...mainMode(state.cookieI, cookieR), flags: 0 }, [
+    payload("ke", { data: pair.publicValue }),
+    payload("nonce", { data: nonce }),
+  ]);
   const { path, cookieI, saBody, rule, psk } = state;
-  return ok({ next: { kind: "ke-sent", path, cookieI, saBody, rule, psk, cookieR, suite: answer.value.suite, pair, nonce, peer: traitsOf(got.value.vid) }, send, spent: [] });
+  return ok({
+    next: {
+      kind: "ke-sent",
+      path,
+      cookieI,
+      saBody,
+      rule,
+      psk,
+      cookieR,
+      suite: answer.value.suite,
+      pair,
+      nonce,
+      peer: traitsOf(got.value.vid),
+    },
+    send,
+    spent: [],
+  });
 }
 
 /** Message 4 came: keys exist; message 5 proves us. `greet`: say INITIAL-CONTACT (RFC 2407 §4.6.3.3). */
-export function onPublicValue(tools: Tools, state: KeSent, payloads: readonly Payload[], greet: boolean): Result<Stepped<AuthSent>, IkeError> {
+export function onPublicValue(
+  tools: Tools,
+  state: KeSent,
+  payloads: readonly Payload[],
+  greet: boolean,
+): Result<Stepped<AuthSent>, IkeError> {
   const got = match(MAIN_MODE.m4, payloads);
   if (!got.ok) return got;
   const nonceR = got.value.nonce.value.data;
@@ -190,9 +220,29 @@ export function onPublicValue(tools: Tools, state: KeSent, payloads: readonly Pa
     ownIdBody: id.raw,
   });
   const payloads5: Payload[] = [id, payload("hash", { data: hash }), ...(greet ? [initialContact(state.cookieI, state.cookieR)] : [])];
-  const sealed = seal(tools.crypto, { cipher: state.suite.encryption, key: keyed.value.keys.cipher, iv }, mainMode(state.cookieI, state.cookieR), payloads5);
+  const sealed = seal(
+    tools.crypto,
+    { cipher: state.suite.encryption, key: keyed.value.keys.cipher, iv },
+    mainMode(state.cookieI, state.cookieR),
+    payloads5,
+  );
   const { path, cookieI, cookieR, saBody, rule, psk, suite, peer } = state;
-  const next: AuthSent = { kind: "auth-sent", path, cookieI, cookieR, saBody, rule, psk, suite, publicI, publicR, ...keyed.value, iv: sealed.iv, peer: addTraits(peer, got.value.vid), ownId };
+  const next: AuthSent = {
+    kind: "auth-sent",
+    path,
+    cookieI,
+    cookieR,
+    saBody,
+    rule,
+    psk,
+    suite,
+    publicI,
+    publicR,
+    ...keyed.value,
+    iv: sealed.iv,
+    peer: addTraits(peer, got.value.vid),
+    ownId,
+  };
   return ok({ next, send: sealed.bytes, spent: [state.pair.privateKey] });
 }
 
@@ -206,14 +256,36 @@ export function onProof(tools: Tools, state: AuthSent, header: Header, bytes: Ui
   const announced = readResponderLifetime(got.notify)?.seconds ?? null;
   const { path, cookieI, cookieR, rule, suite, keys, peer, ownId } = state;
   const lifetimeSeconds = Math.min(rule.mainMode.lifetimeSeconds, announced ?? Number.POSITIVE_INFINITY);
-  const next: Established = { kind: "established", path, cookieI, cookieR, rule, proof: state.psk, suite, keys, lastBlock: iv, ownId, peerId, lifetimeSeconds, peer, initialContact: false, warning: found.value.warning };
+  const next: Established = {
+    kind: "established",
+    path,
+    cookieI,
+    cookieR,
+    rule,
+    proof: state.psk,
+    suite,
+    keys,
+    lastBlock: iv,
+    ownId,
+    peerId,
+    lifetimeSeconds,
+    peer,
+    initialContact: false,
+    warning: found.value.warning,
+  };
   return ok({ next, send: null, spent: [state.skeyid] });
 }
 
 // Responder
 
 /** Message 1 came: the first offer that one of the candidate rules allows. */
-export function onOffer(tools: Tools, path: Path, candidates: readonly Rule[], header: Header, payloads: readonly Payload[]): Result<Stepped<SaAnswered>, IkeError> {
+export function onOffer(
+  tools: Tools,
+  path: Path,
+  candidates: readonly Rule[],
+  header: Header,
+  payloads: readonly Payload[],
+): Result<Stepped<SaAnswered>, IkeError> {
   const got = match(MAIN_MODE.m1, payloads);
   if (!got.ok) return got;
   const chosen = chooseIke(got.value.sa.value, (theirs) => {
@@ -228,7 +300,22 @@ export function onOffer(tools: Tools, path: Path, candidates: readonly Rule[], h
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", answer), ...ownVendorIds(tools.crypto)]);
   const saBody = Uint8Array.from(got.value.sa.raw);
-  return ok({ next: { kind: "sa-answered", path, cookieI, cookieR, saBody, candidates: rules, psk, suite: theirs.suite, offeredSeconds: theirs.lifetimeSeconds, peer: traitsOf(got.value.vid) }, send, spent: [] });
+  return ok({
+    next: {
+      kind: "sa-answered",
+      path,
+      cookieI,
+      cookieR,
+      saBody,
+      candidates: rules,
+      psk,
+      suite: theirs.suite,
+      offeredSeconds: theirs.lifetimeSeconds,
+      peer: traitsOf(got.value.vid),
+    },
+    send,
+    spent: [],
+  });
 }
 
 /** Message 3 came: our public value, and the keys. Nothing before this costs an exponentiation. */
@@ -245,13 +332,40 @@ export function onKeyExchange(tools: Tools, state: SaAnswered, payloads: readonl
   pair.privateKey.destroy();
   if (!keyed.ok) return keyed;
   const iv = phase1Iv(tools.crypto, state.suite, publicI, publicR);
-  const send = encodeMessage({ ...mainMode(state.cookieI, state.cookieR), flags: 0 }, [payload("ke", { data: publicR }), payload("nonce", { data: nonceR })]);
+  const send = encodeMessage({ ...mainMode(state.cookieI, state.cookieR), flags: 0 }, [
+    payload("ke", { data: publicR }),
+    payload("nonce", { data: nonceR }),
+  ]);
   const { path, cookieI, cookieR, saBody, candidates, psk, suite, offeredSeconds, peer } = state;
-  return ok({ next: { kind: "ke-answered", path, cookieI, cookieR, saBody, candidates, psk, suite, offeredSeconds, publicI, publicR, ...keyed.value, iv, peer: addTraits(peer, got.value.vid) }, send, spent: [] });
+  return ok({
+    next: {
+      kind: "ke-answered",
+      path,
+      cookieI,
+      cookieR,
+      saBody,
+      candidates,
+      psk,
+      suite,
+      offeredSeconds,
+      publicI,
+      publicR,
+      ...keyed.value,
+      iv,
+      peer: addTraits(peer, got.value.vid),
+    },
+    send,
+    spent: [],
+  });
 }
 
 /** Message 5 came: who is it, which rule is that, and message 6 proves us. */
-export function onInitiatorProof(tools: Tools, state: KeAnswered, header: Header, bytes: Uint8Array): Result<Stepped<Established>, IkeError> {
+export function onInitiatorProof(
+  tools: Tools,
+  state: KeAnswered,
+  header: Header,
+  bytes: Uint8Array,
+): Result<Stepped<Established>, IkeError> {
   const proved = checkProof(tools, state, header, bytes, "initiator");
   if (!proved.ok) return proved;
   const { got, iv, peerId } = proved.value;
@@ -270,12 +384,37 @@ export function onInitiatorProof(tools: Tools, state: KeAnswered, header: Header
   });
   const ours = rule.mainMode.lifetimeSeconds;
   const shorter = state.offeredSeconds === null || ours < state.offeredSeconds;
-  const payloads6: Payload[] = [id, payload("hash", { data: hash }), ...(shorter ? [responderLifetime(state.cookieI, state.cookieR, ours)] : [])];
-  const sealed = seal(tools.crypto, { cipher: state.suite.encryption, key: state.keys.cipher, iv }, mainMode(state.cookieI, state.cookieR), payloads6);
+  const payloads6: Payload[] = [
+    id,
+    payload("hash", { data: hash }),
+    ...(shorter ? [responderLifetime(state.cookieI, state.cookieR, ours)] : []),
+  ];
+  const sealed = seal(
+    tools.crypto,
+    { cipher: state.suite.encryption, key: state.keys.cipher, iv },
+    mainMode(state.cookieI, state.cookieR),
+    payloads6,
+  );
   const { path, cookieI, cookieR, suite, keys, peer } = state;
   const lifetimeSeconds = Math.min(ours, state.offeredSeconds ?? ours);
   const contact = hasNotify(got.notify, NOTIFY["INITIAL-CONTACT"]);
-  const next: Established = { kind: "established", path, cookieI, cookieR, rule, proof, suite, keys, lastBlock: Uint8Array.from(sealed.iv), ownId, peerId, lifetimeSeconds, peer, initialContact: contact, warning };
+  const next: Established = {
+    kind: "established",
+    path,
+    cookieI,
+    cookieR,
+    rule,
+    proof,
+    suite,
+    keys,
+    lastBlock: Uint8Array.from(sealed.iv),
+    ownId,
+    peerId,
+    lifetimeSeconds,
+    peer,
+    initialContact: contact,
+    warning,
+  };
   return ok({ next, send: sealed.bytes, spent: [state.skeyid] });
 }
 
@@ -294,7 +433,14 @@ export function destroyKeys(keys: Phase1Keys): void {
 }
 
 /** g^xy, SKEYID and its family, RFC 2409 §5. */
-function agree(tools: Tools, state: KeSent | SaAnswered, own: Secret, peerPublic: Uint8Array, ni: Uint8Array, nr: Uint8Array): Result<{ skeyid: Secret; keys: Phase1Keys }, IkeError> {
+function agree(
+  tools: Tools,
+  state: KeSent | SaAnswered,
+  own: Secret,
+  peerPublic: Uint8Array,
+  ni: Uint8Array,
+  nr: Uint8Array,
+): Result<{ skeyid: Secret; keys: Phase1Keys }, IkeError> {
   const { crypto } = tools;
   const gxy = crypto.agree(state.suite.group, own, peerPublic);
   if (!gxy.ok) return err({ kind: "bad-key", what: `the peer's public value is refused: ${gxy.error.what}` });
@@ -308,9 +454,14 @@ function agree(tools: Tools, state: KeSent | SaAnswered, own: Secret, peerPublic
 /** Opens message 5 or 6 and compares the peer's hash. What doesn't decrypt was most likely made with another key. */
 function checkProof(tools: Tools, state: Keyed, header: Header, bytes: Uint8Array, peer: "initiator" | "responder") {
   const opened = open(tools.crypto, { cipher: state.suite.encryption, key: state.keys.cipher, iv: state.iv }, header, bytes);
-  if (!opened.ok) return err<IkeError>({ kind: "psk-mismatch", what: `probable PSK mismatch: message ${peer === "initiator" ? 5 : 6} ${opened.error.what} (key of rule ${state.psk.rule.name})` });
+  if (!opened.ok)
+    return err<IkeError>({
+      kind: "psk-mismatch",
+      what: `probable PSK mismatch: message ${peer === "initiator" ? 5 : 6} ${opened.error.what} (key of rule ${state.psk.rule.name})`,
+    });
   const got = match(peer === "initiator" ? MAIN_MODE.m5 : MAIN_MODE.m6, opened.value.payloads);
-  if (!got.ok) return err<IkeError>({ kind: "psk-mismatch", what: `probable PSK mismatch: ${got.error.what} (key of rule ${state.psk.rule.name})` });
+  if (!got.ok)
+    return err<IkeError>({ kind: "psk-mismatch", what: `probable PSK mismatch: ${got.error.what} (key of rule ${state.psk.rule.name})` });
   const fromInitiator = peer === "initiator";
   const expected = phase1Hash(tools.crypto, state.suite.hash, state.skeyid, {
     ownPublic: fromInitiator ? state.publicI : state.publicR,
@@ -320,19 +471,24 @@ function checkProof(tools: Tools, state: Keyed, header: Header, bytes: Uint8Arra
     saBody: state.saBody,
     ownIdBody: got.value.id.raw,
   });
-  if (!sameDigest(expected, got.value.hash.value.data)) return err<IkeError>({ kind: "bad-hash", what: `the peer's HASH_${fromInitiator ? "I" : "R"} is wrong` });
+  if (!sameDigest(expected, got.value.hash.value.data))
+    return err<IkeError>({ kind: "bad-hash", what: `the peer's HASH_${fromInitiator ? "I" : "R"} is wrong` });
   return ok({ got: got.value, iv: opened.value.iv, peerId: identityOf(got.value.id.value) });
 }
 
 const acceptingRules = (rules: readonly Rule[], suite: IkeSuite): readonly Rule[] =>
-  rules.filter((rule) => rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group));
+  rules.filter((rule) =>
+    rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group),
+  );
 
 /** What the candidate rules would have taken, for the one who reads the refusal. */
 const configured = (rules: readonly Rule[]): string =>
   `configured: ${rules.map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`).join("; ")}`;
 
 function badNonce(nonce: Uint8Array): IkeError | undefined {
-  return nonce.length < 8 || nonce.length > 256 ? { kind: "payloads", what: `a nonce of ${nonce.length} octets (RFC 2409 §5 allows 8 to 256)` } : undefined;
+  return nonce.length < 8 || nonce.length > 256
+    ? { kind: "payloads", what: `a nonce of ${nonce.length} octets (RFC 2409 §5 allows 8 to 256)` }
+    : undefined;
 }
 
 const isZero = (bytes: Uint8Array): boolean => bytes.every((b) => b === 0);

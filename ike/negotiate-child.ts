@@ -3,11 +3,31 @@
  * Proposals that share a number belong together (AH and ESP on one packet); transforms of one proposal are alternatives.
  */
 import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
-import { AUTH_ALGORITHM, AH_TRANSFORM, DOI, ENCAPSULATION, ESP_TRANSFORM, GROUP, IPSEC_ATTRIBUTE as A, LIFE_TYPE, PROTOCOL, SITUATION } from "../isakmp/numbers.ts";
+import {
+  IPSEC_ATTRIBUTE as A,
+  AH_TRANSFORM,
+  AUTH_ALGORITHM,
+  DOI,
+  ENCAPSULATION,
+  ESP_TRANSFORM,
+  GROUP,
+  LIFE_TYPE,
+  PROTOCOL,
+  SITUATION,
+} from "../isakmp/numbers.ts";
 import type { Proposal, Transform } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { type ChildSuite, childSuiteName, ESP_CIPHERS, type Group, GROUPS, INTEGRITIES, type ProtocolSuite, protocolSuiteName } from "./crypto/suite.ts";
+import {
+  type ChildSuite,
+  childSuiteName,
+  ESP_CIPHERS,
+  GROUPS,
+  type Group,
+  INTEGRITIES,
+  type ProtocolSuite,
+  protocolSuiteName,
+} from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { type Life, readLife, shorter } from "./life.ts";
 import type { SaBody } from "./negotiate-ike.ts";
@@ -74,7 +94,10 @@ function transformOf(suite: ProtocolSuite, number: number, terms: ChildTerms): T
     numberAttribute(A["SA Life Duration"], terms.lifetimeSeconds),
   ];
   if (terms.lifetimeKilobytes !== null)
-    attributes.push(numberAttribute(A["SA Life Type"], LIFE_TYPE.kilobytes), numberAttribute(A["SA Life Duration"], terms.lifetimeKilobytes));
+    attributes.push(
+      numberAttribute(A["SA Life Type"], LIFE_TYPE.kilobytes),
+      numberAttribute(A["SA Life Duration"], terms.lifetimeKilobytes),
+    );
   if (terms.group) attributes.push(numberAttribute(A["Group Description"], terms.group.ike));
   attributes.push(numberAttribute(A["Encapsulation Mode"], terms.mode === "tunnel" ? ENCAPSULATION.Tunnel : ENCAPSULATION.Transport));
   if (suite.integrity) attributes.push(numberAttribute(A["Authentication Algorithm"], suite.integrity.attribute));
@@ -92,23 +115,41 @@ export function readChildTransform(proposal: Proposal, transform: Transform): Re
     const problem = readAttribute(attribute, numbers);
     if (problem) return err(problem);
   }
-  const suite = proposal.protocol === PROTOCOL.ESP ? espSuite(transform.id, numbers) : proposal.protocol === PROTOCOL.AH ? ahSuite(transform.id, numbers) : err(`protocol ${nameOf(PROTOCOL, proposal.protocol)}`);
+  const suite =
+    proposal.protocol === PROTOCOL.ESP
+      ? espSuite(transform.id, numbers)
+      : proposal.protocol === PROTOCOL.AH
+        ? ahSuite(transform.id, numbers)
+        : err(`protocol ${nameOf(PROTOCOL, proposal.protocol)}`);
   if (!suite.ok) return suite;
   const group = numbers.get(A["Group Description"]);
   const row = GROUPS.find((g) => g.ike === group);
   if (group !== undefined && !row) return err(`group ${nameOf(GROUP, group)} is not supported`);
   const encapsulation = numbers.get(A["Encapsulation Mode"]);
   const mode = encapsulation === ENCAPSULATION.Tunnel ? "tunnel" : encapsulation === ENCAPSULATION.Transport ? "transport" : null;
-  if (encapsulation !== undefined && mode === null) return err(`encapsulation mode ${nameOf(ENCAPSULATION, encapsulation)} is not supported here`);
-  return ok({ suite: suite.value, spi, mode, group: row ?? null, life: readLife(transform.attributes, A["SA Life Type"], A["SA Life Duration"]) });
+  if (encapsulation !== undefined && mode === null)
+    return err(`encapsulation mode ${nameOf(ENCAPSULATION, encapsulation)} is not supported here`);
+  return ok({
+    suite: suite.value,
+    spi,
+    mode,
+    group: row ?? null,
+    life: readLife(transform.attributes, A["SA Life Type"], A["SA Life Duration"]),
+  });
 }
 
-const READ: ReadonlySet<number> = new Set([A["Group Description"], A["Encapsulation Mode"], A["Authentication Algorithm"], A["Key Length"]]);
+const READ: ReadonlySet<number> = new Set([
+  A["Group Description"],
+  A["Encapsulation Mode"],
+  A["Authentication Algorithm"],
+  A["Key Length"],
+]);
 const LIFE: ReadonlySet<number> = new Set([A["SA Life Type"], A["SA Life Duration"]]);
 
 function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
   if (LIFE.has(attribute.type)) return undefined;
-  if (!READ.has(attribute.type)) return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
+  if (!READ.has(attribute.type))
+    return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
   const value = attributeNumber(attribute);
   if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
   if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
@@ -121,16 +162,25 @@ function espSuite(id: number, numbers: ReadonlyMap<number, number>): Result<Prot
   const cipher = ESP_CIPHERS.find((row) => row.esp === id && row.keyLengthAttribute === bits);
   if (!cipher) return err(`${nameOf(ESP_TRANSFORM, id)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
   const attribute = numbers.get(A["Authentication Algorithm"]);
-  if (cipher.icvBits !== null) return attribute === undefined ? ok({ protocol: "esp", cipher, integrity: null }) : err("a combined mode with an authentication algorithm");
+  if (cipher.icvBits !== null)
+    return attribute === undefined
+      ? ok({ protocol: "esp", cipher, integrity: null })
+      : err("a combined mode with an authentication algorithm");
   const integrity = INTEGRITIES.find((row) => row.attribute === attribute);
-  if (!integrity) return err(attribute === undefined ? "ESP without integrity protection is refused" : `authentication algorithm ${nameOf(AUTH_ALGORITHM, attribute)} is not supported`);
+  if (!integrity)
+    return err(
+      attribute === undefined
+        ? "ESP without integrity protection is refused"
+        : `authentication algorithm ${nameOf(AUTH_ALGORITHM, attribute)} is not supported`,
+    );
   return ok({ protocol: "esp", cipher, integrity });
 }
 
 function ahSuite(id: number, numbers: ReadonlyMap<number, number>): Result<ProtocolSuite, string> {
   const integrity = INTEGRITIES.find((row) => row.ah === id);
   if (!integrity) return err(`${nameOf(AH_TRANSFORM, id)} is not supported`);
-  if (numbers.get(A["Authentication Algorithm"]) !== integrity.attribute) return err("AH transform and authentication algorithm contradict each other (RFC 2407 §4.4.3)");
+  if (numbers.get(A["Authentication Algorithm"]) !== integrity.attribute)
+    return err("AH transform and authentication algorithm contradict each other (RFC 2407 §4.4.3)");
   return ok({ protocol: "ah", cipher: null, integrity });
 }
 
@@ -158,7 +208,11 @@ export function chooseChild(
   for (const bundle of bundles(sa)) {
     const picked = pickBundle(bundle, demand, faults);
     if (!picked) continue;
-    const answer = picked.map(({ proposal, transform, offer }) => ({ ...proposal, spi: spiBytes(spiOf(offer.suite.protocol)), transforms: [transform] }));
+    const answer = picked.map(({ proposal, transform, offer }) => ({
+      ...proposal,
+      spi: spiBytes(spiOf(offer.suite.protocol)),
+      transforms: [transform],
+    }));
     return ok({ chosen: agreed(picked.map((p) => p.offer)), answer: { ...sa, proposals: answer } });
   }
   const configured = `configured: ${demand.suites.map(childSuiteName).join(", ")}, ${demand.mode}, ${demand.group ? `PFS ${demand.group.name}` : "no PFS"}`;
@@ -182,7 +236,8 @@ function pickPart(bundle: readonly Proposal[], part: ProtocolSuite, demand: Chil
   for (const proposal of bundle) {
     for (const transform of proposal.transforms) {
       const offer = readChildTransform(proposal, transform);
-      if (offer.ok && protocolSuiteName(offer.value.suite) === protocolSuiteName(part) && termsFault(offer.value, demand) === undefined) return { proposal, transform, offer: offer.value };
+      if (offer.ok && protocolSuiteName(offer.value.suite) === protocolSuiteName(part) && termsFault(offer.value, demand) === undefined)
+        return { proposal, transform, offer: offer.value };
     }
   }
   return undefined;
@@ -199,7 +254,8 @@ function faultOf(proposal: Proposal, transform: Transform, demand: ChildDemand):
 /** A responder without PFS takes an offer with it; one that wants PFS insists on its group. */
 function termsFault(offer: ProtocolOffer, demand: ChildDemand): string | undefined {
   if (offer.mode !== null && offer.mode !== demand.mode) return `${offer.mode} mode offered, ${demand.mode} configured`;
-  if (demand.group && offer.group?.ike !== demand.group.ike) return `PFS group ${offer.group?.name ?? "none"} offered, ${demand.group.name} configured`;
+  if (demand.group && offer.group?.ike !== demand.group.ike)
+    return `PFS group ${offer.group?.name ?? "none"} offered, ${demand.group.name} configured`;
   if (!demand.group && offer.group?.weak) return `PFS group ${offer.group.name} is weak`;
   return undefined;
 }
@@ -210,7 +266,10 @@ function agreed(offers: readonly ProtocolOffer[]): ChosenChild {
     suite: offers.map((offer) => offer.suite),
     offers,
     group: offers.find((offer) => offer.group)?.group ?? null,
-    life: offers.reduce<Life>((life, { life: l }) => ({ seconds: shorter(life.seconds, l.seconds), kilobytes: shorter(life.kilobytes, l.kilobytes) }), { seconds: null, kilobytes: null }),
+    life: offers.reduce<Life>(
+      (life, { life: l }) => ({ seconds: shorter(life.seconds, l.seconds), kilobytes: shorter(life.kilobytes, l.kilobytes) }),
+      { seconds: null, kilobytes: null },
+    ),
   };
 }
 
@@ -219,14 +278,22 @@ export function verifyChildAnswer(suites: readonly ChildSuite[], terms: ChildTer
   const offers: ProtocolOffer[] = [];
   for (const proposal of answer.proposals) {
     const [transform] = proposal.transforms;
-    if (!transform || proposal.transforms.length !== 1) return err({ kind: "not-offered", what: "the answer does not hold exactly one transform for each protocol" });
+    if (!transform || proposal.transforms.length !== 1)
+      return err({ kind: "not-offered", what: "the answer does not hold exactly one transform for each protocol" });
     const offer = readChildTransform(proposal, transform);
     if (!offer.ok) return err({ kind: "not-offered", what: `the answer is unusable: ${offer.error}` });
-    if (offer.value.mode !== null && offer.value.mode !== terms.mode) return err({ kind: "not-offered", what: `the peer answered ${offer.value.mode} mode, we offered ${terms.mode}` });
-    if (offer.value.group?.ike !== terms.group?.ike) return err({ kind: "not-offered", what: `the peer answered PFS group ${offer.value.group?.name ?? "none"}, we offered ${terms.group?.name ?? "none"}` });
+    if (offer.value.mode !== null && offer.value.mode !== terms.mode)
+      return err({ kind: "not-offered", what: `the peer answered ${offer.value.mode} mode, we offered ${terms.mode}` });
+    if (offer.value.group?.ike !== terms.group?.ike)
+      return err({
+        kind: "not-offered",
+        what: `the peer answered PFS group ${offer.value.group?.name ?? "none"}, we offered ${terms.group?.name ?? "none"}`,
+      });
     offers.push(offer.value);
   }
   const names = offers.map((offer) => protocolSuiteName(offer.suite)).sort();
   const match = suites.find((suite) => suite.map(protocolSuiteName).sort().join("+") === names.join("+"));
-  return match ? ok(agreed(offers)) : err({ kind: "not-offered", what: `the peer answered ${names.join("+") || "nothing"}, which we did not offer` });
+  return match
+    ? ok(agreed(offers))
+    : err({ kind: "not-offered", what: `the peer answered ${names.join("+") || "nothing"}, which we did not offer` });
 }

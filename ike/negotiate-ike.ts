@@ -3,7 +3,18 @@
  * One proposal (protocol ISAKMP) whose transforms are alternatives. The chosen transform is echoed as it came.
  */
 import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
-import { AUTH_METHOD, DOI, IKE_ATTRIBUTE as A, ENCRYPTION, GROUP, HASH, ISAKMP_TRANSFORM, LIFE_TYPE, PROTOCOL, SITUATION } from "../isakmp/numbers.ts";
+import {
+  IKE_ATTRIBUTE as A,
+  AUTH_METHOD,
+  DOI,
+  ENCRYPTION,
+  GROUP,
+  HASH,
+  ISAKMP_TRANSFORM,
+  LIFE_TYPE,
+  PROTOCOL,
+  SITUATION,
+} from "../isakmp/numbers.ts";
 import type { Body, Transform } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -42,7 +53,11 @@ export function offerIke(suites: readonly IkeSuite[], methods: readonly number[]
         numberAttribute(A["Life Duration"], lifetimeSeconds),
       ],
     }));
-  return { doi: DOI.IPSEC, situation: SITUATION.SIT_IDENTITY_ONLY, proposals: [{ number: 1, protocol: PROTOCOL.ISAKMP, spi: new Uint8Array(0), transforms }] };
+  return {
+    doi: DOI.IPSEC,
+    situation: SITUATION.SIT_IDENTITY_ONLY,
+    proposals: [{ number: 1, protocol: PROTOCOL.ISAKMP, spi: new Uint8Array(0), transforms }],
+  };
 }
 
 /** Reads one transform; the error says why it can't be used, in words. */
@@ -61,11 +76,19 @@ export function readIkeTransform(transform: Transform): Result<IkeOffer, string>
   return ok({ suite: suite.value, method, lifetimeSeconds: readLife(transform.attributes, A["Life Type"], A["Life Duration"]).seconds });
 }
 
-const READ: ReadonlySet<number> = new Set([A["Encryption Algorithm"], A["Hash Algorithm"], A["Authentication Method"], A["Group Description"], A["Group Type"], A["Key Length"]]);
+const READ: ReadonlySet<number> = new Set([
+  A["Encryption Algorithm"],
+  A["Hash Algorithm"],
+  A["Authentication Method"],
+  A["Group Description"],
+  A["Group Type"],
+  A["Key Length"],
+]);
 
 /** Files one attribute by number; returns what is wrong with it, if anything. */
 function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
-  if (!READ.has(attribute.type)) return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
+  if (!READ.has(attribute.type))
+    return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
   const value = attributeNumber(attribute);
   if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
   if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
@@ -76,7 +99,8 @@ function readAttribute(attribute: Attribute, into: Map<number, number>): string 
 function suiteOf(numbers: ReadonlyMap<number, number>): Result<IkeSuite, string> {
   const [cipher, bits] = [numbers.get(A["Encryption Algorithm"]) ?? 0, numbers.get(A["Key Length"]) ?? null];
   const encryption = ENCRYPTIONS.find((row) => row.ike === cipher && row.keyLengthAttribute === bits);
-  if (!encryption) return err(`encryption ${nameOf(ENCRYPTION, cipher)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
+  if (!encryption)
+    return err(`encryption ${nameOf(ENCRYPTION, cipher)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
   const hash = HASHES.find((row) => row.ike === numbers.get(A["Hash Algorithm"]));
   if (!hash) return err(`hash ${nameOf(HASH, numbers.get(A["Hash Algorithm"]) ?? 0)} is not supported`);
   const group = GROUPS.find((row) => row.ike === numbers.get(A["Group Description"]));
@@ -96,7 +120,10 @@ export interface ChosenIke {
  */
 export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => string | undefined): Result<ChosenIke, IkeError> {
   if (sa.doi !== DOI.IPSEC || sa.situation !== SITUATION.SIT_IDENTITY_ONLY)
-    return err({ kind: "no-proposal", what: `DOI ${sa.doi}, situation ${sa.situation}: only the IPsec DOI with SIT_IDENTITY_ONLY is supported` });
+    return err({
+      kind: "no-proposal",
+      what: `DOI ${sa.doi}, situation ${sa.situation}: only the IPsec DOI with SIT_IDENTITY_ONLY is supported`,
+    });
   const faults: string[] = [];
   for (const proposal of sa.proposals) {
     if (proposal.protocol !== PROTOCOL.ISAKMP) {
@@ -106,7 +133,8 @@ export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => string | und
     for (const transform of proposal.transforms) {
       const offer = readIkeTransform(transform);
       const fault = offer.ok ? accepts(offer.value) : offer.error;
-      if (offer.ok && fault === undefined) return ok({ offer: offer.value, answer: { ...sa, proposals: [{ ...proposal, transforms: [transform] }] } });
+      if (offer.ok && fault === undefined)
+        return ok({ offer: offer.value, answer: { ...sa, proposals: [{ ...proposal, transforms: [transform] }] } });
       faults.push(`${offer.ok ? ikeOfferName(offer.value) : `transform ${transform.number}`}: ${fault}`);
     }
   }
@@ -119,7 +147,8 @@ export function verifyIkeAnswer(ours: SaBody, answer: SaBody): Result<IkeOffer, 
   const [transform] = proposal?.transforms ?? [];
   if (answer.proposals.length !== 1 || proposal?.transforms.length !== 1 || !transform)
     return err({ kind: "not-offered", what: "the answer does not hold exactly one proposal with one transform" });
-  if (proposal.protocol !== PROTOCOL.ISAKMP) return err({ kind: "not-offered", what: `the answer is for ${nameOf(PROTOCOL, proposal.protocol)}, not ISAKMP` });
+  if (proposal.protocol !== PROTOCOL.ISAKMP)
+    return err({ kind: "not-offered", what: `the answer is for ${nameOf(PROTOCOL, proposal.protocol)}, not ISAKMP` });
   const chosen = readIkeTransform(transform);
   if (!chosen.ok) return err({ kind: "not-offered", what: `the answer is unusable: ${chosen.error}` });
   const offered = (ours.proposals[0]?.transforms ?? []).some((own) => {

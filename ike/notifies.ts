@@ -24,7 +24,8 @@ const ofIke = (type: number, initiator: Uint8Array, responder: Uint8Array, data:
   payload("notify", { doi: DOI.IPSEC, protocol: PROTOCOL.ISAKMP, spi: cookies(initiator, responder), type, data });
 
 /** INITIAL-CONTACT, RFC 2407 §4.6.3.3: we know of no other SA with you. */
-export const initialContact = (initiator: Uint8Array, responder: Uint8Array): Notify => ofIke(NOTIFY["INITIAL-CONTACT"], initiator, responder);
+export const initialContact = (initiator: Uint8Array, responder: Uint8Array): Notify =>
+  ofIke(NOTIFY["INITIAL-CONTACT"], initiator, responder);
 
 /** R-U-THERE-ACK, RFC 3706 §5.4: the sequence number comes back as it was. */
 export const deadPeerAnswer = (initiator: Uint8Array, responder: Uint8Array, sequence: Uint8Array): Notify =>
@@ -36,15 +37,25 @@ export const responderLifetime = (initiator: Uint8Array, responder: Uint8Array, 
     NOTIFY["RESPONDER-LIFETIME"],
     initiator,
     responder,
-    encodeAttributes([numberAttribute(IKE_ATTRIBUTE["Life Type"], LIFE_TYPE.seconds), numberAttribute(IKE_ATTRIBUTE["Life Duration"], seconds)]),
+    encodeAttributes([
+      numberAttribute(IKE_ATTRIBUTE["Life Type"], LIFE_TYPE.seconds),
+      numberAttribute(IKE_ATTRIBUTE["Life Duration"], seconds),
+    ]),
   );
 
 /** RESPONDER-LIFETIME of phase 2 for our inbound SPI; kilobytes where they are limited. */
 export function childResponderLifetime(protocol: number, spi: number, seconds: number, kilobytes: number | null): Notify {
   const T = IPSEC_ATTRIBUTE;
   const limits = [numberAttribute(T["SA Life Type"], LIFE_TYPE.seconds), numberAttribute(T["SA Life Duration"], seconds)];
-  if (kilobytes !== null) limits.push(numberAttribute(T["SA Life Type"], LIFE_TYPE.kilobytes), numberAttribute(T["SA Life Duration"], kilobytes));
-  return payload("notify", { doi: DOI.IPSEC, protocol, spi: spiBytes(spi), type: NOTIFY["RESPONDER-LIFETIME"], data: encodeAttributes(limits) });
+  if (kilobytes !== null)
+    limits.push(numberAttribute(T["SA Life Type"], LIFE_TYPE.kilobytes), numberAttribute(T["SA Life Duration"], kilobytes));
+  return payload("notify", {
+    doi: DOI.IPSEC,
+    protocol,
+    spi: spiBytes(spi),
+    type: NOTIFY["RESPONDER-LIFETIME"],
+    data: encodeAttributes(limits),
+  });
 }
 
 /** The limits that a RESPONDER-LIFETIME among these notifies states, or undefined. Both phases number life type and duration 11/12 or 1/2. */
@@ -62,7 +73,13 @@ export const hasNotify = (notifies: readonly Notify[], type: number): boolean =>
 
 /** An error notify about phase 1, or about a child whose offer had `spi`. */
 export const errorNotify = (type: number, child: { readonly protocol: number; readonly spi: Uint8Array } | null): Notify =>
-  payload("notify", { doi: DOI.IPSEC, protocol: child?.protocol ?? PROTOCOL.ISAKMP, spi: child?.spi ?? new Uint8Array(0), type, data: new Uint8Array(0) });
+  payload("notify", {
+    doi: DOI.IPSEC,
+    protocol: child?.protocol ?? PROTOCOL.ISAKMP,
+    spi: child?.spi ?? new Uint8Array(0),
+    type,
+    data: new Uint8Array(0),
+  });
 
 /** Delete of our inbound SA: the peer's outbound one (RFC 2408 §3.15). */
 export const deleteChild = (protocol: number, spi: number): PayloadOf<"delete"> =>

@@ -27,12 +27,24 @@ export const hash1 = (crypto: Crypto, hash: HashAlgorithm, skeyidA: Secret, mess
   skeyidA.use((key) => crypto.hmac(hash.name, key, uint32(messageId), rest));
 
 /** HASH(2): prf(SKEYID_a, M-ID | Ni_b | everything after the HASH payload). */
-export const hash2 = (crypto: Crypto, hash: HashAlgorithm, skeyidA: Secret, messageId: number, ni: Uint8Array, rest: Uint8Array): Uint8Array =>
-  skeyidA.use((key) => crypto.hmac(hash.name, key, uint32(messageId), ni, rest));
+export const hash2 = (
+  crypto: Crypto,
+  hash: HashAlgorithm,
+  skeyidA: Secret,
+  messageId: number,
+  ni: Uint8Array,
+  rest: Uint8Array,
+): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, uint32(messageId), ni, rest));
 
 /** HASH(3): prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b). */
-export const hash3 = (crypto: Crypto, hash: HashAlgorithm, skeyidA: Secret, messageId: number, ni: Uint8Array, nr: Uint8Array): Uint8Array =>
-  skeyidA.use((key) => crypto.hmac(hash.name, key, Uint8Array.of(0), uint32(messageId), ni, nr));
+export const hash3 = (
+  crypto: Crypto,
+  hash: HashAlgorithm,
+  skeyidA: Secret,
+  messageId: number,
+  ni: Uint8Array,
+  nr: Uint8Array,
+): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, Uint8Array.of(0), uint32(messageId), ni, nr));
 
 /**
  * The octets after the HASH payload of a received phase 2 message, generic headers included, padding not.

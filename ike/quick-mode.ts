@@ -2,6 +2,8 @@
  * Quick Mode, RFC 2409 §5.5: the table of its messages, the states of both roles, and the steps between them.
  * Every message begins with a HASH under SKEYID_a that is checked before anything else is believed or computed.
  */
+
+import { encodePayloads } from "../isakmp/message.ts";
 import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -15,12 +17,11 @@ import { type Chain, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, type PayloadOf, SEALED } from "./flight.ts";
 import { keymat } from "./keys.ts";
+import type { Phase1Keys, Tools } from "./main-mode.ts";
 import { type ChildTerms, type ChosenChild, offerChild, spiBytes, verifyChildAnswer } from "./negotiate-child.ts";
 import type { SaBody } from "./negotiate-ike.ts";
 import { hasNotify, readResponderLifetime } from "./notifies.ts";
 import { afterHash, hash1, hash2, hash3 } from "./proof.ts";
-import type { Phase1Keys, Tools } from "./main-mode.ts";
-import { encodePayloads } from "../isakmp/message.ts";
 
 /** RFC 2409 §5.5; the fourth message (CONNECTED) exists where the responder set the commit bit. */
 export const QUICK_MODE = {
@@ -93,20 +94,35 @@ export function selectorIds(selector: TrafficSelector, weInitiate: boolean): rea
 }
 
 /** Reads the two ID payloads, or the hosts themselves where there are none. */
-export function readSelector(ids: readonly PayloadOf<"id">[], weInitiate: boolean, hosts: Pick<TrafficSelector, "local" | "remote">): Result<TrafficSelector, IkeError> {
+export function readSelector(
+  ids: readonly PayloadOf<"id">[],
+  weInitiate: boolean,
+  hosts: Pick<TrafficSelector, "local" | "remote">,
+): Result<TrafficSelector, IkeError> {
   if (ids.length === 0) return ok({ ...hosts, protocol: 0, localPort: 0, remotePort: 0 });
   const [ci, cr] = ids;
-  if (!ci || !cr || ids.length !== 2) return err({ kind: "payloads", what: `${ids.length} ID payloads in Quick Mode, where none or two belong` });
+  if (!ci || !cr || ids.length !== 2)
+    return err({ kind: "payloads", what: `${ids.length} ID payloads in Quick Mode, where none or two belong` });
   const [local, remote] = weInitiate ? [ci.value, cr.value] : [cr.value, ci.value];
   const [localRange, remoteRange] = [rangeOfId(local), rangeOfId(remote)];
-  if (!localRange || !remoteRange) return err({ kind: "selectors", what: `ID types ${ci.value.type} and ${cr.value.type} are no address selectors` });
+  if (!localRange || !remoteRange)
+    return err({ kind: "selectors", what: `ID types ${ci.value.type} and ${cr.value.type} are no address selectors` });
   if (localRange.family !== remoteRange.family) return err({ kind: "selectors", what: "selectors of two address families" });
-  if (local.protocol !== remote.protocol) return err({ kind: "selectors", what: `selectors of two protocols, ${local.protocol} and ${remote.protocol}` });
+  if (local.protocol !== remote.protocol)
+    return err({ kind: "selectors", what: `selectors of two protocols, ${local.protocol} and ${remote.protocol}` });
   return ok({ local: localRange, remote: remoteRange, protocol: local.protocol, localPort: local.port, remotePort: remote.port });
 }
 
 /** Seals payloads behind a HASH(1) or HASH(2) that covers them all. */
-export function sealHashed(tools: Tools, sa: Phase1, chain: Chain, messageId: number, exchange: number, rest: readonly Payload[], ni?: Uint8Array): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
+export function sealHashed(
+  tools: Tools,
+  sa: Phase1,
+  chain: Chain,
+  messageId: number,
+  exchange: number,
+  rest: readonly Payload[],
+  ni?: Uint8Array,
+): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
   const body = encodePayloads(rest);
   const { hash } = sa.suite;
   const digest = ni ? hash2(tools.crypto, hash, sa.keys.a, messageId, ni, body) : hash1(tools.crypto, hash, sa.keys.a, messageId, body);
@@ -114,7 +130,14 @@ export function sealHashed(tools: Tools, sa: Phase1, chain: Chain, messageId: nu
 }
 
 /** Whether a received message begins with the right HASH(1), or HASH(2) where `ni` is given. Everything behind HASH counts. */
-export function checkHashed(tools: Tools, sa: Phase1, messageId: number, payloads: readonly Payload[], plain: Uint8Array, ni?: Uint8Array): IkeError | undefined {
+export function checkHashed(
+  tools: Tools,
+  sa: Phase1,
+  messageId: number,
+  payloads: readonly Payload[],
+  plain: Uint8Array,
+  ni?: Uint8Array,
+): IkeError | undefined {
   const [first] = payloads;
   const rest = afterHash(payloads, plain);
   if (first?.name !== "hash" || !rest) return { kind: "payloads", what: "HASH is not the first payload" };
@@ -130,13 +153,22 @@ export function offerSelector(
   tools: Tools,
   sa: Phase1,
   chain: Chain,
-  wish: { readonly messageId: number; readonly suites: readonly ChildSuite[]; readonly terms: ChildTerms; readonly selector: TrafficSelector; readonly spis: Spis },
+  wish: {
+    readonly messageId: number;
+    readonly suites: readonly ChildSuite[];
+    readonly terms: ChildTerms;
+    readonly selector: TrafficSelector;
+    readonly spis: Spis;
+  },
 ): { readonly next: ChildOffered; readonly bytes: Uint8Array; readonly iv: Uint8Array } {
   const { messageId, suites, terms, selector, spis } = wish;
   const pair = terms.group ? tools.crypto.generateKeyPair(terms.group, tools.random) : null;
   const nonce = tools.random(NONCE_OCTETS);
   const rest: Payload[] = [
-    payload("sa", offerChild(suites, terms, (protocol) => spis[protocol])),
+    payload(
+      "sa",
+      offerChild(suites, terms, (protocol) => spis[protocol]),
+    ),
     payload("nonce", { data: nonce }),
     ...(pair ? [payload("ke", { data: pair.publicValue })] : []),
     ...selectorIds(selector, true),
@@ -146,7 +178,14 @@ export function offerSelector(
 }
 
 /** Message 2 came: it must choose from our offer, for our selectors. */
-export function onChildAnswer(tools: Tools, sa: Phase1, state: ChildOffered, payloads: readonly Payload[], plain: Uint8Array, commit: boolean): Result<ChildAgreed, IkeError> {
+export function onChildAnswer(
+  tools: Tools,
+  sa: Phase1,
+  state: ChildOffered,
+  payloads: readonly Payload[],
+  plain: Uint8Array,
+  commit: boolean,
+): Result<ChildAgreed, IkeError> {
   const bad = checkHashed(tools, sa, state.messageId, payloads, plain, state.nonce);
   if (bad) return err(bad);
   const got = match(QUICK_MODE.m2, payloads);
@@ -165,7 +204,11 @@ export function onChildAnswer(tools: Tools, sa: Phase1, state: ChildOffered, pay
   return ok({
     keys,
     group: terms.group,
-    lifetimeSeconds: Math.min(terms.lifetimeSeconds, told?.seconds ?? terms.lifetimeSeconds, answer.value.life.seconds ?? terms.lifetimeSeconds),
+    lifetimeSeconds: Math.min(
+      terms.lifetimeSeconds,
+      told?.seconds ?? terms.lifetimeSeconds,
+      answer.value.life.seconds ?? terms.lifetimeSeconds,
+    ),
     lifetimeKilobytes: least(terms.lifetimeKilobytes, told?.kilobytes ?? null, answer.value.life.kilobytes),
     ni: state.nonce,
     nr,
@@ -175,7 +218,9 @@ export function onChildAnswer(tools: Tools, sa: Phase1, state: ChildOffered, pay
 
 /** Message 3: HASH(3), the proof that we got message 2. */
 export const sealConfirmation = (tools: Tools, sa: Phase1, chain: Chain, messageId: number, agreed: Pick<ChildAgreed, "ni" | "nr">) =>
-  seal(tools.crypto, chain, addressing(sa, messageId), [payload("hash", { data: hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, agreed.ni, agreed.nr) })]);
+  seal(tools.crypto, chain, addressing(sa, messageId), [
+    payload("hash", { data: hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, agreed.ni, agreed.nr) }),
+  ]);
 
 // Responder
 
@@ -204,7 +249,8 @@ export function readRequest(
   const selector = readSelector(got.value.id, false, hosts);
   if (!selector.ok) return selector;
   const ni = Uint8Array.from(got.value.nonce.value.data);
-  if (ni.length < 8 || ni.length > 256) return err({ kind: "payloads", what: `a nonce of ${ni.length} octets (RFC 2409 §5 allows 8 to 256)` });
+  if (ni.length < 8 || ni.length > 256)
+    return err({ kind: "payloads", what: `a nonce of ${ni.length} octets (RFC 2409 §5 allows 8 to 256)` });
   return ok({ sa: got.value.sa.value, ni, ke: got.value.ke, selector: selector.value, ids: got.value.id });
 }
 
@@ -219,7 +265,10 @@ export function answerRequest(
   answer: SaBody,
   spiOf: (protocol: "esp" | "ah") => number,
   told: readonly Payload[],
-): Result<{ readonly agreed: Pick<ChildAgreed, "keys" | "ni" | "nr" | "group">; readonly bytes: Uint8Array; readonly iv: Uint8Array }, IkeError> {
+): Result<
+  { readonly agreed: Pick<ChildAgreed, "keys" | "ni" | "nr" | "group">; readonly bytes: Uint8Array; readonly iv: Uint8Array },
+  IkeError
+> {
   const pair = chosen.group ? tools.crypto.generateKeyPair(chosen.group, tools.random) : null;
   const gxy = sharedSecret(tools, chosen.group, pair, request.ke);
   pair?.privateKey.destroy();
@@ -227,13 +276,25 @@ export function answerRequest(
   const nr = tools.random(NONCE_OCTETS);
   const keys = deriveChild(tools, sa, chosen, spiOf, gxy.value, request.ni, nr);
   gxy.value?.destroy();
-  const rest: Payload[] = [payload("sa", answer), payload("nonce", { data: nr }), ...(pair ? [payload("ke", { data: pair.publicValue })] : []), ...request.ids, ...told];
+  const rest: Payload[] = [
+    payload("sa", answer),
+    payload("nonce", { data: nr }),
+    ...(pair ? [payload("ke", { data: pair.publicValue })] : []),
+    ...request.ids,
+    ...told,
+  ];
   const sealed = sealHashed(tools, sa, chain, messageId, EXCHANGE["Quick Mode"], rest, request.ni);
   return ok({ agreed: { keys, ni: request.ni, nr, group: chosen.group }, ...sealed });
 }
 
 /** Message 3 came: HASH(3) shows that the initiator has our answer. */
-export function checkConfirmation(tools: Tools, sa: Phase1, messageId: number, agreed: Pick<ChildAgreed, "ni" | "nr">, payloads: readonly Payload[]): IkeError | undefined {
+export function checkConfirmation(
+  tools: Tools,
+  sa: Phase1,
+  messageId: number,
+  agreed: Pick<ChildAgreed, "ni" | "nr">,
+  payloads: readonly Payload[],
+): IkeError | undefined {
   const got = match(QUICK_MODE.m3, payloads);
   if (!got.ok) return got.error;
   const expected = hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, agreed.ni, agreed.nr);
@@ -241,11 +302,20 @@ export function checkConfirmation(tools: Tools, sa: Phase1, messageId: number, a
 }
 
 /** Whether a received message is CONNECTED, which ends the wait of the commit bit (RFC 2408 §3.1, §3.14.1). */
-export const isConnected = (payloads: readonly Payload[]): boolean => hasNotify(payloads.filter((p) => p.name === "notify"), NOTIFY.CONNECTED);
+export const isConnected = (payloads: readonly Payload[]): boolean =>
+  hasNotify(
+    payloads.filter((p) => p.name === "notify"),
+    NOTIFY.CONNECTED,
+  );
 
 // Shared
 
-function sharedSecret(tools: Tools, group: Group | null, pair: KeyPair | null, ke: PayloadOf<"ke"> | undefined): Result<Secret | null, IkeError> {
+function sharedSecret(
+  tools: Tools,
+  group: Group | null,
+  pair: KeyPair | null,
+  ke: PayloadOf<"ke"> | undefined,
+): Result<Secret | null, IkeError> {
   if (!group || !pair) return ke ? err({ kind: "payloads", what: "a KE payload without a PFS group" }) : ok(null);
   if (!ke) return err({ kind: "payloads", what: `PFS group ${group.name} without a KE payload` });
   const gxy = tools.crypto.agree(group, pair.privateKey, ke.value.data);
@@ -253,7 +323,15 @@ function sharedSecret(tools: Tools, group: Group | null, pair: KeyPair | null, k
 }
 
 /** KEYMAT for each protocol and direction: the SPI is that of the receiver's (RFC 2409 §5.5). */
-function deriveChild(tools: Tools, sa: Phase1, chosen: ChosenChild, spiOf: (protocol: "esp" | "ah") => number, gxy: Secret | null, ni: Uint8Array, nr: Uint8Array): readonly ChildKeys[] {
+function deriveChild(
+  tools: Tools,
+  sa: Phase1,
+  chosen: ChosenChild,
+  spiOf: (protocol: "esp" | "ah") => number,
+  gxy: Secret | null,
+  ni: Uint8Array,
+  nr: Uint8Array,
+): readonly ChildKeys[] {
   return chosen.offers.map(({ suite, spi: spiOut }) => {
     const octets = (suite.cipher?.keyOctets ?? 0) + (suite.integrity?.keyOctets ?? 0);
     const protocol = suite.protocol === "esp" ? 3 : 2;
@@ -288,4 +366,5 @@ export function destroyChildKeys(keys: readonly ChildKeys[]): void {
 }
 
 /** The PFS group that a rule asks for, given Main Mode's. */
-export const pfsGroup = (rule: Rule, suite: IkeSuite): Group | null => (rule.quickMode.pfs === "main-mode" ? suite.group : rule.quickMode.pfs);
+export const pfsGroup = (rule: Rule, suite: IkeSuite): Group | null =>
+  rule.quickMode.pfs === "main-mode" ? suite.group : rule.quickMode.pfs;

@@ -2,9 +2,9 @@
  * Vendor ids, RFC 2408 §3.16: what we announce, and the few announcements of peers that change what we do.
  */
 import { type Payload, payload } from "../isakmp/payloads.ts";
-import type { PayloadOf } from "./flight.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import type { Crypto } from "./crypto/provider.ts";
+import type { PayloadOf } from "./flight.ts";
 
 /** RFC 3706 §5.1: 14 octets, then major and minor version. */
 const DPD = Uint8Array.from(Buffer.from("afcad71368a1f1c96b8696fc77570100", "hex"));

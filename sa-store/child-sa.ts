@@ -37,6 +37,6 @@ export interface ChildSa {
   ike: number | null;
   /** `draining`: a successor carries the traffic, only late packets still arrive here. */
   state: "installed" | "rekeying" | "draining";
-  /** Whether our outbound SAs are in the kernel: a rekeying initiator adds them last. */
-  outbound: boolean;
+  /** How far our outbound SAs are: a rekeying initiator adds them last. */
+  outbound: "none" | "asked" | "installed";
 }

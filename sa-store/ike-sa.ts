@@ -2,6 +2,7 @@
  * An ISAKMP SA, before and after its Main Mode: what is negotiating, and what is established.
  * Types of the protocol's states come from ike/ as types only; nothing here decides.
  */
+import type { AuthenticRequest } from "../ike/child-request.ts";
 import type { IkeError } from "../ike/errors.ts";
 import type { Instant, Path } from "../ike/input.ts";
 import type { Established, MainModeState } from "../ike/main-mode.ts";
@@ -18,6 +19,8 @@ export interface ChildWish {
   readonly replaces: number | null;
   /** Commands to tell; more may join while it is under way. */
   readonly watchers: Set<number>;
+  /** How often the kernel had our SPI already. */
+  collisions: number;
 }
 
 /** The last message that moved an exchange, and what we said to it: repeats are answered, never worked on again. */
@@ -71,7 +74,15 @@ export interface QuickExchange extends Repeat {
 export type QuickState =
   | { readonly kind: "offered"; readonly offered: ChildOffered; readonly wish: ChildWish }
   /** The kernel is asked for the inbound SAs. `answer` is the sealed message to send once it has them. */
-  | { readonly kind: "installing"; readonly agreed: ChildAgreed; readonly spec: ChildSpec; readonly wish: ChildWish | null; readonly answer: Uint8Array; readonly retry: number }
+  | {
+      readonly kind: "installing";
+      readonly agreed: ChildAgreed;
+      readonly spec: ChildSpec;
+      readonly wish: ChildWish | null;
+      readonly answer: Uint8Array;
+      readonly request: AuthenticRequest | null;
+      readonly tries: number;
+    }
   /** Responder: message 2 is out, message 3 is not here. */
   | { readonly kind: "answered"; readonly agreed: ChildAgreed; readonly child: ChildSa }
   /** Initiator: message 3 is out, our outbound SAs wait for a sign that the peer has it. */

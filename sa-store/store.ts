@@ -116,7 +116,17 @@ export class Store {
 
   /** Entries in every table: 0 when all is over (the simulator's leak check). */
   get size(): number {
-    return this.ikes.size + this.children.size + this.#byCookies.size + this.#byInitiator.size + this.#byPeer.size + this.#bySpiIn.size + this.#bySpiOut.size + this.#byKey.size + this.#reservedSpis.size;
+    return (
+      this.ikes.size +
+      this.children.size +
+      this.#byCookies.size +
+      this.#byInitiator.size +
+      this.#byPeer.size +
+      this.#bySpiIn.size +
+      this.#bySpiOut.size +
+      this.#byKey.size +
+      this.#reservedSpis.size
+    );
   }
 }
 

@@ -1,0 +1,198 @@
+/**
+ * Between the messages of Quick Mode and the kernel: what is installed when, and what is undone when the kernel refuses.
+ * Responder: inbound before message 2, outbound when message 3 is proved. Initiator: inbound before message 3, outbound after it,
+ * and in a rekey only once the peer surely has message 3, since Linux sends on the newest SA at once.
+ */
+import { NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
+import type { Result } from "../isakmp/result.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
+import { respond } from "./child-request.ts";
+import { activate, forgetChild, limitsOf, newChild } from "./children.ts";
+import { type Core, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
+import type { IkeError } from "./errors.ts";
+import { tellPeer } from "./informational.ts";
+import { kernelSas } from "./install.ts";
+import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
+import { spiBytes } from "./negotiate-child.ts";
+import { deleteChild, errorNotify } from "./notifies.ts";
+import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
+import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
+import { SWITCH } from "./retransmit.ts";
+import { releaseSpis } from "./spis.ts";
+import { tell } from "./watch.ts";
+import { fulfil } from "./wishes.ts";
+
+/** How often an SPI that the kernel has already is replaced by another. */
+const SPI_TRIES = 3;
+
+type Outcome = Result<readonly SaCounters[], KernelRefusal>;
+
+/** Asks the kernel for the inbound SAs of an exchange in state `installing`. */
+export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  if (ex.state.kind !== "installing") return;
+  const { agreed, spec } = ex.state;
+  const sas = kernelSas(spec, agreed.keys, "in", limitsOf(ex.role, agreed));
+  kernel(
+    core,
+    sas.map((sa) => ({ do: "add-sa", sa })),
+    { kind: "inbound", ike: ike.id, messageId: ex.messageId, sas },
+  );
+}
+
+/** The kernel's answer to `installInbound`. */
+export function onInbound(
+  core: Core,
+  ike: IkeSa | undefined,
+  messageId: number,
+  sas: readonly { readonly spi: number }[],
+  outcome: Outcome,
+  undo: readonly KernelCommand[],
+): void {
+  const ex = ike?.exchanges.get(messageId);
+  if (!ike || ex?.state.kind !== "installing" || !ex.state.agreed.keys.some((key) => sas.some((sa) => sa.spi === key.spiIn))) {
+    // The exchange was ended while the kernel worked.
+    return kernel(core, undo.slice(0, outcome.ok ? undo.length : outcome.error.index), { kind: "removal" });
+  }
+  if (!outcome.ok) return onInboundRefused(core, ike, ex, outcome.error, undo);
+  const { agreed, spec, wish, answer } = ex.state;
+  const child = newChild(core, ike, spec, ex.role, agreed, wish?.replaces ?? null);
+  ex.flight = answer;
+  ex.tries = 0;
+  send(core, ike.path, answer);
+  if (!wish) {
+    ex.state = { kind: "answered", agreed, child };
+    return armRetransmit(core, ike, ex);
+  }
+  ex.state = { kind: "confirmed", agreed, child, wish };
+  tell(core, wish.watchers, "peer accepted, inbound SA in the kernel");
+  if (wish.replaces === null && !agreed.commit) return installOutbound(core, ike, ex);
+  core.timers.set(exchangeOwner(ike, messageId), "switch", core.now + SWITCH);
+  if (agreed.commit) armRetransmit(core, ike, ex);
+}
+
+/** An SPI that somebody else has is exchanged for another; anything else fails the negotiation with the kernel's words. */
+function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: KernelRefusal, undo: readonly KernelCommand[]): void {
+  if (ex.state.kind !== "installing") return;
+  kernel(core, undo.slice(0, refusal.index), { kind: "removal" });
+  const { agreed, request, tries, wish } = ex.state;
+  if (refusal.exists && request && tries < SPI_TRIES) {
+    destroyChildKeys(agreed.keys);
+    releaseSpis(
+      core,
+      agreed.keys.map((key) => key.spiIn),
+    );
+    ike.exchanges.delete(ex.messageId);
+    return respond(core, ike, request, tries + 1);
+  }
+  if (refusal.exists && wish && wish.collisions < SPI_TRIES) {
+    core.wishes.set(wish.key, wish);
+    wish.collisions++;
+    destroyChildKeys(agreed.keys);
+    releaseSpis(
+      core,
+      agreed.keys.map((key) => key.spiIn),
+    );
+    ike.exchanges.delete(ex.messageId);
+    core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+    return startChild(core, ike, wish);
+  }
+  const error = kernelError(refusal);
+  logError(core, "child.failed", `${peerName(ike.path)}: inbound SA`, error, ikeFields(ike));
+  const [first] = agreed.keys;
+  if (first)
+    tellPeer(core, ike, [
+      errorNotify(NOTIFY["NO-PROPOSAL-CHOSEN"], {
+        protocol: first.suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH,
+        spi: spiBytes(first.spiOut),
+      }),
+    ]);
+  endExchange(core, ike, ex, error);
+}
+
+/** Message 3 is here (or a packet that proves it): the responder's outbound SAs follow. */
+export function confirmByPeer(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  installOutbound(core, ike, ex);
+}
+
+/** Asks the kernel for the outbound SAs and whatever policies the child still needs. */
+export function installOutbound(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  if (ex.state.kind !== "answered" && ex.state.kind !== "confirmed") return;
+  const { agreed, child } = ex.state;
+  if (child.outbound !== "none") return;
+  child.outbound = "asked";
+  const sas = kernelSas(child.spec, agreed.keys, "out", limitsOf(ex.role, agreed));
+  const policies = core.policies.take(child);
+  kernel(core, [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...policies], {
+    kind: "outbound",
+    child: child.id,
+    ike: ike.id,
+    messageId: ex.messageId,
+    sas,
+    policies,
+  });
+}
+
+/** The kernel's answer to `installOutbound`: the child is up, or everything is undone. */
+export function onOutbound(
+  core: Core,
+  ike: IkeSa | undefined,
+  asked: Pending & { readonly kind: "outbound" },
+  outcome: Outcome,
+  undo: readonly KernelCommand[],
+): void {
+  const child = core.store.children.get(asked.child);
+  const ex = ike?.exchanges.get(asked.messageId);
+  if (!ike || !child || (ex?.state.kind !== "answered" && ex?.state.kind !== "confirmed")) {
+    // The exchange was ended while the kernel worked; what the store forgot meanwhile was removed behind this command.
+    return;
+  }
+  const { state } = ex;
+  if (!outcome.ok) {
+    // Only what we added is undone: an SA or policy that was there before belongs to somebody else.
+    kernel(core, undo.slice(0, outcome.error.index), { kind: "removal" });
+    core.policies.disown(asked.policies.slice(Math.max(0, outcome.error.index - asked.sas.length)));
+    child.outbound = "none";
+    return endExchange(core, ike, ex, kernelError(outcome.error));
+  }
+  child.outbound = "installed";
+  destroyChildKeys(state.agreed.keys);
+  const wish = state.kind === "confirmed" ? state.wish : null;
+  linger(core, ike, ex);
+  activate(core, ike, child, wish);
+  if (wish) fulfil(core, wish);
+}
+
+/** Undoes a child whose exchange failed after its inbound SAs were there, and tells the peer. */
+export function abandonInstalled(core: Core, ike: IkeSa, child: ChildSa, agreed: Pick<ChildAgreed, "keys">): void {
+  destroyChildKeys(agreed.keys);
+  tellPeer(
+    core,
+    ike,
+    child.protections.map(({ suite, spiIn }) => deleteChild(suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiIn)),
+  );
+  forgetChild(core, child);
+}
+
+/** The counters of the new inbound SA: if it has seen packets, message 3 was sent; else message 2 goes out again. */
+export function onProofOfTraffic(core: Core, ike: IkeSa | undefined, messageId: number, outcome: Outcome): void {
+  const ex = ike?.exchanges.get(messageId);
+  if (!ike || ex?.state.kind !== "answered") return;
+  if (outcome.ok && outcome.value.some((counters) => counters.packets > 0)) {
+    log(
+      core,
+      "child.established",
+      "debug",
+      `${peerName(ike.path)}: message 3 was lost, but packets prove that it was sent`,
+      ikeFields(ike),
+    );
+    return confirmByPeer(core, ike, ex);
+  }
+  if (ex.flight) send(core, ike.path, ex.flight);
+}
+
+const kernelError = (refusal: KernelRefusal): IkeError => ({
+  kind: "kernel",
+  what: `the kernel refused "${refusal.command}": ${refusal.reason}`,
+});

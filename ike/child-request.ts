@@ -1,0 +1,166 @@
+/**
+ * The responder of Quick Mode: what an authenticated peer may ask for. The policy decides (selectors, proposals, lifetimes);
+ * a refusal tells the peer, and tells us what was offered, what is configured, and the first difference.
+ */
+
+import { acceptsProof } from "../auth/psk.ts";
+import { type AddressRange, hostRange, includesAddress, isHost, parseAddress } from "../isakmp/address.ts";
+import type { Header } from "../isakmp/message.ts";
+import { PROTOCOL } from "../isakmp/numbers.ts";
+import type { Payload } from "../isakmp/payloads.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { type Covering, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { formatSelector } from "../policy/selector.ts";
+import type { Rule, TrafficSelector } from "../policy/types.ts";
+import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
+import { installInbound } from "./child-install.ts";
+import { type Core, count, ikeFields, logError, peerName } from "./core.ts";
+import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { tellPeer } from "./informational.ts";
+import { shorter } from "./life.ts";
+import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-child.ts";
+import type { SaBody } from "./negotiate-ike.ts";
+import { childResponderLifetime, errorNotify } from "./notifies.ts";
+import { chainOf } from "./phase2.ts";
+import { answerRequest, type ChildRequest, pfsGroup, readRequest } from "./quick-mode.ts";
+import { releaseSpis, takeSpi } from "./spis.ts";
+
+/** A message 1 whose HASH(1) is right. */
+export interface AuthenticRequest {
+  readonly header: Header;
+  readonly bytes: Uint8Array;
+  readonly payloads: readonly Payload[];
+  readonly plain: Uint8Array;
+  /** The IV that follows it. */
+  readonly iv: Uint8Array;
+}
+
+/** Answers a request, or refuses it. `tries`: how often an SPI collided in the kernel. */
+export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries: number): void {
+  const { messageId } = message.header;
+  const hosts = { local: hostOf(ike.path.local.address), remote: hostOf(ike.path.remote.address) };
+  const request = readRequest(core, ike.sa, messageId, message.payloads, message.plain, hosts);
+  if (!request.ok) return refuse(core, ike, message, request.error);
+  const covering = coveringRule(core, ike, request.value);
+  if (!covering.ok) return refuse(core, ike, message, covering.error);
+  const { rule } = covering.value;
+  const spis = new Map<"esp" | "ah", number>();
+  const spiOf = (protocol: "esp" | "ah"): number => spis.get(protocol) ?? (spis.set(protocol, takeSpi(core)).get(protocol) as number);
+  const answer = choose(core, ike, message, request.value, rule, spiOf);
+  if (!answer.ok) {
+    releaseSpis(core, [...spis.values()]);
+    return refuse(core, ike, message, answer.error, rule);
+  }
+  const { agreed, bytes, iv } = answer.value;
+  const selector = request.value.selector;
+  const reqid = core.policies.reqidFor(rule, covering.value.selector, selector, ike.path.remote.address);
+  const spec = { rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid };
+  const ex: QuickExchange = {
+    messageId,
+    role: "responder",
+    iv,
+    received: Uint8Array.from(message.bytes),
+    flight: null,
+    tries: 0,
+    state: { kind: "installing", agreed, spec, wish: null, answer: bytes, request: message, tries },
+  };
+  ike.exchanges.set(messageId, ex);
+  installInbound(core, ike, ex);
+}
+
+function choose(
+  core: Core,
+  ike: IkeSa,
+  message: AuthenticRequest,
+  request: ChildRequest,
+  rule: Rule,
+  spiOf: (protocol: "esp" | "ah") => number,
+) {
+  const demand = { suites: rule.quickMode.proposals, mode: rule.mode, group: pfsGroup(rule, ike.sa.suite) };
+  const picked = chooseChild(request.sa, demand, spiOf);
+  if (!picked.ok) return picked;
+  const { chosen, answer } = picked.value;
+  const life = ownLife(rule, chosen);
+  const { messageId } = message.header;
+  const first = chosen.offers[0]?.suite.protocol ?? "esp";
+  const told = life.tell
+    ? [childResponderLifetime(first === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiOf(first), life.seconds, life.kilobytes)]
+    : [];
+  const made = answerRequest(core, ike.sa, chainOf(core, ike, messageId, message.iv), messageId, request, chosen, answer, spiOf, told);
+  if (!made.ok) return made;
+  return ok({
+    ...made.value,
+    agreed: { ...made.value.agreed, lifetimeSeconds: life.seconds, lifetimeKilobytes: life.kilobytes, commit: false },
+  });
+}
+
+/** min(ours, offered); `tell`: ours is the shorter one, so the peer hears RESPONDER-LIFETIME (RFC 2407 §4.6.3.1). */
+function ownLife(rule: Rule, chosen: ChosenChild): { readonly seconds: number; readonly kilobytes: number | null; readonly tell: boolean } {
+  const { lifetimeSeconds, volumeOctets } = rule.quickMode;
+  const ours = volumeOctets === null ? null : Math.max(1, Math.floor(volumeOctets / 1000));
+  const seconds = Math.min(lifetimeSeconds, chosen.life.seconds ?? lifetimeSeconds);
+  const kilobytes = shorter(ours, chosen.life.kilobytes);
+  const tell =
+    seconds < (chosen.life.seconds ?? Number.POSITIVE_INFINITY) ||
+    (kilobytes !== null && kilobytes < (chosen.life.kilobytes ?? Number.POSITIVE_INFINITY));
+  return { seconds, kilobytes, tell };
+}
+
+/** The rule whose filter covers what the peer proposes, among those that would have accepted its proof. */
+function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Covering, IkeError> {
+  const rules = rulesForPeer(core.policy, ike.path.local.address, ike.path.remote.address).filter((rule) =>
+    acceptsProof(rule, ike.sa.proof, ike.sa.peerId),
+  );
+  const mode = offeredMode(request.sa);
+  const modes = mode ? [mode] : (["transport", "tunnel"] as const);
+  const found = modes.map((m) => ruleCoveringSelectors(rules, core.addresses, request.selector, m));
+  const good = found.find((result) => result.ok);
+  if (!good?.ok)
+    return err({
+      kind: "selectors",
+      what: explainMismatches(
+        request.selector,
+        found.flatMap((result) => (result.ok ? [] : result.error)),
+      ),
+    });
+  if (good.value.rule.mode === "transport" && !ownEnds(ike, request.selector))
+    return err({
+      kind: "selectors",
+      what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
+    });
+  return good;
+}
+
+/** In transport mode a peer may speak for itself only: otherwise it could draw another host's traffic to itself. */
+const ownEnds = (ike: IkeSa, { local, remote }: TrafficSelector): boolean =>
+  isHost(local) && isHost(remote) && includesAddress(local, ike.path.local.address) && includesAddress(remote, ike.path.remote.address);
+
+/** The mode of the first readable transform; null where none says. */
+function offeredMode(sa: SaBody): "transport" | "tunnel" | null {
+  for (const proposal of sa.proposals)
+    for (const transform of proposal.transforms) {
+      const offer = readChildTransform(proposal, transform);
+      if (offer.ok) return offer.value.mode;
+    }
+  return null;
+}
+
+/** Tells the peer by an authenticated notify that names its SPI, and ourselves by a log line. */
+function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeError, rule?: Rule): void {
+  count(core, `quick-mode ${ERROR_POLICY[error.kind].reason}`);
+  logError(core, "child.failed", `${peerName(ike.path)}${rule ? ` (rule ${rule.name})` : ""}: Quick Mode refused`, error, {
+    ...ikeFields(ike),
+    ...(rule ? { rule: rule.name } : {}),
+  });
+  const { notify } = ERROR_POLICY[error.kind];
+  const sa = message.payloads.find((p) => p.name === "sa");
+  const proposal = sa?.name === "sa" ? sa.value.proposals[0] : undefined;
+  if (notify !== null) tellPeer(core, ike, [errorNotify(notify, proposal ? { protocol: proposal.protocol, spi: proposal.spi } : null)]);
+}
+
+/** The range of one address of a path. */
+export function hostOf(address: string): AddressRange {
+  const parsed = parseAddress(address);
+  if (!parsed) throw new Error(`not an address: ${address}`);
+  return hostRange(parsed.family, parsed.value);
+}

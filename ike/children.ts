@@ -1,0 +1,164 @@
+/**
+ * The life of a child SA after its Quick Mode: activation, renewal, draining, removal.
+ */
+import { PROTOCOL } from "../isakmp/numbers.ts";
+import { formatSelector } from "../policy/selector.ts";
+import type { ChildSa, ChildSpec, Protection } from "../sa-store/child-sa.ts";
+import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
+import { type Core, childFields, kernel, log, spiText } from "./core.ts";
+import { protocolSuiteName } from "./crypto/suite.ts";
+import { tellPeer } from "./informational.ts";
+import { type Limits, saKeys } from "./install.ts";
+import type { KernelCommand, SaKey } from "./kernel-contract.ts";
+import { deleteChild } from "./notifies.ts";
+import type { ChildAgreed } from "./quick-mode.ts";
+import { DRAIN } from "./retransmit.ts";
+import { tell } from "./watch.ts";
+import { keepTrying, specKey, wishFor } from "./wishes.ts";
+
+/** Where the soft limits lie: the original initiator renews first, the responder only if it does not. */
+const SOFT_SHARE: Readonly<Record<Role, number>> = { initiator: 0.8, responder: 0.9 };
+
+/** Our own timers are the backstop of the kernel's events, so they come a little later. Milliseconds. */
+const BACKSTOP = 2000;
+
+const owner = (child: ChildSa): string => `child ${child.id}`;
+
+/** Kernel limits of a child. One kilobyte is 1000 octets. */
+export function limitsOf(role: Role, agreed: Pick<ChildAgreed, "lifetimeSeconds" | "lifetimeKilobytes">): Limits {
+  const softShare = SOFT_SHARE[role];
+  return {
+    softSeconds: Math.max(1, Math.floor(agreed.lifetimeSeconds * softShare)),
+    hardSeconds: agreed.lifetimeSeconds,
+    kilobytes: agreed.lifetimeKilobytes,
+    softShare,
+  };
+}
+
+/** Files a child whose inbound SAs are in the kernel. */
+export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, agreed: ChildAgreed, replaces: number | null): ChildSa {
+  const older = replaces === null ? core.store.byKey(specKey(spec)).at(-1) : core.store.children.get(replaces);
+  const child: ChildSa = {
+    id: core.store.newId(),
+    spec,
+    role,
+    protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
+    group: agreed.group?.name ?? null,
+    lifetimeSeconds: agreed.lifetimeSeconds,
+    lifetimeKilobytes: agreed.lifetimeKilobytes,
+    installedAt: core.now,
+    rekeys: older ? older.rekeys + 1 : 0,
+    ike: ike.id,
+    state: "installed",
+    outbound: "none",
+  };
+  core.store.putChild(child, specKey(spec));
+  ike.children.add(child.id);
+  return child;
+}
+
+/** Both directions are in the kernel: the child carries traffic, and older ones for the same selectors step back. */
+export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish | null): void {
+  const { lifetimeSeconds, role } = child;
+  core.timers.set(owner(child), "rekey", child.installedAt + limitsOf(role, child).softSeconds * 1000 + BACKSTOP);
+  core.timers.set(owner(child), "expire", child.installedAt + lifetimeSeconds * 1000 + BACKSTOP);
+  const suites = child.protections.map(({ suite }) => protocolSuiteName(suite)).join("+");
+  const [first] = child.protections;
+  const spis = first ? `spi ${spiText(first.spiIn)} in, ${spiText(first.spiOut)} out` : "";
+  const text = `${child.spec.remote}: ${formatSelector(child.spec.selector)} protected by ${suites}, ${child.spec.rule.mode}, ${child.group ? `PFS ${child.group}` : "no PFS"}, ${spis}, ${lifetimeSeconds} s (rule ${child.spec.rule.name})`;
+  const older = core.store.byKey(specKey(child.spec)).filter((other) => other.id !== child.id && other.state !== "draining");
+  log(core, older.length > 0 ? "child.rekeyed" : "child.established", older.length > 0 ? "info" : "notice", text, childFields(child));
+  if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
+  for (const old of older) supersede(core, ike, old, role);
+}
+
+/** A successor carries the traffic. Whoever made it deletes the old pair; the other waits for that delete. */
+function supersede(core: Core, ike: IkeSa, old: ChildSa, role: Role): void {
+  old.state = "draining";
+  core.timers.clear(owner(old), "rekey");
+  if (role === "responder") return;
+  tellDelete(core, ike, old);
+  drain(core, old);
+}
+
+/** Stops sending on a pair now; late packets may still come in for a while. */
+export function drain(core: Core, old: ChildSa): void {
+  old.state = "draining";
+  core.timers.clear(owner(old), "rekey");
+  removeSas(core, saKeys(old.spec, old.protections, "out"));
+  core.timers.set(owner(old), "drained", core.now + DRAIN);
+}
+
+/** The peer deleted its inbound SA, which is our outbound one. */
+export function onPeerDelete(core: Core, child: ChildSa): void {
+  const successor = core.store.byKey(specKey(child.spec)).some((other) => other.id !== child.id && other.state !== "draining");
+  if (child.state === "draining" || successor) return drain(core, child);
+  removeChild(core, child, "the peer deleted it", false);
+  keepTrying(core, child.spec);
+}
+
+/** Soft expiry, by the kernel's event or by our timer: a new Quick Mode takes over, unless one already did. */
+export function renewChild(core: Core, child: ChildSa): void {
+  if (child.state !== "installed" || child.outbound !== "installed") return;
+  if (core.store.byKey(specKey(child.spec)).at(-1)?.id !== child.id) return;
+  core.timers.clear(owner(child), "rekey");
+  child.state = "rekeying";
+  wishFor(core, child.spec, [], child.id);
+}
+
+/** Hard expiry: the kernel dropped one direction, so the other is of no use. */
+export function expireChild(core: Core, child: ChildSa): void {
+  const { state } = child;
+  removeChild(core, child, "its lifetime ended", state !== "draining");
+  if (state !== "draining") keepTrying(core, child.spec);
+}
+
+/** Takes a child out of the kernel and the store; `tellThePeer` sends deletes where an IKE SA can carry them. */
+export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer: boolean): void {
+  const ike = tellThePeer ? carrierFor(core, child) : undefined;
+  if (ike) tellDelete(core, ike, child);
+  log(
+    core,
+    "child.closed",
+    child.state === "draining" ? "debug" : "notice",
+    `${child.spec.remote}: ${formatSelector(child.spec.selector)}: closed, ${why} (rule ${child.spec.rule.name})`,
+    childFields(child),
+  );
+  forgetChild(core, child);
+}
+
+/** Without a word: kernel SAs, policies, store, timers. */
+export function forgetChild(core: Core, child: ChildSa): void {
+  core.timers.clearAll(owner(child));
+  core.store.removeChild(child, specKey(child.spec));
+  const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
+  if (ike?.phase === "established") ike.children.delete(child.id);
+  const sas = [
+    ...saKeys(child.spec, child.protections, "in"),
+    ...(child.outbound === "none" ? [] : saKeys(child.spec, child.protections, "out")),
+  ];
+  const commands: KernelCommand[] = sas.map((sa) => ({ do: "remove-sa", sa }));
+  kernel(core, [...commands, ...core.policies.release(child)], { kind: "removal" });
+}
+
+/** An established IKE SA with the child's peer: its own, or another. */
+export function carrierFor(core: Core, child: ChildSa): IkeSa | undefined {
+  const own = child.ike === null ? undefined : core.store.ikes.get(child.ike);
+  if (own?.phase === "established") return own;
+  return core.store.byPeer(child.spec.local, child.spec.remote).findLast((entry): entry is IkeSa => entry.phase === "established");
+}
+
+function tellDelete(core: Core, ike: IkeSa, child: ChildSa): void {
+  tellPeer(
+    core,
+    ike,
+    child.protections.map(({ suite, spiIn }) => deleteChild(suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiIn)),
+  );
+}
+
+const removeSas = (core: Core, sas: readonly SaKey[]): void =>
+  kernel(
+    core,
+    sas.map((sa) => ({ do: "remove-sa", sa })),
+    { kind: "removal" },
+  );

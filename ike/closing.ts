@@ -1,0 +1,39 @@
+/**
+ * Ends of IKE SAs. Children outlive their parent unless somebody deletes them too: strongSwan destroys children with their IKE SA,
+ * so an SA that still has some is never deleted towards the peer but by an administrator's word.
+ */
+import type { IkeSa } from "../sa-store/ike-sa.ts";
+import { type Core, ikeFields, log, peerName } from "./core.ts";
+import { tellPeer } from "./informational.ts";
+import { destroyKeys } from "./main-mode.ts";
+import { deleteIke } from "./notifies.ts";
+import { endExchange, exchangeOwner } from "./phase2.ts";
+
+/** Tells the peer, then forgets. */
+export function closeIke(core: Core, ike: IkeSa, why: string): void {
+  endExchanges(core, ike, why);
+  tellPeer(core, ike, [deleteIke(ike.sa.cookieI, ike.sa.cookieR)]);
+  dropIke(core, ike, why);
+}
+
+/** Forgets an IKE SA without a word to the peer; its children live on without a parent. */
+export function dropIke(core: Core, ike: IkeSa, why: string): void {
+  endExchanges(core, ike, why);
+  core.timers.clearAll(`ike ${ike.id}`);
+  core.store.removeIke(ike.id);
+  for (const id of ike.children) {
+    const child = core.store.children.get(id);
+    if (child) child.ike = null;
+  }
+  log(core, "ike.closed", "info", `${peerName(ike.path)}: IKE SA closed, ${why}`, { rule: ike.sa.rule.name, ...ikeFields(ike) });
+  destroyKeys(ike.sa.keys);
+}
+
+function endExchanges(core: Core, ike: IkeSa, why: string): void {
+  for (const ex of [...ike.exchanges.values()]) {
+    if (ex.state.kind === "done") {
+      core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+      ike.exchanges.delete(ex.messageId);
+    } else endExchange(core, ike, ex, { kind: "terminated", what: `the IKE SA was closed: ${why}` });
+  }
+}

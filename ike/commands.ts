@@ -1,0 +1,234 @@
+/**
+ * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
+ */
+import { formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { concreteSelectors } from "../policy/selector.ts";
+import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { IkeEntry } from "../sa-store/store.ts";
+import { hostOf } from "./child-request.ts";
+import { removeChild } from "./children.ts";
+import { closeIke } from "./closing.ts";
+import { type Core, emit, kernel, log } from "./core.ts";
+import type { ReplyLine } from "./effect.ts";
+import type { IkeError } from "./errors.ts";
+import type { Command, TerminateTarget } from "./input.ts";
+import { endNegotiation, reasonFor } from "./phase1.ts";
+import { endExchange } from "./phase2.ts";
+import { finish, settle, tell, type Watch } from "./watch.ts";
+import { isUp, specKey, wishFor } from "./wishes.ts";
+
+/** Before a rule that should be up looks for a route again. Milliseconds. */
+const ROUTE_RETRY = 10_000;
+
+export function onCommand(core: Core, id: number, command: Command): void {
+  switch (command.name) {
+    case "initiate":
+      return initiate(core, id, command.rule, command.peer, command.waitSeconds);
+    case "terminate":
+      return terminate(core, id, command.target);
+    case "shutdown":
+      return shutdown(core, id, command.keep);
+  }
+}
+
+const last = (core: Core, id: number, line: ReplyLine): void => emit(core, { type: "reply", id, line, last: true });
+
+// Initiate
+
+function initiate(core: Core, id: number, name: string, peer: string | undefined, waitSeconds: number): void {
+  const rule = core.policy.rules.find((candidate) => candidate.name === name);
+  if (!rule) {
+    const known = core.policy.rules.map((candidate) => candidate.name).join(", ") || "none";
+    return last(core, id, {
+      text: `no rule is called ${name}; rules: ${known}`,
+      exit: 1,
+      reason: "no-rule",
+      hint: "`mainmode status` and the configuration name the rules",
+    });
+  }
+  const watch: Watch = { id, what: `rule ${name}`, open: new Set(), failure: null };
+  core.watches.set(id, watch);
+  core.timers.set(`watch ${id}`, "giveUp", core.now + waitSeconds * 1000);
+  const peers = peersFor(rule, peer);
+  if (peers.length > 0) return begin(core, rule, peers, watch);
+  watch.failure = { kind: "no-rule", what: "the rule names no single peer; say which one with --peer ADDRESS" };
+  finish(core, watch);
+}
+
+/** The single hosts that a rule can speak IKE with; a given peer stands for all of them. */
+function peersFor(rule: Rule, given: string | undefined): readonly string[] {
+  if (given !== undefined) return [given];
+  if (rule.tunnel) return [rule.tunnel.remote];
+  if (rule.peer) return isHost(rule.peer) ? [hostText(rule.peer)] : [];
+  return [
+    ...new Set(rule.filters.flatMap(({ remote }) => (remote.kind === "range" && isHost(remote.range) ? [hostText(remote.range)] : []))),
+  ];
+}
+
+const hostText = (range: Parameters<typeof formatRange>[0]): string => formatRange(range).split("/")[0] as string;
+
+/** Asks for the route to each peer first: it decides which of our addresses speaks. */
+function begin(core: Core, rule: Rule, peers: readonly string[], watch: Watch | null): void {
+  for (const remote of peers) watch?.open.add(`route ${remote}`);
+  for (const remote of peers) {
+    if (rule.tunnel?.local) {
+      onRoute(core, rule, remote, rule.tunnel.local, watch);
+      continue;
+    }
+    const id = ++core.nextOp;
+    core.routes.set(id, { remote, resume: { kind: "initiate", watch: watch?.id ?? null, rule: rule.name } });
+    emit(core, { type: "route", id, remote });
+  }
+}
+
+/** A route's answer. */
+export function onRouteDone(core: Core, id: number, local: string | undefined): void {
+  const question = core.routes.get(id);
+  core.routes.delete(id);
+  const rule = question && core.policy.rules.find((candidate) => candidate.name === question.resume.rule);
+  if (!question || !rule || core.stopping) return;
+  const watch = question.resume.watch === null ? null : (core.watches.get(question.resume.watch) ?? null);
+  if (question.resume.watch !== null && !watch) return;
+  onRoute(core, rule, question.remote, local, watch);
+}
+
+function onRoute(core: Core, rule: Rule, remote: string, local: string | undefined, watch: Watch | null): void {
+  const specs = local === undefined || !core.addresses.includes(local) ? [] : specsFor(core, rule, local, remote);
+  for (const spec of specs) {
+    const up = isUp(core, spec);
+    if (up && watch) tell(core, [watch.id], up);
+    if (up) continue;
+    watch?.open.add(specKey(spec));
+    wishFor(core, spec, watch ? [watch.id] : [], null);
+  }
+  const error: IkeError = {
+    kind: "no-route",
+    what: local === undefined ? `no route to ${remote}` : `no filter of the rule is between ${local} and ${remote}`,
+  };
+  if (watch) settle(core, [watch.id], `route ${remote}`, specs.length === 0 ? error : null);
+  else if (specs.length === 0) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
+}
+
+/** Every child that a rule means between two ends. */
+function specsFor(core: Core, rule: Rule, local: string, remote: string): readonly ChildSpec[] {
+  return rule.filters.flatMap((filter: Filter) =>
+    concreteSelectors(filter, rule, core.addresses).flatMap((covering) => {
+      const selector = rule.mode === "tunnel" ? covering : betweenHosts(covering, local, remote);
+      return selector ? [{ rule, selector, local, remote, reqid: core.policies.reqidFor(rule, covering, selector, remote) }] : [];
+    }),
+  );
+}
+
+/** In transport mode a child is between two hosts: the filter narrowed to them, or nothing. */
+export function betweenHosts(covering: TrafficSelector, local: string, remote: string): TrafficSelector | undefined {
+  if (!includesAddress(covering.local, local) || !includesAddress(covering.remote, remote)) return undefined;
+  return { ...covering, local: hostOf(local), remote: hostOf(remote) };
+}
+
+/** Rules with start = "now": at start, and whenever our addresses change. */
+export function startRules(core: Core): void {
+  if (core.addresses.length === 0) return;
+  for (const rule of core.policy.rules) if (rule.start === "now") begin(core, rule, peersFor(rule, undefined), null);
+}
+
+export function onStartRetry(core: Core, name: string): void {
+  const rule = core.policy.rules.find((candidate) => candidate.name === name);
+  if (rule) begin(core, rule, peersFor(rule, undefined), null);
+}
+
+/** The command's patience is over: the best reason known, or 75. */
+export function onWatchTimeout(core: Core, id: number): void {
+  const watch = core.watches.get(id);
+  if (!watch) return;
+  for (const entry of core.store.ikes.values()) {
+    if (entry.phase !== "negotiating" || !entry.wishes.some((wish) => wish.watchers.has(id))) continue;
+    watch.failure = reasonFor(entry);
+  }
+  watch.failure ??= { kind: "peer-silent", what: "the negotiation is not done yet; it goes on" };
+  finish(core, watch);
+}
+
+// Terminate
+
+function terminate(core: Core, id: number, target: TerminateTarget): void {
+  const before = [...core.store.ikes.keys(), ...core.store.children.keys()];
+  end(core, target);
+  const gone = before.filter((known) => !core.store.ikes.has(known) && !core.store.children.has(known));
+  if (gone.length === 0 && target.kind !== "all") {
+    const what = target.kind === "rule" ? `rule ${target.rule}` : `${target.kind} ${target.id}`;
+    return last(core, id, {
+      text: `${what}: nothing to terminate`,
+      exit: 1,
+      reason: "nothing-there",
+      hint: "`mainmode status` shows what is there",
+    });
+  }
+  afterKernel(core, { kind: "reply", id, line: { text: `${gone.length} ${gone.length === 1 ? "SA" : "SAs"} closed`, exit: 0 } });
+}
+
+/** Goes on when everything that the kernel was asked before is done. */
+function afterKernel(
+  core: Core,
+  pending: { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine } | { readonly kind: "stop"; readonly id: number },
+): void {
+  const id = ++core.nextOp;
+  core.pending.set(id, pending);
+  emit(core, { type: "kernel", id, commands: [] });
+}
+
+function end(core: Core, target: TerminateTarget): void {
+  const ofRule = (name: string): boolean => target.kind === "all" || (target.kind === "rule" && target.rule === name);
+  for (const [key, { spec }] of [...core.retries]) {
+    if (!ofRule(spec.rule.name)) continue;
+    core.retries.delete(key);
+    core.timers.clearAll(`retry ${key}`);
+  }
+  for (const entry of [...core.store.ikes.values()])
+    endWishes(core, entry, (name) => ofRule(name) || (target.kind === "ike" && target.id === entry.id));
+  for (const child of [...core.store.children.values()]) {
+    const meant =
+      ofRule(child.spec.rule.name) ||
+      (target.kind === "child" && target.id === child.id) ||
+      (target.kind === "ike" && target.id === child.ike);
+    if (meant) removeChild(core, child, "terminated", true);
+  }
+  for (const entry of [...core.store.ikes.values()]) {
+    if (entry.phase !== "established") continue;
+    if (target.kind === "all" || (target.kind === "ike" && target.id === entry.id)) closeIke(core, entry, "terminated");
+    else if (ofRule(entry.sa.rule.name) && entry.children.size === 0) closeIke(core, entry, "terminated");
+  }
+}
+
+/** Negotiations and Quick Modes of the meant rules end with the reason "terminated". */
+function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean): void {
+  const error: IkeError = { kind: "terminated", what: "terminated by command" };
+  if (entry.phase === "negotiating") {
+    const rule = "rule" in entry.state ? entry.state.rule : entry.state.psk.rule;
+    if (meant(rule.name)) endNegotiation(core, entry, error);
+    return;
+  }
+  for (const ex of [...entry.exchanges.values()]) {
+    const { state } = ex;
+    if (state.kind === "done") continue;
+    const rule = state.kind === "offered" ? state.wish.spec.rule : state.kind === "installing" ? state.spec.rule : state.child.spec.rule;
+    if (meant(rule.name)) endExchange(core, entry, ex, error);
+  }
+}
+
+// Shutdown
+
+/** A full stop takes down what we put up, and nothing else; `keep` leaves kernel and peers as they are. */
+function shutdown(core: Core, id: number, keep: boolean): void {
+  core.stopping = true;
+  if (!keep) {
+    end(core, { kind: "all" });
+    kernel(core, core.policies.removeAll(), { kind: "removal" });
+  }
+  for (const watch of [...core.watches.values()]) {
+    watch.failure ??= { kind: "terminated", what: "the daemon stops" };
+    finish(core, watch);
+  }
+  log(core, "ike.closed", "notice", "stopping");
+  afterKernel(core, { kind: "stop", id });
+}

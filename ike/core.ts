@@ -1,0 +1,152 @@
+/**
+ * The core's working memory, and the few verbs by which its parts speak to the world. Every part takes it as its first argument.
+ */
+import { formatEndpoint } from "../isakmp/address.ts";
+import type { Policy } from "../policy/types.ts";
+import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
+import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { Store } from "../sa-store/store.ts";
+import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
+import { explain, type IkeError } from "./errors.ts";
+import type { Instant, Path } from "./input.ts";
+import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
+import type { Tools } from "./main-mode.ts";
+import type { PolicyTable } from "./standing.ts";
+import type { Timers } from "./timers.ts";
+import type { Watch } from "./watch.ts";
+
+export interface Core extends Tools {
+  readonly port: number;
+  readonly store: Store;
+  readonly timers: Timers;
+  readonly policies: PolicyTable;
+  /** Kernel commands under way, by the id of their effect. */
+  readonly pending: Map<number, Pending>;
+  /** Questions for a route under way. */
+  readonly routes: Map<number, { readonly remote: string; readonly resume: RouteResume }>;
+  /** Wishes under way, by key: one negotiation per need. */
+  readonly wishes: Map<string, ChildWish>;
+  readonly watches: Map<number, Watch>;
+  /** Failed tries in a row of rules that should be up, by wish key. */
+  readonly retries: Map<string, { readonly spec: ChildSpec; readonly tries: number }>;
+  /** What was dropped, by reason. */
+  readonly counters: Map<string, number>;
+  policy: Policy;
+  addresses: readonly string[];
+  now: Instant;
+  effects: Effect[];
+  nextOp: number;
+  /** Set once a shutdown was asked for: nothing new begins. */
+  stopping: boolean;
+  /** The IKE SA that the present input is about: what a bug costs. */
+  touched: number | null;
+}
+
+/** What goes on when the kernel answers. */
+export type Pending =
+  /** The inbound SAs of a Quick Mode. */
+  | { readonly kind: "inbound"; readonly ike: number; readonly messageId: number; readonly sas: readonly KernelSa[] }
+  /** The outbound SAs of a child. */
+  | {
+      readonly kind: "outbound";
+      readonly child: number;
+      readonly ike: number;
+      readonly messageId: number;
+      readonly sas: readonly KernelSa[];
+      readonly policies: readonly KernelCommand[];
+    }
+  /** Has the new inbound SA seen a packet? Then message 3 was sent. */
+  | { readonly kind: "proof"; readonly ike: number; readonly messageId: number }
+  | { readonly kind: "standing"; readonly rule: string; readonly reqid: number }
+  /** Removals: nothing follows. */
+  | { readonly kind: "removal" }
+  /** The last line of a command that waited for the kernel. */
+  | { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine }
+  | { readonly kind: "stop"; readonly id: number };
+
+/** What to do with a route's answer. */
+export type RouteResume = { readonly kind: "initiate"; readonly watch: number | null; readonly rule: string };
+
+export const emit = (core: Core, effect: Effect): void => {
+  core.effects.push(effect);
+};
+
+export const send = (core: Core, path: Path, bytes: Uint8Array): void => emit(core, { type: "send", path, bytes });
+
+/** Asks the kernel; an empty list is no question. */
+export function kernel(core: Core, commands: readonly KernelCommand[], pending: Pending): void {
+  if (commands.length === 0) return;
+  const id = ++core.nextOp;
+  core.pending.set(id, pending);
+  emit(core, { type: "kernel", id, commands });
+}
+
+/** Counts something dropped; the daemon shows the table. */
+export function count(core: Core, reason: string): void {
+  core.counters.set(reason, (core.counters.get(reason) ?? 0) + 1);
+}
+
+/** Windows' event ids (reference: "Event ids, Vista and later"), so that readers of both systems find the same numbers. */
+const WIN_EVENT: Partial<Record<EventName, number>> = {
+  "ike.established": 4650,
+  "ike.failed": 4653,
+  "ike.closed": 4655,
+  "child.established": 5451,
+  "child.failed": 4654,
+  "child.closed": 5452,
+  "policy.loaded": 5471,
+  "policy.failed": 5477,
+  "packet.dropped": 4976,
+};
+
+export function log(
+  core: Core,
+  event: EventName,
+  level: Level,
+  text: string,
+  fields: Omit<SaEvent, "event" | "level" | "text"> = {},
+): void {
+  const winEventId = WIN_EVENT[event];
+  emit(core, { type: "event", event: { event, level, text, ...(winEventId ? { winEventId } : {}), ...fields } });
+}
+
+/** A failure as an event: what happened, whose fault it is, and what to try next. */
+export function logError(
+  core: Core,
+  event: EventName,
+  prefix: string,
+  error: IkeError,
+  fields: Omit<SaEvent, "event" | "level" | "text"> = {},
+): void {
+  const { text, level, reason, hint, failurePoint } = explain(error);
+  log(core, event, level, `${prefix}: ${text}`, { reason, hint, failurePoint, ...fields });
+}
+
+/** The fields that name an IKE SA in events. */
+export const ikeFields = (entry: Negotiation | IkeSa) => {
+  const cookieR = entry.phase === "established" ? entry.sa.cookieR : entry.state.kind === "sa-sent" ? null : entry.state.cookieR;
+  const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
+  return { peer: peerName(entry.path), initiatorCookie: hex(cookieI), ...(cookieR ? { responderCookie: hex(cookieR) } : {}) };
+};
+
+export const childFields = (child: ChildSa) => {
+  const [first] = child.protections;
+  return {
+    rule: child.spec.rule.name,
+    peer: child.spec.remote,
+    ...(first ? { spiIn: spiText(first.spiIn), spiOut: spiText(first.spiOut) } : {}),
+  };
+};
+
+export const peerName = (path: Path): string => formatEndpoint(path.remote.address, path.remote.port);
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+export const spiText = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;
+
+/** A random number of 32 bits, at least `least`. */
+export function random32(core: Tools, least: number): number {
+  for (;;) {
+    const bytes = core.random(4);
+    const n = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+    if (n >= least) return n;
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Informational exchanges, RFC 2409 §5.7: notifies and deletes under the keys of phase 1, and what we do about them.
+ * Only authenticated ones are acted on; one in clear may shorten a negotiation of ours, nothing more.
+ */
+import { decodePayloads, type Header } from "../isakmp/message.ts";
+import { EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
+import type { Payload } from "../isakmp/payloads.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
+import { onPeerDelete } from "./children.ts";
+import { dropIke } from "./closing.ts";
+import { type Core, count, hex, ikeFields, log, logError, peerName, send } from "./core.ts";
+import { open } from "./envelope.ts";
+import { ERROR_POLICY } from "./errors.ts";
+import type { PayloadOf } from "./flight.ts";
+import { deadPeerAnswer } from "./notifies.ts";
+import { forgetOlder } from "./phase1.ts";
+import { chainOf, connected, endExchange, newMessageId } from "./phase2.ts";
+import { checkHashed, sealHashed } from "./quick-mode.ts";
+
+const MAX_MESSAGE_IDS = 16_384;
+
+/** Sends payloads in an Informational exchange of their own. */
+export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[]): void {
+  if (payloads.length === 0) return;
+  const messageId = newMessageId(core, ike);
+  const { bytes } = sealHashed(core, ike.sa, chainOf(core, ike, messageId), messageId, EXCHANGE.Informational, payloads);
+  send(core, ike.path, bytes);
+}
+
+/** An Informational message under an established IKE SA. */
+export function receiveInformational(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
+  if (!(header.flags & FLAG.ENCRYPTION)) return count(core, "informational in clear");
+  // Replays are not acted on: each message id counts once.
+  if (header.messageId === 0 || ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
+  if (ike.usedMessageIds.size >= MAX_MESSAGE_IDS) return count(core, "message ids used up");
+  const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
+  const bad = opened.ok ? checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain) : opened.error;
+  if (bad || !opened.ok) {
+    if (!bad) return;
+    count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
+    return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, ikeFields(ike));
+  }
+  ike.usedMessageIds.add(header.messageId);
+  for (const payload of opened.value.payloads) {
+    if (!core.store.ikes.has(ike.id)) return;
+    if (payload.name === "notify") onNotify(core, ike, payload);
+    if (payload.name === "delete") onDelete(core, ike, payload);
+  }
+}
+
+/** The error notifies of a clear message, for a negotiation of ours; undefined where it holds none. */
+export function clearNotifyType(header: Header, bytes: Uint8Array): number | undefined {
+  const payloads = decodePayloads(header.nextPayload, bytes.subarray(28, header.length));
+  const notify = payloads.ok ? payloads.value.find((p) => p.name === "notify") : undefined;
+  return notify?.name === "notify" ? notify.value.type : undefined;
+}
+
+function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void {
+  switch (value.type) {
+    case NOTIFY["R-U-THERE"]:
+      return tellPeer(core, ike, [deadPeerAnswer(ike.sa.cookieI, ike.sa.cookieR, value.data)]);
+    case NOTIFY["INITIAL-CONTACT"]:
+      return forgetOlder(core, ike);
+    case NOTIFY.CONNECTED:
+      return onConnected(core, ike, value.spi);
+  }
+  const text = `${peerName(ike.path)} says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi ${hex(value.spi)}` : ""}`;
+  log(core, "notify.received", value.type < NOTIFY.CONNECTED ? "warning" : "debug", text, ikeFields(ike));
+  if (value.type < NOTIFY.CONNECTED) refused(core, ike, value, text);
+}
+
+/** An authenticated error ends the Quick Mode that it is about: by our SPI, else the oldest that waits for an answer. */
+function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], text: string): void {
+  const open = [...ike.exchanges.values()].filter((ex) => ex.state.kind === "offered");
+  const ex = open.find((candidate) => offeredSpi(candidate, value.spi)) ?? open[0];
+  if (ex) endExchange(core, ike, ex, { kind: "peer-refused", what: text });
+}
+
+const offeredSpi = ({ state }: QuickExchange, spi: Uint8Array): boolean =>
+  state.kind === "offered" &&
+  spi.length === 4 &&
+  [state.offered.spis.esp, state.offered.spis.ah].includes(new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
+
+/** CONNECTED as an Informational of its own: for the child whose SPI it names, or the only one that waits. */
+function onConnected(core: Core, ike: IkeSa, spi: Uint8Array): void {
+  const waiting = [...ike.exchanges.values()].filter((ex) => ex.state.kind === "confirmed");
+  const named = spi.length === 4 ? new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0) : undefined;
+  const ex =
+    waiting.find(({ state }) => state.kind === "confirmed" && state.child.protections.some((p) => p.spiOut === named)) ??
+    (waiting.length === 1 ? waiting[0] : undefined);
+  if (ex) connected(core, ike, ex);
+}
+
+function onDelete(core: Core, ike: IkeSa, { value }: PayloadOf<"delete">): void {
+  if (value.protocol === PROTOCOL.ISAKMP) {
+    const own = `${hex(ike.sa.cookieI)}${hex(ike.sa.cookieR)}`;
+    if (value.spis.some((spi) => hex(spi) === own)) dropIke(core, ike, "the peer deleted it");
+    return;
+  }
+  for (const spi of value.spis) {
+    if (spi.length !== 4) continue;
+    const child = core.store.bySpiOut(ike.path.remote.address, new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
+    // A peer may delete only what was made with it: the index is by peer, so another's SPI is not found.
+    if (child && child.spec.local === ike.path.local.address) onPeerDelete(core, child);
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * The driver of Quick Mode: routes its messages to steps, repeats flights, gives up. What needs the kernel is in `child-install.ts`,
+ * what a peer may ask for in `child-request.ts`. Until a message's HASH is right nothing changes.
+ */
+import type { Header } from "../isakmp/message.ts";
+import { FLAG } from "../isakmp/numbers.ts";
+import type { Payload } from "../isakmp/payloads.ts";
+import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
+import { abandonInstalled, confirmByPeer, installInbound, installOutbound } from "./child-install.ts";
+import { respond } from "./child-request.ts";
+import { type Core, count, ikeFields, kernel, logError, peerName, random32, send } from "./core.ts";
+import { sameOctets } from "./crypto/compare.ts";
+import { type Chain, open } from "./envelope.ts";
+import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { saKeys } from "./install.ts";
+import { phase2Iv } from "./keys.ts";
+import type { ChildTerms } from "./negotiate-child.ts";
+import {
+  checkConfirmation,
+  checkHashed,
+  destroyChildKeys,
+  isConnected,
+  offerSelector,
+  onChildAnswer,
+  pfsGroup,
+  sealConfirmation,
+} from "./quick-mode.ts";
+import { COMMIT_TRIES, LINGER, RETRANSMIT_WAITS, SWITCH } from "./retransmit.ts";
+import { releaseSpis, takeSpi } from "./spis.ts";
+import { tell } from "./watch.ts";
+import { failWish } from "./wishes.ts";
+
+/** Quick Modes at a time under one IKE SA, and message ids that it may use up. */
+const MAX_EXCHANGES = 256;
+const MAX_MESSAGE_IDS = 16_384;
+
+export const exchangeOwner = (ike: IkeSa, messageId: number): string => `qm ${ike.id} ${messageId}`;
+
+/** The chain with which an exchange goes on, or the first one of a message id (RFC 2409 appendix B). */
+export const chainOf = (core: Core, ike: IkeSa, messageId: number, iv?: Uint8Array): Chain => ({
+  cipher: ike.sa.suite.encryption,
+  key: ike.sa.keys.cipher,
+  iv: iv ?? phase2Iv(core.crypto, ike.sa.suite, ike.sa.lastBlock, messageId),
+});
+
+/** A message id that this SA has not seen. */
+export function newMessageId(core: Core, ike: IkeSa): number {
+  for (;;) {
+    const id = random32(core, 1);
+    if (!ike.usedMessageIds.has(id)) {
+      ike.usedMessageIds.add(id);
+      return id;
+    }
+  }
+}
+
+/** Begins a Quick Mode for a wish. */
+export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
+  if (ike.usedMessageIds.size >= MAX_MESSAGE_IDS)
+    return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
+  const { rule, selector } = wish.spec;
+  const { lifetimeSeconds, volumeOctets, proposals } = rule.quickMode;
+  const lifetimeKilobytes = volumeOctets === null ? null : Math.max(1, Math.floor(volumeOctets / 1000));
+  const terms: ChildTerms = { mode: rule.mode, group: pfsGroup(rule, ike.sa.suite), lifetimeSeconds, lifetimeKilobytes };
+  const messageId = newMessageId(core, ike);
+  const spis = { esp: takeSpi(core), ah: takeSpi(core) };
+  const { next, bytes, iv } = offerSelector(core, ike.sa, chainOf(core, ike, messageId), {
+    messageId,
+    suites: proposals,
+    terms,
+    selector,
+    spis,
+  });
+  const ex: QuickExchange = {
+    messageId,
+    role: "initiator",
+    iv,
+    state: { kind: "offered", offered: next, wish },
+    received: null,
+    flight: bytes,
+    tries: 0,
+  };
+  ike.exchanges.set(messageId, ex);
+  ike.quickModes++;
+  tell(core, wish.watchers, `Quick Mode for ${wish.key.split("|").at(-1)}: offer sent`);
+  send(core, ike.path, bytes);
+  armRetransmit(core, ike, ex);
+}
+
+/** A Quick Mode message under an established IKE SA. */
+export function receiveQuickMode(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
+  if (!(header.flags & FLAG.ENCRYPTION)) return count(core, "quick-mode in clear");
+  const ex = ike.exchanges.get(header.messageId);
+  if (ex?.received && sameOctets(ex.received, bytes)) return answerRepeat(core, ike, ex);
+  if (ex) return advance(core, ike, ex, header, bytes);
+  if (ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
+  if (ike.exchanges.size >= MAX_EXCHANGES || ike.usedMessageIds.size >= MAX_MESSAGE_IDS) return count(core, "too many quick modes");
+  receiveRequest(core, ike, header, bytes);
+}
+
+/** Who has no timer answers repeats: the initiator once message 3 is out, the responder with message 2. */
+function answerRepeat(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  count(core, "repeat");
+  if (!ex.flight || ex.state.kind === "installing" || ex.state.kind === "offered") return;
+  send(core, ike.path, ex.flight);
+  // Message 2 came again, so message 3 was lost: the peer can't decrypt yet.
+  if (ex.state.kind === "confirmed" && core.timers.has(exchangeOwner(ike, ex.messageId), "switch"))
+    core.timers.set(exchangeOwner(ike, ex.messageId), "switch", core.now + SWITCH);
+}
+
+function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
+  const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
+  if (!opened.ok) return drop(core, ike, "message 1", opened.error);
+  const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);
+  if (bad) return drop(core, ike, "message 1", bad);
+  ike.usedMessageIds.add(header.messageId);
+  ike.quickModes++;
+  respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
+}
+
+/** An unauthenticated or unreadable message: counted, logged, without effect. */
+function drop(core: Core, ike: IkeSa, what: string, error: IkeError): void {
+  count(core, `quick-mode ${ERROR_POLICY[error.kind].reason}`);
+  logError(core, "packet.dropped", `${peerName(ike.path)}: Quick Mode ${what} dropped`, error, ikeFields(ike));
+}
+
+function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, bytes: Uint8Array): void {
+  const { state } = ex;
+  if (state.kind === "installing" || state.kind === "done") return count(core, "quick-mode out of turn");
+  const opened = open(core.crypto, chainOf(core, ike, ex.messageId, ex.iv), header, bytes);
+  if (!opened.ok) return drop(core, ike, "message", opened.error);
+  const { payloads, plain, iv } = opened.value;
+  const commit = (header.flags & FLAG.COMMIT) !== 0;
+  if (state.kind === "offered") return onAnswer(core, ike, ex, bytes, payloads, plain, iv, commit);
+  if (state.kind === "confirmed") return onConnected(core, ike, ex, payloads, plain);
+  const bad = checkConfirmation(core, ike.sa, ex.messageId, state.agreed, payloads);
+  if (bad) return drop(core, ike, "message 3", bad);
+  Object.assign(ex, { received: Uint8Array.from(bytes), iv, flight: null });
+  confirmByPeer(core, ike, ex);
+}
+
+/** Message 2. Its HASH is checked first; an authentic answer that we can't accept ends the exchange. */
+function onAnswer(
+  core: Core,
+  ike: IkeSa,
+  ex: QuickExchange,
+  bytes: Uint8Array,
+  payloads: readonly Payload[],
+  plain: Uint8Array,
+  iv: Uint8Array,
+  commit: boolean,
+): void {
+  if (ex.state.kind !== "offered") return;
+  const { offered, wish } = ex.state;
+  const agreed = onChildAnswer(core, ike.sa, offered, payloads, plain, commit);
+  if (!agreed.ok) {
+    if (checkHashed(core, ike.sa, ex.messageId, payloads, plain, offered.nonce)) return drop(core, ike, "message 2", agreed.error);
+    return endExchange(core, ike, ex, agreed.error);
+  }
+  offered.pair?.privateKey.destroy();
+  releaseSpis(
+    core,
+    [offered.spis.esp, offered.spis.ah].filter((spi) => agreed.value.keys.every((key) => key.spiIn !== spi)),
+  );
+  const sealed = sealConfirmation(core, ike.sa, chainOf(core, ike, ex.messageId, iv), ex.messageId, agreed.value);
+  Object.assign(ex, { received: Uint8Array.from(bytes), iv: sealed.iv, flight: null, tries: 0 });
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  ex.state = { kind: "installing", agreed: agreed.value, spec: wish.spec, wish, answer: sealed.bytes, request: null, tries: 0 };
+  installInbound(core, ike, ex);
+}
+
+/** CONNECTED as the fourth message of the exchange (racoon, z/OS): the responder of a commit bit is ready. */
+function onConnected(core: Core, ike: IkeSa, ex: QuickExchange, payloads: readonly Payload[], plain: Uint8Array): void {
+  const bad = checkHashed(core, ike.sa, ex.messageId, payloads, plain);
+  if (bad) return drop(core, ike, "message 4", bad);
+  if (isConnected(payloads)) connected(core, ike, ex);
+}
+
+/** The peer has message 3 for sure: our outbound SAs may take over. */
+export function connected(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  if (ex.state.kind !== "confirmed" || !core.timers.has(exchangeOwner(ike, ex.messageId), "switch")) return;
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "switch");
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  installOutbound(core, ike, ex);
+}
+
+export function armRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  const wait = RETRANSMIT_WAITS[ex.tries];
+  if (wait !== undefined) core.timers.set(exchangeOwner(ike, ex.messageId), "retransmit", core.now + wait);
+}
+
+/** The timer of an exchange whose answer is due. */
+export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  ex.tries++;
+  const limit = ex.state.kind === "confirmed" ? COMMIT_TRIES : RETRANSMIT_WAITS.length;
+  if (ex.tries >= limit) {
+    if (ex.state.kind === "confirmed") return;
+    return endExchange(core, ike, ex, {
+      kind: "peer-silent",
+      what: `${peerName(ike.path)} did not answer message ${ex.state.kind === "answered" ? 2 : 1} of Quick Mode`,
+    });
+  }
+  if (ex.state.kind === "answered") {
+    // A packet on the new inbound SA proves that message 3 was sent, even if it was lost.
+    const commands = saKeys(ex.state.child.spec, ex.state.child.protections, "in").slice(0, 1);
+    kernel(
+      core,
+      commands.map((sa) => ({ do: "read-sa", sa })),
+      { kind: "proof", ike: ike.id, messageId: ex.messageId },
+    );
+    return armRetransmit(core, ike, ex);
+  }
+  if (ex.flight) send(core, ike.path, ex.flight);
+  armRetransmit(core, ike, ex);
+}
+
+/** An exchange that came to nothing: what it installed goes, its wish fails. */
+export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: IkeError): void {
+  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  ike.exchanges.delete(ex.messageId);
+  const { state } = ex;
+  ex.state = { kind: "done" };
+  switch (state.kind) {
+    case "offered":
+      state.offered.pair?.privateKey.destroy();
+      releaseSpis(core, [state.offered.spis.esp, state.offered.spis.ah]);
+      return failWish(core, state.wish, error);
+    case "installing":
+      destroyChildKeys(state.agreed.keys);
+      releaseSpis(
+        core,
+        state.agreed.keys.map((key) => key.spiIn),
+      );
+      if (state.wish) failWish(core, state.wish, error);
+      return;
+    case "answered":
+    case "confirmed":
+      abandonInstalled(core, ike, state.child, state.agreed);
+      if (state.kind === "confirmed") failWish(core, state.wish, error);
+      else logError(core, "child.failed", `${peerName(ike.path)}: Quick Mode`, error, ikeFields(ike));
+  }
+}
+
+/** Finished: kept only to answer repeats. */
+export function linger(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  ex.state = { kind: "done" };
+  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  core.timers.set(exchangeOwner(ike, ex.messageId), "linger", core.now + LINGER);
+}

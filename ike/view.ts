@@ -1,0 +1,103 @@
+/**
+ * The secret-free picture of the tables (interface.md §3). Counters of octets are the kernel's; the daemon fills them in.
+ */
+import { formatEndpoint, formatRange } from "../isakmp/address.ts";
+import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import { formatIdentity } from "../policy/identity.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { ChildSaView, IkeSaView, StatusDocument } from "../sa-store/view.ts";
+import { type Core, hex, spiText } from "./core.ts";
+import type { IkeSuite } from "./crypto/suite.ts";
+import type { Instant } from "./input.ts";
+
+export function viewOf(core: Core, now: Instant): StatusDocument {
+  return {
+    ikeSas: [...core.store.ikes.values()].map((entry) => (entry.phase === "negotiating" ? negotiationView(entry) : ikeView(entry, now))),
+    childSas: [...core.store.children.values()].map((child) => childView(child, now)),
+  };
+}
+
+const suiteView = (suite: IkeSuite | null) => ({
+  encryption: suite?.encryption.name ?? null,
+  hash: suite?.hash.name ?? null,
+  group: suite?.group.name ?? null,
+});
+const endpoint = ({ address, port }: { readonly address: string; readonly port: number }): string => formatEndpoint(address, port);
+const secondsUntil = (at: Instant, now: Instant): number => Math.max(0, Math.round((at - now) / 1000));
+
+function negotiationView(n: Negotiation): IkeSaView {
+  const rule = "rule" in n.state ? n.state.rule : n.state.psk.rule;
+  return {
+    id: n.id,
+    rule: rule.name,
+    role: n.role,
+    state: "negotiating",
+    local: endpoint(n.path.local),
+    remote: endpoint(n.path.remote),
+    localId: null,
+    remoteId: null,
+    auth: "psk",
+    ...suiteView("suite" in n.state ? n.state.suite : null),
+    initiatorCookie: hex(n.cookieI),
+    responderCookie: n.state.kind === "sa-sent" ? "0".repeat(16) : hex(n.state.cookieR),
+    nat: "none",
+    lifetimeSeconds: null,
+    secondsLeft: null,
+    quickModes: 0,
+  };
+}
+
+function ikeView(entry: IkeSa, now: Instant): IkeSaView {
+  const { sa } = entry;
+  return {
+    id: entry.id,
+    rule: sa.rule.name,
+    role: entry.role,
+    state: "established",
+    local: endpoint(entry.path.local),
+    remote: endpoint(entry.path.remote),
+    localId: formatIdentity(sa.ownId),
+    remoteId: formatIdentity(sa.peerId),
+    auth: "psk",
+    ...suiteView(sa.suite),
+    initiatorCookie: hex(sa.cookieI),
+    responderCookie: hex(sa.cookieR),
+    nat: "none",
+    lifetimeSeconds: sa.lifetimeSeconds,
+    secondsLeft: secondsUntil(entry.expiresAt, now),
+    quickModes: entry.quickModes,
+  };
+}
+
+function childView(child: ChildSa, now: Instant): ChildSaView {
+  const { spec } = child;
+  return {
+    id: child.id,
+    ike: child.ike,
+    rule: spec.rule.name,
+    state: child.outbound === "installed" || child.state !== "installed" ? child.state : "negotiating",
+    mode: spec.rule.mode,
+    tunnel: spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null,
+    local: formatRange(spec.selector.local),
+    remote: formatRange(spec.selector.remote),
+    localPort: spec.selector.localPort || null,
+    remotePort: spec.selector.remotePort || null,
+    protocol: nameOf(IP_PROTOCOL, spec.selector.protocol),
+    group: child.group,
+    protections: child.protections.map(({ suite, spiIn, spiOut }) => ({
+      protocol: suite.protocol,
+      encryption: suite.cipher?.name ?? null,
+      integrity: suite.integrity?.name ?? null,
+      spiIn: spiText(spiIn),
+      spiOut: spiText(spiOut),
+    })),
+    bytesIn: 0,
+    bytesOut: 0,
+    lifetimeSeconds: child.lifetimeSeconds,
+    secondsLeft: secondsUntil(child.installedAt + child.lifetimeSeconds * 1000, now),
+    lifetimeKilobytes: child.lifetimeKilobytes,
+    rekeys: child.rekeys,
+  };
+}
