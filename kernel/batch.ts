@@ -165,7 +165,6 @@ class Runner implements Batch {
 
   #complained(child: Child, chunk: Uint8Array): void {
     for (const line of child.stderr.push(chunk)) this.#heard(child, line);
-    this.#settle(child);
     this.#pump();
   }
 
@@ -185,6 +184,7 @@ class Runner implements Batch {
     child.complaint = [];
     child.confirmed++;
     child.unsettled++;
+    this.#settle(child);
   }
 
   /** Tells the groups what was confirmed. */

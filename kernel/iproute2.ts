@@ -64,7 +64,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   };
 }
 
-/** `list` ends a batch child, whatever -force says, so each look is a child of its own. `nokeys` is obeyed by newer versions only. */
+/** `list` ends a batch child, whatever -force says, so each look is a child of its own. */
 function readCounters(ip: string, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
   return new Promise((resolve, reject) => {
     const counters = new Map<string, SaCounters>();

@@ -28,7 +28,7 @@ export function route(packet: Packet, policies: Iterable<KernelPolicy>, sas: rea
   let ends: Ends = packet;
   for (const template of policy.templates) {
     ends = { source: template.source ?? ends.source, destination: template.destination ?? ends.destination };
-    const newest = sas.findLast((sa) => fits(template, ends, sa) && (sa.selector === null || selects(sa.selector, packet)));
+    const newest = sas.findLast((sa) => fits(template, ends, sa) && carries(sa, packet));
     if (newest) through.push(newest);
     else if (template.level === "required") return { kind: "acquire", event: acquire(packet, template) };
   }
@@ -81,6 +81,10 @@ const fits = (template: KernelTemplate, ends: Ends, sa: KernelSa): boolean =>
   (template.reqid === 0 || sa.reqid === template.reqid) &&
   sa.source === ends.source &&
   sa.destination === ends.destination;
+
+/** An SA without a selector carries its own family only; one of the other in a tunnel needs a selector. */
+const carries = (sa: KernelSa, packet: Packet): boolean =>
+  sa.selector === null ? sa.source.includes(":") === packet.source.includes(":") : selects(sa.selector, packet);
 
 const acquire = (packet: Packet, template: KernelTemplate): KernelEvent => ({
   type: "acquire",

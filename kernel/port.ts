@@ -12,7 +12,7 @@ export interface Kernel {
    * Removing what is not there counts as done. `read-sa` adds its counters to the value, in order.
    */
   run(commands: readonly KernelCommand[]): Promise<Result<readonly SaCounters[], KernelRefusal>>;
-  /** Counters of every SA in our reqid range, keyed by `${protocol} ${spi in hex} ${destination}`. */
+  /** Counters of every SA in our reqid range, keyed by `${protocol} ${spi in hex} ${destination}` (`saName` of xfrm-args.ts). */
   counters(): Promise<ReadonlyMap<string, SaCounters>>;
   /** Starts delivering acquire and expire events. */
   listen(onEvent: (event: KernelEvent) => void): void;

@@ -24,14 +24,17 @@ export function xfrmStates(): XfrmStates {
   let id: { protocol: SaProtocol; spi: number; reqid: number } | undefined;
   let current = false;
   const take = (line: string): StateRecord | undefined => {
-    if (!/^[ \t]/.test(line)) {
-      [ends, id, current] = [addresses(line), undefined, false];
+    if (!line.startsWith("\t") && !line.startsWith(" ")) {
+      ends = addresses(line);
+      id = undefined;
+      current = false;
       return undefined;
     }
-    if (ends && !id) id = identity(line);
+    if (!ends) return undefined;
+    id ??= identity(line);
     const counters = current ? lifetime(line) : undefined;
-    current = /^\s+lifetime current:/.test(line);
-    if (!ends || !id || !counters) return undefined;
+    current = line.endsWith("lifetime current:");
+    if (!id || !counters) return undefined;
     const { protocol, spi, reqid } = id;
     return { sa: { ...ends, protocol, spi }, reqid, counters };
   };

@@ -197,6 +197,17 @@ test("an optional template lets clear text out until its SA is there, and a tunn
   assert.equal(tunnel.outbound(packet).kind, "protected");
 });
 
+test("a tunnel carries the other family only with a selector that says so", () => {
+  const xfrm = memoryXfrm();
+  const ends = { source: "198.51.100.1", destination: "203.0.113.9", mode: "tunnel" } as const;
+  const inside = { ...packet, source: "2001:db8::1", destination: "2001:db8::2" };
+  const selector = selectorOf({ source: "2001:db8::", sourceLength: 32, destination: "::", destinationLength: 0 });
+  xfrm.apply([addPolicy({ selector, templates: [tmpl(ends)] }), addSa(ends)]);
+  assert.equal(xfrm.outbound(inside).kind, "acquire");
+  xfrm.apply([addSa({ ...ends, spi: 0x2000, selector })]);
+  assert.equal(xfrm.outbound(inside).kind, "protected");
+});
+
 test("clear text, a foreign SA and an incomplete bundle don't pass a required inbound policy", () => {
   const xfrm = memoryXfrm();
   const [esp, ah] = [espSa(), espSa({ protocol: "ah", encryption: null })];

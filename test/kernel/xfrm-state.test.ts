@@ -81,10 +81,19 @@ test("lines with keys never become text, in any chunking, and the octets are wip
   }
 });
 
+test("a short line that begins like a key word is kept", () => {
+  assert.deepEqual(lineReader().push(Buffer.from("e\n\tenc\na\n")), ["e", "\tenc", "a"]);
+});
+
 test("a line of 1024 octets is kept, a longer one is dropped whole", () => {
   const reader = lineReader();
   const lines = reader.push(Buffer.from(`${"a".repeat(1024)}\n${"b".repeat(1025)}\n${"c".repeat(5000)}\nd\n`));
   assert.deepEqual(lines, ["a".repeat(1024), "d"]);
+  const pieces = ["a".repeat(1000), "a".repeat(24), "\n", "b".repeat(1000), "b".repeat(25), "\nd\n"].map((text) => Buffer.from(text));
+  assert.deepEqual(
+    pieces.flatMap((piece) => reader.push(piece)),
+    lines,
+  );
 });
 
 test("broken records give nothing and do not lend their parts to the next", () => {
