@@ -1,38 +1,41 @@
 /**
- * Exponentiation in the MODP groups, by OpenSSL. One DiffieHellman object per group lives as long as the process and is lent a private
- * value for one operation at a time: a new object for groups 1 and 2 costs tens of milliseconds of primality tests, since OpenSSL knows
- * those two primes by no name. Invariant: between calls no object holds a private value of ours.
+ * Exponentiation in the MODP groups, by OpenSSL. There are two ways, and which is cheaper depends on the group and on Node's version:
+ *
+ * - A DiffieHellman object per group, alive as long as the process and lent a private value for one operation at a time. Nothing is
+ *   faster, but making it may cost primality tests (27 ms for group 2 everywhere, 0.2 s for 14 in Node 24, many seconds above that),
+ *   and Node 22 raises each peer's value to the group's order first, seven times the work of the secret itself at 2048 bits.
+ * - A key file (`modp-key.ts`): no such costs, but 0.05 ms of parsing for each operation, 0.4 ms in Node 20.
+ *
+ * Hence objects up to 2048 bits, but for Y^x only where they don't check the order, and key files for everything else.
+ * Invariant: between calls no object holds a private value of ours.
  */
 import { createDiffieHellman, type DiffieHellman } from "node:crypto";
 import { MODP_GENERATOR, type ModpName, modpPrime } from "./modp.ts";
+import { modpPower } from "./modp-key.ts";
 
-/** `generator` computes 2^x. `power` computes Y^x; the same object wherever that is cheap. `last` is p - 1. */
+/** `generator` computes 2^x and `power` computes Y^x; undefined: a key file does. */
 interface Engine {
-  readonly generator: DiffieHellman;
-  readonly power: DiffieHellman;
+  readonly prime: Uint8Array;
   readonly last: Uint8Array;
+  readonly generator: DiffieHellman | undefined;
+  readonly power: DiffieHellman | undefined;
 }
 
 /** 2^x mod p, exactly as long as p, padded on the left: OpenSSL drops leading zeros, which one value in 256 has. */
 export function modpPublicValue(name: ModpName, x: Uint8Array): Uint8Array {
-  const { generator, last } = engineOf(name);
+  const { generator, prime } = engineOf(name);
+  if (!generator) return leftPad(modpPower(prime, Uint8Array.of(MODP_GENERATOR), x), prime.length);
   return lend(generator, x, () => {
     generator.generateKeys();
-    return leftPad(generator.getPublicKey(), last.length);
+    return leftPad(generator.getPublicKey(), prime.length);
   });
 }
 
-/** Y^x mod p, exactly as long as p. `peer` must have passed `modpFault`. Null where OpenSSL checks the order (see below) and it's wrong. */
-export function modpShared(name: ModpName, x: Uint8Array, peer: Uint8Array): Uint8Array | null {
-  const { power, last } = engineOf(name);
-  return lend(power, x, () => {
-    try {
-      return leftPad(power.computeSecret(peer), last.length);
-    } catch (error) {
-      if (String((error as NodeJS.ErrnoException).code).startsWith("ERR_CRYPTO_INVALID_KEY")) return null;
-      throw error;
-    }
-  });
+/** Y^x mod p, exactly as long as p. `peer` must have passed `modpFault`. */
+export function modpShared(name: ModpName, x: Uint8Array, peer: Uint8Array): Uint8Array {
+  const { power, prime } = engineOf(name);
+  if (!power) return leftPad(modpPower(prime, peer, x), prime.length);
+  return lend(power, x, () => leftPad(power.computeSecret(peer), prime.length));
 }
 
 /**
@@ -47,33 +50,26 @@ export function modpFault(name: ModpName, peer: Uint8Array): string | null {
   return null;
 }
 
-/** Makes the engine of a group now, so that no negotiation pays for it: up to 0.2 s for groups 1, 2, 5 and 14. */
+/** Makes the engine of a group now, so that no negotiation pays for it: up to 0.2 s, mostly far less. */
 export function warmModp(name: ModpName): void {
   engineOf(name);
 }
 
+const OBJECTS_UP_TO_OCTETS = 256;
 const engines = new Map<ModpName, Engine>();
 
 function engineOf(name: ModpName): Engine {
   const known = engines.get(name);
   if (known) return known;
   const prime = modpPrime(name);
-  const generator = createDiffieHellman(prime, MODP_GENERATOR);
-  const slow = prime.length <= UNNAMED_UP_TO && checksOrder(generator, prime);
-  const engine = { generator, power: slow ? createDiffieHellman(prime, OTHER_GENERATOR) : generator, last: less(prime, 1) };
+  const generator = prime.length <= OBJECTS_UP_TO_OCTETS ? createDiffieHellman(prime, MODP_GENERATOR) : undefined;
+  const power = generator && !checksOrder(generator, prime) ? generator : undefined;
+  const engine = { prime, last: less(prime, 1), generator, power };
   engines.set(name, engine);
   return engine;
 }
 
-/**
- * Node 22 and later raise every peer value to the group's order when OpenSSL knows the group by name: seven times the work of the secret
- * itself at 2048 bits, for nothing in a safe-prime group. With a generator that no RFC names the group has no name, and the secret is the
- * same, as it doesn't depend on the generator. The price is one primality test: 0.2 s at 2048 bits, seconds above, where we don't pay it.
- */
-const UNNAMED_UP_TO = 256;
-const OTHER_GENERATOR = 5;
-
-/** Whether this OpenSSL checks the order: p - 2 is in range but no power of 2, so only that check refuses it. */
+/** Whether this Node checks the order of peers' values: p - 2 is in range but no power of 2, so only that check refuses it. */
 function checksOrder(dh: DiffieHellman, prime: Uint8Array): boolean {
   try {
     lend(dh, RESTING, () => dh.computeSecret(less(prime, 2)));
@@ -106,5 +102,6 @@ function leftPad(octets: Uint8Array, length: number): Uint8Array {
   if (octets.length === length) return new Uint8Array(octets.buffer, octets.byteOffset, length);
   const padded = new Uint8Array(length);
   padded.set(octets, length - octets.length);
+  octets.fill(0);
   return padded;
 }

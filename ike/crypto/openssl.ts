@@ -100,9 +100,7 @@ const MODP: Kind = {
   agree(group, privateKey, peerPublic) {
     const name = group.name as ModpName;
     const fault = modpFault(name, peerPublic);
-    if (fault !== null) return bad(fault);
-    const shared = privateKey.use((x) => modpShared(name, x, peerPublic));
-    return shared === null ? bad("is not a power of the generator") : ok(new Secret(shared));
+    return fault === null ? ok(new Secret(privateKey.use((x) => modpShared(name, x, peerPublic)))) : bad(fault);
   },
 };
 
