@@ -5,7 +5,7 @@
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { type Core, ikeFields, log, peerName } from "./core.ts";
 import { tellPeer } from "./informational.ts";
-import { destroyKeys } from "./main-mode.ts";
+import { destroyKeys } from "./main-mode-states.ts";
 import { deleteIke } from "./notifies.ts";
 import { endExchange, exchangeOwner } from "./phase2.ts";
 

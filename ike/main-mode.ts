@@ -3,7 +3,7 @@
  * A step computes a new state or an error; nothing changes where it fails, so a forged message can't end a negotiation.
  */
 
-import { choosePsk, type PeerProof, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
+import { choosePsk, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { AUTH_METHOD, EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
@@ -11,18 +11,19 @@ import { err, ok, type Result } from "../isakmp/result.ts";
 import { identityOf, idPayloadValue } from "../policy/identity.ts";
 import type { Identity, Rule } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
-import type { Crypto, KeyPair, Random } from "./crypto/provider.ts";
+import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
 import { type IkeSuite, ikeSuiteName } from "./crypto/suite.ts";
 import { open, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, OPEN, SEALED } from "./flight.ts";
 import type { Path } from "./input.ts";
-import { cipherKey, deriveSkeyids, phase1Iv, type Skeyids, skeyidPsk } from "./keys.ts";
-import { chooseIke, offerIke, type SaBody, verifyIkeAnswer } from "./negotiate-ike.ts";
+import { cipherKey, deriveSkeyids, phase1Iv, skeyidPsk } from "./keys.ts";
+import type { AuthSent, Established, KeAnswered, KeSent, Keyed, Phase1Keys, SaAnswered, SaSent } from "./main-mode-states.ts";
+import { chooseIke, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { hasNotify, initialContact, readResponderLifetime, responderLifetime } from "./notifies.ts";
 import { phase1Hash } from "./proof.ts";
-import { addTraits, ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
+import { addTraits, ownVendorIds, traitsOf } from "./vendor.ts";
 
 /** RFC 2409 §5, one row per message. */
 export const MAIN_MODE = {
@@ -41,97 +42,6 @@ const NONCE_OCTETS = 32;
 export interface Tools {
   readonly crypto: Crypto;
   readonly random: Random;
-}
-
-interface Common {
-  readonly path: Path;
-  readonly cookieI: Uint8Array;
-  /** SAi_b, hashed by both proofs. */
-  readonly saBody: Uint8Array;
-}
-
-/** Initiator, after message 1. */
-export interface SaSent extends Common {
-  readonly kind: "sa-sent";
-  readonly rule: Rule;
-  readonly psk: PskChoice;
-  readonly offered: SaBody;
-}
-
-/** Initiator, after message 3. */
-export interface KeSent extends Common {
-  readonly kind: "ke-sent";
-  readonly rule: Rule;
-  readonly psk: PskChoice;
-  readonly cookieR: Uint8Array;
-  readonly suite: IkeSuite;
-  readonly pair: KeyPair;
-  readonly nonce: Uint8Array;
-  readonly peer: PeerTraits;
-}
-
-/** Responder, after message 2. `candidates` accept the chosen suite; the identity of message 5 decides between them. */
-export interface SaAnswered extends Common {
-  readonly kind: "sa-answered";
-  readonly candidates: readonly Rule[];
-  readonly psk: PskChoice;
-  readonly cookieR: Uint8Array;
-  readonly suite: IkeSuite;
-  readonly offeredSeconds: number | null;
-  readonly peer: PeerTraits;
-}
-
-/** What both sides know once Diffie-Hellman is done. */
-interface Keyed extends Common {
-  readonly psk: PskChoice;
-  readonly cookieR: Uint8Array;
-  readonly suite: IkeSuite;
-  readonly publicI: Uint8Array;
-  readonly publicR: Uint8Array;
-  readonly skeyid: Secret;
-  readonly keys: Phase1Keys;
-  readonly iv: Uint8Array;
-  readonly peer: PeerTraits;
-}
-
-/** Initiator, after message 5. */
-export interface AuthSent extends Keyed {
-  readonly kind: "auth-sent";
-  readonly rule: Rule;
-  readonly ownId: Identity;
-}
-
-/** Responder, after message 4. */
-export interface KeAnswered extends Keyed {
-  readonly kind: "ke-answered";
-  readonly candidates: readonly Rule[];
-  readonly offeredSeconds: number | null;
-}
-
-export type MainModeState = SaSent | KeSent | AuthSent | SaAnswered | KeAnswered;
-
-export interface Phase1Keys extends Skeyids {
-  readonly cipher: Secret;
-}
-
-/** Main Mode's result: both ends have proved who they are. */
-export interface Established {
-  readonly kind: "established";
-  readonly path: Path;
-  readonly cookieI: Uint8Array;
-  readonly cookieR: Uint8Array;
-  readonly rule: Rule;
-  readonly proof: PeerProof;
-  readonly suite: IkeSuite;
-  readonly keys: Phase1Keys;
-  /** The last cipher block of phase 1: where every phase 2 IV starts (RFC 2409 appendix B). */
-  readonly lastBlock: Uint8Array;
-  readonly ownId: Identity;
-  readonly peerId: Identity;
-  readonly lifetimeSeconds: number;
-  readonly peer: PeerTraits;
-  readonly initialContact: boolean;
-  readonly warning: string | null;
 }
 
 /** A step's outcome: the next state and the message that goes with it. `spent` is wiped after commit. */
@@ -419,18 +329,6 @@ export function onInitiatorProof(
 }
 
 // Shared
-
-/** Wipes what a state holds; for negotiations that end without an SA. */
-export function destroyMainMode(state: MainModeState): void {
-  if (state.kind === "ke-sent") state.pair.privateKey.destroy();
-  if (state.kind !== "auth-sent" && state.kind !== "ke-answered") return;
-  state.skeyid.destroy();
-  destroyKeys(state.keys);
-}
-
-export function destroyKeys(keys: Phase1Keys): void {
-  for (const secret of [keys.d, keys.a, keys.e, keys.cipher]) secret.destroy();
-}
 
 /** g^xy, SKEYID and its family, RFC 2409 §5. */
 function agree(

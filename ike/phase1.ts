@@ -18,19 +18,8 @@ import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
-import {
-  destroyMainMode,
-  type Established,
-  type MainModeState,
-  offer,
-  onAnswer,
-  onInitiatorProof,
-  onKeyExchange,
-  onOffer,
-  onProof,
-  onPublicValue,
-  type Stepped,
-} from "./main-mode.ts";
+import { offer, onAnswer, onInitiatorProof, onKeyExchange, onOffer, onProof, onPublicValue, type Stepped } from "./main-mode.ts";
+import { destroyMainMode, type Established, type MainModeState } from "./main-mode-states.ts";
 import { errorNotify } from "./notifies.ts";
 import { startChild } from "./phase2.ts";
 import { HALF_OPEN, LINGER, RETRANSMIT_WAITS } from "./retransmit.ts";

@@ -34,8 +34,8 @@ export class Timers {
   #live = 0;
 
   set(owner: string, name: TimerName, at: Instant): void {
-    let names = this.#owners.get(owner);
-    if (!names) this.#owners.set(owner, (names = new Map()));
+    const names = this.#owners.get(owner) ?? new Map<TimerName, number>();
+    this.#owners.set(owner, names);
     if (!names.has(name)) this.#live++;
     const serial = ++this.#serial;
     names.set(name, serial);

@@ -5,7 +5,7 @@
 import type { AuthenticRequest } from "../ike/child-request.ts";
 import type { IkeError } from "../ike/errors.ts";
 import type { Instant, Path } from "../ike/input.ts";
-import type { Established, MainModeState } from "../ike/main-mode.ts";
+import type { Established, MainModeState } from "../ike/main-mode-states.ts";
 import type { ChildAgreed, ChildOffered } from "../ike/quick-mode.ts";
 import type { ChildSa, ChildSpec } from "./child-sa.ts";
 
