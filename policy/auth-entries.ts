@@ -58,7 +58,8 @@ function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, exposed }: Aut
     return undefined;
   }
   if (text === undefined && file === undefined) {
-    report.error(at, 'the pre-shared key is missing; add secret-file = "…"');
+    // A misspelt key in the entry has been reported already; it is probably this one.
+    if (!report.failed(at)) report.error(at, 'the pre-shared key is missing; add secret-file = "…"');
     return undefined;
   }
   const key = text === undefined ? "secret-file" : "secret";

@@ -101,5 +101,9 @@ function reportWeak(path: KeyPath, name: string, weak: readonly string[], { allo
   if (weak.length === 0) return;
   const refused = allowed === true ? [] : weak.filter((algorithm) => !allowed.includes(algorithm));
   if (refused.length === 0) report.warning(path, `"${name}" is weak (${weak.join(", ")}) and offered because allow-weak says so`);
-  else report.error(path, `"${name}" is weak (${refused.join(", ")}); choose another, or add allow-weak = ${JSON.stringify(refused)}`);
+  else
+    report.error(
+      path,
+      `"${name}" is weak (${refused.join(", ")}); choose another, or add allow-weak = [${refused.map((name) => `"${name}"`).join(", ")}]`,
+    );
 }
