@@ -138,7 +138,7 @@ export function forgetChild(core: Core, child: ChildSa): void {
     ...(child.outbound === "none" ? [] : saKeys(child.spec, child.protections, "out")),
   ];
   const commands: KernelCommand[] = sas.map((sa) => ({ do: "remove-sa", sa }));
-  kernel(core, [...commands, ...core.policies.release(child)], { kind: "removal" });
+  kernel(core, [...commands, ...core.policies.release(child, core.store.byKey(specKey(child.spec)).length === 0)], { kind: "removal" });
 }
 
 /** An established IKE SA with the child's peer: its own, or another. */

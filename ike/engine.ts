@@ -181,6 +181,8 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
   if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
   // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
   if (first && entry.role === "initiator") return count(core, "reflected");
+  // Message 1 again, but changed: the first one counts.
+  if (first && (!entry.received || Buffer.compare(entry.received, bytes) !== 0)) return count(core, "message 1 changed");
   core.touched = entry.id;
   if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
   const { state } = entry;

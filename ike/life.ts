@@ -4,6 +4,9 @@
 import { type Attribute, attributeNumber } from "../isakmp/attributes.ts";
 import { LIFE_TYPE } from "../isakmp/numbers.ts";
 
+/** More than this is no limit; it keeps octets exact in a double. */
+const LONGEST = 2 ** 40;
+
 export interface Life {
   readonly seconds: number | null;
   readonly kilobytes: number | null;
@@ -17,7 +20,7 @@ export function readLife(attributes: readonly Attribute[], typeClass: number, du
   for (const attribute of attributes) {
     if (attribute.type === typeClass) type = attributeNumber(attribute) ?? 0;
     if (attribute.type !== durationClass) continue;
-    const duration = attributeNumber(attribute) ?? Number.MAX_SAFE_INTEGER;
+    const duration = Math.min(attributeNumber(attribute) ?? LONGEST, LONGEST);
     if (duration === 0) continue;
     if (type === LIFE_TYPE.seconds) seconds = shorter(seconds, duration);
     if (type === LIFE_TYPE.kilobytes) kilobytes = shorter(kilobytes, duration);

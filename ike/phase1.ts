@@ -5,13 +5,15 @@
 
 import { choosePsk } from "../auth/psk.ts";
 import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts";
-import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
+import { EXCHANGE, FLAG, NOTIFY } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { Result } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
 import { rulesForPeer } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import { removeChild } from "./children.ts";
 import { closeIke, dropIke } from "./closing.ts";
 import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
@@ -118,6 +120,9 @@ function clearNotify(cookieI: Uint8Array, cookieR: Uint8Array, type: number, cor
 /** A Main Mode message for a negotiation that exists. */
 export function receiveMainMode(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): void {
   if (n.received && sameOctets(n.received, bytes)) return answerRepeat(core, n);
+  // Each state waits for a message in clear or for a sealed one: late repeats of earlier messages end here.
+  const sealed = n.state.kind === "ke-answered" || n.state.kind === "auth-sent";
+  if (sealed !== ((header.flags & FLAG.ENCRYPTION) !== 0)) return count(core, "main-mode out of turn");
   const stepped = step(core, n, header, bytes);
   if (!stepped.ok) return onStepError(core, n, stepped.error);
   n.received = Uint8Array.from(bytes);
@@ -193,7 +198,11 @@ function onStepError(core: Core, n: Negotiation, error: IkeError): void {
 
 /** INITIAL-CONTACT only where it is surely true, RFC 2407 §4.6.3.3: it makes the peer drop what it has of us. */
 function isFirstContact(core: Core, n: Negotiation): boolean {
-  return core.store.byPeer(n.path.local.address, n.path.remote.address).every((entry) => entry.id === n.id);
+  const { local, remote } = n.path;
+  return (
+    core.store.byPeer(local.address, remote.address).every((entry) => entry.id === n.id) &&
+    !core.store.hasChildren(local.address, remote.address)
+  );
 }
 
 /** Both ends have proved themselves: the negotiation becomes an SA, and the wishes that waited get their Quick Modes. */
@@ -231,7 +240,10 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
 export function forgetOlder(core: Core, ike: IkeSa): void {
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address)) {
     if (other.phase !== "established" || other.id === ike.id || other.establishedAt > ike.establishedAt) continue;
-    if (sameIdentity(other.sa.peerId, ike.sa.peerId)) dropIke(core, other, "the peer made initial contact anew");
+    if (!sameIdentity(other.sa.peerId, ike.sa.peerId)) continue;
+    for (const id of [...other.children])
+      removeChild(core, core.store.children.get(id) as ChildSa, "the peer made initial contact anew", false);
+    dropIke(core, other, "the peer made initial contact anew");
   }
 }
 
@@ -243,7 +255,7 @@ function armRetransmit(core: Core, n: Negotiation): void {
 /** The initiator's timer: send again, or give up with the best reason known. */
 export function onRetransmit(core: Core, n: Negotiation): void {
   n.tries++;
-  const over = n.tries >= RETRANSMIT_WAITS.length || (n.refusal !== null && n.tries >= 2);
+  const over = n.tries >= RETRANSMIT_WAITS.length || (n.refusal !== null && n.tries >= n.refusal.tries + 2);
   if (over) return giveUp(core, n);
   if (n.flight) send(core, n.path, n.flight);
   if (n.tries === 1)
@@ -259,7 +271,7 @@ export function onRetransmit(core: Core, n: Negotiation): void {
 /** The best reason for a negotiation that came to nothing. */
 export function reasonFor(n: Negotiation): IkeError {
   if (n.lastError) return n.lastError;
-  if (n.refusal) return { kind: "peer-refused", what: `the peer says, unverified: ${n.refusal}` };
+  if (n.refusal) return { kind: "peer-refused", what: `the peer says, unverified: ${n.refusal.name}` };
   if (n.state.kind === "auth-sent")
     return {
       kind: "silent-after-auth",
@@ -288,7 +300,7 @@ export function onClearNotify(core: Core, n: Negotiation, type: number): void {
   if (n.role !== "initiator" || type >= NOTIFY.CONNECTED) return count(core, "clear notify");
   const name = nameOf(NOTIFY, type);
   if (n.refusal !== null) return;
-  n.refusal = name;
+  n.refusal = { name, tries: n.tries };
   log(core, "notify.received", "warning", `${peerName(n.path)} says, unverified: ${name}`, ikeFields(n));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer says, unverified: ${name}`);
 }

@@ -5,6 +5,7 @@
 import type { Header } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { abandonInstalled, confirmByPeer, installInbound, installOutbound } from "./child-install.ts";
 import { respond } from "./child-request.ts";
@@ -82,7 +83,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   };
   ike.exchanges.set(messageId, ex);
   ike.quickModes++;
-  tell(core, wish.watchers, `Quick Mode for ${wish.key.split("|").at(-1)}: offer sent`);
+  tell(core, wish.watchers, `Quick Mode for ${formatSelector(selector)}: offer sent`);
   send(core, ike.path, bytes);
   armRetransmit(core, ike, ex);
 }
@@ -109,6 +110,7 @@ function answerRepeat(core: Core, ike: IkeSa, ex: QuickExchange): void {
 }
 
 function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
+  if (core.stopping) return;
   const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
   if (!opened.ok) return drop(core, ike, "message 1", opened.error);
   const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);

@@ -30,10 +30,13 @@ const keyOf = ({ direction, selector: s }: Pick<KernelPolicy, "direction" | "sel
 /** Neighbour discovery (RFC 4861) must stay in clear, or no IPv6 peer is ever found. ICMPv6 types. */
 const NEIGHBOUR_DISCOVERY: readonly number[] = [133, 134, 135, 136, 137];
 
+const REQIDS = 0xffff;
+
 export class PolicyTable {
   readonly #owned = new Map<string, Owned>();
   readonly #reqids = new Map<string, number>();
   readonly #standing = new Map<number, Standing>();
+  readonly #reqidsInUse = new Set<number>();
   #exempt = false;
   #lastReqid = REQID_BASE;
 
@@ -46,13 +49,18 @@ export class PolicyTable {
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
     return rule.action === "require"
       ? this.#reqid(`${rule.name}|${formatSelector(covering)}`)
-      : this.#reqid(`${rule.name}|${formatSelector(selector)}|${remote}`);
+      : this.#reqid(childKey(rule, selector, remote));
   }
 
   #reqid(key: string): number {
     const known = this.#reqids.get(key);
     if (known !== undefined) return known;
-    this.#reqids.set(key, ++this.#lastReqid);
+    if (this.#reqidsInUse.size >= REQIDS) return REQID_BASE;
+    // Old numbers come round again only after all others.
+    do this.#lastReqid = this.#lastReqid + 1 >= REQID_BASE + REQIDS ? REQID_BASE + 1 : this.#lastReqid + 1;
+    while (this.#reqidsInUse.has(this.#lastReqid));
+    this.#reqidsInUse.add(this.#lastReqid);
+    this.#reqids.set(key, this.#lastReqid);
     return this.#lastReqid;
   }
 
@@ -163,9 +171,13 @@ export class PolicyTable {
     for (const command of commands) if (command.do === "add-policy") this.#owned.delete(keyOf(command.policy));
   }
 
-  /** What goes, or comes back, when a child ends. */
-  release(child: ChildSa): readonly KernelCommand[] {
+  /** What goes, or comes back, when a child ends. `last`: no other child has the same selectors, so its reqid is free again. */
+  release(child: ChildSa, last: boolean): readonly KernelCommand[] {
     const { spec } = child;
+    if (last && !this.#standing.has(spec.reqid)) {
+      this.#reqids.delete(childKey(spec.rule, spec.selector, spec.remote));
+      this.#reqidsInUse.delete(spec.reqid);
+    }
     const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
     const protocols = child.protections.map(({ suite }) => suite.protocol);
     return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid }).flatMap((policy) =>
@@ -197,6 +209,8 @@ export class PolicyTable {
     return commands;
   }
 }
+
+const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
 
 const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly string[]): boolean =>
   policy !== undefined &&

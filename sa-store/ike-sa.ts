@@ -43,7 +43,7 @@ export interface Negotiation extends Repeat {
   /** The last thing that went wrong without ending it: the reason, should it come to nothing. */
   lastError: IkeError | null;
   /** An unverified refusal of the peer's: one more try, then the end. */
-  refusal: string | null;
+  refusal: { readonly name: string; readonly tries: number } | null;
   /** The peer was told that its proof failed: once is enough. */
   told: boolean;
 }

@@ -15,6 +15,7 @@ export class Store {
   readonly #bySpiIn = new Map<number, ChildSa>();
   readonly #bySpiOut = new Map<string, ChildSa>();
   readonly #byKey = new Map<string, Set<ChildSa>>();
+  readonly #childrenByPeer = new Map<string, Set<ChildSa>>();
   readonly #reservedSpis = new Set<number>();
   #nextId = 0;
   #halfOpen = 0;
@@ -78,6 +79,7 @@ export class Store {
       this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
     }
     addTo(this.#byKey, key, child);
+    addTo(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
   }
 
   removeChild(child: ChildSa, key: string): void {
@@ -88,6 +90,7 @@ export class Store {
       this.#reservedSpis.delete(spiIn);
     }
     removeFrom(this.#byKey, key, child);
+    removeFrom(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
   }
 
   bySpiIn(spi: number): ChildSa | undefined {
@@ -101,6 +104,11 @@ export class Store {
   /** The children that protect the same selectors with the same peer for the same rule, oldest first. */
   byKey(key: string): readonly ChildSa[] {
     return [...(this.#byKey.get(key) ?? [])];
+  }
+
+  /** Whether any child stands between two addresses, with or without its IKE SA. */
+  hasChildren(local: string, remote: string): boolean {
+    return this.#childrenByPeer.has(peerKey(local, remote));
   }
 
   /** Takes an inbound SPI out of circulation; false if it is taken. */
@@ -125,6 +133,7 @@ export class Store {
       this.#bySpiIn.size +
       this.#bySpiOut.size +
       this.#byKey.size +
+      this.#childrenByPeer.size +
       this.#reservedSpis.size
     );
   }
