@@ -24,13 +24,18 @@ export interface FakeIp {
 export const MISBEHAVE = { hang: 901, die: 902, warn: 903, fail: 904, forbid: 905, quit: 906, repeatKey: 907 } as const;
 /** An SPI for which it answers about another SA. */
 export const WRONG_ANSWER = 0x908;
+/** An SPI for which its answer on stdout comes well after the barrier on stderr: two pipes have no common order. */
+export const LATE_ANSWER = 0x909;
 
 /** Makes the program in a folder of its own. */
 export function fakeIp(): FakeIp {
   const folder = mkdtempSync(join(tmpdir(), "fake-ip-"));
   const path = join(folder, "ip");
   const parts = [main, printList, printMonitor, batch, carryOut, misbehaves].map(String);
-  writeFileSync(path, [`#!${process.execPath}`, ...parts, `main(${JSON.stringify({ MISBEHAVE, WRONG_ANSWER })});`, ""].join("\n"));
+  writeFileSync(
+    path,
+    [`#!${process.execPath}`, ...parts, `main(${JSON.stringify({ MISBEHAVE, WRONG_ANSWER, LATE_ANSWER })});`, ""].join("\n"),
+  );
   chmodSync(path, 0o755);
   const linesOf = (name: string): readonly string[] =>
     existsSync(join(folder, name)) ? readFileSync(join(folder, name), "utf8").split("\n").slice(0, -1) : [];
@@ -48,7 +53,9 @@ export function fakeIp(): FakeIp {
 
 interface Io {
   readonly fs: typeof import("node:fs");
-  readonly odd: { readonly MISBEHAVE: typeof MISBEHAVE; readonly WRONG_ANSWER: number };
+  readonly odd: { readonly MISBEHAVE: typeof MISBEHAVE; readonly WRONG_ANSWER: number; readonly LATE_ANSWER: number };
+  /** An answer still to be printed. */
+  late: string;
   read(name: string): string;
   write(name: string, text: string): void;
   append(name: string, text: string): void;
@@ -62,6 +69,7 @@ function main(odd: Io["odd"]): void {
   const io: Io = {
     fs,
     odd,
+    late: "",
     read: (name) => (fs.existsSync(at(name)) ? fs.readFileSync(at(name), "utf8") : ""),
     write(name, text) {
       fs.writeFileSync(at(`${name}.${process.pid}`), text);
@@ -104,8 +112,14 @@ function batch(io: Io): void {
     rest = lines.pop() ?? "";
     for (const line of lines) {
       number++;
-      if (!line.startsWith("xfrm ")) io.say(`Object "${line}" is unknown, try "ip help".\nCommand failed -:${number}`);
-      else if (!misbehaves(io, line, number)) carryOut(io, line);
+      if (line.startsWith("xfrm ")) {
+        if (!misbehaves(io, line, number)) carryOut(io, line);
+        continue;
+      }
+      io.say(`Object "${line}" is unknown, try "ip help".\nCommand failed -:${number}`);
+      if (io.late) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+      io.fs.writeSync(1, io.late);
+      io.late = "";
     }
   }
 }
@@ -120,11 +134,10 @@ function carryOut(io: Io, line: string): void {
   if (verb === "delete" && !present.has(name)) refuse(object === "state" ? "No such process" : "No such file or directory");
   if (verb === "get") {
     const spi = Number(rest[7]) === io.odd.WRONG_ANSWER ? "0x00000001" : rest[7];
-    io.fs.writeSync(
-      1,
-      `src ${rest[1]} dst ${rest[3]}\n\tproto ${rest[5]} spi ${spi}(1) reqid 1(0x1) mode transport\n\tenc cbc(aes) 0x00\n`,
-    );
-    io.fs.writeSync(1, "\tlifetime current:\n\t  84(bytes), 1(packets)\n");
+    const head = `src ${rest[1]} dst ${rest[3]}\n\tproto ${rest[5]} spi ${spi}(1) reqid 1(0x1) mode transport\n\tenc cbc(aes) 0x00\n`;
+    const answer = `${head}\tlifetime current:\n\t  84(bytes), 1(packets)\n`;
+    if (Number(rest[7]) === io.odd.LATE_ANSWER) io.late = answer;
+    else io.fs.writeSync(1, answer);
   }
   if (verb === "delete") present.delete(name);
   else present.add(name);

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { KernelCommand, KernelEvent, KernelPolicy, KernelSa } from "../../ike/kernel-contract.ts";
 import { type Iproute2Options, iproute2Kernel } from "../../kernel/iproute2.ts";
 import { memoryKernel } from "../../kernel/memory.ts";
-import { fakeIp, MISBEHAVE, WRONG_ANSWER } from "./fake-ip.ts";
+import { fakeIp, LATE_ANSWER, MISBEHAVE, WRONG_ANSWER } from "./fake-ip.ts";
 import { espSa, keyOf, lineOf, policyOf, selectorOf } from "./fixtures.ts";
 
 /** A kernel interface on a stand-in for `ip`, both gone after the test. */
@@ -98,6 +98,11 @@ test("read-sa adds its counters in order, and one of an absent SA is refused", a
   assert.deepEqual(await kernel.run([addSa(1), readSa(1), addSa(2), readSa(2), addSa(3)]), { ok: true, value: [counters, counters] });
   const absent = await kernel.run([readSa(9)]);
   assert.ok(!absent.ok && absent.error.reason === "No such process" && !absent.error.exists);
+});
+
+test("an answer that comes after its confirmation, on the other pipe, is waited for", async (t) => {
+  const { kernel } = setUp(t);
+  assert.deepEqual(await kernel.run([addSa(LATE_ANSWER), readSa(LATE_ANSWER)]), { ok: true, value: [{ octets: 84, packets: 1 }] });
 });
 
 test("a key may be destroyed as soon as run has returned", async (t) => {
