@@ -16,6 +16,8 @@ export type DaemonEventName =
   | "svc.addresses"
   | "svc.socket"
   | "svc.command"
+  | "svc.kernel"
+  | "policy.warning"
   | "log.suppressed";
 
 /** A record of the log: an event of the core, or one of the daemon's. */

@@ -48,6 +48,9 @@ export class Loop {
   #closed = false;
   #tickFailed = false;
   #counters = { handled: 0, dropped: 0, bugs: 0 };
+  /** Questions to the kernel and to routing that have no answer yet. */
+  #unanswered = 0;
+  #settled: (() => void)[] = [];
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -73,6 +76,14 @@ export class Loop {
     return this.#parts.engine.view(this.#parts.clock());
   }
 
+  /** Resolves once the queue is empty and every question to the kernel and to routing is answered; at once where that is so. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#settled.push(resolve);
+      this.#wake();
+    });
+  }
+
   /** Handles nothing more. */
   close(): void {
     this.#closed = true;
@@ -80,6 +91,7 @@ export class Loop {
     this.#next = 0;
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
+    this.#tellSettled();
   }
 
   #wake(): void {
@@ -100,7 +112,14 @@ export class Loop {
       if (this.#next >= QUEUE_LIMIT) [this.#queue, this.#next] = [this.#queue.slice(this.#next), 0];
       this.#wake();
     }
+    if (this.#queue.length === 0 && this.#unanswered === 0) this.#tellSettled();
     this.#setTimer();
+  }
+
+  #tellSettled(): void {
+    const waiting = this.#settled;
+    this.#settled = [];
+    for (const resolve of waiting) resolve();
   }
 
   #handle(input: Input): void {
@@ -131,19 +150,27 @@ export class Loop {
 
   /** The core waits for every answer: a kernel port that breaks has refused. */
   #runKernel({ id, commands }: Extract<Effect, { type: "kernel" }>): void {
+    this.#unanswered++;
+    const answer = (outcome: Extract<Input, { type: "kernel-done" }>["outcome"]): void => {
+      this.#unanswered--;
+      this.push({ type: "kernel-done", id, outcome });
+    };
     const failed = (error: unknown): void => {
       this.#bug("running kernel commands", error);
-      const outcome = err({ index: 0, reason: "the kernel port failed", exists: false, command: commands[0]?.do ?? "nothing" });
-      this.push({ type: "kernel-done", id, outcome });
+      answer(err({ index: 0, reason: "the kernel port failed", exists: false, command: commands[0]?.do ?? "nothing" }));
     };
     // `async` turns a throw of `run` itself into a rejection.
     const run = async () => this.#parts.kernel.run(commands);
-    run().then((outcome) => this.push({ type: "kernel-done", id, outcome }), failed);
+    run().then(answer, failed);
   }
 
   #findRoute(id: number, remote: string): void {
+    this.#unanswered++;
     const find = async () => this.#parts.route(remote);
-    const done = (local: string | undefined): void => this.push({ type: "route-done", id, local });
+    const done = (local: string | undefined): void => {
+      this.#unanswered--;
+      this.push({ type: "route-done", id, local });
+    };
     find().then(done, (error: unknown) => {
       this.#bug(`looking for the route to ${remote}`, error);
       done(undefined);

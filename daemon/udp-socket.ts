@@ -15,7 +15,8 @@ export async function openSocket(address: string, port: number, native: Native |
   const parsed = parseAddress(address);
   if (!parsed) return failure("EINVAL", `${address} is no address`);
   const type = parsed.family === 4 ? "udp4" : "udp6";
-  if (!native) return listening(createSocket({ type, ipv6Only: true, lookup: noLookup }), { address, port, exclusive: true }, false);
+  if (!native)
+    return listening(createSocket({ type, ipv6Only: type === "udp6", lookup: noLookup }), { address, port, exclusive: true }, false);
   const made = nativeSocket(native, addressBytes(parsed.family, parsed.value), port);
   if (!made.ok) return failure(made.error.code, `${made.error.call} on ${formatEndpoint(address, port)}: ${made.error.code}`);
   const { fd, bypass } = made.value;

@@ -1,0 +1,225 @@
+/**
+ * A running daemon: core, sockets, kernel, control socket and log joined together, from start to the last removed SA.
+ * It owns no process: signals, exit codes and the configuration file are `main.ts`'s, so that tests and `demo` can run several at once.
+ */
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Crypto, Random } from "../ike/crypto/provider.ts";
+import { createEngine } from "../ike/engine.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import type { Kernel } from "../kernel/port.ts";
+import { type Configuration, destroyPolicy } from "../policy/config.ts";
+import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
+import { installBypass, removeBypassCommands } from "./bypass.ts";
+import { Commands } from "./commands.ts";
+import { type Control, serveControl } from "./control.ts";
+import type { Log } from "./log.ts";
+import { Loop } from "./loop.ts";
+import type { Native } from "./native.ts";
+import { servedRoute } from "./route.ts";
+import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
+
+export interface DaemonParts {
+  readonly configuration: Configuration;
+  readonly crypto: Crypto;
+  readonly random: Random;
+  readonly kernel: Kernel;
+  readonly log: Log;
+  readonly native: Native | undefined;
+  /** Overrides the configuration's path of the control socket. */
+  readonly controlPath?: string;
+}
+
+/** Why a daemon did not start; `exit` is the exit code of interface.md §1. */
+export interface StartFailure {
+  readonly exit: 1 | 77;
+  readonly text: string;
+}
+
+export interface Daemon {
+  readonly controlPath: string;
+  readonly endpoints: readonly Endpoint[];
+  /** Inputs handled so far: a sign of life. */
+  readonly handled: number;
+  /** Resolves when it has stopped, by `stop` or by a command: whether all peers were told and the kernel is clean. */
+  readonly stopped: Promise<boolean>;
+  /** A full stop: tells the peers, removes our SAs and policies. After `deadlineMs` it gives up on what is left. */
+  stop(deadlineMs?: number): Promise<boolean>;
+}
+
+const STOP_DEADLINE_MS = 10_000;
+
+/** Starts everything; resolves once the policies are in the kernel. Failing, it leaves nothing behind. The policy's secrets become its own. */
+export async function startDaemon(parts: DaemonParts): Promise<Result<Daemon, StartFailure>> {
+  const daemon = new RunningDaemon(parts);
+  const failure = await daemon.start();
+  if (!failure) return ok(daemon);
+  await daemon.abandon();
+  return err(failure);
+}
+
+class RunningDaemon implements Daemon {
+  readonly controlPath: string;
+  readonly stopped: Promise<boolean>;
+  readonly #parts: DaemonParts;
+  readonly #udp: Udp;
+  readonly #loop: Loop;
+  readonly #commands: Commands;
+  readonly #problems: UdpProblem[] = [];
+  #control: Control | undefined;
+  #watch: AddressWatch | undefined;
+  #addresses: LocalAddresses = { local: [], served: [] };
+  #bypassPorts: readonly number[] = [];
+  #stopping = false;
+  #finishing = false;
+  #tellStopped: (clean: boolean) => void = () => {};
+
+  constructor(parts: DaemonParts) {
+    const { configuration, crypto, random, kernel, log, native } = parts;
+    const { port, natPort } = configuration.daemon;
+    this.#parts = parts;
+    this.controlPath = parts.controlPath ?? configuration.daemon.control;
+    this.stopped = new Promise((resolve) => {
+      this.#tellStopped = resolve;
+    });
+    this.#udp = new Udp({
+      port,
+      natPort,
+      native,
+      onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
+      onProblem: (problem) => this.#onProblem(problem),
+    });
+    this.#loop = new Loop({
+      engine: createEngine({ crypto, random, port }),
+      kernel,
+      clock: () => performance.now(),
+      send: ({ path, bytes }) => this.#udp.send(path, bytes),
+      route: (remote) => servedRoute(remote, this.#addresses.served, native),
+      reply: (id, line, last) => this.#commands.reply(id, line, last),
+      log,
+      stopped: () => void this.#finish(true),
+    });
+    const view = () => this.#loop.view();
+    this.#commands = new Commands({ push: (input) => this.#loop.push(input), view, counters: () => kernel.counters(), log });
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#udp.endpoints;
+  }
+
+  get handled(): number {
+    return this.#loop.counters.handled;
+  }
+
+  async start(): Promise<StartFailure | undefined> {
+    const { configuration, kernel, log } = this.#parts;
+    const failure = (await this.#openControl()) ?? (await this.#openSockets());
+    if (failure) return failure;
+    await this.#ensureBypass();
+    kernel.listen((event) => this.#loop.push({ type: "kernel-event", event }));
+    for (const { message, file, line, column } of configuration.warnings)
+      log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
+    this.#loop.push({ type: "addresses", addresses: this.#addresses.local });
+    this.#loop.push({ type: "policy", policy: configuration.policy });
+    this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
+    await this.#loop.settled();
+    const served = this.#addresses.served.join(", ") || "no address yet";
+    log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
+    return undefined;
+  }
+
+  stop(deadlineMs = STOP_DEADLINE_MS): Promise<boolean> {
+    if (this.#stopping) return this.stopped;
+    this.#stopping = true;
+    this.#parts.log({ event: "svc.stopping", level: "notice", text: "stopping: telling the peers and removing our SAs and policies" });
+    this.#commands.run({ name: "shutdown", keep: false }, { client: undefined, send: () => {} });
+    const timer = setTimeout(() => void this.#finish(false), deadlineMs);
+    return this.stopped.finally(() => clearTimeout(timer));
+  }
+
+  /** Undoes a start that failed half-way. */
+  async abandon(): Promise<void> {
+    this.#loop.close();
+    await this.#closeAll();
+  }
+
+  async #openControl(): Promise<StartFailure | undefined> {
+    const { native, log } = this.#parts;
+    try {
+      mkdirSync(dirname(this.controlPath), { recursive: true, mode: 0o755 });
+    } catch (error) {
+      return { exit: 1, text: `control socket: ${String(error)}` };
+    }
+    const control = await serveControl({
+      path: this.controlPath,
+      native,
+      onRequest: (request, answer) => this.#commands.take(request, answer),
+      onRefused: (why) => log({ event: "svc.command", level: "warning", text: `a client of the control socket was refused: ${why}` }),
+    });
+    if (!control.ok) return { exit: 1, text: control.error };
+    this.#control = control.value;
+    return undefined;
+  }
+
+  /** A host without any address yet is no failure: addresses are followed. One whose every socket fails is. */
+  async #openSockets(): Promise<StartFailure | undefined> {
+    this.#addresses = readAddresses(this.#parts.configuration.daemon.addresses);
+    await this.#udp.serve(this.#addresses.served);
+    const [first] = this.#problems.filter(({ what, code }) => what === "open" && code !== "EADDRNOTAVAIL");
+    if (!first || this.#udp.endpoints.length > 0) return undefined;
+    if (first.code === "EACCES" || first.code === "EPERM")
+      return { exit: 77, text: `${first.text}; port ${first.port} needs CAP_NET_BIND_SERVICE` };
+    const hint = first.code === "EADDRINUSE" ? "; is another IKE daemon running? Stop it first" : "";
+    return { exit: 1, text: `no UDP socket could be opened: ${first.text}${hint}` };
+  }
+
+  async #ensureBypass(): Promise<void> {
+    const { kernel, log, configuration } = this.#parts;
+    if (this.#bypassPorts.length > 0 || this.#udp.endpoints.every(({ bypass }) => bypass)) return;
+    const ports = [configuration.daemon.port, configuration.daemon.natPort].filter((port) => port !== 0);
+    this.#bypassPorts = ports;
+    const refusal = await installBypass(kernel, ports);
+    const text = refusal
+      ? `IKE itself can't be kept out of IPsec, rules that cover UDP will stop it: ${refusal}`
+      : `sockets can't pass by IPsec themselves; kernel policies for UDP ${ports.join(" and ")} do it instead`;
+    log({ event: "svc.socket", level: refusal ? "warning" : "notice", text });
+  }
+
+  async #onAddresses(): Promise<void> {
+    const now = readAddresses(this.#parts.configuration.daemon.addresses);
+    if (this.#stopping || JSON.stringify(now) === JSON.stringify(this.#addresses)) return;
+    this.#addresses = now;
+    this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
+    await this.#udp.serve(now.served);
+    if (this.#finishing) return;
+    await this.#ensureBypass();
+    this.#loop.push({ type: "addresses", addresses: now.local });
+  }
+
+  #onProblem(problem: UdpProblem): void {
+    if (this.#problems.length < 16) this.#problems.push(problem);
+    this.#parts.log({ event: "svc.socket", level: "warning", text: problem.text, reason: problem.code });
+  }
+
+  async #finish(clean: boolean): Promise<void> {
+    if (this.#finishing) return;
+    this.#finishing = true;
+    this.#stopping = true;
+    const { log, kernel } = this.#parts;
+    this.#loop.close();
+    if (this.#bypassPorts.length > 0) await kernel.run(removeBypassCommands(this.#bypassPorts));
+    this.#commands.finish();
+    await this.#closeAll();
+    const text = clean ? "mainmode stopped" : "mainmode stopped before the kernel had answered: SAs and policies may be left";
+    log({ event: "svc.stopped", level: clean ? "notice" : "warning", text, winEventId: 5479 });
+    this.#tellStopped(clean);
+  }
+
+  async #closeAll(): Promise<void> {
+    const { kernel, configuration } = this.#parts;
+    this.#watch?.close();
+    this.#udp.close();
+    await Promise.all([this.#control?.close(), kernel.close()]);
+    destroyPolicy(configuration.policy);
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The daemon as a process: configuration, rights, signals, exit codes (interface.md §1).
+ * The composition root: the only file that chooses the real kernel, the crypto provider and the random numbers.
+ */
+
+import { nobleCrypto } from "../ike/crypto/noble.ts";
+import { opensslCrypto, warmUp } from "../ike/crypto/openssl.ts";
+import type { Level } from "../ike/effect.ts";
+import { iproute2Kernel } from "../kernel/iproute2.ts";
+import { type Configuration, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
+import { missingHere } from "./capabilities.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import { createLog, type Log, type LogFormat } from "./log.ts";
+import { loadNative, type Native } from "./native.ts";
+import { systemRandom } from "./random.ts";
+import { journalSender, type ServiceManager, serviceManager } from "./systemd.ts";
+
+export interface RunOptions {
+  readonly configFile: string;
+  readonly logFormat: LogFormat;
+  readonly logLevel?: Level;
+  /** Overrides the configuration's path of the control socket. */
+  readonly controlPath?: string;
+}
+
+const EXIT = { done: 0, failed: 1, notPermitted: 77, configuration: 78 } as const;
+
+/** Runs until it is told to stop; resolves with the exit code. What it has to say before the log stands goes to stderr. */
+export async function runDaemon(options: RunOptions): Promise<number> {
+  const loaded = loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"]);
+  if (!loaded.ok) {
+    for (const diagnostic of loaded.error) say(formatDiagnostic(diagnostic));
+    return EXIT.configuration;
+  }
+  const { port, natPort } = loaded.value.daemon;
+  const missing = missingHere({ kernel: true, ports: [port, natPort] });
+  if (missing.length > 0) {
+    say(
+      `mainmode: not permitted: ${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing; run it as root or by its systemd unit`,
+    );
+    return EXIT.notPermitted;
+  }
+  const native = await loadNative();
+  const log = openLog(options, native.ok ? native.value : undefined);
+  if (native.ok) native.value.hideMemory();
+  else log({ event: "svc.socket", level: "warning", text: native.error, hint: "npm install koffi" });
+  return serve(loaded.value, options, log, native.ok ? native.value : undefined);
+}
+
+async function serve(configuration: Configuration, options: RunOptions, log: Log, native: Native | undefined): Promise<number> {
+  // Groups that policy allows: the first use of some costs tens of milliseconds, which no negotiation should pay.
+  warmUp(configuration.policy.rules.flatMap(({ mainMode }) => mainMode.proposals.map(({ group }) => group)));
+  let daemon: Daemon | undefined;
+  const manager = serviceManager(process.env, native, () => daemon !== undefined);
+  const signals = catchSignals(log);
+  const started = await startDaemon({
+    configuration,
+    crypto: configuration.daemon.crypto === "noble" ? nobleCrypto : opensslCrypto,
+    random: systemRandom,
+    kernel: iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),
+    log,
+    native,
+    ...(options.controlPath === undefined ? {} : { controlPath: options.controlPath }),
+  });
+  if (started.ok) {
+    daemon = started.value;
+    manager.ready(`policy "${configuration.policy.name}", ${daemon.endpoints.length} sockets`);
+    void signals.first.then(() => {
+      manager.stopping();
+      return started.value.stop();
+    });
+  } else log({ event: "svc.failed", level: "error", text: started.error.text });
+  const exit = started.ok ? await exitOf(started.value, signals.second) : started.error.exit;
+  signals.release();
+  manager.close();
+  return exit;
+}
+
+/** A second signal gives up on what is left. */
+async function exitOf(daemon: Daemon, second: Promise<void>): Promise<number> {
+  const clean = await Promise.race([daemon.stopped, second.then(() => false)]);
+  return clean ? EXIT.done : EXIT.failed;
+}
+
+interface Signals {
+  readonly first: Promise<void>;
+  readonly second: Promise<void>;
+  release(): void;
+}
+
+/** From here on SIGTERM and SIGINT are requests. Bugs outside the core's own fence are logged and survived. */
+function catchSignals(log: Log): Signals {
+  const tell: (() => void)[] = [];
+  const [first, second] = [0, 1].map((i) => new Promise<void>((resolve) => (tell[i] = resolve))) as [Promise<void>, Promise<void>];
+  const onStop = (): void => tell.shift()?.();
+  const onBug = (error: unknown): void => {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log({ event: "bug", level: "error", text: `bug outside the core: ${stack}`, reason: "bug", hint: "please report this line" });
+  };
+  // The default action would end the daemon and leave its policies behind.
+  const onReload = (): void =>
+    log({ event: "svc.command", level: "warning", text: "SIGHUP: reloading is not built yet; restart the daemon" });
+  const handlers = { SIGTERM: onStop, SIGINT: onStop, SIGHUP: onReload, uncaughtException: onBug, unhandledRejection: onBug };
+  for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
+  const release = (): void => {
+    for (const [name, handler] of Object.entries(handlers)) process.removeListener(name, handler);
+  };
+  return { first, second, release };
+}
+
+function openLog(options: RunOptions, native: Native | undefined): Log {
+  // A reader of stderr that went away must not end the daemon.
+  process.stderr.on("error", () => {});
+  const journal = options.logFormat === "text" ? journalSender(process.env, native) : undefined;
+  return createLog({
+    format: options.logFormat,
+    prefixed: process.env["JOURNAL_STREAM"] !== undefined,
+    write: say,
+    time: () => Date.now(),
+    ...(options.logLevel ? { level: options.logLevel } : {}),
+    ...(journal ? { journal } : {}),
+  });
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
