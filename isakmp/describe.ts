@@ -207,7 +207,6 @@ function pairText(
   octets: number,
   join: (first: string, second: string, bytes: Uint8Array) => string,
 ): string | undefined {
-  if (data.length !== 2 * octets) return undefined;
   const [first, second] = [addressText(data.subarray(0, octets), octets), addressText(data.subarray(octets), octets)];
   return first !== undefined && second !== undefined ? join(first, second, data.subarray(octets)) : undefined;
 }

@@ -19,7 +19,7 @@ export function assembler(): Assembler {
     take: (packet) => {
       const ip = readWith(packet.octets, (r) => readLink(packet.linkType, r));
       if (!ip.ok || ip.value?.protocol !== UDP) return "ignored";
-      if (ip.value.fragment === undefined) return datagram(packet, ip.value, ip.value.payload, ip.value.complete) ?? "ignored";
+      if (ip.value.fragment === undefined) return datagram(packet, ip.value, ip.value.payload, true) ?? "ignored";
       return collect(sets, packet, ip.value, ip.value.fragment);
     },
     flush: () => [...sets.values()].flatMap((set) => datagram(set.packet, set.ip, contiguous(set), false) ?? []),
@@ -39,7 +39,6 @@ interface IpPacket {
   readonly destination: string;
   readonly protocol: number;
   readonly payload: Uint8Array;
-  readonly complete: boolean;
   readonly fragment: Fragment | undefined;
 }
 
@@ -58,6 +57,7 @@ interface FragmentSet {
   readonly parts: { readonly offset: number; readonly octets: Uint8Array }[];
 }
 
+/** UDP's own length says whether the capture has all of it; `whole` is false where fragments are known to be missing. */
 function datagram(packet: CapturedPacket, ip: IpPacket, octets: Uint8Array, whole: boolean): CapturedDatagram | undefined {
   const read = readWith(octets, (r) => {
     const [source, destination] = [r.uint(2, "source port"), r.uint(2, "destination port")];
@@ -199,7 +199,7 @@ function readIpv4(r: Reader): IpPacket {
   const payload = r.bytes(Math.min(total - headerLength, r.left), "IPv4 payload");
   const [offset, more] = [(flags & 0x1fff) * 8, (flags & 0x2000) !== 0];
   const fragment = offset > 0 || more ? { id, offset, more } : undefined;
-  return { source, destination, protocol, payload, complete: payload.length === total - headerLength, fragment };
+  return { source, destination, protocol, payload, fragment };
 }
 
 const FRAGMENT_HEADER = 44;
@@ -212,7 +212,6 @@ function readIpv6(r: Reader): IpPacket {
   let protocol = r.uint(1, "next header");
   r.bytes(1, "hop limit");
   const [source, destination] = [addressText(r, 16), addressText(r, 16)];
-  const complete = length <= r.left;
   const body = r.sub(Math.min(length === 0 ? r.left : length, r.left), "IPv6 payload");
   let fragment: Fragment | undefined;
   for (let headers = 0; (SKIPPED.has(protocol) || protocol === FRAGMENT_HEADER) && headers < 16; headers++) {
@@ -228,7 +227,7 @@ function readIpv6(r: Reader): IpPacket {
     body.bytes(6 + 8 * size, "extension header");
     protocol = next;
   }
-  return { source, destination, protocol, payload: body.rest(), complete, fragment };
+  return { source, destination, protocol, payload: body.rest(), fragment };
 }
 
 function addressText(r: Reader, size: 4 | 16): string {

@@ -83,15 +83,8 @@ export const VENDOR_IDS = {
 
 export type VendorName = keyof typeof VENDOR_IDS;
 
-/** Which known vendor id `bytes` is, or undefined. Where several fit, the one that fixes more octets. */
-export function knownVendor(bytes: Uint8Array): VendorName | undefined {
-  let best: VendorName | undefined;
-  for (const name of NAMES) {
-    const row = VENDOR_IDS[name];
-    if (startsWith(bytes, row) && (best === undefined || row.bytes.length > VENDOR_IDS[best].bytes.length)) best = name;
-  }
-  return best;
-}
+/** Which known vendor id `bytes` is, or undefined. No two rows fit the same octets. */
+export const knownVendor = (bytes: Uint8Array): VendorName | undefined => NAMES.find((name) => startsWith(bytes, VENDOR_IDS[name]));
 
 /** Readable text of a vendor id: its name with what follows, printable text, or hexadecimal digits. */
 export function describeVendor(bytes: Uint8Array): string {

@@ -70,6 +70,14 @@ test("errors say which field of what failed", () => {
   assert.equal(what("03 00 0002 00 c0c1 0001 00000001"), "everything: pairs: 2 announced, 1 present");
 });
 
+test("a length that its field does not fill is a lie", () => {
+  const codec = struct("pair", { size: lengthOf("data"), data: bytes(2) });
+  assert.deepEqual(decode(codec, hex("02 aabb")), { ok: true, value: { data: hex("aabb") } });
+  const outcome = decode(codec, hex("03 aabbcc"));
+  assert.ok(!outcome.ok);
+  assert.deepEqual([outcome.error.what, outcome.error.offset], ["1 octet after the end of pair: data", 3]);
+});
+
 test("what a layout cannot hold is a bug of the caller", () => {
   const good = { protocol: 3, cookie: hex("c0c1"), key: hex(""), pairs: [] };
   assert.throws(() => encodeOne(EVERYTHING, { ...good, protocol: 256 }), RangeError);

@@ -69,6 +69,7 @@ test("a GSS name reads in two octets a character or one", () => {
   const name = IKE_ATTRIBUTE["GSS Identity Name"];
   assert.equal(describeAttribute(PROTOCOL.ISAKMP, variable(name, hex("610040004200"))), 'GSS Identity Name="a@B"');
   assert.equal(describeAttribute(PROTOCOL.ISAKMP, variable(name, hex("614042"))), 'GSS Identity Name="a@B"');
+  assert.equal(describeAttribute(PROTOCOL.ISAKMP, variable(32001, hex("614042"))), 'GSS Identity Name (Windows 2000)="a@B"');
   assert.equal(describeAttribute(PROTOCOL.ISAKMP, variable(name, hex("6100ac20"))), 'GSS Identity Name="a\\x00\\xac "');
 });
 

@@ -52,8 +52,20 @@ test("long values are read, with lengths of one and two octets", () => {
 
 test("an empty name is empty, and no name is undefined", () => {
   assert.equal(describeName(hex("3000")), "");
-  for (const bad of ["", "31", "3001", "300000", "30023100", "3080", "3084ffffffff", "300631043002 0600"])
-    assert.ok((describeName(hex(bad)) ?? "") === "", bad);
+  for (const bad of [
+    "",
+    "31",
+    "3100",
+    "3001",
+    "300000",
+    "3080",
+    "3084ffffffff",
+    "3006 3104 3002 0600",
+    "3002 3000",
+    "300d310b300906035504031302616200",
+  ])
+    assert.equal(describeName(hex(bad)), undefined, bad);
+  assert.equal(describeName(tlv(0x30, tlv(0x31, tlv(0x30, tlv(0x06, "550403"), text("a"), "00")))), undefined);
   assert.equal(describeName(join(NAME, 0)), undefined);
   assert.equal(describeName(tlv(0x30, tlv(0x30))), undefined);
   assert.equal(describeName(hex("3083 000000")), undefined);

@@ -60,6 +60,12 @@ test("checksums are right: header and datagram add up to all ones", () => {
   );
 });
 
+test("a checksum that comes out as zero is sent as all ones", () => {
+  const ofZeros = pcapRecord({ ...DATAGRAM, payload: hex("0000") });
+  const payload = ofZeros.slice(-4, -2);
+  assert.deepEqual(pcapRecord({ ...DATAGRAM, payload }).slice(-4, -2), hex("ffff"));
+});
+
 test("times round to microseconds without ever counting a million of them", () => {
   const at = (time: number) => decodePcap(encodePcap([{ ...DATAGRAM, time }])).datagrams[0]?.time;
   assert.equal(at(1999.9999), 2000);

@@ -56,6 +56,15 @@ for (const [name, order] of ORDERS) {
   });
 }
 
+test("what a link type says of frame check sequences is not part of its number", () => {
+  assert.equal(decodePcap(classic(BIG, 0x14000065, [{ seconds: 1, fraction: 0, bytes: PACKET }])).datagrams.length, 1);
+});
+
+test("pcapng: times may be counted from before 1970", () => {
+  const file = join(section(BIG), description(BIG, 101, option(BIG, 14, hex("fffffffffffffffe"))), enhanced(BIG, 3_500_000n, PACKET));
+  assert.deepEqual(times(decodePcap(file).datagrams), [1500]);
+});
+
 test("pcapng: simple and old packets are read, unknown blocks skipped", () => {
   const old = block(LITTLE, 2, join("0000 0000", LITTLE.u32(0), LITTLE.u32(5000), LITTLE.u32(30), LITTLE.u32(30), PACKET));
   const simple = block(LITTLE, 3, join(LITTLE.u32(PACKET.length), PACKET));

@@ -22,8 +22,13 @@ test("every vendor id that is said to be the MD5 of a text is", () => {
   assert.ok(hashed.length > 20);
 });
 
-test("no two rows are the same octets", () => {
+test("no two rows fit the same octets", () => {
   assert.equal(new Set(ROWS.map(([, row]) => toHex(row.bytes))).size, ROWS.length);
+  for (const [name, { bytes, tail }] of ROWS)
+    for (const [other, row] of ROWS) {
+      const longer = row.bytes.length >= bytes.length && row.bytes.length <= bytes.length + tail;
+      assert.equal(longer && toHex(row.bytes).startsWith(toHex(bytes)), name === other, `${name} and ${other}`);
+    }
 });
 
 test("every vendor id is known by its octets", () => {
@@ -39,7 +44,7 @@ test("one octet more or less is another vendor id, unless a tail is foreseen", (
   assert.equal(knownVendor(join(VENDOR_IDS.FRAGMENTATION.bytes, "8000000000")), undefined);
 });
 
-test("the row that fixes more octets wins", () => {
+test("libreswan spells its name out, its ancestors hash it", () => {
   assert.equal(knownVendor(Buffer.from("OE-Libreswan-4.12")), "libreswan");
   assert.equal(knownVendor(Buffer.from("OEkRbGXRvmPE")), "Openswan");
 });
