@@ -128,11 +128,16 @@ export function kernelSelectors(selector: TrafficSelector): readonly KernelSelec
   );
 }
 
-/** An SA holds one selector; where a range needs several, the policies alone narrow it. */
-function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelSelector | null {
-  const [only, ...more] = kernelSelectors(selector);
-  if (!only || more.length > 0) return null;
-  return direction === "out" ? only : turned(only);
+/**
+ * An SA holds one selector; where a range needs several, the policies alone narrow it. It always has one: a tunnel whose inside is of
+ * the other family than its ends drops everything without.
+ */
+function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelSelector {
+  const [first, ...more] = kernelSelectors(selector);
+  if (!first) throw new Error("a selector without prefixes");
+  const any = selector.local.family === 4 ? "0.0.0.0" : "::";
+  const one = more.length === 0 ? first : { ...first, source: any, sourceLength: 0, destination: any, destinationLength: 0 };
+  return direction === "out" ? one : turned(one);
 }
 
 const turned = (s: KernelSelector): KernelSelector => ({
