@@ -19,10 +19,10 @@ export function assembler(): Assembler {
     take: (packet) => {
       const ip = readWith(packet.octets, (r) => readLink(packet.linkType, r));
       if (!ip.ok || ip.value?.protocol !== UDP) return "ignored";
-      if (ip.value.fragment === undefined) return datagram(packet, ip.value, ip.value.payload, true) ?? "ignored";
+      if (ip.value.fragment === undefined) return datagram(packet, ip.value, ip.value.payload) ?? "ignored";
       return collect(sets, packet, ip.value, ip.value.fragment);
     },
-    flush: () => [...sets.values()].flatMap((set) => datagram(set.packet, set.ip, contiguous(set), false) ?? []),
+    flush: () => [...sets.values()].flatMap((set) => datagram(set.packet, set.ip, contiguous(set)) ?? []),
   };
 }
 
@@ -57,15 +57,15 @@ interface FragmentSet {
   readonly parts: { readonly offset: number; readonly octets: Uint8Array }[];
 }
 
-/** UDP's own length says whether the capture has all of it; `whole` is false where fragments are known to be missing. */
-function datagram(packet: CapturedPacket, ip: IpPacket, octets: Uint8Array, whole: boolean): CapturedDatagram | undefined {
+/** UDP's own length says whether the capture has all of it, whatever cut it short. */
+function datagram(packet: CapturedPacket, ip: IpPacket, octets: Uint8Array): CapturedDatagram | undefined {
   const read = readWith(octets, (r) => {
     const [source, destination] = [r.uint(2, "source port"), r.uint(2, "destination port")];
     const length = r.uint(2, "UDP length") || octets.length;
     if (length < UDP_HEADER) r.fail(`UDP length ${length}`, 4);
     r.bytes(2, "UDP checksum");
     const payload = r.bytes(Math.min(length - UDP_HEADER, r.left), "UDP payload");
-    return { source, destination, payload, complete: whole && payload.length === length - UDP_HEADER };
+    return { source, destination, payload, complete: payload.length === length - UDP_HEADER };
   });
   if (!read.ok) return undefined;
   const { number, time } = packet;
@@ -91,7 +91,7 @@ function collect(
   // Parts never overlap, so that many octets are all of them.
   if (set.octets === set.total) {
     sets.delete(key);
-    return datagram(packet, ip, contiguous(set), true) ?? "ignored";
+    return datagram(packet, ip, contiguous(set)) ?? "ignored";
   }
   sets.set(key, set);
   const [oldest] = sets.keys();
