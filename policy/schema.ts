@@ -116,6 +116,7 @@ const allowWeak = z.unknown().transform((value, context): true | readonly string
   if (!Array.isArray(value)) context.addIssue("true, false or a list of algorithms is expected");
   const names: string[] = [];
   for (const [i, item] of (Array.isArray(value) ? value : []).entries()) {
+    if (item === undefined) continue;
     const known = typeof item === "string" ? parseWeakName(item) : err("the name of an algorithm is expected, in quotes");
     if (known.ok) names.push(known.value);
     else context.issues.push({ code: "custom", message: known.error, input: item, path: [i] });
