@@ -130,6 +130,12 @@ remote-id = "dn:C=DE, CN=b"
   });
 });
 
+test("an offer that stands twice is offered once", () => {
+  accept(`${RULE}quick-mode = { proposals = ["esp:aes-sha", "ah:sha1", "esp:aes128-sha1"] }\n`, ({ policy }) => {
+    assert.deepEqual(policy.rules[0]?.quickMode.proposals.map(formatChildSuite), ["esp:aes128-sha1", "ah:sha1"]);
+  });
+});
+
 test("a rule that only responds never starts, and a peer may be a range", () => {
   const text = `${RULE.replace("192.0.2.2", "any").replace("require", "respond")}peer = "192.0.2.0/24"\n`;
   accept(text, ({ policy }) => {

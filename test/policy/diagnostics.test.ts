@@ -97,6 +97,11 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['3:26: rule "hr": filters: this rule has a filter for the same traffic, "me <-> any"; remove one, or make it narrower'],
   ],
   [
+    "any beside me in transport mode, where they are the same",
+    RULE.replace("me <-> 192.0.2.2", 'any <-> 192.0.2.2", "me <-> 192.0.2.2'),
+    ['3:33: rule "hr": filters: this rule has a filter for the same traffic, "any <-> 192.0.2.2"; remove one, or make it narrower'],
+  ],
+  [
     "one filter for two different peers",
     `${RULE.replace("192.0.2.2", "any")}peer = "192.0.2.2"\n${RULE.replace("192.0.2.2", "any").replace("hr", "b")}peer = "192.0.2.3"\n`,
     [],

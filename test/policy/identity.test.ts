@@ -109,6 +109,12 @@ test("identities that no rule can name are shown and never match, not even thems
   assert.equal(sameIdentity(subnet, subnet), false);
 });
 
+test("octets of a key that would read as hex are written as hex", () => {
+  const key = identityOf({ type: 11, data: new TextEncoder().encode("0xab") });
+  assert.equal(formatIdentity(key), "key:0x30786162");
+  assert.equal(sameIdentity(identity(formatIdentity(key)), key), true);
+});
+
 test("host names are the same whatever their case, users and keys are not, and no type equals another", () => {
   assert.equal(sameIdentity(identity("fqdn:A.Example.test"), identity("fqdn:a.example.TEST")), true);
   assert.equal(sameIdentity(identity("fqdn:a.example.test"), identity("fqdn:b.example.test")), false);

@@ -226,6 +226,12 @@ test("specificity is an order: whatever way two selectors are compared, one answ
   );
 });
 
+test("the kinds of both sides come before their sizes, and any is a kind of its own", () => {
+  const first = (a: string, b: string) => (compareSpecificity(selector(a), selector(b)) < 0 ? a : b);
+  assert.equal(first("10.0.0.0/24 <-> 10.9.0.0/24", "10.0.0.1 <-> 10.9.0.0/16"), "10.0.0.1 <-> 10.9.0.0/16");
+  assert.equal(first("10.0.0.1 <-> 0.0.0.0/0", "10.0.0.0/24 <-> 10.0.0.0/8"), "10.0.0.0/24 <-> 10.0.0.0/8");
+});
+
 test("ranges of one kind are ordered by size", () => {
   const order = ["10.0.0.1", "10.0.0.1-10.0.0.3", "10.0.0.1-10.0.0.9", "10.0.0.0/24", "10.0.0.0/8", "0.0.0.0/0"];
   const shuffled = [...order].sort();

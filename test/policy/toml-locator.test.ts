@@ -73,6 +73,12 @@ test("a byte order mark and Windows line ends do not shift what follows", () => 
   assert.equal(at("\ufeffa = 1\r\nb = 2\r\n", ["b"]), "2:5");
 });
 
+test("quotes at the end of a long string belong to it, and do not begin another one", () => {
+  const text = "a = \"\"\"x\"\"\"\"\nb = \"y\"\nc = '''z'''''\nd = 'w'\n";
+  parse(text);
+  assert.deepEqual([at(text, ["b"]), at(text, ["c"]), at(text, ["d"])], ["2:5", "3:5", "4:5"]);
+});
+
 /** A document as a tree of tables, and a renderer that writes it down and notes where every value went. */
 type Doc = { readonly [key: string]: Value };
 type Value = string | number | boolean | readonly Value[] | { readonly table: Doc };
