@@ -13,7 +13,7 @@ import { type Daemon, startDaemon } from "./daemon.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
 import { systemRandom } from "./random.ts";
-import { journalSender, type ServiceManager, serviceManager } from "./systemd.ts";
+import { journalSender, serviceManager } from "./systemd.ts";
 
 export interface RunOptions {
   readonly configFile: string;

@@ -1,0 +1,96 @@
+/**
+ * Asks the daemon over its control socket: one request, its lines as they come, and how it ended.
+ */
+import { connect, type Socket } from "node:net";
+import type { Reply, Request } from "../daemon/control-protocol.ts";
+import { EXIT, Failure } from "./exit.ts";
+
+export type End = Extract<Reply, { type: "end" }>;
+export type Status = Extract<Reply, { type: "status" }>["status"];
+
+export interface AskOptions {
+  readonly path: string;
+  readonly request: Request;
+  readonly onLine?: (text: string) => void;
+  readonly onStatus?: (status: Status) => void;
+  /** Without any answer for that long the command ends with `exit`. */
+  readonly patienceSeconds?: number;
+  readonly impatience?: Failure;
+}
+
+export const DEFAULT_CONTROL = "/run/mainmode/control.sock";
+
+/** Where the daemon listens: the option, else the environment, else the default. */
+export const controlPath = (option: string | undefined): string => option ?? (process.env["MAINMODE_CONTROL"] || DEFAULT_CONTROL);
+
+/** Resolves with the daemon's last word. Fails with 69 where it can't be reached or goes away, with 77 where it may not be asked. */
+export function ask(options: AskOptions): Promise<End> {
+  const {
+    path,
+    request,
+    patienceSeconds = 30,
+    impatience = new Failure(EXIT.unreachable, `the daemon at ${path} does not answer`),
+  } = options;
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    const finish = (act: () => void): void => {
+      clearTimeout(timer);
+      socket.removeAllListeners();
+      socket.on("error", () => {});
+      socket.destroy();
+      act();
+    };
+    const timer = setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
+    socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
+    socket.on("error", (error: NodeJS.ErrnoException) => finish(() => reject(connectFailure(path, error))));
+    socket.on("close", () =>
+      finish(() => reject(new Failure(EXIT.unreachable, `the daemon at ${path} went away before it answered`, LOOK))),
+    );
+    onReplies(socket, (reply) => {
+      if (reply === undefined) finish(() => reject(new Failure(EXIT.unreachable, `what answers at ${path} is no mainmode daemon`)));
+      else if (reply.type === "line") options.onLine?.(reply.text);
+      else if (reply.type === "status") options.onStatus?.(reply.status);
+      else finish(() => resolve(reply));
+    });
+  });
+}
+
+const LOOK = "look at its log: journalctl -u mainmode";
+
+function connectFailure(path: string, error: NodeJS.ErrnoException): Failure {
+  if (error.code === "EACCES" || error.code === "EPERM")
+    return new Failure(
+      EXIT.notPermitted,
+      `you may not use the control socket ${path}`,
+      "run this as root or as a member of the socket's group",
+    );
+  const what = { ENOENT: "there is no such socket", ECONNREFUSED: "nobody listens there" }[error.code ?? ""] ?? error.message;
+  return new Failure(
+    EXIT.unreachable,
+    `no daemon at ${path}: ${what}`,
+    "start it (systemctl start mainmode), or name its socket with --control",
+  );
+}
+
+/** Cuts what comes into lines; undefined stands for a line that is no reply. */
+function onReplies(socket: Socket, take: (reply: Reply | undefined) => void): void {
+  const parts: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      parts.push(chunk.subarray(start, end));
+      take(parseReply(Buffer.concat(parts.splice(0)).toString("utf8")));
+      start = end + 1;
+    }
+    parts.push(chunk.subarray(start));
+  });
+}
+
+function parseReply(line: string): Reply | undefined {
+  try {
+    const reply = JSON.parse(line) as Partial<Reply> | null;
+    return reply?.type === "line" || reply?.type === "status" || reply?.type === "end" ? (reply as Reply) : undefined;
+  } catch {
+    return undefined;
+  }
+}

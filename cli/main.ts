@@ -1,0 +1,170 @@
+#!/usr/bin/env node
+/**
+ * The command line (interface.md §1): what each word means, and which exit code it ends with.
+ * Starts fast: a command's own module, and everything behind it, is loaded when the command is run.
+ */
+import { readFileSync } from "node:fs";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { controlPath, DEFAULT_CONTROL } from "./client.ts";
+import { hasDemo } from "./commands/demo.ts";
+import { EXIT, Failure } from "./exit.ts";
+import { printFailure, reportFailure } from "./report.ts";
+
+/** Runs one command line (without node and script); resolves with the exit code. */
+async function runCommandLine(words: readonly string[]): Promise<number> {
+  let exit: number = EXIT.done;
+  const program = buildProgram((code) => {
+    exit = code;
+  });
+  try {
+    await program.parseAsync([...words], { from: "user" });
+    return exit;
+  } catch (error) {
+    if (error instanceof Failure) return reportFailure(error);
+    // Commander has printed its own message; help and version are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    printFailure(`unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, "please report this line");
+    return EXIT.failed;
+  }
+}
+
+type Finish = (code: number) => void;
+
+function buildProgram(finish: Finish): Command {
+  const program = new Command("mainmode");
+  program
+    .description("An IKEv1 keying daemon: Main Mode, Quick Mode, and the kernel's IPsec")
+    .version(version(), "-V, --version", "print the version")
+    .option("--control <path>", `the daemon's control socket (MAINMODE_CONTROL; ${DEFAULT_CONTROL})`)
+    .helpOption("-h, --help", "print this help")
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", EXIT_CODES)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "mainmode: ")) })
+    .exitOverride();
+  addDaemon(program);
+  addOffline(program, finish);
+  addSaCommands(program, finish);
+  if (hasDemo()) addDemo(program, finish);
+  return program;
+}
+
+const EXIT_CODES = `
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 69 daemon not reachable,
+75 no answer in time, 77 not permitted, 78 configuration error`;
+
+function addDaemon(program: Command): void {
+  program
+    .command("daemon")
+    .description("run in the foreground and log to stderr")
+    .requiredOption("-c, --config <file>", "configuration file")
+    .addOption(
+      new Option("--log-format <format>", "one line of text or one JSON object a record").choices(["text", "json"]).default("text"),
+    )
+    .addOption(new Option("--log-level <level>", "least important records to write").choices(LEVELS).default("info"))
+    .action(async ({ config, logFormat, logLevel }) => {
+      const { runDaemon } = await import("./commands/daemon.ts");
+      const { control } = program.opts();
+      const override = control === undefined ? {} : { controlPath: control };
+      // A stop that was given up leaves handles open which would keep the process.
+      process.exit(await runDaemon({ configFile: config, logFormat, logLevel, ...override }));
+    });
+}
+
+/** Commands that work without a daemon. */
+function addOffline(program: Command, finish: Finish): void {
+  program
+    .command("check")
+    .description("validate a configuration; prints every error as FILE:LINE:COL: message")
+    .argument("<file>", "configuration file")
+    .action(async (file: string) => finish((await import("./commands/check.ts")).check(file)));
+  program
+    .command("decode")
+    .description("print the ISAKMP messages of a capture")
+    .argument("<file>", "pcap or pcapng")
+    .option("--keys <file>", "decrypt with keys in Wireshark's form: initiator cookie, comma, key")
+    .option("--json", "one JSON document")
+    .option("--port <number>", "the port of IKE", portNumber, 500)
+    .option("--nat-port <number>", "the port of IKE behind NAT", portNumber, 4500)
+    .action(async (file: string, { keys, json = false, port, natPort }) => {
+      const { decodeCapture } = await import("./commands/decode.ts");
+      finish(decodeCapture({ file, keys, json, port, natPort }));
+    });
+}
+
+const LEVELS = ["error", "warning", "notice", "info", "debug"];
+
+/** Commands that ask the daemon. */
+function addSaCommands(program: Command, finish: Finish): void {
+  const control = (): string => controlPath(program.opts()["control"]);
+  program
+    .command("initiate")
+    .alias("up")
+    .description("negotiate now, one line a step, until the SAs are in the kernel")
+    .argument("<rule>", "name of the rule; all its filters are negotiated")
+    .option("--peer <address>", "the peer, where the rule does not name it")
+    .option("--wait <seconds>", "how long to wait", seconds, 30)
+    .action(async (rule: string, { peer, wait }) => {
+      const { initiate } = await import("./commands/initiate.ts");
+      finish(await initiate({ control: control(), rule, peer, wait }));
+    });
+  program
+    .command("terminate")
+    .alias("down")
+    .description("delete SAs and tell the peers")
+    .argument("[rule]", "everything of this rule")
+    .option("--ike <id>", "one IKE SA and its child SAs", identifier)
+    .option("--child <id>", "one child SA", identifier)
+    .option("--all", "everything")
+    .action(async (rule: string | undefined, { ike, child, all = false }) => {
+      const { terminate } = await import("./commands/terminate.ts");
+      finish(await terminate({ control: control(), rule, ike, child, all }));
+    });
+  program
+    .command("status")
+    .description("print the SA tables")
+    .addArgument(new Argument("[table]", "only one of the tables").choices(["ike", "child"]))
+    .option("--json", "one JSON document")
+    .action(async (only: "ike" | "child" | undefined, { json = false }) => {
+      const { status } = await import("./commands/status.ts");
+      finish(await status({ control: control(), only, json }));
+    });
+  program
+    .command("shutdown")
+    .description("stop the daemon: tell the peers, remove our SAs and policies")
+    .action(async () => finish(await (await import("./commands/shutdown.ts")).shutdown(control())));
+}
+
+function addDemo(program: Command, finish: Finish): void {
+  program
+    .command("demo")
+    .description("two hosts on this machine negotiate and pass traffic")
+    .action(async (options) => finish(await (await import("./commands/demo.ts")).demo(options)));
+}
+
+/** An option's value as a whole number; commander prints the message and ends with a usage error. */
+function wholeNumber(text: string, least: number, most: number): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= least && number <= most)) throw new InvalidArgumentError(`It has to be a number from ${least} to ${most}.`);
+  return number;
+}
+
+const seconds = (text: string): number => wholeNumber(text, 1, 86_400);
+const identifier = (text: string): number => wholeNumber(text, 0, 999_999_999);
+const portNumber = (text: string): number => wholeNumber(text, 1, 65_535);
+
+/** package.json stands beside the sources, and above dist/ once built. */
+function version(): string {
+  for (const path of ["../package.json", "../../package.json"]) {
+    try {
+      return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")).version;
+    } catch {
+      // The other place, then.
+    }
+  }
+  return "unknown";
+}
+
+// `mainmode status | head` closes the pipe early; that is no failure worth a stack.
+process.stdout.on("error", () => process.exit());
+process.exitCode = await runCommandLine(process.argv.slice(2));
