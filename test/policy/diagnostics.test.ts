@@ -140,6 +140,11 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['7:10: rule "hr": tunnel: the far end is missing; add remote = "203.0.113.9"'],
   ],
   [
+    "a start towards a tunnel end that is missing, which is one mistake",
+    site('mode = "tunnel"\ntunnel = { local = "198.51.100.1" }\nstart = "now"\n'),
+    ['7:10: rule "hr": tunnel: the far end is missing; add remote = "203.0.113.9"'],
+  ],
+  [
     "a tunnel to itself",
     site('mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "198.51.100.1" }\n'),
     ['7:45: rule "hr": tunnel.remote: local and remote are the same address; remote is the peer\'s'],
