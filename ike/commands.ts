@@ -3,7 +3,7 @@
  */
 import { formatRange, includesAddress, isHost } from "../isakmp/address.ts";
 import { concreteSelectors } from "../policy/selector.ts";
-import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
+import type { Filter, Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
@@ -88,6 +88,7 @@ export function onRouteDone(core: Core, id: number, local: string | undefined): 
   core.routes.delete(id);
   const rule = question && core.policy.rules.find((candidate) => candidate.name === question.resume.rule);
   if (!question || !rule || core.stopping) return;
+  if (question.resume.kind === "tunnel-end") return onTunnelEnd(core, rule, local);
   const watch = question.resume.watch === null ? null : (core.watches.get(question.resume.watch) ?? null);
   if (question.resume.watch !== null && !watch) return;
   onRoute(core, rule, question.remote, local, watch);
@@ -110,6 +111,33 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
   else if (specs.length === 0) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
 }
 
+/** A new policy; rules that leave their own tunnel end open get it from the route to the far end. */
+export function adoptPolicy(core: Core, policy: Policy): void {
+  core.policy = policy;
+  core.roaming.clear();
+  for (const rule of policy.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
+  findTunnelEnds(core);
+}
+
+/** Asks for our end of every tunnel that leaves it open; again whenever our addresses change. */
+export function findTunnelEnds(core: Core): void {
+  if (core.addresses.length === 0) return;
+  for (const rule of core.policy.rules) {
+    if (!rule.tunnel || !core.roaming.has(rule.name)) continue;
+    const id = ++core.nextOp;
+    core.routes.set(id, { remote: rule.tunnel.remote, resume: { kind: "tunnel-end", rule: rule.name } });
+    emit(core, { type: "route", id, remote: rule.tunnel.remote });
+  }
+}
+
+function onTunnelEnd(core: Core, rule: Rule, local: string | undefined): void {
+  if (!rule.tunnel || local === undefined || local === rule.tunnel.local) return;
+  const settled: Rule = { ...rule, tunnel: { ...rule.tunnel, local } };
+  core.policy = { ...core.policy, rules: core.policy.rules.map((other) => (other === rule ? settled : other)) };
+  core.policies.sync(core);
+  if (settled.start === "now") begin(core, settled, peersFor(settled, undefined), null);
+}
+
 /** Every child that a rule means between two ends. */
 function specsFor(core: Core, rule: Rule, local: string, remote: string): readonly ChildSpec[] {
   return rule.filters.flatMap((filter: Filter) =>
@@ -129,7 +157,8 @@ export function betweenHosts(covering: TrafficSelector, local: string, remote: s
 /** Rules with start = "now": at start, and whenever our addresses change. */
 export function startRules(core: Core): void {
   if (core.addresses.length === 0) return;
-  for (const rule of core.policy.rules) if (rule.start === "now") begin(core, rule, peersFor(rule, undefined), null);
+  for (const rule of core.policy.rules)
+    if (rule.start === "now" && rule.tunnel?.local !== null) begin(core, rule, peersFor(rule, undefined), null);
 }
 
 export function onStartRetry(core: Core, name: string): void {

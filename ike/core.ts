@@ -32,6 +32,8 @@ export interface Core extends Tools {
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
   policy: Policy;
+  /** Rules whose own tunnel end follows the route to the far end. */
+  readonly roaming: Set<string>;
   addresses: readonly string[];
   now: Instant;
   effects: Effect[];
@@ -65,7 +67,10 @@ export type Pending =
   | { readonly kind: "stop"; readonly id: number };
 
 /** What to do with a route's answer. */
-export type RouteResume = { readonly kind: "initiate"; readonly watch: number | null; readonly rule: string };
+export type RouteResume =
+  | { readonly kind: "initiate"; readonly watch: number | null; readonly rule: string }
+  /** Our end of a tunnel whose rule does not name it. */
+  | { readonly kind: "tunnel-end"; readonly rule: string };
 
 export const emit = (core: Core, effect: Effect): void => {
   core.effects.push(effect);

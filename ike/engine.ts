@@ -12,7 +12,7 @@ import type { StatusDocument } from "../sa-store/view.ts";
 import { installOutbound, onInbound, onOutbound, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild, renewChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { betweenHosts, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
+import { adoptPolicy, betweenHosts, findTunnelEnds, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
 import { type Core, count, emit, log, type Pending, peerName } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
@@ -62,6 +62,7 @@ export function createEngine(options: EngineOptions): Engine {
     retries: new Map(),
     counters: new Map(),
     policy: { name: "none", rules: [] },
+    roaming: new Set(),
     addresses: [],
     now: 0,
     effects: [],
@@ -113,10 +114,11 @@ function dispatch(core: Core, input: Input): void {
       return onRouteDone(core, input.id, input.local);
     case "addresses":
       core.addresses = input.addresses;
+      findTunnelEnds(core);
       core.policies.sync(core);
       return startRules(core);
     case "policy":
-      core.policy = input.policy;
+      adoptPolicy(core, input.policy);
       core.policies.sync(core);
       log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
       return startRules(core);

@@ -73,7 +73,8 @@ export class PolicyTable {
   sync(core: Core): void {
     const wanted = new Map<number, Standing>();
     for (const rule of core.policy.rules) {
-      if (rule.action !== "require") continue;
+      // A tunnel without its own end waits for the route that names it.
+      if (rule.action !== "require" || rule.tunnel?.local === null) continue;
       for (const filter of rule.filters)
         for (const selector of concreteSelectors(filter, rule, core.addresses)) {
           const reqid = this.#reqid(`${rule.name}|${formatSelector(selector)}`);
@@ -87,7 +88,10 @@ export class PolicyTable {
       core,
       [...wanted.values()].some((standing) => standing.selector.remote.family === 6),
     );
-    for (const [reqid, standing] of wanted) if (!this.#standing.has(reqid)) this.#addStanding(core, reqid, standing);
+    for (const [reqid, standing] of wanted) {
+      if (sameStanding(this.#standing.get(reqid), standing)) this.#standing.set(reqid, standing);
+      else this.#addStanding(core, reqid, standing);
+    }
   }
 
   #addStanding(core: Core, reqid: number, standing: Standing): void {
@@ -209,6 +213,10 @@ export class PolicyTable {
     return commands;
   }
 }
+
+/** Whether the kernel's policies would be the same: a tunnel's own end may have moved. */
+const sameStanding = (a: Standing | undefined, b: Standing): boolean =>
+  a !== undefined && JSON.stringify(a.policies) === JSON.stringify(b.policies);
 
 const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
 

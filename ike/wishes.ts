@@ -96,7 +96,7 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError): void {
 
 /** A rule with start = "now" is never given up. */
 export function keepTrying(core: Core, spec: ChildSpec): void {
-  if (core.stopping || spec.rule.start !== "now" || core.policy.rules.every((rule) => rule !== spec.rule)) return;
+  if (core.stopping || spec.rule.start !== "now" || core.policy.rules.every((rule) => rule.name !== spec.rule.name)) return;
   const key = specKey(spec);
   const tries = core.retries.get(key)?.tries ?? 0;
   const wait = Math.min(RETRY_CEILING, RETRY_FIRST * 2 ** tries);
