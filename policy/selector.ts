@@ -153,11 +153,11 @@ function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly
     if (side.kind === "range") return [side.range];
     if (side.kind === "any") return bothFamilies();
     const end = rule.tunnel?.local;
-    return end == null ? hosts(localAddresses.filter(isReachable)) : hosts([end]);
+    return end == null ? reachableHosts(localAddresses) : hosts([end]);
   }
   // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches.
   if (side.kind === "range" && isHost(side.range)) return [side.range];
-  const mine = hosts(localAddresses.filter(isReachable));
+  const mine = reachableHosts(localAddresses);
   return side.kind === "range" ? mine.filter((host) => covers(side.range, host)) : mine;
 }
 
@@ -168,6 +168,17 @@ function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[
   if (rule.mode === "tunnel" || !peer) return ranges;
   return ranges.flatMap((range) => intersection(range, peer) ?? []);
 }
+
+/** Every Quick Mode asks for the same list; it is parsed once for each array that the daemon delivers. */
+function reachableHosts(addresses: readonly string[]): readonly AddressRange[] {
+  const known = PARSED.get(addresses);
+  if (known) return known;
+  const ranges = hosts(addresses.filter(isReachable));
+  PARSED.set(addresses, ranges);
+  return ranges;
+}
+
+const PARSED = new WeakMap<readonly string[], readonly AddressRange[]>();
 
 const hosts = (addresses: readonly string[]): readonly AddressRange[] =>
   addresses.flatMap((text) => {
