@@ -57,7 +57,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, ag
   return child;
 }
 
-/** Both directions are in the kernel: the child carries traffic, and older ones for the same selectors step back. */
+/** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
 export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish | null): void {
   const { lifetimeSeconds, role } = child;
   core.timers.set(owner(child), "rekey", child.installedAt + limitsOf(role, child).softSeconds * 1000 + BACKSTOP);
@@ -66,17 +66,24 @@ export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish
   const [first] = child.protections;
   const spis = first ? `spi ${spiText(first.spiIn)} in, ${spiText(first.spiOut)} out` : "";
   const text = `${child.spec.remote}: ${formatSelector(child.spec.selector)} protected by ${suites}, ${child.spec.rule.mode}, ${child.group ? `PFS ${child.group}` : "no PFS"}, ${spis}, ${lifetimeSeconds} s (rule ${child.spec.rule.name})`;
-  const older = core.store.byKey(specKey(child.spec)).filter((other) => other.id !== child.id && other.state !== "draining");
-  log(core, older.length > 0 ? "child.rekeyed" : "child.established", older.length > 0 ? "info" : "notice", text, childFields(child));
+  const others = rivals(core, child);
+  log(core, others.length > 0 ? "child.rekeyed" : "child.established", others.length > 0 ? "info" : "notice", text, childFields(child));
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
-  for (const old of older) supersede(core, ike, old, role);
+  // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
+  // and two ends that each delete the other's are left with none.
+  for (const [i, old] of others.entries()) if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, ike, old);
 }
 
-/** A successor carries the traffic. Whoever made it deletes the old pair; the other waits for that delete. */
-function supersede(core: Core, ike: IkeSa, old: ChildSa, role: Role): void {
-  old.state = "draining";
-  core.timers.clear(owner(old), "rekey");
-  if (role === "responder") return;
+/** Pairs for the same selectors besides a new one: both ends may have renewed at the same moment. */
+const MOST_RIVALS = 2;
+
+/** The other pairs for the same selectors that carry traffic, oldest first. */
+const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
+  core.store
+    .byKey(specKey(child.spec))
+    .filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
+
+function supersede(core: Core, ike: IkeSa, old: ChildSa): void {
   tellDelete(core, ike, old);
   drain(core, old);
 }
@@ -100,11 +107,22 @@ export function onPeerDelete(core: Core, child: ChildSa): void {
 /** Soft expiry, by the kernel's event or by our timer: a new Quick Mode takes over, unless one already did. */
 export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
-  if (core.store.byKey(specKey(child.spec)).at(-1)?.id !== child.id) return;
+  if (rivals(core, child).some((other) => outlives(other, child))) return;
   core.timers.clear(owner(child), "rekey");
   child.state = "rekeying";
   wishFor(core, child.spec, [], child.id);
 }
+
+/** Pairs that both ends made within one schedule of repetitions count as made at once. Milliseconds. */
+const AT_ONCE = 30_000;
+
+/** Which of two pairs is renewed: the younger, and of two made at once the one that both ends find by its SPIs. */
+function outlives(one: ChildSa, other: ChildSa): boolean {
+  const gap = one.installedAt - other.installedAt;
+  return Math.abs(gap) > AT_ONCE ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+}
+
+const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
 
 /** Hard expiry: the kernel dropped one direction, so the other is of no use. */
 export function expireChild(core: Core, child: ChildSa): void {

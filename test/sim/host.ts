@@ -1,0 +1,221 @@
+/**
+ * One simulated machine: an engine, a kernel in memory that answers after a while, and the log of what it said.
+ */
+import type { Crypto, Random } from "../../ike/crypto/provider.ts";
+import type { Effect, ReplyLine, SaEvent } from "../../ike/effect.ts";
+import { createEngine, type Engine } from "../../ike/engine.ts";
+import type { Command, Input, Path } from "../../ike/input.ts";
+import type { KernelCommand, KernelEvent, KernelSa } from "../../ike/kernel-contract.ts";
+import { err } from "../../isakmp/result.ts";
+import { type MemoryXfrm, memoryXfrm } from "../../kernel/memory.ts";
+import { describeCommand, saName } from "../../kernel/xfrm-args.ts";
+import type { Policy } from "../../policy/types.ts";
+
+export interface HostOptions {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly policy: Policy;
+  /** Algorithms that the kernel was built without. */
+  readonly lacks?: readonly string[];
+}
+
+/** What a host asks of its world. */
+export interface Surroundings {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  now(): number;
+  /** Runs `action` after so many milliseconds, in the order of the calls where the time is the same. */
+  after(ms: number, action: () => void): void;
+  send(host: Host, path: Path, bytes: Uint8Array): void;
+  note(host: Host, text: string): void;
+  fail(text: string): never;
+  /** How long the kernel takes for a group of commands. */
+  kernelDelay(): number;
+  /** After each group of kernel commands, with those that were carried out. */
+  onKernel(host: Host, done: readonly KernelCommand[]): void;
+}
+
+/** Whether, and why, the kernel refuses a command: `exists` for EEXIST, else its words. */
+export type Refuse = (command: KernelCommand) => string | undefined;
+
+const MOST_INPUTS_AT_ONCE = 2000;
+
+export class Host {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly xfrm: MemoryXfrm;
+  /** Lines of each command, by its id. */
+  readonly replies = new Map<number, ReplyLine[]>();
+  readonly events: SaEvent[] = [];
+  engine: Engine;
+  policy: Policy;
+  refuse: Refuse = () => undefined;
+  stopped = false;
+  /** A bug of the core fails the world, unless the story is about bugs. */
+  mayHaveBugs = false;
+  readonly #around: Surroundings;
+  readonly #finished = new Set<number>();
+  #nextCommand = 0;
+  #kernelFreeAt = 0;
+  #generation = 0;
+  #busy = { at: -1, inputs: 0 };
+
+  constructor(options: HostOptions, around: Surroundings) {
+    this.name = options.name;
+    this.addresses = options.addresses;
+    this.policy = options.policy;
+    this.xfrm = memoryXfrm({ lacks: options.lacks ?? [] });
+    this.#around = around;
+    this.engine = this.#newEngine();
+  }
+
+  #newEngine(): Engine {
+    return createEngine({ crypto: this.#around.crypto, random: this.#around.random, port: 500 });
+  }
+
+  /** Tells the engine where it is and what to do. */
+  boot(): void {
+    this.input({ type: "addresses", addresses: this.addresses });
+    this.input({ type: "policy", policy: this.policy });
+  }
+
+  /** Loses everything, as a machine does that is switched off; answers that are still due go nowhere. */
+  reboot(): void {
+    this.#generation++;
+    this.xfrm.clear();
+    this.engine = this.#newEngine();
+    this.stopped = false;
+    this.#around.note(this, "reboots");
+    this.boot();
+  }
+
+  /** Gives a command; its lines are in `replies`. */
+  command(command: Command): number {
+    const id = ++this.#nextCommand;
+    this.replies.set(id, []);
+    this.#around.note(this, `command ${JSON.stringify(command)}`);
+    this.input({ type: "command", id, command });
+    return id;
+  }
+
+  initiate(rule = "peer", waitSeconds = 30, peer?: string): number {
+    return this.command({ name: "initiate", rule, peer, waitSeconds });
+  }
+
+  /** The last line of a command; fails where there is none yet. */
+  outcome(id: number): ReplyLine {
+    const line = this.replies.get(id)?.at(-1);
+    return line?.exit === undefined ? this.#around.fail(`${this.name}: command ${id} has no last line yet`) : line;
+  }
+
+  /** Hands one input to the engine and carries out what it wants. */
+  input(input: Input): void {
+    const { now, fail } = this.#around;
+    if (this.#busy.at !== now()) this.#busy = { at: now(), inputs: 0 };
+    if (++this.#busy.inputs > MOST_INPUTS_AT_ONCE) fail(`${this.name}: ${MOST_INPUTS_AT_ONCE} inputs without time passing`);
+    for (const effect of this.engine.handle(input, now())) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case "send":
+        return this.#around.send(this, effect.path, effect.bytes);
+      case "kernel":
+        return this.#askKernel(effect.id, effect.commands);
+      case "route":
+        return this.#later(0, () =>
+          this.input({
+            type: "route-done",
+            id: effect.id,
+            local: this.addresses.find((a) => a.includes(":") === effect.remote.includes(":")),
+          }),
+        );
+      case "reply":
+        return this.#onReply(effect.id, effect.line, effect.last);
+      case "event":
+        return this.#onEvent(effect.event);
+      case "stopped":
+        this.stopped = true;
+        return this.#around.note(this, "stopped");
+    }
+  }
+
+  /** Runs `action` unless the host rebooted meanwhile. */
+  #later(ms: number, action: () => void): void {
+    const generation = this.#generation;
+    this.#around.after(ms, () => {
+      if (generation === this.#generation) action();
+    });
+  }
+
+  #onReply(id: number, line: ReplyLine, last: boolean): void {
+    const lines = this.replies.get(id);
+    if (!lines || this.#finished.has(id)) this.#around.fail(`${this.name}: a reply to command ${id} after its last: ${line.text}`);
+    if (last !== (line.exit !== undefined)) this.#around.fail(`${this.name}: reply with last=${last}, exit=${line.exit}: ${line.text}`);
+    lines.push(line);
+    if (last) this.#finished.add(id);
+    this.#around.note(this, `reply ${id}: ${line.text}${last ? ` [exit ${line.exit}, ${line.reason ?? "ok"}]` : ""}`);
+  }
+
+  #onEvent(event: SaEvent): void {
+    this.events.push(event);
+    this.#around.note(this, `${event.level}: ${event.text}`);
+    if (event.event === "bug" && !this.mayHaveBugs) this.#around.fail(`${this.name}: ${event.text}`);
+  }
+
+  /** Groups run one after the other; each is carried out at the moment of its answer. */
+  #askKernel(id: number, commands: readonly KernelCommand[]): void {
+    const { now, kernelDelay } = this.#around;
+    this.#kernelFreeAt = Math.max(this.#kernelFreeAt, now()) + kernelDelay();
+    this.#later(this.#kernelFreeAt - now(), () => {
+      const outcome = this.#apply(commands);
+      this.#around.onKernel(this, commands.slice(0, outcome.ok ? commands.length : outcome.error.index));
+      this.input({ type: "kernel-done", id, outcome });
+    });
+  }
+
+  #apply(commands: readonly KernelCommand[]): ReturnType<MemoryXfrm["apply"]> {
+    const index = commands.findIndex((command) => this.refuse(command) !== undefined);
+    const outcome = this.xfrm.apply(index < 0 ? commands : commands.slice(0, index));
+    for (const command of commands) if (command.do === "add-sa") this.#watchLimits(command.sa);
+    const refused = commands[index];
+    if (!outcome.ok || !refused) {
+      if (!outcome.ok) this.#around.note(this, `kernel refuses: ${outcome.error.command}: ${outcome.error.reason}`);
+      return outcome;
+    }
+    const reason = this.refuse(refused) ?? "";
+    this.#around.note(this, `kernel refuses: ${describeCommand(refused)}: ${reason}`);
+    return err({
+      index,
+      reason: reason === "exists" ? "File exists" : reason,
+      exists: reason === "exists",
+      command: describeCommand(refused),
+    });
+  }
+
+  /** The kernel's own clock for the limits in seconds of an SA that was just added. */
+  #watchLimits(added: KernelSa): void {
+    const installed = this.xfrm.states.get(saName(added))?.sa;
+    if (!installed) return;
+    const { softSeconds, hardSeconds } = added.limits;
+    for (const [seconds, hard] of [
+      [softSeconds, false],
+      [hardSeconds, true],
+    ] as const) {
+      if (seconds === null) continue;
+      this.#later(seconds * 1000, () => {
+        if (this.xfrm.states.get(saName(added))?.sa !== installed) return;
+        this.kernelEvents(this.xfrm.expire(added, hard));
+      });
+    }
+  }
+
+  /** Delivers events of the kernel. */
+  kernelEvents(events: readonly KernelEvent[]): void {
+    for (const event of events) {
+      if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
+      else this.#around.note(this, `kernel: acquire for ${event.source} -> ${event.destination}`);
+      this.input({ type: "kernel-event", event });
+    }
+  }
+}

@@ -1,0 +1,282 @@
+/** Stories of time: lifetimes, renewal from either end, expiry, reboots, clocks that jump. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { DROP } from "./network.ts";
+import { towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, losing, packet, pair, said } from "./setting.ts";
+import { story, type World } from "./world.ts";
+
+const SECOND = 1000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** Traffic both ways every `ms`; the returned function fails unless every packet arrived protected. */
+function watchTraffic(world: World, ms: number): () => void {
+  const streams = [world.traffic(world.host("A"), packet(A, B), ms), world.traffic(world.host("B"), packet(B, A), ms)];
+  return () => {
+    for (const stream of streams) {
+      const first = stream.find(({ arrival }) => arrival !== "protected");
+      if (first) world.fail(`${first.arrival} at ${first.at / 1000} s`);
+      assert.ok(stream.length > 0);
+    }
+  };
+}
+
+test(
+  "over six hours children are renewed and two Main Modes follow the first, and no packet is lost",
+  story(pair(), (world) => {
+    bringUp(world);
+    const check = watchTraffic(world, 1000);
+    world.run(6 * HOUR);
+    check();
+    assert.ok((childrenOf(world, "A").at(-1)?.rekeys ?? 0) > 70);
+    for (const name of ["A", "B"]) {
+      assert.ok(childrenOf(world, name).length <= 2);
+      assert.ok(ikesOf(world, name).length <= 2);
+    }
+  }),
+);
+
+test(
+  "the initiator renews at 80 % of the lifetime; the old pair goes ten seconds after the new one took over",
+  story(pair(), (world) => {
+    bringUp(world);
+    const old = childrenOf(world, "A")[0];
+    world.run(239 * SECOND - 1);
+    assert.equal(childrenOf(world, "A").length, 1);
+    world.run(4 * SECOND);
+    assert.deepEqual(
+      childrenOf(world, "A").map(({ id, state, rekeys }) => [id === old?.id, state, rekeys]),
+      [
+        [true, "draining", 0],
+        [false, "installed", 1],
+      ],
+    );
+    assertTraffic(world);
+    world.run(12 * SECOND);
+    for (const name of ["A", "B"]) {
+      assert.equal(childrenOf(world, name).length, 1);
+      assert.equal(world.host(name).xfrm.states.size, 2);
+    }
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a responder renews at 90 % when its initiator does not",
+  story(pair(), (world) => {
+    bringUp(world);
+    world.intercept = (sent) => (sent.from === A && sent.label === "QM1" ? DROP : undefined);
+    world.run(5 * MINUTE - 5 * SECOND);
+    assertTraffic(world);
+    assert.equal(world.sent.filter(({ from, label }) => from === B && label === "QM1").length, 1);
+  }),
+);
+
+test(
+  "both ends renew at the same moment: both new pairs live, none is lost, and in the next round one is left",
+  story(pair(), (world) => {
+    bringUp(world);
+    const check = watchTraffic(world, 500);
+    world.run(100 * SECOND);
+    for (const host of world.hosts) for (const { sa } of [...host.xfrm.states.values()]) host.kernelEvents(host.xfrm.expire(sa, false));
+    world.run(20 * SECOND);
+    check();
+    for (const name of ["A", "B"]) assert.equal(childrenOf(world, name).filter(({ state }) => state !== "draining").length, 2);
+    world.run(10 * MINUTE);
+    check();
+    for (const name of ["A", "B"]) assert.equal(childrenOf(world, name).filter(({ state }) => state !== "draining").length, 1);
+  }),
+);
+
+for (const ms of [0, 3, 8, 13, 20, 100, 1100])
+  test(
+    `the other end renews ${ms} ms after the first: no packet is lost`,
+    story(pair(), (world) => {
+      bringUp(world);
+      const check = watchTraffic(world, 7);
+      const soften = (name: string) => {
+        const { xfrm, ...host } = { xfrm: world.host(name).xfrm, it: world.host(name) };
+        for (const { sa } of [...xfrm.states.values()]) host.it.kernelEvents(xfrm.expire(sa, false));
+      };
+      soften("A");
+      world.after(ms, () => soften("B"));
+      world.run(30 * SECOND);
+      check();
+    }),
+  );
+
+test(
+  "a child whose renewal never gets through ends at its hard limit, and traffic brings up another",
+  story(pair(towards(B, { start: '"on-traffic"' })), (world) => {
+    bringUp(world);
+    world.run(3 * MINUTE);
+    world.intercept = () => DROP;
+    world.run(4 * MINUTE);
+    for (const host of world.hosts) assert.equal(host.xfrm.states.size, 0);
+    world.intercept = () => undefined;
+    assert.equal(world.ping(world.host("A"), packet(A, B)), "acquire");
+    world.run(40 * SECOND);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a volume limit renews the pair before it is used up",
+  story(pair(towards(B, {}, { volume: "1MB" }), towards(A, {}, { volume: "1MB" })), (world) => {
+    bringUp(world);
+    const stream = world.traffic(world.host("A"), packet(A, B), 100, 10_000);
+    world.run(60 * SECOND);
+    assert.ok(stream.every(({ arrival }) => arrival === "protected"));
+    assert.ok((childrenOf(world, "A").at(-1)?.rekeys ?? 0) >= 5);
+  }),
+);
+
+test(
+  "a peer that ignores kilobytes keeps sending, and its packets keep arriving",
+  story(pair(towards(B, {}, { volume: "1MB" }), towards(A, {}, { volume: "none" })), (world) => {
+    bringUp(world);
+    world.intercept = () => DROP;
+    const a = world.host("A");
+    const inbound = [...a.xfrm.states.values()].find(({ sa }) => sa.destination === A);
+    for (let i = 0; inbound && i < 300; i++) {
+      const { passed, events } = a.xfrm.pass(inbound.sa, 10_000);
+      a.kernelEvents(events);
+      assert.ok(passed);
+    }
+  }),
+);
+
+test(
+  "a peer that rebooted says INITIAL-CONTACT, and the old SAs make room for the new ones",
+  story(pair(), (world) => {
+    bringUp(world);
+    const b = world.host("B");
+    world.reboot(b);
+    bringUp(world, b);
+    assertTraffic(world);
+    for (const name of ["A", "B"]) {
+      assert.equal(ikesOf(world, name).length, 1);
+      assert.equal(childrenOf(world, name).length, 1);
+      assert.equal(world.host(name).xfrm.states.size, 2);
+    }
+  }),
+);
+
+test(
+  "a peer that rebooted and only answers: the next renewal finds its IKE SA dead and begins with Main Mode",
+  story(pair(), (world) => {
+    bringUp(world);
+    world.reboot(world.host("B"));
+    world.run(5 * MINUTE);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a command after the peer's reboot succeeds within its 30 seconds",
+  story(pair(), (world) => {
+    bringUp(world);
+    const a = world.host("A");
+    world.reboot(world.host("B"));
+    const child = childrenOf(world, "A")[0];
+    a.command({ name: "terminate", target: { kind: "child", id: child?.id ?? 0 } });
+    const id = a.initiate();
+    world.run(30 * SECOND);
+    assert.equal(a.outcome(id).exit, 0);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a clock that jumps a day ahead ends everything at once, and traffic brings it up again",
+  story(pair(towards(B, { start: '"on-traffic"' })), (world) => {
+    bringUp(world);
+    const before = ["A", "B"].flatMap((name) => ikesOf(world, name).map(({ initiatorCookie }) => initiatorCookie));
+    world.now += 24 * HOUR;
+    world.run(SECOND);
+    for (const name of ["A", "B"]) for (const { initiatorCookie } of ikesOf(world, name)) assert.ok(!before.includes(initiatorCookie));
+    assert.notEqual(world.ping(world.host("A"), packet(A, B)), "clear");
+    world.run(30 * SECOND);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "an instant that goes back is taken for the latest one seen",
+  story(pair(), (world) => {
+    bringUp(world);
+    const { engine } = world.host("A");
+    const wake = engine.nextWake();
+    assert.deepEqual(engine.handle({ type: "tick" }, 0), []);
+    assert.equal(engine.nextWake(), wake);
+  }),
+);
+
+test(
+  "an IKE SA with children ends silently, and the children live on",
+  story(pair(towards(B, {}, { mainLife: "5m", quickLife: "60m" }), towards(A, {}, { mainLife: "5m", quickLife: "60m" })), (world) => {
+    bringUp(world);
+    const before = world.sent.length;
+    world.run(6 * MINUTE);
+    assert.equal(world.sent.length, before);
+    for (const name of ["A", "B"]) {
+      assert.equal(ikesOf(world, name).length, 0);
+      assert.equal(childrenOf(world, name)[0]?.ike, null);
+    }
+    assertTraffic(world);
+    world.run(HOUR);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "the shorter lifetime of a responder counts, and the initiator hears of it",
+  story(pair(towards(B), towards(A, {}, { mainLife: "10m", quickLife: "2m", volume: "5MB" })), (world) => {
+    bringUp(world);
+    for (const name of ["A", "B"]) {
+      assert.equal(ikesOf(world, name)[0]?.lifetimeSeconds, 600);
+      assert.equal(childrenOf(world, name)[0]?.lifetimeSeconds, 120);
+      assert.equal(childrenOf(world, name)[0]?.lifetimeKilobytes, 5000);
+    }
+  }),
+);
+
+test(
+  "the shorter lifetime of an initiator counts at the responder too",
+  story(pair(towards(B, {}, { mainLife: "10m", quickLife: "2m", volume: "5MB" })), (world) => {
+    bringUp(world);
+    for (const name of ["A", "B"]) {
+      assert.equal(ikesOf(world, name)[0]?.lifetimeSeconds, 600);
+      assert.equal(childrenOf(world, name)[0]?.lifetimeSeconds, 120);
+      assert.equal(childrenOf(world, name)[0]?.lifetimeKilobytes, 5000);
+    }
+  }),
+);
+
+test(
+  "a deleted IKE SA leaves its children; the next renewal makes a new one",
+  story(pair(), (world) => {
+    bringUp(world);
+    const a = world.host("A");
+    const [ike] = ikesOf(world, "A");
+    const [child] = childrenOf(world, "A");
+    assert.ok(ike && child);
+    world.run(SECOND);
+    assert.deepEqual(said(a, "error"), []);
+    world.run(5 * MINUTE);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "the lost third message of a renewal delays the switch until the peer has it",
+  story(pair(), (world) => {
+    bringUp(world);
+    const check = watchTraffic(world, 50);
+    world.intercept = losing("QM3", 2);
+    world.run(5 * MINUTE);
+    check();
+    assert.equal(childrenOf(world, "A").at(-1)?.rekeys, 1);
+  }),
+);
