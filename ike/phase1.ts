@@ -219,6 +219,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     exchanges: new Map(),
     children: new Set(),
     quickModes: 0,
+    silent: false,
     received: n.received,
     flight: n.flight,
     tries: 0,
@@ -233,7 +234,12 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, { rule: sa.rule.name, ...ikeFields(ike) });
   for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike);
-  for (const wish of n.wishes) startChild(core, ike, wish);
+  for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
+    if (other.phase === "established" && other.silent) dropIke(core, other, "the peer answered nothing under it");
+  for (const wish of n.wishes) {
+    wish.renewed = true;
+    startChild(core, ike, wish);
+  }
 }
 
 /** INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older with this identity from this address. */

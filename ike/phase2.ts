@@ -17,6 +17,7 @@ import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
+  type ChildOffered,
   checkConfirmation,
   checkHashed,
   destroyChildKeys,
@@ -29,7 +30,7 @@ import {
 import { COMMIT_TRIES, LINGER, RETRANSMIT_WAITS, SWITCH } from "./retransmit.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 import { tell } from "./watch.ts";
-import { failWish } from "./wishes.ts";
+import { failWish, pursue } from "./wishes.ts";
 
 /** Quick Modes at a time under one IKE SA, and message ids that it may use up. */
 const MAX_EXCHANGES = 256;
@@ -191,9 +192,14 @@ export function armRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
   if (wait !== undefined) core.timers.set(exchangeOwner(ike, ex.messageId), "retransmit", core.now + wait);
 }
 
+/** An IKE SA that was there already is tried this often before a wish goes on under a new one: 7 s. */
+const TRIES_WITH_OLD = 3;
+
 /** The timer of an exchange whose answer is due. */
 export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
   ex.tries++;
+  if (ex.state.kind === "offered" && ex.tries === TRIES_WITH_OLD && !ex.state.wish.renewed)
+    return beginAnew(core, ike, ex, ex.state.offered, ex.state.wish);
   const limit = ex.state.kind === "confirmed" ? COMMIT_TRIES : RETRANSMIT_WAITS.length;
   if (ex.tries >= limit) {
     if (ex.state.kind === "confirmed") return;
@@ -216,6 +222,23 @@ export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): vo
   armRetransmit(core, ike, ex);
 }
 
+/** A peer that restarted knows nothing of our IKE SA and can't say so: the wish moves to a new one, once. */
+function beginAnew(core: Core, ike: IkeSa, ex: QuickExchange, offered: ChildOffered, wish: ChildWish): void {
+  ike.silent = true;
+  wish.renewed = true;
+  dropOffer(core, ike, ex, offered);
+  tell(core, wish.watchers, `no answer under the IKE SA with ${peerName(ike.path)}, a new one is tried`);
+  pursue(core, wish);
+}
+
+function dropOffer(core: Core, ike: IkeSa, ex: QuickExchange, { pair, spis }: ChildOffered): void {
+  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  ike.exchanges.delete(ex.messageId);
+  ex.state = { kind: "done" };
+  pair?.privateKey.destroy();
+  releaseSpis(core, [spis.esp, spis.ah]);
+}
+
 /** An exchange that came to nothing: what it installed goes, its wish fails. */
 export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: IkeError): void {
   core.timers.clearAll(exchangeOwner(ike, ex.messageId));
@@ -224,8 +247,7 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
   ex.state = { kind: "done" };
   switch (state.kind) {
     case "offered":
-      state.offered.pair?.privateKey.destroy();
-      releaseSpis(core, [state.offered.spis.esp, state.offered.spis.ah]);
+      dropOffer(core, ike, ex, state.offered);
       return failWish(core, state.wish, error);
     case "installing":
       destroyChildKeys(state.agreed.keys);

@@ -32,7 +32,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
     for (const id of watchers) running.watchers.add(id);
     return;
   }
-  const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0 };
+  const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
   pursue(core, wish);
 }
@@ -43,7 +43,8 @@ export function isUp(core: Core, spec: ChildSpec): string | undefined {
   return live && `already up, spi ${spiText(live.protections[0]?.spiIn ?? 0)} in, ${spiText(live.protections[0]?.spiOut ?? 0)} out`;
 }
 
-function pursue(core: Core, wish: ChildWish): void {
+/** Finds the IKE SA for a wish, or begins one. */
+export function pursue(core: Core, wish: ChildWish): void {
   const { rule, local, remote } = wish.spec;
   const entries = core.store.byPeer(local, remote);
   const sa = entries.findLast((entry): entry is IkeSa => entry.phase === "established" && serves(entry, rule, core.now));
@@ -61,7 +62,7 @@ function pursue(core: Core, wish: ChildWish): void {
 
 /** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof. */
 const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
-  entry.expiresAt > now && hasSuite(rule, entry.sa.suite) && acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
+  entry.expiresAt > now && !entry.silent && hasSuite(rule, entry.sa.suite) && acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
 
 export const hasSuite = (rule: Rule, suite: IkeSuite): boolean =>
   rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group);

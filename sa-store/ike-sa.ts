@@ -21,6 +21,8 @@ export interface ChildWish {
   readonly watchers: Set<number>;
   /** How often the kernel had our SPI already. */
   collisions: number;
+  /** Its Quick Mode runs under an IKE SA made for it, or it had its one change from a silent SA to a new one. */
+  renewed: boolean;
 }
 
 /** The last message that moved an exchange, and what we said to it: repeats are answered, never worked on again. */
@@ -61,6 +63,8 @@ export interface IkeSa extends Repeat {
   readonly exchanges: Map<number, QuickExchange>;
   readonly children: Set<number>;
   quickModes: number;
+  /** The peer answered nothing under it lately: perhaps it restarted, and nothing new begins here. */
+  silent: boolean;
 }
 
 /** A Quick Mode under way, or lingering for the peer's repeats. */
