@@ -1,0 +1,143 @@
+/**
+ * Everything that must be there before a command runs: node_modules, Debian packages, the build. Plain JavaScript without dependencies, since
+ * a fresh clone has none. Called by npm scripts as `node scripts/setup.js start|test|interop|build`.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const what = process.argv[2] ?? "build";
+
+/** Debian packages and why they are wanted, by purpose. */
+const KERNEL = {
+  "user-mode-linux": "a kernel with ESP and AH that runs as an ordinary process",
+  iproute2: "`ip`, by which SAs reach the kernel",
+  kmod: "loads the guest kernel's modules",
+  "busybox-static": "ends the guest",
+  "iputils-ping": "sends packets through the SAs",
+};
+const PACKAGES = {
+  build: {},
+  start: kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL,
+  test: { ...KERNEL, tshark: "an independent judge of captures and keys" },
+  interop: {
+    ...KERNEL,
+    tshark: "an independent judge of captures and keys",
+    tcpdump: "records what goes over the wire",
+    "strongswan-swanctl": "the peer strongSwan",
+    "charon-systemd": "the peer strongSwan",
+    "libstrongswan-standard-plugins": "the peer strongSwan",
+    "libstrongswan-extra-plugins": "the peer strongSwan",
+    debootstrap: "a root of its own for the peer libreswan, whose package conflicts with strongSwan's",
+  },
+};
+
+if (!(what in PACKAGES)) fail(`setup: no such purpose: ${what}; there are ${Object.keys(PACKAGES).join(", ")}`);
+checkNode();
+installModules();
+await installPackages(PACKAGES[what]);
+build();
+
+function fail(text) {
+  console.error(text);
+  process.exit(1);
+}
+
+function checkNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if ((major === 20 && minor >= 19) || major > 22 || (major === 22 && minor >= 12)) return;
+  fail(`mainmode needs Node 20.19, 22.12 or later; this is ${process.versions.node}. Install a newer one and start again.`);
+}
+
+/** `npm ci`, when there are no modules or the lock file is newer. */
+function installModules() {
+  const marker = join(root, "node_modules", ".package-lock.json");
+  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, "package-lock.json")).mtimeMs) return;
+  console.log("setup: npm ci");
+  run("npm", ["ci", "--no-audit", "--no-fund"], "npm ci failed; its last lines say why");
+}
+
+async function installPackages(wanted) {
+  const missing = Object.keys(wanted).filter((name) => !isInstalled(name));
+  if (missing.length === 0) return;
+  const line = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+  console.log(`setup: these Debian packages are missing:\n${missing.map((name) => `  ${name.padEnd(32)}${wanted[name]}`).join("\n")}`);
+  const mayInstall = existsSync("/usr/bin/apt-get") && process.getuid?.() === 0 && process.env["MAINMODE_SETUP"] !== "no";
+  if (!mayInstall || !(await agreed())) {
+    console.log(`setup: to install them: ${process.getuid?.() === 0 ? "" : "sudo "}${line}\nsetup: going on with what there is`);
+    return;
+  }
+  console.log(`setup: ${line}`);
+  withoutStartingServices(() => {
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    spawnSync("apt-get", ["update", "-qq"], { stdio: ["ignore", "ignore", "inherit"], env });
+    const { status } = spawnSync(
+      "sh",
+      ["-c", `${line} -qq > /tmp/mainmode-setup.log 2>&1 || { tail -n 20 /tmp/mainmode-setup.log; exit 1; }`],
+      { stdio: "inherit", env },
+    );
+    if (status !== 0) console.log("setup: the installation failed; going on with what there is");
+  });
+}
+
+/** On a terminal somebody is asked; without one, calling the command was the answer. */
+async function agreed() {
+  if (!process.stdin.isTTY || !process.stdout.isTTY || process.env["CI"]) return true;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await terminal.question("setup: install them now? [Y/n] ");
+  terminal.close();
+  return !/^n/i.test(answer.trim());
+}
+
+function isInstalled(name) {
+  const { stdout, error } = spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" });
+  return !error && stdout === "installed";
+}
+
+/** A peer's package must not start its daemon on this machine: it would take UDP port 500. */
+function withoutStartingServices(install) {
+  const policy = "/usr/sbin/policy-rc.d";
+  if (existsSync(policy)) return install();
+  writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    rmSync(policy, { force: true });
+  }
+}
+
+/** Whether this machine's own kernel can be given ESP SAs: then no guest is needed to show them. */
+function kernelHasEsp() {
+  if (process.getuid?.() !== 0 || !existsSync("/sbin/ip")) return false;
+  const probe =
+    "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x1000 mode transport enc 'cbc(aes)' 0x00000000000000000000000000000000 auth 'hmac(sha1)' 0x0000000000000000000000000000000000000000";
+  return spawnSync("unshare", ["-n", "sh", "-c", probe], { stdio: "ignore" }).status === 0;
+}
+
+/** tsc into an empty dist, unless nothing changed since the last time. */
+function build() {
+  const stamp = join(root, "dist", ".built");
+  if (what !== "test" && existsSync(stamp) && newestSource() < statSync(stamp).mtimeMs) return;
+  console.log("setup: tsc");
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  run("node_modules/.bin/tsc", [], "the build failed");
+  writeFileSync(stamp, "");
+}
+
+function newestSource() {
+  const { include } = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"));
+  const files = include
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)));
+  return Math.max(
+    ...[...files, join(root, "tsconfig.json")].filter((file) => /\.(ts|json)$/.test(file)).map((file) => statSync(file).mtimeMs),
+  );
+}
+
+function run(command, args, message) {
+  const { status } = spawnSync(command, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  if (status !== 0) fail(`setup: ${message}`);
+}
