@@ -3,7 +3,7 @@
  * The chain is a value in the exchange's state: opening returns the next IV, and the caller keeps the old one on error.
  */
 
-import { decodePayloads, encodeHeader, encodePayloads, type Header } from "../isakmp/message.ts";
+import { chainLength, decodePayloads, encodeHeader, encodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
 import { type Payload, payloadType } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -36,7 +36,7 @@ export function seal(
   to: Addressing,
   payloads: readonly Payload[],
 ): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
-  const plain = pad(encodePayloads(payloads), chain.cipher.blockOctets);
+  const plain = padded(payloads, chain.cipher.blockOctets);
   const sealed = chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
   const first = payloads[0];
   const header = encodeHeader({
@@ -69,11 +69,11 @@ export function open(
   return ok({ payloads: payloads.value, plain, iv: Uint8Array.from(sealed.subarray(sealed.length - block)) });
 }
 
-/** RFC 2409 appendix B: zeros, the last octet counts those before it; always at least one octet. */
-function pad(plain: Uint8Array, block: number): Uint8Array {
-  const missing = block - (plain.length % block);
-  const out = new Uint8Array(plain.length + missing);
-  out.set(plain);
+/** The payloads and, behind them, the padding of RFC 2409 appendix B: zeros, the last octet counts those before it; always at least one octet. */
+function padded(payloads: readonly Payload[], block: number): Uint8Array {
+  const length = chainLength(payloads);
+  const missing = block - (length % block);
+  const out = encodePayloads(payloads, length + missing);
   out[out.length - 1] = missing - 1;
   return out;
 }

@@ -92,11 +92,11 @@ export type Struct<F extends Fields> = { readonly [K in keyof F as F[K] extends 
 
 /** Fields one after the other; key order is wire order. */
 export const struct = <const F extends Fields>(name: string, fields: F): Codec<Struct<F>> => {
-  const rows = Object.entries(fields);
+  const rows = Object.entries(fields).map(([key, field]): Row => [key, field, labelOf(name, key, field)]);
   return {
     name,
     encode: (value, out) => encodeFields(rows, value as Values, out),
-    decode: (r) => decodeFields(name, rows, r) as Struct<F>,
+    decode: (r) => decodeFields(rows, r) as Struct<F>,
     describe: (value) => describeFields(rows, value as Values),
   };
 };
@@ -111,18 +111,34 @@ export function encodeOne<T>(codec: Codec<T>, value: T): Uint8Array {
   return out.finish();
 }
 
-type Rows = readonly (readonly [string, Field])[];
+/** Key, field, and what complaints call it. */
+type Row = readonly [string, Field, string];
+type Rows = readonly Row[];
 type Values = Readonly<Record<string, unknown>>;
 
+function labelOf(name: string, key: string, field: Field): string {
+  if ("reserved" in field) return `${name}: reserved octets`;
+  return "measures" in field ? `${name}: ${field.unit} of ${field.measures}` : `${name}: ${key}`;
+}
+
+/** A measure whose field has not come yet. */
+interface Slot {
+  readonly at: number;
+  readonly measure: Measure<string>;
+  readonly told: number;
+}
+
 function encodeFields(rows: Rows, value: Values, out: Writer): void {
-  const open = new Map<string, { at: number; measure: Measure<string> }>();
+  let open: Map<string, Slot> | undefined;
   for (const [key, field] of rows) {
     if ("reserved" in field) out.reserve(field.reserved);
-    else if ("measures" in field) open.set(field.measures, { at: out.reserve(field.size), measure: field });
-    else {
+    else if ("measures" in field) {
+      open ??= new Map();
+      open.set(field.measures, { at: out.reserve(field.size), measure: field, told: 0 });
+    } else {
       const start = out.length;
       field.encode(value[key], out);
-      const slot = open.get(key);
+      const slot = open?.get(key);
       if (slot) out.patch(slot.at, measured(slot.measure, value[key], out.length - start), slot.measure.size);
     }
   }
@@ -131,25 +147,21 @@ function encodeFields(rows: Rows, value: Values, out: Writer): void {
 const measured = (measure: Measure<string>, value: unknown, octets: number): number =>
   measure.unit === "octets" ? octets : (value as readonly unknown[]).length;
 
-function decodeFields(name: string, rows: Rows, r: Reader): Values {
+function decodeFields(rows: Rows, r: Reader): Values {
   const value: Record<string, unknown> = {};
-  const open = new Map<string, { at: number; measure: Measure<string>; told: number }>();
-  for (const [key, field] of rows) {
-    if ("reserved" in field) r.bytes(field.reserved, `${name}: reserved octets`);
+  let open: Map<string, Slot> | undefined;
+  for (const [key, field, label] of rows) {
+    if ("reserved" in field) r.bytes(field.reserved, label);
     else if ("measures" in field) {
+      open ??= new Map();
       const at = r.at;
-      open.set(field.measures, { at, measure: field, told: r.uint(field.size, `${name}: ${field.unit} of ${field.measures}`) });
-    } else value[key] = decodeField(`${name}: ${key}`, field, r, open.get(key));
+      open.set(field.measures, { at, measure: field, told: r.uint(field.size, label) });
+    } else value[key] = decodeField(label, field, r, open?.get(key));
   }
   return value;
 }
 
-function decodeField(
-  what: string,
-  field: Codec<unknown>,
-  r: Reader,
-  slot?: { at: number; measure: Measure<string>; told: number },
-): unknown {
+function decodeField(what: string, field: Codec<unknown>, r: Reader, slot?: Slot): unknown {
   if (!slot) return field.decode(r, what);
   if (slot.measure.unit === "octets") {
     const inner = r.sub(slot.told, what);

@@ -8,7 +8,6 @@ import { decodeBody, GENERIC_HEADER, generic, LIMITS, type Payload, payloadType 
 import { type Malformed, type Reader, readWith } from "./reader.ts";
 import { nameOf } from "./registry.ts";
 import type { Result } from "./result.ts";
-import { Writer } from "./writer.ts";
 
 export type { Malformed } from "./reader.ts";
 
@@ -69,16 +68,19 @@ export function decodePayloads(first: number, bytes: Uint8Array, options: ChainO
 
 /** One payload with its generic header: `next` is the type of the payload behind it, 0 on the last. */
 export function genericPayload(p: Payload, next: number): Uint8Array {
-  const out = new Writer();
-  writePayload(p, next, out);
-  return out.finish();
+  const out = new Uint8Array(chainLength([p]));
+  putPayload(p, next, out, 0);
+  return out;
 }
 
-/** A chain of payloads with generic headers. The type of the first belongs into the header: see `firstType`. */
-export function encodePayloads(payloads: readonly Payload[]): Uint8Array {
-  const out = new Writer();
-  for (const [i, p] of payloads.entries()) writePayload(p, firstType(payloads.slice(i + 1, i + 2)), out);
-  return out.finish();
+/** Octets of a chain of payloads, generic headers included. */
+export const chainLength = (payloads: readonly Payload[]): number => payloads.reduce((sum, p) => sum + GENERIC_HEADER + p.raw.length, 0);
+
+/** A chain of payloads with generic headers, and zeros behind it up to `size` octets. The type of the first belongs into the header: see `firstType`. */
+export function encodePayloads(payloads: readonly Payload[], size = chainLength(payloads)): Uint8Array {
+  const out = new Uint8Array(size);
+  putPayloads(payloads, out, 0);
+  return out;
 }
 
 /** The next-payload number that announces a chain: the type of its first payload, or NONE. */
@@ -90,11 +92,11 @@ export const encodeHeader = (fields: HeaderFields & Pick<Header, "nextPayload" |
 
 /** A message in clear. */
 export function encodeMessage(fields: HeaderFields, payloads: readonly Payload[]): Uint8Array {
-  const body = encodePayloads(payloads);
-  const out = new Writer();
-  out.bytes(encodeHeader({ ...fields, nextPayload: firstType(payloads), length: HEADER_SIZE + body.length }));
-  out.bytes(body);
-  return out.finish();
+  const length = HEADER_SIZE + chainLength(payloads);
+  const out = new Uint8Array(length);
+  out.set(encodeHeader({ ...fields, nextPayload: firstType(payloads), length }));
+  putPayloads(payloads, out, HEADER_SIZE);
+  return out;
 }
 
 function readChain(first: number, r: Reader, padding: boolean): readonly Payload[] {
@@ -111,9 +113,21 @@ function readChain(first: number, r: Reader, padding: boolean): readonly Payload
   return payloads;
 }
 
-function writePayload(p: Payload, next: number, out: Writer): void {
-  out.uint(next, 1);
-  out.reserve(1);
-  out.uint(GENERIC_HEADER + p.raw.length, 2);
-  out.bytes(p.raw);
+function putPayloads(payloads: readonly Payload[], out: Uint8Array, at: number): void {
+  let start = at;
+  for (const [i, p] of payloads.entries()) {
+    const following = payloads[i + 1];
+    start = putPayload(p, following ? payloadType(following) : PAYLOAD.NONE, out, start);
+  }
+}
+
+/** Writes one payload at `at` and tells where it ends. */
+function putPayload(p: Payload, next: number, out: Uint8Array, at: number): number {
+  const length = GENERIC_HEADER + p.raw.length;
+  if (length > 0xffff) throw new RangeError(`a payload of ${length} octets, 65535 fit`);
+  out[at] = next;
+  out[at + 2] = length >> 8;
+  out[at + 3] = length & 0xff;
+  out.set(p.raw, at + GENERIC_HEADER);
+  return at + length;
 }
