@@ -1,0 +1,87 @@
+/**
+ * mainmode itself: one daemon, driven by its own commands, as an administrator would.
+ */
+import type { ChildProcess } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { on } from "./network.ts";
+import { type Attempt, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import type { Placed } from "./scenario.ts";
+import { eventually, start, stop } from "./shell.ts";
+
+/** The file in a party's directory that the daemon logs to, one JSON object a line. */
+export const EVENT_LOG = "events.jsonl";
+
+const MAIN = "dist/cli/main.js";
+
+export function mainmode({ side, placed, run, directory }: PartyOptions): Party {
+  const runtime = `${tmpdir()}/${side}`;
+  let daemon: ChildProcess | undefined;
+  const command = (argv: readonly string[], seconds: number) =>
+    run([process.execPath, MAIN, ...argv, "--control", `${runtime}/control.sock`], { mayFail: true, seconds });
+  const attempt = async (scenario: Placed): Promise<Attempt> => {
+    const { status, stdout, stderr } = await command(["initiate", scenario.name, "--wait", `${PATIENCE}`], PATIENCE + 10);
+    return { ok: status === 0, status, text: `${stdout}${stderr}` };
+  };
+  return {
+    kind: "mainmode",
+    start: async () => {
+      mkdirSync(runtime, { recursive: true, mode: 0o700 });
+      writeFileSync(`${directory}/mainmode.toml`, configuration(side, placed, runtime), { mode: 0o600 });
+      const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
+      daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
+      const answers = async () => (await command(["status", "--json"], 10)).status === 0;
+      if (!(await eventually(30, answers))) throw new Error(`mainmode does not start, see ${directory}/${EVENT_LOG}`);
+    },
+    initiate: attempt,
+    terminate: async (scenario) => {
+      await command(["terminate", scenario.name], 20);
+    },
+    lists: async (scenario) => (await command(["status", "--json"], 10)).stdout.includes(`"${scenario.name}"`),
+    stop: async () => {
+      if (!daemon) return;
+      const status = await stop(daemon);
+      if (status !== 0) throw new Error(`the daemon on side ${side} ended with ${status}`);
+    },
+  };
+}
+
+/** Seconds until a negotiation has failed. */
+const PATIENCE = 15;
+
+function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string): string {
+  const head = { control: `${runtime}/control.sock`, "runtime-directory": runtime, "keep-across-restart": false };
+  return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...placed.flatMap((scenario) => rule(side, scenario))].join("\n");
+}
+
+function rule(side: PartyOptions["side"], scenario: Placed): readonly string[] {
+  const { own, other } = endsOf(side, scenario);
+  const { ike, protect, secret, onTraffic, flows } = configured(side, scenario);
+  return [
+    "",
+    "[[rule]]",
+    ...lines({
+      name: scenario.name,
+      filters: flows.map((flow) => `${flow.own} <-> ${flow.other}${scenario.pingsOnly ? " icmp" : ""}`),
+      action: "require",
+      auth: [{ method: "psk", secret }],
+      mode: scenario.mode,
+      ...(scenario.mode === "tunnel" ? { tunnel: { local: own.host, remote: other.host } } : {}),
+      "main-mode": { proposals: [ike] },
+      "quick-mode": { proposals: [protect], pfs: scenario.pfs ?? "none" },
+      start: onTraffic ? "on-traffic" : "never",
+      "allow-weak": true,
+    }),
+  ];
+}
+
+const lines = (values: Readonly<Record<string, unknown>>): readonly string[] =>
+  Object.entries(values).map(([key, value]) => `${key} = ${toml(value)}`);
+
+function toml(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(toml).join(", ")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  return `{ ${Object.entries(value)
+    .map(([key, inner]) => `${key} = ${toml(inner)}`)
+    .join(", ")} }`;
+}

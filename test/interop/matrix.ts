@@ -1,0 +1,98 @@
+/**
+ * The host's half: shares the scenarios out among guests, runs two guests at a time, and judges what they bring back.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Outcome, Plan } from "./guest.ts";
+import { type PeerKind, place, type Scenario } from "./scenario.ts";
+
+export interface MatrixOptions {
+  readonly scenarios: readonly Scenario[];
+  /** Where captures, logs and transcripts go. */
+  readonly directory: string;
+  /** Who plays our part; strongSwan where the lab itself is to be tried. */
+  readonly as: PeerKind;
+  /** Told of every outcome as it comes in. */
+  readonly tell: (outcome: Outcome) => void;
+}
+
+/** Runs all scenarios; the outcomes in the order of the guests. A guest that does not end well is an outcome too. */
+export async function runMatrix(options: MatrixOptions): Promise<readonly Outcome[]> {
+  const waiting = shareOut(options.scenarios);
+  const outcomes: Outcome[] = [];
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) outcomes.push(...(await runGuest(options, next)));
+  };
+  await Promise.all(Array.from({ length: GUESTS_AT_ONCE }, worker));
+  return outcomes;
+}
+
+const GUESTS_AT_ONCE = 2;
+const MOST_IN_A_GUEST = 24;
+const GUEST_SECONDS = 600;
+
+interface Share {
+  readonly name: string;
+  readonly theirs: PeerKind;
+  readonly scenarios: readonly Scenario[];
+}
+
+/** One kind of peer to a guest, the shares of a kind of about one size. */
+function shareOut(all: readonly Scenario[]): Share[] {
+  return [...new Set(all.map((one) => one.peer))].flatMap((theirs) => {
+    const own = all.filter((one) => one.peer === theirs);
+    const guests = Math.ceil(own.length / MOST_IN_A_GUEST);
+    return Array.from({ length: guests }, (_, guest) => ({
+      name: guests === 1 ? theirs : `${theirs}-${guest + 1}`,
+      theirs,
+      scenarios: own.filter((_, index) => index % guests === guest),
+    }));
+  });
+}
+
+async function runGuest({ directory: parent, as, tell }: MatrixOptions, share: Share): Promise<readonly Outcome[]> {
+  const directory = resolve(parent, share.name);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const plan: Plan = { directory, us: as, theirs: share.theirs, placed: share.scenarios.map(place) };
+  const [planFile, resultFile] = [`${directory}/plan.json`, `${directory}/results.jsonl`];
+  writeFileSync(planFile, JSON.stringify(plan, null, 1));
+  const guest = fileURLToPath(import.meta.url).replace(/matrix(\.[jt]s)$/, "guest$1");
+  const argv = ["-m", "2G", "-t", `${GUEST_SECONDS}`, "-w", directory, process.execPath, guest, planFile, resultFile];
+  const started = performance.now();
+  const { status, said } = await uml(argv);
+  const seconds = (performance.now() - started) / 1000;
+  const outcomes = readOutcomes(resultFile).map((one) =>
+    one.name.startsWith("guest") ? { ...one, name: `${share.name}-${one.name}` } : one,
+  );
+  const missing = share.scenarios.filter(({ name }) => !outcomes.some((one) => one.name === name));
+  const all: readonly Outcome[] = [
+    ...outcomes,
+    ...missing.map(({ name }) => ({ name, wrong: [`the guest ended before, see ${directory}`], seconds: 0 })),
+    { name: `${share.name}-guest`, wrong: status === 0 ? [] : [`ended with ${status}: ${said.slice(-2000)}`], seconds },
+  ];
+  all.forEach(tell);
+  return all;
+}
+
+function readOutcomes(file: string): readonly Outcome[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, "utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+function uml(argv: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
+  return new Promise((done, failed) => {
+    const child = spawn("test/lab/uml-run", argv, { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+    }
+    child.on("error", failed);
+    child.on("close", (status) => done({ status, said }));
+  });
+}

@@ -1,0 +1,93 @@
+/**
+ * One scenario on two running daemons: negotiate, pass traffic, compare both kernels, delete; or fail as expected.
+ */
+import { type KernelState, states } from "./kernel-view.ts";
+import { ping, type Side } from "./network.ts";
+import type { Attempt, Party } from "./party.ts";
+import type { Placed } from "./scenario.ts";
+import { eventually, type Shell } from "./shell.ts";
+
+export interface Stage {
+  readonly run: Shell;
+  readonly us: Party;
+  readonly theirs: Party;
+}
+
+/** What is wrong; empty where all is as it should be. */
+export async function perform(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  const attempt = await negotiate(stage, scenario);
+  if (scenario.differs) return refused(stage, scenario, attempt);
+  if (!attempt.ok) return [`no SA: ${attempt.text.trim().split("\n").slice(-3).join(" | ")}`];
+  const wrong = [...(await traffic(stage, scenario)), ...(await sameInBothKernels(stage, scenario))];
+  return [...wrong, ...(await deletion(stage, scenario))];
+}
+
+const initiator = (stage: Stage, scenario: Placed): Party => (scenario.role === "initiator" ? stage.us : stage.theirs);
+
+async function negotiate(stage: Stage, scenario: Placed): Promise<Attempt> {
+  if (scenario.trigger === "command") return initiator(stage, scenario).initiate(scenario);
+  const answered = await pingFrom(stage, scenario, scenario.role === "initiator" ? "us" : "theirs", 0, 1, 12);
+  return { ok: answered > 0, status: null, text: "the packets that asked for an SA were never answered" };
+}
+
+/** Pings through every flow. Each side's own packets count: the answers of the one are what the other received. */
+async function traffic(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  for (let flow = 0; flow < scenario.flows; flow++) {
+    const answers = await pingFrom(stage, scenario, flow === 0 ? "us" : "theirs", flow, PINGS, 5);
+    if (answers === 0) wrong.push(`no answer to pings through flow ${flow}`);
+  }
+  return wrong;
+}
+
+/** Both kernels hold the same SAs, of the kind that was configured, and each of them carried packets. */
+async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  const [ours, others] = [await states(stage.run, "us", scenario), await states(stage.run, "theirs", scenario)];
+  const protocols = scenario.protect.split("+").map((part) => part.split(":")[0]);
+  const wrong: string[] = [];
+  const expected = 2 * protocols.length * scenario.flows;
+  if (ours.length !== expected) wrong.push(`our kernel holds ${ours.length} SAs, not ${expected}`);
+  const name = (state: KernelState) =>
+    `${state.source} ${state.destination} ${state.protocol} ${state.spi} ${state.mode} ${state.algorithms}`;
+  const [ourNames, otherNames] = [ours.map(name).sort().join("\n"), others.map(name).sort().join("\n")];
+  if (ourNames !== otherNames) wrong.push(`the kernels differ:\nours\n${ourNames}\ntheirs\n${otherNames}`);
+  for (const [whose, list] of [["our", ours] as const, ["their", others] as const]) {
+    for (const state of list) if (state.packets === 0) wrong.push(`no packet on ${whose} SA ${name(state)}`);
+  }
+  // The inner end of a bundle is transport mode also in a tunnel, so the mode is asked of one SA only.
+  if (!ours.some((state) => state.mode === scenario.mode)) wrong.push(`no SA in ${scenario.mode} mode`);
+  if (!protocols.every((protocol) => ours.some((state) => state.protocol === protocol))) wrong.push(`not ${scenario.protect}`);
+  return wrong;
+}
+
+/** After one side deletes, neither daemon lists an SA and neither kernel holds one. */
+async function deletion(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  await (scenario.deletes === "us" ? stage.us : stage.theirs).terminate(scenario);
+  return nothingLeft(stage, scenario);
+}
+
+async function nothingLeft(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  const wrong: string[] = [];
+  for (const side of ["us", "theirs"] as const) {
+    const gone = await eventually(5, async () => (await states(stage.run, side, scenario)).length === 0);
+    if (!gone) wrong.push(`${side}: the kernel still holds SAs`);
+    if (!(await eventually(5, async () => !(await stage[side].lists(scenario))))) wrong.push(`${side}: the daemon still lists SAs`);
+  }
+  return wrong;
+}
+
+/** A negotiation that must fail: it says so, nothing is left of it, and pings get neither through nor out. */
+async function refused(stage: Stage, scenario: Placed, attempt: Attempt): Promise<readonly string[]> {
+  const wrong = attempt.ok ? ["an SA stands although the two sides are configured differently"] : [];
+  const children = (await states(stage.run, "us", scenario)).length;
+  if (children > 0) wrong.push(`our kernel holds ${children} SAs of a refused negotiation`);
+  await initiator(stage, scenario).terminate(scenario);
+  return [...wrong, ...(await nothingLeft(stage, scenario))];
+}
+
+const PINGS = 3;
+
+function pingFrom(stage: Stage, scenario: Placed, side: Side, flow: number, count: number, seconds: number): Promise<number> {
+  const [ours, others] = [scenario.us.flows[flow]?.address ?? "", scenario.theirs.flows[flow]?.address ?? ""];
+  return side === "us" ? ping(stage.run, "us", ours, others, count, seconds) : ping(stage.run, "theirs", others, ours, count, seconds);
+}

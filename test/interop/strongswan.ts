@@ -1,0 +1,123 @@
+/**
+ * strongSwan, as Debian ships it: one charon, driven by swanctl. Its log holds the keys of phase 1 (level 4), with which
+ * an independent reader can decrypt the capture.
+ */
+import type { ChildProcess } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { on } from "./network.ts";
+import { type Attempt, childName, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import type { Placed } from "./scenario.ts";
+import { eventually, start, stop } from "./shell.ts";
+
+/** The file in a party's directory in which charon prints the keys of phase 1. */
+export const KEY_LOG = "charon.log";
+
+export function strongswan({ side, placed, run, directory }: PartyOptions): Party {
+  // charon wants a /run of its own for its pid file: in its mount namespace this folder is /run.
+  const own = `${tmpdir()}/${side}`;
+  let daemon: ChildProcess | undefined;
+  const swanctl = (argv: readonly string[], seconds: number) =>
+    run(["swanctl", ...argv, "--uri", `unix://${own}/vici`], {
+      env: { STRONGSWAN_CONF: `${own}/strongswan.conf` },
+      mayFail: true,
+      seconds,
+    });
+  const attempt = async (scenario: Placed): Promise<Attempt> => {
+    let [text, status]: [string, number | null] = ["", 0];
+    for (let flow = 0; flow < scenario.flows && status === 0; flow++) {
+      const ran = await swanctl(["--initiate", "--child", childName(scenario, flow), "--timeout", `${PATIENCE}`], PATIENCE + 10);
+      [text, status] = [`${text}${ran.stdout}${ran.stderr}`, ran.status];
+    }
+    return { ok: status === 0, status, text };
+  };
+  return {
+    kind: "strongswan",
+    start: async () => {
+      mkdirSync(own, { recursive: true });
+      writeFileSync(`${own}/strongswan.conf`, settings(`${directory}/${KEY_LOG}`));
+      writeFileSync(`${directory}/swanctl.conf`, connections(side, placed));
+      const script = `mount --bind ${own} /run && STRONGSWAN_CONF=/run/strongswan.conf exec charon-systemd`;
+      daemon = start(on(side, ["unshare", "-m", "sh", "-c", script]), `${directory}/charon.out`);
+      if (!(await eventually(20, async () => (await swanctl(["--stats"], 5)).status === 0))) throw new Error("charon does not start");
+      const loaded = await swanctl(["--load-all", "--noprompt", "--file", `${directory}/swanctl.conf`], 30);
+      if (loaded.status !== 0) throw new Error(`charon refuses its configuration: ${loaded.stdout}${loaded.stderr}`);
+    },
+    initiate: attempt,
+    terminate: async (scenario) => {
+      await swanctl(["--terminate", "--ike", scenario.name, "--timeout", "10"], 20);
+    },
+    lists: async (scenario) => (await swanctl(["--list-sas", "--ike", scenario.name], 10)).stdout.includes(scenario.name),
+    stop: async () => {
+      if (daemon) await stop(daemon);
+    },
+  };
+}
+
+/** Seconds until a negotiation has failed. */
+const PATIENCE = 12;
+
+const settings = (log: string): string => `
+charon-systemd {
+  load = random nonce openssl curve25519 pem pkcs1 x509 pubkey hmac kdf vici kernel-netlink socket-default
+  install_routes = no
+  retransmit_timeout = 1
+  retransmit_base = 1.5
+  retransmit_tries = 3
+  filelog { log { path = ${log}
+    default = 1
+    ike = 4
+    time_format = %T
+    flush_line = yes } }
+  plugins { vici { socket = unix:///run/vici } }
+}
+swanctl { load = random }
+`;
+
+function connections(side: PartyOptions["side"], placed: readonly Placed[]): string {
+  const sections = placed.map((scenario) => {
+    const { own, other } = endsOf(side, scenario);
+    const { ike, onTraffic, flows } = configured(side, scenario);
+    const children = flows.map(
+      (flow, index) => `
+    ${childName(scenario, index)} {
+      mode = ${scenario.mode}
+      ${protection(side, scenario)}
+      local_ts = ${selector(scenario, flow.own)}
+      remote_ts = ${selector(scenario, flow.other)}
+      start_action = ${onTraffic ? "trap" : "none"}
+    }`,
+    );
+    return `
+  ${scenario.name} {
+    version = 1
+    local_addrs = ${own.host}
+    remote_addrs = ${other.host}
+    proposals = ${ike}
+    local { auth = psk }
+    remote { auth = psk }
+    children {${children.join("")}
+    }
+  }`;
+  });
+  const secrets = placed.map((scenario) => {
+    const { own, other } = endsOf(side, scenario);
+    return `
+  ike-${scenario.name} {
+    id-own = ${own.host}
+    id-other = ${other.host}
+    secret = "${configured(side, scenario).secret}"
+  }`;
+  });
+  return `connections {${sections.join("")}\n}\nsecrets {${secrets.join("")}\n}\n`;
+}
+
+function protection(side: PartyOptions["side"], scenario: Placed): string {
+  const [protocol, algorithms] = configured(side, scenario).protect.split(":");
+  return `${protocol}_proposals = ${algorithms}${scenario.pfs ? `-${scenario.pfs}` : ""}`;
+}
+
+function selector(scenario: Placed, net: string): string {
+  if (!scenario.pingsOnly) return net;
+  return `${net}[${scenario.family === 4 ? "icmp" : "ipv6-icmp"}]`;
+}
