@@ -48,6 +48,8 @@ export interface Daemon {
 }
 
 const STOP_DEADLINE_MS = 10_000;
+/** For what comes after the core has ended. */
+const LAST_WORDS_MS = 2000;
 
 /** Starts everything; resolves once the policies are in the kernel. Failing, it leaves nothing behind. The policy's secrets become its own. */
 export async function startDaemon(parts: DaemonParts): Promise<Result<Daemon, StartFailure>> {
@@ -207,7 +209,7 @@ class RunningDaemon implements Daemon {
     this.#stopping = true;
     const { log, kernel } = this.#parts;
     this.#loop.close();
-    if (this.#bypassPorts.length > 0) await kernel.run(removeBypassCommands(this.#bypassPorts));
+    if (this.#bypassPorts.length > 0) await within(LAST_WORDS_MS, kernel.run(removeBypassCommands(this.#bypassPorts)));
     this.#commands.finish();
     await this.#closeAll();
     const text = clean ? "mainmode stopped" : "mainmode stopped before the kernel had answered: SAs and policies may be left";
@@ -219,7 +221,17 @@ class RunningDaemon implements Daemon {
     const { kernel, configuration } = this.#parts;
     this.#watch?.close();
     this.#udp.close();
-    await Promise.all([this.#control?.close(), kernel.close()]);
+    await within(LAST_WORDS_MS, Promise.all([this.#control?.close(), kernel.close()]));
     destroyPolicy(configuration.policy);
   }
+}
+
+/** Waits for `promise`, but not longer, and not for its value: nothing may keep the daemon from ending. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise.catch(() => {}), deadline]);
+  clearTimeout(timer);
 }

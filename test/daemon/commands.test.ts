@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Commands } from "../../daemon/commands.ts";
+import type { Reply } from "../../daemon/control-protocol.ts";
+import type { LogRecord } from "../../daemon/log.ts";
+import type { Input } from "../../ike/input.ts";
+import type { Kernel } from "../../kernel/port.ts";
+import { until } from "./fakes.ts";
+
+function setUp(counters: Kernel["counters"] = async () => new Map()) {
+  const inputs: Input[] = [];
+  const records: LogRecord[] = [];
+  const replies: Reply[] = [];
+  const commands = new Commands({
+    push: (input) => inputs.push(input),
+    view: () => ({ ikeSas: [], childSas: [] }),
+    counters,
+    log: (record) => records.push(record),
+    patienceMs: 10,
+  });
+  const answer = { client: { pid: 12, uid: 34, gid: 56, groups: [] }, send: (reply: Reply) => void replies.push(reply) };
+  return { commands, inputs, records, replies, answer };
+}
+
+test("a request becomes a command with an id of its own, and replies find their way by it", () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.take({ command: "initiate", rule: "hr", peer: "192.0.2.2", wait: 7 }, answer);
+  commands.take({ command: "terminate", target: { kind: "ike", id: 3 } }, answer);
+  assert.deepEqual(inputs, [
+    { type: "command", id: 1, command: { name: "initiate", rule: "hr", peer: "192.0.2.2", waitSeconds: 7 } },
+    { type: "command", id: 2, command: { name: "terminate", target: { kind: "ike", id: 3 } } },
+  ]);
+  commands.reply(2, { text: "closed" }, true);
+  commands.reply(1, { text: "offer sent" }, false);
+  commands.reply(1, { text: "no", exit: 1, reason: "no-route", hint: "add a route" }, true);
+  commands.reply(1, { text: "after the end" }, true);
+  commands.reply(99, { text: "to nobody" }, true);
+  assert.deepEqual(replies, [
+    { type: "end", exit: 0, text: "closed" },
+    { type: "line", text: "offer sent" },
+    { type: "end", exit: 1, text: "no", reason: "no-route", hint: "add a route" },
+  ]);
+});
+
+test("who asked for what is in the log", () => {
+  const { commands, records, answer } = setUp();
+  commands.take({ command: "initiate", rule: "hr", wait: 30 }, answer);
+  commands.take({ command: "shutdown", keep: false }, { ...answer, client: undefined });
+  assert.deepEqual(
+    records.map(({ text, rule }) => [text, rule]),
+    [
+      ['initiate {"rule":"hr","wait":30} asked for by uid 34, process 12', "hr"],
+      ['shutdown {"keep":false} asked for by the control socket', undefined],
+    ],
+  );
+});
+
+test("status goes past the core's queue and ends with 0", async () => {
+  const { commands, inputs, replies, answer, records } = setUp();
+  commands.take({ command: "status" }, answer);
+  await until(() => replies.length === 2, "the answer");
+  assert.deepEqual(replies, [
+    { type: "status", status: { ikeSas: [], childSas: [] } },
+    { type: "end", exit: 0 },
+  ]);
+  assert.deepEqual([inputs, records], [[], []]);
+});
+
+test("a kernel that does not tell its counters, or not in time, leaves the tables worth showing", async () => {
+  for (const counters of [() => Promise.reject(new Error("no ip")), () => new Promise<never>(() => {})]) {
+    const { commands, replies, records, answer } = setUp(counters);
+    commands.take({ command: "status" }, answer);
+    await until(() => replies.length === 2, "the answer");
+    assert.equal(replies[0]?.type, "status");
+    assert.match(records[0]?.text ?? "", /does not tell its SA counters/);
+  }
+});
+
+test("handing over is not built and says so without touching the core", () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.take({ command: "shutdown", keep: true }, answer);
+  assert.equal(replies[0]?.type === "end" && replies[0].exit, 2);
+  assert.deepEqual(inputs, []);
+});
+
+test("when the daemon ends, who asked for that is done and all others are told", () => {
+  const { commands, replies, answer } = setUp();
+  commands.take({ command: "initiate", rule: "hr", wait: 30 }, answer);
+  commands.take({ command: "shutdown", keep: false }, answer);
+  commands.finish();
+  commands.finish();
+  assert.deepEqual(
+    replies.map((reply) => reply.type === "end" && [reply.exit, reply.text]),
+    [
+      [1, "the daemon was stopped"],
+      [0, "stopped"],
+    ],
+  );
+});

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bypassCommands, installBypass, removeBypassCommands } from "../../daemon/bypass.ts";
+import { missingCapabilities } from "../../daemon/capabilities.ts";
+import { err } from "../../isakmp/result.ts";
+import { memoryKernel, memoryXfrm } from "../../kernel/memory.ts";
+import { fakeKernel } from "./fakes.ts";
+
+const status = (capabilities: bigint): string =>
+  `Name:\tnode\nCapInh:\t0000000000000000\nCapEff:\t${capabilities.toString(16).padStart(16, "0")}\nCapBnd:\t0\n`;
+const [BIND, ADMIN] = [1n << 10n, 1n << 12n];
+const need = { kernel: true, ports: [500, 4500] };
+
+test("missing capabilities are named, granted ones are not", () => {
+  assert.deepEqual(missingCapabilities(need, status(0n), "1024\n"), ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"]);
+  assert.deepEqual(missingCapabilities(need, status(BIND), "1024\n"), ["CAP_NET_ADMIN"]);
+  assert.deepEqual(missingCapabilities(need, status(ADMIN), "1024\n"), ["CAP_NET_BIND_SERVICE"]);
+  assert.deepEqual(missingCapabilities(need, status(ADMIN | BIND), "1024\n"), []);
+});
+
+test("ports that anybody may bind need no capability", () => {
+  assert.deepEqual(missingCapabilities(need, status(ADMIN), "500\n"), []);
+  assert.deepEqual(missingCapabilities({ kernel: true, ports: [0, 10_500] }, status(ADMIN), "1024\n"), []);
+  assert.deepEqual(missingCapabilities({ kernel: false, ports: [500] }, status(0n), ""), ["CAP_NET_BIND_SERVICE"]);
+});
+
+test("a system that does not tell is left to say no itself", () => {
+  assert.deepEqual(missingCapabilities(need, "", ""), []);
+});
+
+test("the kernel accepts the bypass of IKE's ports, and the same commands take it out again", async () => {
+  const lines: string[] = [];
+  const kernel = memoryKernel({ log: (line) => lines.push(line) });
+  assert.equal(await installBypass(kernel, [500, 4500]), undefined);
+  assert.deepEqual(lines.slice(0, 4), [
+    "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto 17 sport 500 dir out priority 1",
+    "xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto 17 dport 500 dir in priority 1",
+    "xfrm policy add src ::/0 dst ::/0 proto 17 sport 500 dir out priority 1",
+    "xfrm policy add src ::/0 dst ::/0 proto 17 dport 500 dir in priority 1",
+  ]);
+  // One that is there already is as good as ours.
+  assert.equal(await installBypass(kernel, [500]), undefined);
+  const database = memoryXfrm();
+  assert.ok(database.apply(bypassCommands([500, 4500])).ok);
+  assert.equal(database.policies.size, 8);
+  assert.ok(database.apply(removeBypassCommands([500, 4500])).ok);
+  assert.equal(database.policies.size, 0);
+});
+
+test("a kernel that refuses the bypass is quoted", async () => {
+  const refusal = { index: 0, reason: "Operation not permitted", exists: false, command: "xfrm policy add" };
+  const kernel = { ...fakeKernel(), run: async () => err(refusal) };
+  assert.equal(await installBypass(kernel, [500]), "xfrm policy add: Operation not permitted");
+});
