@@ -24,7 +24,9 @@ export function parseAddress(text: string): { readonly family: Family; readonly 
 
 /** Canonical text of an address, or undefined if the text is none. */
 export function canonicalAddress(text: string): string | undefined {
-  const address = parseAddress(text);
+  // A dotted quad without leading zeros is canonical as it stands.
+  if (!text.includes(":")) return ipv4Number(text) === undefined ? undefined : text;
+  const address = parseIpv6(text);
   return address && formatAddress(address.family, address.value);
 }
 
@@ -55,6 +57,7 @@ export function prefixRange(family: Family, value: bigint, length: number): Addr
 
 /** Prefix length of a range that is exactly one prefix, else undefined. */
 export function prefixLength(range: AddressRange): number | undefined {
+  if (isHost(range)) return bitsOf(range.family);
   const size = range.last - range.first + 1n;
   if ((size & (size - 1n)) !== 0n || range.first % size !== 0n) return undefined;
   return bitsOf(range.family) - (size.toString(2).length - 1);
@@ -71,6 +74,7 @@ export function formatRange(range: AddressRange): string {
 export function prefixesOf(range: AddressRange): readonly { readonly address: string; readonly length: number }[] {
   const out: { address: string; length: number }[] = [];
   const bits = bitsOf(range.family);
+  if (isHost(range)) return [{ address: formatAddress(range.family, range.first), length: bits }];
   for (let at = range.first; at <= range.last; ) {
     let size = at === 0n ? 1n << BigInt(bits) : at & -at;
     while (at + size - 1n > range.last) size >>= 1n;
@@ -103,7 +107,8 @@ export function intersection(a: AddressRange, b: AddressRange): AddressRange | u
 
 /** 4 or 16 octets, network order. */
 export function addressBytes(family: Family, value: bigint): Uint8Array {
-  const out = new Uint8Array(bitsOf(family) / 8);
+  if (family === 4) return Uint8Array.from(quadOf(Number(value)));
+  const out = new Uint8Array(16);
   let rest = value;
   for (let i = out.length - 1; i >= 0; i--, rest >>= 8n) out[i] = Number(rest & 0xffn);
   return out;
@@ -119,8 +124,8 @@ export function addressFromBytes(bytes: Uint8Array): { readonly family: Family; 
 
 /** Canonical text of an address. */
 export function formatAddress(family: Family, value: bigint): string {
+  if (family === 4) return quadOf(Number(value)).join(".");
   const bytes = addressBytes(family, value);
-  if (family === 4) return bytes.join(".");
   const groups = Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16));
   return shortenZeros(groups);
 }
@@ -129,15 +134,36 @@ export function formatAddress(family: Family, value: bigint): string {
 export const formatEndpoint = (address: string, port: number): string =>
   address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 
+const quadOf = (value: number): readonly [number, number, number, number] => [
+  value >>> 24,
+  (value >>> 16) & 255,
+  (value >>> 8) & 255,
+  value & 255,
+];
+
 function parseIpv4(text: string): { family: 4; value: bigint } | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  let value = 0n;
-  for (const part of parts) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    value = (value << 8n) | BigInt(part);
+  const value = ipv4Number(text);
+  return value === undefined ? undefined : { family: 4, value: BigInt(value) };
+}
+
+const [DOT, ZERO] = [0x2e, 0x30];
+
+/** A dotted quad, no leading zeros. Character by character, since the addresses of every datagram pass here. */
+function ipv4Number(text: string): number | undefined {
+  let [value, parts, part, digits] = [0, 0, 0, 0];
+  for (let i = 0; i <= text.length; i++) {
+    const code = i === text.length ? DOT : text.charCodeAt(i);
+    if (code === DOT) {
+      if (digits === 0 || part > 255) return undefined;
+      [value, parts, part, digits] = [value * 256 + part, parts + 1, 0, 0];
+    } else {
+      const digit = code - ZERO;
+      if (digit < 0 || digit > 9 || digits === 3 || (digits > 0 && part === 0)) return undefined;
+      part = part * 10 + digit;
+      digits++;
+    }
   }
-  return { family: 4, value };
+  return parts === 4 ? value : undefined;
 }
 
 function parseIpv6(text: string): { family: 6; value: bigint } | undefined {
