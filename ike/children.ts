@@ -7,10 +7,12 @@ import type { ChildSa, ChildSpec, Protection } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { type Core, childFields, kernel, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
+import type { IkeError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
 import { type Limits, saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 import { deleteChild } from "./notifies.ts";
+import { endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import { DRAIN } from "./retransmit.ts";
 import { tell } from "./watch.ts";
@@ -37,9 +39,11 @@ export function limitsOf(role: Role, agreed: Pick<ChildAgreed, "lifetimeSeconds"
 
 /** Files a child whose inbound SAs are in the kernel. */
 export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, agreed: ChildAgreed, replaces: number | null): ChildSa {
-  const older = replaces === null ? core.store.byKey(specKey(spec)).at(-1) : core.store.children.get(replaces);
+  const key = specKey(spec);
+  const older = replaces === null ? core.store.byKey(key).at(-1) : core.store.children.get(replaces);
   const child: ChildSa = {
     id: core.store.newId(),
+    key,
     spec,
     role,
     protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
@@ -52,7 +56,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, ag
     state: "installed",
     outbound: "none",
   };
-  core.store.putChild(child, specKey(spec));
+  core.store.putChild(child);
   ike.children.add(child.id);
   return child;
 }
@@ -80,7 +84,7 @@ const MOST_RIVALS = 2;
 /** The other pairs for the same selectors that carry traffic, oldest first. */
 const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
   core.store
-    .byKey(specKey(child.spec))
+    .byKey(child.key)
     .filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
 function supersede(core: Core, ike: IkeSa, old: ChildSa): void {
@@ -98,7 +102,9 @@ export function drain(core: Core, old: ChildSa): void {
 
 /** The peer deleted its inbound SA, which is our outbound one. */
 export function onPeerDelete(core: Core, child: ChildSa): void {
-  const successor = core.store.byKey(specKey(child.spec)).some((other) => other.id !== child.id && other.state !== "draining");
+  const error: IkeError = { kind: "peer-refused", what: `${child.spec.remote} deleted the new pair before it was in use` };
+  if (endUnfinished(core, child, error)) return;
+  const successor = core.store.byKey(child.key).some((other) => other.id !== child.id && other.state !== "draining");
   if (child.state === "draining" || successor) return drain(core, child);
   removeChild(core, child, "the peer deleted it", false);
   keepTrying(core, child.spec);
@@ -133,6 +139,7 @@ export function expireChild(core: Core, child: ChildSa): void {
 
 /** Takes a child out of the kernel and the store; `tellThePeer` sends deletes where an IKE SA can carry them. */
 export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer: boolean): void {
+  if (endUnfinished(core, child, { kind: "terminated", what: why })) return;
   const ike = tellThePeer ? carrierFor(core, child) : undefined;
   if (ike) tellDelete(core, ike, child);
   log(
@@ -145,10 +152,19 @@ export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer
   forgetChild(core, child);
 }
 
+/** A child whose Quick Mode is not over goes with it: nothing may wait for it any more, and nothing install the rest. */
+function endUnfinished(core: Core, child: ChildSa, error: IkeError): boolean {
+  const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
+  if (ike?.phase !== "established" || child.outbound === "installed") return false;
+  const ex = [...ike.exchanges.values()].find(({ state }) => "child" in state && state.child === child);
+  if (ex) endExchange(core, ike, ex, error);
+  return ex !== undefined;
+}
+
 /** Without a word: kernel SAs, policies, store, timers. */
 export function forgetChild(core: Core, child: ChildSa): void {
   core.timers.clearAll(owner(child));
-  core.store.removeChild(child, specKey(child.spec));
+  core.store.removeChild(child);
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.delete(child.id);
   const sas = [
@@ -156,7 +172,7 @@ export function forgetChild(core: Core, child: ChildSa): void {
     ...(child.outbound === "none" ? [] : saKeys(child.spec, child.protections, "out")),
   ];
   const commands: KernelCommand[] = sas.map((sa) => ({ do: "remove-sa", sa }));
-  kernel(core, [...commands, ...core.policies.release(child, core.store.byKey(specKey(child.spec)).length === 0)], { kind: "removal" });
+  kernel(core, [...commands, ...core.policies.release(child, core.store.byKey(child.key).length === 0)], { kind: "removal" });
 }
 
 /** An established IKE SA with the child's peer: its own, or another. */

@@ -7,7 +7,7 @@ import { type Core, ikeFields, log, peerName } from "./core.ts";
 import { tellPeer } from "./informational.ts";
 import { destroyKeys } from "./main-mode-states.ts";
 import { deleteIke } from "./notifies.ts";
-import { endExchange, exchangeOwner } from "./phase2.ts";
+import { beginAnew, endExchange, exchangeOwner } from "./phase2.ts";
 
 /** Tells the peer, then forgets. */
 export function closeIke(core: Core, ike: IkeSa, why: string): void {
@@ -34,6 +34,6 @@ function endExchanges(core: Core, ike: IkeSa, why: string): void {
     if (ex.state.kind === "done") {
       core.timers.clearAll(exchangeOwner(ike, ex.messageId));
       ike.exchanges.delete(ex.messageId);
-    } else endExchange(core, ike, ex, { kind: "terminated", what: `the IKE SA was closed: ${why}` });
+    } else if (!beginAnew(core, ike, ex)) endExchange(core, ike, ex, { kind: "peer-refused", what: `the IKE SA was closed: ${why}` });
   }
 }

@@ -72,15 +72,18 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void 
 
 /** An authenticated error ends the Quick Mode that it is about: by our SPI, else the oldest that waits for an answer. */
 function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], text: string): void {
-  const open = [...ike.exchanges.values()].filter((ex) => ex.state.kind === "offered");
-  const ex = open.find((candidate) => offeredSpi(candidate, value.spi)) ?? open[0];
+  const open = [...ike.exchanges.values()];
+  const ex = open.find((candidate) => hasOurSpi(candidate, value.spi)) ?? open.find(({ state }) => state.kind === "offered");
   if (ex) endExchange(core, ike, ex, { kind: "peer-refused", what: text });
 }
 
-const offeredSpi = ({ state }: QuickExchange, spi: Uint8Array): boolean =>
-  state.kind === "offered" &&
-  spi.length === 4 &&
-  [state.offered.spis.esp, state.offered.spis.ah].includes(new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
+/** What we offered, or answered with: an initiator whose kernel refuses the answer says so. */
+function hasOurSpi({ state }: QuickExchange, spi: Uint8Array): boolean {
+  if (spi.length !== 4) return false;
+  const named = new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0);
+  if (state.kind === "offered") return state.offered.spis.esp === named || state.offered.spis.ah === named;
+  return state.kind === "answered" && state.child.protections.some(({ spiIn }) => spiIn === named);
+}
 
 /** CONNECTED as an Informational of its own: for the child whose SPI it names, or the only one that waits. */
 function onConnected(core: Core, ike: IkeSa, spi: Uint8Array): void {

@@ -198,8 +198,7 @@ const TRIES_WITH_OLD = 3;
 /** The timer of an exchange whose answer is due. */
 export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
   ex.tries++;
-  if (ex.state.kind === "offered" && ex.tries === TRIES_WITH_OLD && !ex.state.wish.renewed)
-    return beginAnew(core, ike, ex, ex.state.offered, ex.state.wish);
+  if (ex.tries === TRIES_WITH_OLD && beginAnew(core, ike, ex)) return;
   const limit = ex.state.kind === "confirmed" ? COMMIT_TRIES : RETRANSMIT_WAITS.length;
   if (ex.tries >= limit) {
     if (ex.state.kind === "confirmed") return;
@@ -222,13 +221,16 @@ export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): vo
   armRetransmit(core, ike, ex);
 }
 
-/** A peer that restarted knows nothing of our IKE SA and can't say so: the wish moves to a new one, once. */
-function beginAnew(core: Core, ike: IkeSa, ex: QuickExchange, offered: ChildOffered, wish: ChildWish): void {
+/** A peer that restarted knows nothing of our IKE SA and can't say so: a wish moves to a new one, once. False where it did. */
+export function beginAnew(core: Core, ike: IkeSa, ex: QuickExchange): boolean {
+  if (ex.state.kind !== "offered" || ex.state.wish.renewed) return false;
+  const { offered, wish } = ex.state;
   ike.silent = true;
   wish.renewed = true;
   dropOffer(core, ike, ex, offered);
   tell(core, wish.watchers, `no answer under the IKE SA with ${peerName(ike.path)}, a new one is tried`);
   pursue(core, wish);
+  return true;
 }
 
 function dropOffer(core: Core, ike: IkeSa, ex: QuickExchange, { pair, spis }: ChildOffered): void {

@@ -58,6 +58,7 @@ export class Host {
   #nextCommand = 0;
   #kernelFreeAt = 0;
   #generation = 0;
+  #lastAcquire = "";
   #busy = { at: -1, inputs: 0 };
 
   constructor(options: HostOptions, around: Surroundings) {
@@ -159,6 +160,7 @@ export class Host {
 
   #onEvent(event: SaEvent): void {
     this.events.push(event);
+    this.#lastAcquire = "";
     this.#around.note(this, `${event.level}: ${event.text}`);
     if (event.event === "bug" && !this.mayHaveBugs) this.#around.fail(`${this.name}: ${event.text}`);
   }
@@ -210,11 +212,17 @@ export class Host {
     }
   }
 
+  /** One line for many in a row: packets ask again and again. */
+  #noteAcquire(text: string): void {
+    if (this.#lastAcquire !== text) this.#around.note(this, text);
+    this.#lastAcquire = text;
+  }
+
   /** Delivers events of the kernel. */
   kernelEvents(events: readonly KernelEvent[]): void {
     for (const event of events) {
       if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
-      else this.#around.note(this, `kernel: acquire for ${event.source} -> ${event.destination}`);
+      else this.#noteAcquire(`kernel: acquire for ${event.source} -> ${event.destination}`);
       this.input({ type: "kernel-event", event });
     }
   }

@@ -31,9 +31,9 @@ export const packet = (source: string, destination: string): Packet => ({
 });
 
 /** Negotiates, and expects success within a second. */
-export function bringUp(world: World, host: Host = world.host("A"), rule = "peer"): void {
+export function bringUp(world: World, host: Host = world.host("A"), rule = "peer", ms = 1000): void {
   const id = host.initiate(rule);
-  world.run(1000);
+  world.run(ms);
   assert.equal(host.outcome(id).exit, 0);
 }
 

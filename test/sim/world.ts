@@ -4,6 +4,7 @@
  */
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import type { Path } from "../../ike/input.ts";
+import type { KernelPolicy } from "../../ike/kernel-contract.ts";
 import { decodeHeader } from "../../isakmp/message.ts";
 import type { Packet } from "../../kernel/memory-traffic.ts";
 import { saName } from "../../kernel/xfrm-args.ts";
@@ -23,6 +24,8 @@ export interface WorldOptions {
   readonly kernelDelays?: readonly number[];
   /** Real Diffie-Hellman instead of the toy. */
   readonly realGroups?: boolean;
+  /** Policies that others put into the kernel of a host before we start, by its name. */
+  readonly foreign?: Readonly<Record<string, readonly KernelPolicy[]>>;
 }
 
 /** A datagram as it leaves. `nth` counts those with the same label and sender, from 1. */
@@ -79,7 +82,10 @@ export class World {
     this.#delays = options.kernelDelays ?? [1];
     this.#invariants = new Invariants({ hostAt: (address) => this.hostAt(address), fail: (text) => this.fail(text) });
     this.hosts = options.hosts.map((host, i) => new Host(host, this.#surroundings(i)));
-    for (const host of this.hosts) host.boot();
+    for (const host of this.hosts) {
+      host.xfrm.apply((options.foreign?.[host.name] ?? []).map((policy) => ({ do: "add-policy", policy })));
+      host.boot();
+    }
   }
 
   #surroundings(i: number) {
