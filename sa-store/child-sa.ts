@@ -23,6 +23,8 @@ export interface Protection {
 
 export interface ChildSa {
   readonly id: number;
+  /** What equal children share: the key of the wish that made it. */
+  readonly key: string;
   readonly spec: ChildSpec;
   readonly role: "initiator" | "responder";
   readonly protections: readonly Protection[];

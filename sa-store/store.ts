@@ -72,24 +72,24 @@ export class Store {
     return [...(this.#byPeer.get(peerKey(local, remote)) ?? [])];
   }
 
-  putChild(child: ChildSa, key: string): void {
+  putChild(child: ChildSa): void {
     this.children.set(child.id, child);
     for (const { spiIn, spiOut } of child.protections) {
       this.#bySpiIn.set(spiIn, child);
       this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
     }
-    addTo(this.#byKey, key, child);
+    addTo(this.#byKey, child.key, child);
     addTo(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
   }
 
-  removeChild(child: ChildSa, key: string): void {
+  removeChild(child: ChildSa): void {
     this.children.delete(child.id);
     for (const { spiIn, spiOut } of child.protections) {
       deleteIf(this.#bySpiIn, spiIn, child);
       deleteIf(this.#bySpiOut, `${child.spec.remote} ${spiOut}`, child);
       this.#reservedSpis.delete(spiIn);
     }
-    removeFrom(this.#byKey, key, child);
+    removeFrom(this.#byKey, child.key, child);
     removeFrom(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
   }
 
