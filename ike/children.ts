@@ -83,20 +83,18 @@ const MOST_RIVALS = 2;
 
 /** The other pairs for the same selectors that carry traffic, oldest first. */
 const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
-  core.store
-    .byKey(child.key)
-    .filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
+  core.store.byKey(child.key).filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
 function supersede(core: Core, ike: IkeSa, old: ChildSa): void {
   tellDelete(core, ike, old);
   drain(core, old);
 }
 
-/** Stops sending on a pair now; late packets may still come in for a while. */
+/** Stops sending on a pair now; late packets may still come in for a while. Its policies go at once: they would hold up what may be sent in clear. */
 export function drain(core: Core, old: ChildSa): void {
   old.state = "draining";
   core.timers.clear(owner(old), "rekey");
-  removeSas(core, saKeys(old.spec, old.protections, "out"));
+  removeSas(core, saKeys(old.spec, old.protections, "out"), core.policies.release(old, false));
   core.timers.set(owner(old), "drained", core.now + DRAIN);
 }
 
@@ -190,9 +188,5 @@ function tellDelete(core: Core, ike: IkeSa, child: ChildSa): void {
   );
 }
 
-const removeSas = (core: Core, sas: readonly SaKey[]): void =>
-  kernel(
-    core,
-    sas.map((sa) => ({ do: "remove-sa", sa })),
-    { kind: "removal" },
-  );
+const removeSas = (core: Core, sas: readonly SaKey[], policies: readonly KernelCommand[]): void =>
+  kernel(core, [...sas.map((sa): KernelCommand => ({ do: "remove-sa", sa })), ...policies], { kind: "removal" });

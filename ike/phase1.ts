@@ -277,12 +277,14 @@ export function onRetransmit(core: Core, n: Negotiation): void {
 /** The best reason for a negotiation that came to nothing. */
 export function reasonFor(n: Negotiation): IkeError {
   if (n.lastError) return n.lastError;
-  if (n.refusal) return { kind: "peer-refused", what: `the peer says, unverified: ${n.refusal.name}` };
-  if (n.state.kind === "auth-sent")
+  const said = n.refusal && `the peer says, unverified: ${n.refusal.name}`;
+  // A peer that could not decrypt message 5 complains in many words; about an identity only after it could.
+  if (n.state.kind === "auth-sent" && n.refusal?.name !== nameOf(NOTIFY, NOTIFY["INVALID-ID-INFORMATION"]))
     return {
       kind: "silent-after-auth",
-      what: `probable PSK mismatch with ${n.path.remote.address} (rule ${n.state.rule.name}): the peer did not answer our proof (message 5)`,
+      what: `probable PSK mismatch with ${n.path.remote.address} (rule ${n.state.rule.name}): ${said ?? "the peer did not answer our proof (message 5)"}`,
     };
+  if (said) return { kind: "peer-refused", what: said };
   return { kind: "peer-silent", what: `${peerName(n.path)} did not answer message ${n.state.kind === "sa-sent" ? 1 : 3} of Main Mode` };
 }
 
