@@ -93,6 +93,7 @@ async function agreed() {
 }
 
 function isInstalled(name) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query has templates of its own
   const { stdout, error } = spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" });
   return !error && stdout === "installed";
 }

@@ -49,6 +49,7 @@ function testFiles(prefix, files) {
     "node",
     "--test",
     "--test-concurrency=2",
+    "--test-timeout=240000",
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
     ...(inGuest ? [] : ["--test-reporter=tap", `--test-reporter-destination=${report}`]),
