@@ -49,7 +49,7 @@ export interface Daemon {
 
 const STOP_DEADLINE_MS = 10_000;
 /** For what comes after the core has ended. */
-const LAST_WORDS_MS = 2000;
+const LAST_WORDS_MS = 1000;
 
 /** Starts everything; resolves once the policies are in the kernel. Failing, it leaves nothing behind. The policy's secrets become its own. */
 export async function startDaemon(parts: DaemonParts): Promise<Result<Daemon, StartFailure>> {

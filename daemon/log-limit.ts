@@ -35,10 +35,10 @@ interface Budget {
 
 /** Decides about one record after the other; `now` in milliseconds. */
 export function createLimiter(): (record: LogRecord, now: number) => Verdict {
-  const budgets = new Map<string, Budget>();
+  const table: Table = { budgets: new Map(), searched: Number.NEGATIVE_INFINITY };
   return (record, now) => {
     if (!LIMITED.has(record.event)) return { pass: true, suppressed: undefined };
-    const [peer, budget] = budgetOf(budgets, record.peer ?? "", now);
+    const [peer, budget] = budgetOf(table, record.peer ?? "", now);
     // A clock that was set back must not starve the budget.
     if (now < budget.at) budget.at = now;
     const refill = Math.floor((now - budget.at) / REFILL_MS);
@@ -55,10 +55,21 @@ export function createLimiter(): (record: LogRecord, now: number) => Verdict {
   };
 }
 
-function budgetOf(budgets: Map<string, Budget>, peer: string, now: number): readonly [string, Budget] {
+/** `searched`: when room was last looked for. */
+interface Table {
+  readonly budgets: Map<string, Budget>;
+  searched: number;
+}
+
+function budgetOf(table: Table, peer: string, now: number): readonly [string, Budget] {
+  const { budgets } = table;
   const known = budgets.get(peer);
   if (known) return [peer, known];
-  if (budgets.size >= PEERS) forgetIdle(budgets, now);
+  // Not at every record: a flood would make us search a full table for each datagram.
+  if (budgets.size >= PEERS && Math.abs(now - table.searched) >= REFILL_MS) {
+    table.searched = now;
+    forgetIdle(budgets, now);
+  }
   const key = budgets.size >= PEERS ? "" : peer;
   const budget = budgets.get(key) ?? { tokens: BURST, at: now, suppressed: 0 };
   budgets.set(key, budget);

@@ -12,7 +12,7 @@ export interface InitiateOptions {
 }
 
 /** The daemon answers when its time is up; this long after that it is taken to be stuck. */
-const GRACE_SECONDS = 5;
+const GRACE_SECONDS = 2;
 
 /** Resolves with the exit code. Ctrl-C ends the waiting, not the negotiation. */
 export async function initiate({ control, rule, peer, wait }: InitiateOptions): Promise<number> {

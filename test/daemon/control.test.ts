@@ -52,7 +52,10 @@ function client(t: TestContext, path: string, first: string | Buffer = ""): { so
   if (first.length > 0) socket.write(first);
   t.after(() => socket.destroy());
   const closed = new Promise<void>((resolve) => {
-    socket.on("end", () => resolve());
+    socket.on("end", () => {
+      socket.end();
+      resolve();
+    });
     socket.on("close", () => resolve());
   });
   return { socket, text: () => text, closed };
