@@ -120,7 +120,12 @@ export function journalFields(record: LogRecord): ReadonlyMap<string, string> {
 }
 
 /** Everything that is not printable becomes an escape: a peer's text must not forge lines or move a terminal's cursor. */
-const oneLine = (text: string): string =>
+const oneLine = (text: string): string => (PLAIN.test(text) ? text : escaped(text));
+
+/** Nearly every record: printable ASCII. */
+const PLAIN = /^[\x20-\x7e]{0,4096}$/;
+
+const escaped = (text: string): string =>
   text.slice(0, LONGEST_TEXT).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
     if (character === "\n") return "\\n";
     return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;

@@ -2,6 +2,7 @@
  * The core's working memory, and the few verbs by which its parts speak to the world. Every part takes it as its first argument.
  */
 import { formatEndpoint } from "../isakmp/address.ts";
+import { toHex } from "../isakmp/hex.ts";
 import type { Policy } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
@@ -144,14 +145,13 @@ export const childFields = (child: ChildSa) => {
 };
 
 export const peerName = (path: Path): string => formatEndpoint(path.remote.address, path.remote.port);
-export const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+export const hex = toHex;
 export const spiText = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;
 
 /** A random number of 32 bits, at least `least`. */
 export function random32(core: Tools, least: number): number {
   for (;;) {
-    const bytes = core.random(4);
-    const n = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+    const n = core.random(4).reduce((value, octet) => value * 256 + octet, 0);
     if (n >= least) return n;
   }
 }

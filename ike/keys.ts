@@ -64,10 +64,8 @@ export function phase1Iv(crypto: Crypto, suite: IkeSuite, gxi: Uint8Array, gxr: 
  * `messageId` is an unsigned 32-bit number. RFC 2409 appendix B.
  */
 export function phase2Iv(crypto: Crypto, suite: IkeSuite, lastBlock: Uint8Array, messageId: number): Uint8Array {
-  const input = new Uint8Array(lastBlock.length + 4);
-  input.set(lastBlock);
-  new DataView(input.buffer).setUint32(lastBlock.length, messageId);
-  return crypto.hash(suite.hash.name, input).slice(0, suite.encryption.blockOctets);
+  const id = Uint8Array.of(messageId >>> 24, (messageId >>> 16) & 255, (messageId >>> 8) & 255, messageId & 255);
+  return crypto.hash(suite.hash.name, join(lastBlock, id)).slice(0, suite.encryption.blockOctets);
 }
 
 /**

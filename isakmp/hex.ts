@@ -3,9 +3,11 @@
 /** Lower-case hexadecimal digits, two an octet. */
 export function toHex(octets: Uint8Array): string {
   let text = "";
-  for (const octet of octets) text += octet.toString(16).padStart(2, "0");
+  for (const octet of octets) text += DIGITS[octet];
   return text;
 }
+
+const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, "0"));
 
 /** Octets of a text of hexadecimal digits; undefined if it is none or has an odd digit left. */
 export function fromHex(text: string): Uint8Array | undefined {
