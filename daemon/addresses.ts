@@ -1,42 +1,50 @@
 /**
- * Which addresses this host has, and which of them get sockets; follows `ip monitor address`.
- * The monitor's text is only a bell: the list itself is always read again as a whole, so a lost line costs a delay and nothing else.
+ * Which addresses this host has, and which of them get sockets; follows `ip monitor`.
+ * Addresses count while they are configured, carrier or not: a `require` rule whose policies went with the cable would let clear text
+ * out for a moment when it comes back. The monitor's text is only a bell: the list is always read again as a whole.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { networkInterfaces } from "node:os";
 import { canonicalAddress } from "../isakmp/address.ts";
 
 export interface LocalAddresses {
-  /** Every unicast address but loopback (if there is another) and link-local ones: what `me` means. Sorted. */
+  /** Every unicast address but loopback (if there is another) and link-local ones: what `me` means. Canonical, sorted. */
   readonly local: readonly string[];
   /** Those that IKE is served on: the configured ones, or all of `local`. */
   readonly served: readonly string[];
 }
 
 /**
- * Sorts the system's interfaces out. `configured` restricts what is served but not what is local: a `require` rule about
+ * Sorts the system's addresses out. `configured` restricts what is served but not what is local: a `require` rule about
  * `me` protects every address of the host. Configured addresses count as local, loopback ones included.
  */
-export function sortAddresses(
-  interfaces: NodeJS.Dict<readonly NetworkInterfaceInfo[]>,
-  configured: readonly string[] | null,
-): LocalAddresses {
-  const found = Object.values(interfaces).flatMap((list) => list ?? []);
-  const usable = found.flatMap((info) => {
-    const address = canonicalAddress(info.address);
-    return address === undefined || isLinkLocal(address) ? [] : [{ address, loopback: info.internal || isLoopback(address) }];
-  });
-  const outer = usable.filter((each) => !each.loopback);
+export function sortAddresses(found: readonly string[], configured: readonly string[] | null): LocalAddresses {
+  const usable = found.flatMap((text) => canonicalAddress(text) ?? []).filter((address) => !isLinkLocal(address));
+  const outer = usable.filter((address) => !isLoopback(address));
   const wanted = (configured ?? []).flatMap((text) => canonicalAddress(text) ?? []);
-  const local = sorted([...(outer.length > 0 || wanted.length > 0 ? outer : usable).map((each) => each.address), ...wanted]);
+  const local = sorted([...(outer.length > 0 || wanted.length > 0 ? outer : usable), ...wanted]);
   return { local, served: configured ? sorted(wanted) : local };
 }
 
-/** The host's addresses now. */
-export const readAddresses = (configured: readonly string[] | null): LocalAddresses => sortAddresses(networkInterfaces(), configured);
+/** The addresses in the text of `ip -o address show`; of a point-to-point link our end. */
+export const parseAddressList = (text: string): readonly string[] =>
+  text.split("\n").flatMap((line) => /^\d+: \S+\s+inet6? ([0-9a-fA-F.:]+)/.exec(line)?.[1] ?? []);
 
-/** Whether a line of `ip -o monitor address` may mean that the list changed. */
-export const isAddressLine = (line: string): boolean => /\binet6? [0-9a-fA-F.:]+/.test(line);
+/** The host's addresses now. Where `ip` can't be run, those of interfaces that are up have to do. */
+export async function readAddresses(configured: readonly string[] | null, ip = "ip"): Promise<LocalAddresses> {
+  const text = await new Promise<string | undefined>((resolve) => {
+    execFile(ip, ["-o", "address", "show"], { timeout: 5000, maxBuffer: 1 << 24, env: CHILD_ENVIRONMENT }, (error, stdout) =>
+      resolve(error ? undefined : stdout),
+    );
+  });
+  const up = (): readonly string[] => Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+  return sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
+}
+
+/** Whether a line of `ip -o monitor address link` may mean that the list, or what can be bound, has changed. */
+export const isBell = (line: string): boolean => /^(Deleted )?\d+: /.test(line);
+
+const CHILD_ENVIRONMENT = { PATH: process.env["PATH"], LC_ALL: "C" };
 
 export interface AddressWatch {
   close(): void;
@@ -46,29 +54,32 @@ export interface WatchOptions {
   readonly onChange: () => void;
   /** The command whose output lines are the bell. */
   readonly command?: readonly [string, ...string[]];
-  readonly quietMs?: number;
+  /** From the first bell to the call: changes come in bunches. */
+  readonly gatherMs?: number;
   readonly againMs?: number;
 }
 
 /**
- * Calls `onChange` once things have been quiet for `quietMs` after an address changed. When the monitor ends, or can't be run,
- * `onChange` is called every `againMs` until one stays.
+ * Calls `onChange` within `gatherMs` of a change. When the monitor ends, or can't be run, `onChange` is called every `againMs`
+ * until one stays.
  */
 export function watchAddresses(options: WatchOptions): AddressWatch {
-  const { onChange, command = ["ip", "-o", "monitor", "address"], quietMs = 200, againMs = 5000 } = options;
+  const { onChange, command = ["ip", "-o", "monitor", "address", "link"], gatherMs = 50, againMs = 5000 } = options;
   let child: ChildProcess | undefined;
   let closed = false;
-  let [quiet, again]: (NodeJS.Timeout | undefined)[] = [];
+  let [gathering, again]: (NodeJS.Timeout | undefined)[] = [];
   const ring = (): void => {
-    clearTimeout(quiet);
-    quiet = setTimeout(onChange, quietMs);
+    gathering ??= setTimeout(() => {
+      gathering = undefined;
+      onChange();
+    }, gatherMs);
   };
   const start = (): void => {
     const [program, ...words] = command;
-    child = spawn(program, words, { stdio: ["ignore", "pipe", "ignore"], env: { ...process.env, LC_ALL: "C" } });
+    child = spawn(program, words, { stdio: ["ignore", "pipe", "ignore"], env: CHILD_ENVIRONMENT });
     child.stdout?.on(
       "data",
-      lineReader((line) => isAddressLine(line) && ring()),
+      lineReader((line) => isBell(line) && ring()),
     );
     let ended = false;
     const restart = (): void => {
@@ -86,7 +97,7 @@ export function watchAddresses(options: WatchOptions): AddressWatch {
   return {
     close: () => {
       closed = true;
-      clearTimeout(quiet);
+      clearTimeout(gathering);
       clearTimeout(again);
       child?.kill();
     },

@@ -73,6 +73,8 @@ class RunningDaemon implements Daemon {
   #addresses: LocalAddresses = { local: [], served: [] };
   #bypassPorts: readonly number[] = [];
   #stopping = false;
+  #reading = false;
+  #readAgain = false;
   #finishing = false;
   #tellStopped: (clean: boolean) => void = () => {};
 
@@ -124,6 +126,8 @@ class RunningDaemon implements Daemon {
     this.#loop.push({ type: "addresses", addresses: this.#addresses.local });
     this.#loop.push({ type: "policy", policy: configuration.policy });
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
+    // What changed between the first look and the monitor's start has rung no bell.
+    void this.#onAddresses();
     await this.#loop.settled();
     const served = this.#addresses.served.join(", ") || "no address yet";
     log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
@@ -165,7 +169,7 @@ class RunningDaemon implements Daemon {
 
   /** A host without any address yet is no failure: addresses are followed. One whose every socket fails is. */
   async #openSockets(): Promise<StartFailure | undefined> {
-    this.#addresses = readAddresses(this.#parts.configuration.daemon.addresses);
+    this.#addresses = await readAddresses(this.#parts.configuration.daemon.addresses);
     await this.#udp.serve(this.#addresses.served);
     const [first] = this.#problems.filter(({ what, code }) => what === "open" && code !== "EADDRNOTAVAIL");
     if (!first || this.#udp.endpoints.length > 0) return undefined;
@@ -187,15 +191,31 @@ class RunningDaemon implements Daemon {
     log({ event: "svc.socket", level: refusal ? "warning" : "notice", text });
   }
 
+  /** The bell rang. Runs one at a time; a bell meanwhile rings once more afterwards. */
   async #onAddresses(): Promise<void> {
-    const now = readAddresses(this.#parts.configuration.daemon.addresses);
-    if (this.#stopping || JSON.stringify(now) === JSON.stringify(this.#addresses)) return;
+    if (this.#reading) {
+      this.#readAgain = true;
+      return;
+    }
+    this.#reading = true;
+    const now = await readAddresses(this.#parts.configuration.daemon.addresses);
+    if (!this.#stopping) await this.#follow(now);
+    this.#reading = false;
+    if (!this.#readAgain) return;
+    this.#readAgain = false;
+    await this.#onAddresses();
+  }
+
+  /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
+  async #follow(now: LocalAddresses): Promise<void> {
+    const changed = JSON.stringify(now) !== JSON.stringify(this.#addresses);
     this.#addresses = now;
-    this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
+    if (changed) {
+      this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
+      this.#loop.push({ type: "addresses", addresses: now.local });
+    }
     await this.#udp.serve(now.served);
-    if (this.#finishing) return;
-    await this.#ensureBypass();
-    this.#loop.push({ type: "addresses", addresses: now.local });
+    if (!this.#finishing) await this.#ensureBypass();
   }
 
   #onProblem(problem: UdpProblem): void {

@@ -73,13 +73,14 @@ export class Udp {
     return [...this.#open.values()].map(({ endpoint }) => endpoint);
   }
 
-  /** Opens and closes sockets until they match `addresses`. Resolves when each new one was tried once; failures are tried again later. */
+  /** Opens and closes sockets until they match `addresses`. Resolves when each missing one was tried once; failures are tried again later. */
   async serve(addresses: readonly string[]): Promise<void> {
     const wanted = addresses.flatMap((address) => ROLES.map((role) => ({ key: `${role} ${address}`, address, role })));
     const keys = new Set(wanted.map(({ key }) => key));
     for (const [key, slot] of this.#slots) if (!keys.has(key)) this.#drop(key, slot);
     const fresh = wanted.filter(({ key }) => !this.#slots.has(key));
-    await Promise.all(fresh.map(({ key, address, role }) => this.#add(key, address, role)));
+    const waiting = [...this.#slots.values()].filter(({ timer }) => timer !== undefined);
+    await Promise.all([...waiting.map((slot) => this.#try(slot)), ...fresh.map(({ key, address, role }) => this.#add(key, address, role))]);
   }
 
   /** Sends from the socket of `path.local`; never throws, a failure is told to `onProblem`. */
@@ -129,6 +130,8 @@ export class Udp {
   }
 
   async #try(slot: Slot): Promise<void> {
+    clearTimeout(slot.timer);
+    slot.timer = undefined;
     const opened = await openSocket(slot.address, slot.wantedPort, this.#options.native);
     if (!opened.ok) {
       if (!slot.closed) this.#failed(slot, "open", opened.error.code, opened.error.text);

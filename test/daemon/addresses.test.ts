@@ -1,17 +1,10 @@
 import assert from "node:assert/strict";
-import type { NetworkInterfaceInfo } from "node:os";
 import { test } from "node:test";
-import { isAddressLine, readAddresses, sortAddresses, watchAddresses } from "../../daemon/addresses.ts";
+import { isBell, parseAddressList, readAddresses, sortAddresses, watchAddresses } from "../../daemon/addresses.ts";
 import { until } from "./fakes.ts";
 
-const info = (address: string, internal = false): NetworkInterfaceInfo =>
-  ({ address, internal, family: address.includes(":") ? "IPv6" : "IPv4" }) as NetworkInterfaceInfo;
-
-const HOST = {
-  lo: [info("127.0.0.1", true), info("::1", true)],
-  eth0: [info("192.0.2.7"), info("2001:db8::7"), info("fe80::1")],
-  eth1: [info("198.51.100.1"), info("192.0.2.7")],
-};
+const LO = ["127.0.0.1", "::1"];
+const HOST = [...LO, "192.0.2.7", "2001:DB8::7", "fe80::1", "198.51.100.1", "192.0.2.7"];
 
 test("every unicast address is local and served, but loopback and link-local ones", () => {
   const all = ["192.0.2.7", "198.51.100.1", "2001:db8::7"];
@@ -19,10 +12,8 @@ test("every unicast address is local and served, but loopback and link-local one
 });
 
 test("loopback is served where there is nothing else", () => {
-  assert.deepEqual(sortAddresses({ lo: HOST.lo, eth0: [info("fe80::1")] }, null), {
-    local: ["127.0.0.1", "::1"],
-    served: ["127.0.0.1", "::1"],
-  });
+  assert.deepEqual(sortAddresses([...LO, "fe80::1"], null), { local: LO, served: LO });
+  assert.deepEqual(sortAddresses([], null), { local: [], served: [] });
 });
 
 test("configured addresses restrict what is served and not what rules about this host protect", () => {
@@ -33,26 +24,41 @@ test("configured addresses restrict what is served and not what rules about this
 });
 
 test("a configured address counts even before the system has it, and loopback where it is wanted", () => {
-  const { local, served } = sortAddresses({ lo: HOST.lo }, ["127.0.0.2", "203.0.113.1"]);
-  assert.deepEqual(served, ["127.0.0.2", "203.0.113.1"]);
-  assert.deepEqual(local, ["127.0.0.2", "203.0.113.1"]);
+  const both = ["127.0.0.2", "203.0.113.1"];
+  assert.deepEqual(sortAddresses(LO, both), { local: both, served: both });
 });
 
-test("this host has addresses that read as such", () => {
-  assert.ok(readAddresses(null).local.length > 0);
+/** As iproute2 6.1 prints it. */
+const LIST = `1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+1: lo    inet 203.0.113.9/32 scope global lo\\       valid_lft forever preferred_lft forever
+1: lo    inet6 ::1/128 scope host \\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever preferred_lft forever
+2: eth0    inet6 2001:db8::7/64 scope global tentative \\       valid_lft forever preferred_lft forever
+3: tun0    inet 10.0.0.1 peer 10.0.0.2/32 scope global tun0\\       valid_lft forever preferred_lft forever
+`;
+
+test("addresses are read whatever state their interface is in; of a point-to-point link our end", () => {
+  assert.deepEqual(parseAddressList(LIST), ["127.0.0.1", "203.0.113.9", "::1", "192.0.2.7", "2001:db8::7", "10.0.0.1"]);
+  assert.deepEqual(parseAddressList(""), []);
 });
 
-test("lines about addresses ring, others do not", () => {
-  assert.equal(isAddressLine("2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever"), true);
-  assert.equal(isAddressLine("Deleted 2: eth0    inet6 2001:db8::7/64 scope global \\       valid_lft forever"), true);
-  assert.equal(isAddressLine("5: veth0: <BROADCAST,MULTICAST> mtu 1500"), false);
-  assert.equal(isAddressLine(""), false);
+test("this host's addresses are read with and without ip", async () => {
+  assert.ok((await readAddresses(null)).local.length > 0);
+  assert.ok((await readAddresses(null, "/nowhere/ip")).local.length > 0);
+});
+
+test("lines about addresses and links ring, others do not", () => {
+  assert.equal(isBell("2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever"), true);
+  assert.equal(isBell("Deleted 2: eth0    inet6 2001:db8::7/64 scope global \\       valid_lft forever"), true);
+  assert.equal(isBell("5: veth0: <BROADCAST,MULTICAST> mtu 1500"), true);
+  assert.equal(isBell("    link/ether 02:00:00:00:00:01"), false);
+  assert.equal(isBell(""), false);
 });
 
 test("many changes at once are one call", async () => {
   let calls = 0;
   const script = "for i in 1 2 3 4 5 6 7 8; do echo '2: eth0 inet 192.0.2.7/24 scope global eth0'; done; exec sleep 60";
-  const watch = watchAddresses({ onChange: () => calls++, command: ["/bin/sh", "-c", script], quietMs: 50 });
+  const watch = watchAddresses({ onChange: () => calls++, command: ["/bin/sh", "-c", script], gatherMs: 50 });
   await until(() => calls > 0, "the call");
   await new Promise((resolve) => setTimeout(resolve, 100));
   watch.close();

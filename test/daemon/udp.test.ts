@@ -135,6 +135,18 @@ for (const [name, use] of [
     await until(() => a.udp.endpoints.length === 2, "the port");
   });
 
+  test(`a socket that failed is tried at once when the addresses are looked at again, ${name}`, async () => {
+    const other = createSocket("udp4");
+    other.bind(0, "127.0.0.2");
+    await once(other, "listening");
+    const a = await host(["127.0.0.2"], use, { port: other.address().port, retryMs: 100_000 });
+    assert.equal(a.udp.endpoints.length, 1);
+    other.close();
+    await once(other, "close");
+    await a.udp.serve(["127.0.0.2"]);
+    assert.equal(a.udp.endpoints.length, 2);
+  });
+
   test(`sending from an address without a socket is a problem told, not thrown, ${name}`, async () => {
     const a = await host(["127.0.0.2"], use);
     a.udp.send({ local: { address: "127.0.0.7", port: 500 }, remote: { address: "127.0.0.8", port: 500 } }, message);
