@@ -383,7 +383,8 @@ const acceptingRules = (rules: readonly Rule[], suite: IkeSuite): readonly Rule[
 const configured = (rules: readonly Rule[]): string =>
   `configured: ${rules.map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`).join("; ")}`;
 
-function badNonce(nonce: Uint8Array): IkeError | undefined {
+/** What is wrong with the length of a peer's nonce, if anything (RFC 2409 §5). */
+export function badNonce(nonce: Uint8Array): IkeError | undefined {
   return nonce.length < 8 || nonce.length > 256
     ? { kind: "payloads", what: `a nonce of ${nonce.length} octets (RFC 2409 §5 allows 8 to 256)` }
     : undefined;

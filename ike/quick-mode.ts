@@ -17,7 +17,7 @@ import { type Chain, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, type PayloadOf, SEALED } from "./flight.ts";
 import { keymat } from "./keys.ts";
-import type { Tools } from "./main-mode.ts";
+import { badNonce, type Tools } from "./main-mode.ts";
 import type { Phase1Keys } from "./main-mode-states.ts";
 import { type ChildTerms, type ChosenChild, offerChild, spiBytes, verifyChildAnswer } from "./negotiate-child.ts";
 import type { SaBody } from "./negotiate-ike.ts";
@@ -196,6 +196,8 @@ export function onChildAnswer(
   const different = differentIds(state.selector, got.value.id);
   if (different) return err(different);
   const nr = Uint8Array.from(got.value.nonce.value.data);
+  const fault = badNonce(nr);
+  if (fault) return err(fault);
   const gxy = sharedSecret(tools, state.terms.group, state.pair, got.value.ke);
   if (!gxy.ok) return gxy;
   const keys = deriveChild(tools, sa, answer.value, (protocol) => state.spis[protocol], gxy.value, state.nonce, nr);
@@ -250,8 +252,8 @@ export function readRequest(
   const selector = readSelector(got.value.id, false, hosts);
   if (!selector.ok) return selector;
   const ni = Uint8Array.from(got.value.nonce.value.data);
-  if (ni.length < 8 || ni.length > 256)
-    return err({ kind: "payloads", what: `a nonce of ${ni.length} octets (RFC 2409 §5 allows 8 to 256)` });
+  const fault = badNonce(ni);
+  if (fault) return err(fault);
   return ok({ sa: got.value.sa.value, ni, ke: got.value.ke, selector: selector.value, ids: got.value.id });
 }
 
@@ -298,6 +300,7 @@ export function checkConfirmation(
 ): IkeError | undefined {
   const got = match(QUICK_MODE.m3, payloads);
   if (!got.ok) return got.error;
+  if (payloads[0]?.name !== "hash") return { kind: "payloads", what: "HASH is not the first payload" };
   const expected = hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, agreed.ni, agreed.nr);
   return sameDigest(expected, got.value.hash.value.data) ? undefined : { kind: "bad-hash", what: "HASH(3) is wrong" };
 }
