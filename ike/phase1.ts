@@ -120,6 +120,8 @@ function clearNotify(cookieI: Uint8Array, cookieR: Uint8Array, type: number, cor
 /** A Main Mode message for a negotiation that exists. */
 export function receiveMainMode(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): void {
   if (n.received && sameOctets(n.received, bytes)) return answerRepeat(core, n);
+  // Message 3 looks like message 4: our own would be taken for the peer's, and the peer's come too late.
+  if (n.flight && sameOctets(n.flight, bytes)) return count(core, "reflected");
   // Each state waits for a message in clear or for a sealed one: late repeats of earlier messages end here.
   const sealed = n.state.kind === "ke-answered" || n.state.kind === "auth-sent";
   if (sealed !== ((header.flags & FLAG.ENCRYPTION) !== 0)) return count(core, "main-mode out of turn");
@@ -129,6 +131,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   n.flight = stepped.value.send;
   n.tries = 0;
   n.refusal = null;
+  n.lastError = null;
   const { next, spent } = stepped.value;
   if (next.kind === "established") establish(core, n, next);
   else advance(core, n, next);

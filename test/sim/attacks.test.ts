@@ -1,0 +1,458 @@
+/** Stories of somebody on the network: forged, reflected and replayed datagrams, and a peer that meddles with another's SAs. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { decodeHeader, encodeMessage } from "../../isakmp/message.ts";
+import { DOI, EXCHANGE, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
+import { type Payload, payload } from "../../isakmp/payloads.ts";
+import { DROP, flipped } from "./network.ts";
+import { Peer } from "./peer.ts";
+import { u32 } from "./peer-keys.ts";
+import { deleteOf, IKE_ATTRIBUTES, offerIke } from "./peer-payloads.ts";
+import { configuration, policyOf, towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, pair, said } from "./setting.ts";
+import { against, assertSameKeys, initiated, installed, octetsOf, proved } from "./versus.ts";
+import { inWorld, type Sent, story, type World } from "./world.ts";
+
+const C = "192.0.2.3";
+const EMPTY = new Uint8Array(0);
+const notify = (type: number, protocol: number = PROTOCOL.ISAKMP, spi: Uint8Array = EMPTY, data: Uint8Array = EMPTY) =>
+  payload("notify", { doi: DOI.IPSEC, protocol, spi, type, data });
+
+/** Before each datagram with this label arrives, something else does. */
+function before(world: World, label: string, forge: (sent: Sent) => { to: string; from: string; bytes: Uint8Array }): void {
+  world.intercept = (sent) => {
+    if (sent.label !== label) return undefined;
+    const { from, to, bytes } = forge(sent);
+    world.after(4, () => world.deliver(from, to, bytes, true));
+    return undefined;
+  };
+}
+
+for (const label of ["MM5", "MM6", "QM1", "QM2", "QM3"])
+  test(`a sealed ${label} with any bit changed, in front of the real one, changes nothing`, () => {
+    inWorld(pair(), (probe) => {
+      bringUp(probe);
+      const length = probe.sent.find((sent) => sent.label === label)?.bytes.length ?? 0;
+      assert.ok(length > 28);
+      // Nothing protects the flags (octet 19), the last block where it is padding alone, and a length that cuts it off (24 to 27).
+      for (let octet = 0; octet < length - 16; octet += octet < 28 ? 1 : 5) {
+        if (octet === 19 || (octet >= 24 && octet < 28)) continue;
+        story(pair(), (world) => {
+          before(world, label, ({ from, to, bytes }) => ({ from, to, bytes: flipped(bytes, octet * 8 + (octet % 8)) }));
+          bringUp(world);
+          assertTraffic(world);
+          for (const name of ["A", "B"]) assert.equal(childrenOf(world, name).length, 1, `octet ${octet}`);
+        })();
+      }
+      probe.end();
+    });
+  });
+
+for (const label of ["MM1", "MM2", "MM3", "MM4", "MM5", "MM6", "QM1", "QM2", "QM3"])
+  test(
+    `${label} that comes back to its sender, before the answer and after, changes nothing`,
+    story(pair(), (world) => {
+      before(world, label, ({ from, to, bytes }) => ({ from: to, to: from, bytes }));
+      bringUp(world);
+      assertTraffic(world);
+      for (const { from, to, bytes } of [...world.sent]) world.deliver(to, from, bytes, true);
+      world.run(1000);
+      assertTraffic(world);
+      for (const name of ["A", "B"]) {
+        assert.equal(ikesOf(world, name).length, 1);
+        assert.equal(childrenOf(world, name).length, 1);
+      }
+    }),
+  );
+
+test(
+  "everything that was ever sent, replayed after the end: nothing changes, and only last flights are repeated",
+  story(pair(), (world) => {
+    bringUp(world);
+    world.run(300_000);
+    const recorded = [...world.sent];
+    for (const { from, to, bytes } of recorded) world.deliver(from, to, bytes, true);
+    world.run(1000);
+    const answers = world.sent.slice(recorded.length);
+    assert.ok(answers.every(({ bytes }) => recorded.some((sent) => Buffer.compare(sent.bytes, bytes) === 0)));
+    assertTraffic(world);
+    for (const name of ["A", "B"]) assert.equal(ikesOf(world, name).length, 1);
+  }),
+);
+
+test(
+  "everything that was ever sent, replayed after terminate: no SA comes of it, and no state outlives a minute",
+  story(pair(), (world) => {
+    bringUp(world);
+    world.host("A").command({ name: "terminate", target: { kind: "all" } });
+    world.run(1000);
+    for (const { from, to, bytes } of [...world.sent]) world.deliver(from, to, bytes, true);
+    world.run(1000);
+    for (const name of ["A", "B"]) {
+      assert.ok(ikesOf(world, name).every(({ state }) => state === "negotiating"));
+      assert.deepEqual(childrenOf(world, name), []);
+    }
+    world.run(60_000);
+    for (const name of ["A", "B"]) assert.deepEqual(ikesOf(world, name), []);
+  }),
+);
+
+test(
+  "clear notifies and deletes with the cookies of an established SA are ignored",
+  story(pair(), (world) => {
+    bringUp(world);
+    const header = decodeHeader(world.sent[2]?.bytes ?? EMPTY);
+    assert.ok(header.ok);
+    const { initiatorCookie, responderCookie } = header.value;
+    const spis = childrenOf(world, "A")[0]?.protections.map(({ spiOut }) => Number(spiOut)) ?? [];
+    const forgeries: readonly (readonly Payload[])[] = [
+      [deleteOf(...spis)],
+      [
+        payload("delete", {
+          doi: DOI.IPSEC,
+          protocol: PROTOCOL.ISAKMP,
+          spiSize: 16,
+          spis: [Buffer.concat([initiatorCookie, responderCookie])],
+        }),
+      ],
+      [notify(NOTIFY["INITIAL-CONTACT"])],
+      [notify(NOTIFY["AUTHENTICATION-FAILED"])],
+      [notify(NOTIFY["INVALID-COOKIE"])],
+      [payload("hash", { data: octetsOf(32) }), deleteOf(...spis)],
+    ];
+    for (const payloads of forgeries)
+      for (const exchange of [EXCHANGE.Informational, EXCHANGE["Quick Mode"], EXCHANGE["Identity Protection"], EXCHANGE.Aggressive])
+        for (const messageId of [0, 77])
+          world.deliver(B, A, encodeMessage({ initiatorCookie, responderCookie, exchange, flags: 0, messageId }, payloads), true);
+    world.run(1000);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "the same cookies from another address are nobody's",
+  story(pair(), (world) => {
+    bringUp(world);
+    for (const { from, bytes } of [...world.sent]) if (from === B) world.deliver(C, A, bytes, true);
+    world.run(1000);
+    assertTraffic(world);
+    assert.equal(ikesOf(world, "A").length, 1);
+  }),
+);
+
+// Unverified notifies during Main Mode
+
+for (const [label, exit, reason] of [
+  ["MM1", 1, "peer-refused"],
+  ["MM3", 1, "peer-refused"],
+] as const)
+  test(
+    `a clear refusal after ${label} is shown at once, allows one more try, and ends the attempt with 1 if nothing better comes`,
+    against({}, (world) => {
+      world.intercept = (sent) => {
+        if (sent.label !== label || sent.from !== A) return undefined;
+        const header = decodeHeader(sent.bytes);
+        assert.ok(header.ok);
+        const { initiatorCookie, responderCookie } = header.value;
+        const fields = { initiatorCookie, responderCookie, exchange: EXCHANGE.Informational, flags: 0, messageId: 5 };
+        world.after(5, () => world.deliver(B, A, encodeMessage(fields, [notify(NOTIFY["NO-PROPOSAL-CHOSEN"])])));
+        return { kind: "drop" };
+      };
+      const line = initiated(world);
+      assert.deepEqual({ exit: line.exit, reason: line.reason }, { exit, reason });
+      assert.match(line.text, /unverified: NO-PROPOSAL-CHOSEN/);
+      assert.equal(world.sent.filter((sent) => sent.label === label).length, 2);
+    }),
+  );
+
+test(
+  "a clear refusal that was a lie delays nothing: the real answer goes on",
+  story(pair(), (world) => {
+    world.intercept = (sent) => {
+      const header = decodeHeader(sent.bytes);
+      if (!header.ok || sent.from !== A) return undefined;
+      const { initiatorCookie, responderCookie } = header.value;
+      const fields = { initiatorCookie, responderCookie, exchange: EXCHANGE.Informational, flags: 0, messageId: 5 };
+      for (const type of [NOTIFY["NO-PROPOSAL-CHOSEN"], NOTIFY["AUTHENTICATION-FAILED"]])
+        world.after(1, () => world.deliver(B, A, encodeMessage(fields, [notify(type)]), true));
+      return undefined;
+    };
+    bringUp(world);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a clear refusal with other cookies, or for the responder, means nothing",
+  story(pair(), (world) => {
+    world.intercept = (sent) => {
+      const fields = {
+        initiatorCookie: octetsOf(8),
+        responderCookie: octetsOf(8),
+        exchange: EXCHANGE.Informational,
+        flags: 0,
+        messageId: 5,
+      };
+      const header = decodeHeader(sent.bytes);
+      assert.ok(header.ok);
+      const { initiatorCookie, responderCookie } = header.value;
+      world.after(1, () => world.deliver(B, A, encodeMessage(fields, [notify(NOTIFY["NO-PROPOSAL-CHOSEN"])]), true));
+      world.after(1, () =>
+        world.deliver(A, B, encodeMessage({ ...fields, initiatorCookie, responderCookie }, [notify(NOTIFY["NO-PROPOSAL-CHOSEN"])]), true),
+      );
+      return undefined;
+    };
+    bringUp(world);
+    assert.deepEqual(said(world.host("A"), "warning"), []);
+  }),
+);
+
+test(
+  "a forged answer in front of the real one is no excuse later: the reason is the last thing that went wrong",
+  story(pair(), (world) => {
+    const forgery = offerIke(IKE_ATTRIBUTES.filter(({ type }) => type !== 14));
+    world.intercept = (sent) => {
+      if (sent.label === "MM6") return DROP;
+      const header = decodeHeader(sent.bytes);
+      if (sent.label !== "MM2" || !header.ok) return undefined;
+      const forged = encodeMessage({ ...header.value, responderCookie: octetsOf(8) }, [forgery]);
+      world.after(4, () => world.deliver(B, A, forged, true));
+      return undefined;
+    };
+    const line = initiated(world);
+    assert.equal(line.reason, "psk-mismatch-probable");
+    assert.ok(said(world.host("A"), "warning").some((text) => text.includes("we did not offer") || text.includes("no key length")));
+  }),
+);
+
+// Peers that proved themselves
+
+const THREE = {
+  hosts: [
+    {
+      name: "A",
+      addresses: [A],
+      policy: policyOf(configuration([B, C].map((peer) => ({ name: `"${peer}"`, filters: `["me <-> ${peer}"]` })))),
+    },
+    { name: "B", addresses: [B], policy: policyOf(towards(A)) },
+  ],
+};
+
+test(
+  "an authenticated peer cannot delete or displace what was made with another",
+  story(THREE, (world) => {
+    const a = world.host("A");
+    bringUp(world, a, B);
+    const peer = new Peer(world, C, A);
+    proved(world, peer);
+    peer.quick();
+    world.run(100);
+    const [theirs] = childrenOf(world, "A");
+    const [ike] = ikesOf(world, "A");
+    assert.ok(theirs && ike);
+    const cookies = Buffer.from(`${ike.initiatorCookie}${ike.responderCookie}`, "hex");
+    peer.inform([
+      deleteOf(...theirs.protections.flatMap(({ spiIn, spiOut }) => [Number(spiIn), Number(spiOut)])),
+      payload("delete", { doi: DOI.IPSEC, protocol: PROTOCOL.ISAKMP, spiSize: 16, spis: [cookies] }),
+      notify(NOTIFY["INITIAL-CONTACT"]),
+      notify(NOTIFY["NO-PROPOSAL-CHOSEN"], PROTOCOL.ESP, u32(Number(theirs.protections[0]?.spiIn))),
+    ]);
+    world.run(1000);
+    assertTraffic(world);
+    assert.equal(childrenOf(world, "A").length, 2);
+  }),
+);
+
+test(
+  "two deletes in one message, and two SPIs in one delete, are all obeyed",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    for (let i = 0; i < 4; i++) peer.quick();
+    world.run(100);
+    assert.equal(childrenOf(world, "A").length, 4);
+    const [one, two, three, four] = peer.children.map(({ spiIn }) => spiIn);
+    peer.inform([deleteOf(one ?? 0), deleteOf(two ?? 0)]);
+    world.run(15_000);
+    assert.equal(childrenOf(world, "A").length, 2);
+    peer.inform([deleteOf(three ?? 0, four ?? 0)]);
+    world.run(15_000);
+    assert.equal(installed(world), 0);
+  }),
+);
+
+test(
+  "a delete of the IKE SA by its own cookies ends it, and its children live on",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    peer.quick();
+    world.run(100);
+    const spis = [Buffer.concat([peer.cookieI, peer.cookieR])];
+    peer.inform([payload("delete", { doi: DOI.IPSEC, protocol: PROTOCOL.ISAKMP, spiSize: 16, spis })]);
+    world.run(100);
+    assert.deepEqual(ikesOf(world, "A"), []);
+    assertSameKeys(world, peer);
+  }),
+);
+
+test(
+  "INITIAL-CONTACT in an Informational message takes the older SAs of the same identity",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    peer.quick();
+    world.run(100);
+    const fresh = new Peer(world, B, A, { cookie: octetsOf(8) });
+    proved(world, fresh);
+    fresh.inform([notify(NOTIFY["INITIAL-CONTACT"])]);
+    world.run(100);
+    assert.equal(ikesOf(world, "A").length, 1);
+    assert.equal(installed(world), 0);
+  }),
+);
+
+test(
+  "a message id counts once: a second message under it is not even opened",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    for (let i = 0; i < 2; i++) peer.quick();
+    world.run(100);
+    const [one, two] = peer.children.map(({ spiIn }) => spiIn);
+    peer.inform([deleteOf(one ?? 0)], 4242);
+    peer.inform([deleteOf(two ?? 0)], 4242);
+    world.run(15_000);
+    assert.equal(childrenOf(world, "A").length, 1);
+    peer.inform([deleteOf(two ?? 0)], 0);
+    world.run(15_000);
+    assert.equal(childrenOf(world, "A").length, 1);
+    peer.inform([deleteOf(two ?? 0)], 4243);
+    world.run(15_000);
+    assert.equal(childrenOf(world, "A").length, 0);
+  }),
+);
+
+test(
+  "messages sealed from a wrong IV, or with a wrong key, are dropped",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    const { lastBlock, keys } = peer;
+    assert.ok(keys);
+    peer.lastBlock = lastBlock.map((octet) => octet ^ 1);
+    peer.quick();
+    peer.inform([notify(NOTIFY["INITIAL-CONTACT"])]);
+    peer.lastBlock = lastBlock;
+    peer.keys = { ...keys, cipher: keys.cipher.map((octet) => octet ^ 1) };
+    peer.quick();
+    peer.keys = { ...keys, a: keys.a.map((octet) => octet ^ 1) };
+    peer.quick();
+    world.run(1000);
+    assert.equal(installed(world), 0);
+    peer.keys = keys;
+    peer.quick();
+    world.run(1000);
+    assertSameKeys(world, peer);
+  }),
+);
+
+test(
+  "R-U-THERE is answered with the number it brought, once each",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    const cookies = Buffer.concat([peer.cookieI, peer.cookieR]);
+    const bytes = peer.inform([notify(NOTIFY["R-U-THERE"], PROTOCOL.ISAKMP, cookies, u32(99))]);
+    world.run(100);
+    world.deliver(B, A, bytes);
+    world.run(100);
+    const acks = peer.heard.flatMap(({ sealed, payloads }) => (sealed ? payloads.filter((p) => p.name === "notify") : []));
+    assert.deepEqual(
+      acks.map(({ value }) => [value.type, Buffer.from(value.data).toString("hex")]),
+      [[NOTIFY["R-U-THERE-ACK"], "00000063"]],
+    );
+  }),
+);
+
+test(
+  "an unauthentic refusal during Quick Mode is ignored; an authentic one ends it at once",
+  against({ raw: { QM2: () => null } }, (world, peer) => {
+    const a = world.host("A");
+    const id = a.initiate();
+    world.run(100);
+    peer.informClear([notify(NOTIFY["NO-PROPOSAL-CHOSEN"])]);
+    world.run(100);
+    assert.equal(a.replies.get(id)?.at(-1)?.exit, undefined);
+    peer.inform([notify(NOTIFY["NO-PROPOSAL-CHOSEN"], PROTOCOL.ESP)]);
+    world.run(100);
+    assert.equal(a.outcome(id).reason, "peer-refused");
+    assert.match(a.outcome(id).text, /NO-PROPOSAL-CHOSEN/);
+  }),
+);
+
+// Bounds
+
+test(
+  "twenty thousand strangers who send message 1 and nothing more cost twenty thousand entries for a minute",
+  against({}, (world) => {
+    const sa = offerIke();
+    for (let i = 1; i <= 20_100; i++) {
+      const fields = { initiatorCookie: new Uint8Array(8), responderCookie: new Uint8Array(8), exchange: 2, flags: 0, messageId: 0 };
+      new DataView(fields.initiatorCookie.buffer).setUint32(0, i);
+      if (i % 10 === 0) world.now++;
+      world.host("A").engine.handle(
+        {
+          type: "datagram",
+          path: { local: { address: A, port: 500 }, remote: { address: B, port: 500 } },
+          bytes: encodeMessage(fields, [sa]),
+        },
+        world.now,
+      );
+    }
+    assert.equal(ikesOf(world, "A").length, 20_000);
+    world.run(61_000);
+    assert.equal(ikesOf(world, "A").length, 0);
+  }),
+);
+
+// Our own bugs
+
+test("a bug in the core costs the SA that it happened in, and no other", () => {
+  inWorld(THREE, (world) => {
+    const a = world.host("A");
+    a.mayHaveBugs = true;
+    bringUp(world, a, B);
+    const peer = new Peer(world, C, A);
+    proved(world, peer);
+    const { crypto } = world.tap;
+    const { hmac } = crypto;
+    crypto.hmac = () => {
+      throw new Error("a bug for the test");
+    };
+    peer.inform([notify(NOTIFY["INITIAL-CONTACT"])]);
+    world.run(6);
+    crypto.hmac = hmac;
+    world.run(1000);
+    assert.deepEqual(
+      ikesOf(world, "A").map(({ remote }) => remote),
+      [`${B}:500`],
+    );
+    assert.ok(a.events.some(({ event, text }) => event === "bug" && text.includes("a bug for the test")));
+    assertTraffic(world);
+    world.end();
+  });
+});
+
+test("a bug while a negotiation is under way ends it, and the next one works", () => {
+  inWorld(pair(), (world) => {
+    const a = world.host("A");
+    a.mayHaveBugs = true;
+    const { crypto } = world.tap;
+    const { generateKeyPair } = crypto;
+    crypto.generateKeyPair = () => {
+      throw new Error("a bug for the test");
+    };
+    const id = a.initiate();
+    world.run(100);
+    assert.equal(a.outcome(id).exit, 1);
+    crypto.generateKeyPair = generateKeyPair;
+    bringUp(world);
+    assertTraffic(world);
+    world.end();
+  });
+});
