@@ -16,7 +16,7 @@ import { endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import { DRAIN } from "./retransmit.ts";
 import { tell } from "./watch.ts";
-import { keepTrying, specKey, wishFor } from "./wishes.ts";
+import { keepTrying, specKey, stopTrying, wishFor } from "./wishes.ts";
 
 /** Where the soft limits lie: the original initiator renews first, the responder only if it does not. */
 const SOFT_SHARE: Readonly<Record<Role, number>> = { initiator: 0.8, responder: 0.9 };
@@ -64,6 +64,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, ag
 /** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
 export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish | null): void {
   const { lifetimeSeconds, role } = child;
+  stopTrying(core, child.spec);
   core.timers.set(owner(child), "rekey", child.installedAt + limitsOf(role, child).softSeconds * 1000 + BACKSTOP);
   core.timers.set(owner(child), "expire", child.installedAt + lifetimeSeconds * 1000 + BACKSTOP);
   const suites = child.protections.map(({ suite }) => protocolSuiteName(suite)).join("+");

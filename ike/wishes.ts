@@ -74,8 +74,6 @@ const negotiatesFor = (entry: Negotiation, rule: Rule): boolean =>
 /** The wish came true. */
 export function fulfil(core: Core, wish: ChildWish): void {
   if (core.wishes.get(wish.key) === wish) core.wishes.delete(wish.key);
-  core.retries.delete(wish.key);
-  core.timers.clearAll(`retry ${wish.key}`);
   settle(core, wish.watchers, wish.key, null);
 }
 
@@ -99,11 +97,18 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError): void {
 export function keepTrying(core: Core, spec: ChildSpec): void {
   if (core.stopping || spec.rule.start !== "now" || core.policy.rules.every((rule) => rule.name !== spec.rule.name)) return;
   const key = specKey(spec);
+  if (isUp(core, spec)) return stopTrying(core, spec);
   const tries = core.retries.get(key)?.tries ?? 0;
   const wait = Math.min(RETRY_CEILING, RETRY_FIRST * 2 ** tries);
   core.retries.set(key, { spec, tries: Math.min(tries + 1, 16) });
   core.timers.set(`retry ${key}`, "retry", core.now + wait);
   log(core, "child.failed", "info", `rule ${spec.rule.name}: next try in ${wait / 1000} s`, { rule: spec.rule.name, peer: spec.remote });
+}
+
+/** A pair is up, whoever asked for it: the next outage begins with the shortest wait again. */
+export function stopTrying(core: Core, spec: ChildSpec): void {
+  core.retries.delete(specKey(spec));
+  core.timers.clearAll(`retry ${specKey(spec)}`);
 }
 
 export function onRetry(core: Core, key: string): void {

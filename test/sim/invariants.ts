@@ -13,8 +13,8 @@ export interface Watched {
   fail(text: string): never;
 }
 
-/** Live outbound SAs for one use: a rekey from both sides on top of one that drains. */
-const MOST_PAIRS = 3;
+/** Outbound SAs for one use: three where both ends renew, and one more until what the newest replaces is removed. */
+const MOST_PAIRS = 4;
 
 /** Remembers every inbound SA that was ever installed in a world, by the host it belongs to. */
 export class Invariants {

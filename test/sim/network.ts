@@ -18,8 +18,18 @@ export interface Copy {
   readonly corrupt: boolean;
 }
 
-/** Octet 19 of the header holds flags that nothing protects: a change there is no forgery (RFC 2408 §3.1). */
+/**
+ * Whether a change of an octet makes another message of it. Nothing protects the flags (octet 19), nor, in an encrypted message, padding
+ * (at most the last block) and a length that cuts it off (24 to 27).
+ */
+function isProtected(bytes: Uint8Array, octet: number): boolean {
+  if (octet === FLAGS_OCTET) return false;
+  const sealed = ((bytes[FLAGS_OCTET] ?? 0) & 1) !== 0;
+  return !sealed || (octet < bytes.length - BLOCK && (octet < 24 || octet > 27));
+}
+
 const FLAGS_OCTET = 19;
+const BLOCK = 16;
 
 /** What arrives of one datagram under a fate, and when. */
 export function copiesOf(bytes: Uint8Array, fate: Fate, latency: number): readonly Copy[] {
@@ -35,7 +45,7 @@ export function copiesOf(bytes: Uint8Array, fate: Fate, latency: number): readon
       return [{ ...straight, delay: latency + fate.ms }];
     case "corrupt": {
       const bit = fate.bit % (bytes.length * 8);
-      return [{ ...straight, bytes: flipped(bytes, bit), corrupt: bit >> 3 !== FLAGS_OCTET }];
+      return [{ ...straight, bytes: flipped(bytes, bit), corrupt: isProtected(bytes, bit >> 3) }];
     }
   }
 }

@@ -252,6 +252,20 @@ test(
   }),
 );
 
+test(
+  "a pair that the peer brought up ends the long waits of a rule with start = now",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.intercept = () => DROP;
+    world.run(15 * 60_000);
+    world.intercept = () => undefined;
+    const b = world.host("B");
+    bringUp(world, b);
+    for (const { id } of childrenOf(world, "B")) b.command({ name: "terminate", target: { kind: "child", id } });
+    world.run(6000);
+    assertTraffic(world);
+  }),
+);
+
 for (const reason of ["delete", "reboot", "terminate"] as const)
   test(
     `a rule with start = now comes back after the peer's ${reason}`,

@@ -20,6 +20,8 @@ export interface WorldOptions {
   readonly seed?: number;
   /** What becomes of the first datagrams; those after the list are delivered. */
   readonly fates?: readonly Fate[];
+  /** The fates come round again until this moment. */
+  readonly cycleUntil?: number;
   /** How long kernels take, in turn; default 1 ms. */
   readonly kernelDelays?: readonly number[];
   /** Real Diffie-Hellman instead of the toy. */
@@ -60,8 +62,8 @@ export class World {
   intercept: (sent: Sent) => Fate | undefined = () => undefined;
   /** Whatever was sent, for stories that look into messages. */
   readonly sent: Sent[] = [];
-  readonly #fates: Fate[];
-  readonly #used: Fate[] = [];
+  readonly #fates: readonly Fate[];
+  readonly #cycleUntil: number;
   readonly #delays: readonly number[];
   readonly #queue: Due[] = [];
   readonly #labels = labeller();
@@ -72,13 +74,15 @@ export class World {
   readonly #secrets = liveSecrets();
   #serial = 0;
   #delay = 0;
+  #fate = 0;
   #steps = 0;
   #crashed = false;
 
   constructor(options: WorldOptions) {
     this.seed = options.seed ?? 1;
     this.tap = tapped(!options.realGroups);
-    this.#fates = [...(options.fates ?? [])];
+    this.#fates = options.fates ?? [];
+    this.#cycleUntil = options.cycleUntil ?? 0;
     this.#delays = options.kernelDelays ?? [1];
     this.#invariants = new Invariants({ hostAt: (address) => this.hostAt(address), fail: (text) => this.fail(text) });
     this.hosts = options.hosts.map((host, i) => new Host(host, this.#surroundings(i)));
@@ -140,9 +144,9 @@ export class World {
   }
 
   #nextFate(): Fate {
-    const fate = this.#fates.shift() ?? DELIVER;
-    this.#used.push(fate);
-    return fate;
+    const at = this.#fate++;
+    const { length } = this.#fates;
+    return this.#fates[this.now < this.#cycleUntil && length > 0 ? at % length : at] ?? DELIVER;
   }
 
   #rung({ from, to, bytes }: Sent, what: string): void {
@@ -259,7 +263,7 @@ export class World {
 
   /** Everything needed to run it again and to see what happened. */
   report(): string {
-    const fates = this.#used.length > 0 ? this.#used.map(formatFate).join(", ") : "none";
+    const fates = this.#fates.length > 0 ? this.#fates.map(formatFate).join(", ") : "none";
     return `seed ${this.seed}, fates: ${fates}\n${drawLadder(this.rungs, this.tap)}`;
   }
 }
