@@ -105,7 +105,11 @@ test("a client that ends its side after the request still gets the answer", asyn
   socket.end();
   await until(() => waiting.length === 1, "the request");
   waiting[0]?.send({ type: "end", exit: 0, text: "late" });
-  await closed;
+  let ended = false;
+  void closed.then(() => {
+    ended = true;
+  });
+  await until(() => ended, "the server's end of the connection");
   assert.deepEqual(replies(text()), [{ type: "end", exit: 0, text: "late" }]);
 });
 
