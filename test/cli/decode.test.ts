@@ -79,6 +79,23 @@ test("a capture that was cut off is shown as far as it goes", async (t) => {
   assert.match(stdout, new RegExp(`^${recording.datagrams.length - 1} ISAKMP messages`, "m"));
 });
 
+test("a message of which the capture holds a part only is marked", async (t) => {
+  const pcap = join(scratch(t), "a.pcap");
+  const [first] = recording.datagrams;
+  assert.ok(first);
+  const whole = encodePcap([first]);
+  const cut = Buffer.from(whole.subarray(0, whole.length - 40));
+  // Octets that were captured, of the record behind the file header of 24.
+  cut.writeUInt32BE(cut.length - 24 - 16, 24 + 8);
+  writeFileSync(pcap, cut);
+  const { exit, stdout } = await mainmode(["decode", pcap]);
+  assert.equal(exit, 0);
+  assert.match(stdout, /the capture holds a part of this datagram only/);
+  assert.match(stdout, /malformed at octet 24: length/);
+  const json = JSON.parse((await mainmode(["decode", pcap, "--json"])).stdout);
+  assert.equal(json.messages[0].complete, false);
+});
+
 test("what is no capture, and what can't be read, ends with 1 and one line", async (t) => {
   const folder = scratch(t);
   writeFileSync(join(folder, "text"), "this is no capture");

@@ -88,7 +88,7 @@ test("stopping tells the peer", async (t) => {
   await until(() => b.records.some(({ event }) => event === "ike.closed"), "the peer to hear of it");
 });
 
-test("a kernel that never answers does not keep the daemon from ending", async (t) => {
+test("a kernel that never answers does not keep the daemon from ending", { timeout: 30_000 }, async (t) => {
   const port = await freePort(["127.0.0.2"]);
   const parsed = parseConfiguration(configuration("127.0.0.2", "127.0.0.3", port, port + 1), "test.toml", () => ok(undefined));
   assert.ok(parsed.ok);
