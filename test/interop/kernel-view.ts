@@ -25,10 +25,14 @@ export async function states(run: Shell, side: Side, scenario: Placed): Promise<
   return all.filter(({ source, destination }) => (source === a && destination === b) || (source === b && destination === a));
 }
 
-/** Everything that a host's kernel holds, SAs and policies, as text; empty where it holds nothing. */
+/**
+ * Everything that a host's kernel holds, SAs and policies, as text; empty where it holds nothing. Without larval SAs (SPI 0): they are
+ * the kernel's own note that it asked for one, do nothing without a policy, and go after 30 s.
+ */
 export async function everything(run: Shell, side: Side): Promise<string> {
   const [sas, policies] = [await run(["ip", "-n", side, "xfrm", "state"]), await run(["ip", "-n", side, "xfrm", "policy"])];
-  return `${sas.stdout}${policies.stdout}`.trim();
+  const full = sas.stdout.split(/^(?=src )/m).filter((text) => !/ spi 0x00000000 /.test(text));
+  return `${full.join("")}${policies.stdout}`.trim();
 }
 
 function parseState(text: string): readonly KernelState[] {

@@ -1,33 +1,89 @@
 /**
- * `npm run interop`: negotiations with strongSwan, libreswan and ourselves on real kernels.
+ * `npm run interop`: negotiations with strongSwan, libreswan and ourselves over a wire between real kernels.
+ *
+ *   npm run interop -- [--only PATTERN] [--list] [--as PEER] [-w DIR]
  */
-
+import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { Outcome } from "./guest.ts";
+import { LIBRESWAN_ROOT } from "./libreswan.ts";
 import { runMatrix } from "./matrix.ts";
-import type { PeerKind } from "./scenario.ts";
+import type { PeerKind, Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
+const HELP = `npm run interop -- [--only PATTERN] [--list] [--as PEER] [-w DIR]
+  --only PATTERN  scenarios whose name this regular expression finds
+  --list          print the names and end
+  --as PEER       who plays our part: mainmode, or strongswan to try the lab itself
+  -w DIR          where captures, logs and transcripts go (.lab/interop)`;
+
+/** Runs what the command line asks for; resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      only: { type: "string" },
-      as: { type: "string", default: "mainmode" },
-      directory: { type: "string", short: "w", default: ".lab/interop" },
-    },
-  });
-  const pattern = new RegExp(values.only ?? "");
-  const chosen = scenarios().filter(({ name }) => pattern.test(name));
-  const outcomes = await runMatrix({
-    scenarios: chosen,
-    directory: values.directory,
-    as: values.as as PeerKind,
-    tell: ({ name, wrong, seconds }) => {
-      console.log(`${wrong.length === 0 ? "ok  " : "FAIL"} ${name} (${seconds.toFixed(1)} s)`);
-      for (const line of wrong) console.log(`     ${line.replaceAll("\n", "\n     ")}`);
-    },
-  });
-  const failed = outcomes.filter(({ wrong }) => wrong.length > 0).length;
-  console.log(`${outcomes.length - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  const options = readOptions(argv);
+  if (typeof options === "string") return say(options, 2);
+  const { only, as, list, directory } = options;
+  const chosen = scenarios().filter((one) => only.test(one.name) && canPlay(as, one));
+  if (list) return say(chosen.map(({ name }) => name).join("\n"), 0);
+  if (chosen.length === 0) return say(`no scenario's name has ${only.source}`, 2);
+  const missing = missingFor(new Set([as, ...chosen.map(({ peer }) => peer)]));
+  if (missing.length > 0) return say(`not here: ${missing.join(", ")}. To get them, as root: node scripts/setup.js interop`, 1);
+  const started = performance.now();
+  const outcomes = await runMatrix({ scenarios: chosen, directory, as, tell: print });
+  const failed = outcomes.filter(({ wrong }) => wrong.length > 0);
+  if (failed.length > 0)
+    say(`\nfailed, with what happened in ${directory}/*/NAME.txt:\n${failed.map(({ name }) => `  ${name}`).join("\n")}`, 1);
+  say(`\n${chosen.length} scenarios in ${((performance.now() - started) / 60_000).toFixed(1)} min`, 0);
+  return say(`${outcomes.length - failed.length} passed, ${failed.length} failed`, failed.length === 0 ? 0 : 1);
+}
+
+interface Options {
+  readonly only: RegExp;
+  readonly as: PeerKind;
+  readonly list: boolean;
+  readonly directory: string;
+}
+
+/** The options, or what is wrong with them. */
+function readOptions(argv: readonly string[]): Options | string {
+  try {
+    const { values } = parseArgs({
+      args: [...argv],
+      options: {
+        only: { type: "string", default: "" },
+        as: { type: "string", default: "mainmode" },
+        list: { type: "boolean", default: false },
+        directory: { type: "string", short: "w", default: ".lab/interop" },
+      },
+    });
+    const { only, as, list, directory } = values;
+    if (as !== "mainmode" && as !== "strongswan") return HELP;
+    return { only: new RegExp(only), as, list, directory };
+  } catch (error) {
+    return `${error instanceof Error ? error.message : error}\n${HELP}`;
+  }
+}
+
+/** strongSwan in our place: it has no bundles, and its traps stop neighbour discovery on IPv6. */
+const canPlay = (as: PeerKind, { role, protect, trigger, family, mode }: Scenario): boolean =>
+  as === "mainmode" || !(protect.includes("+") || (role === "initiator" && trigger === "traffic" && family === 6 && mode === "transport"));
+
+/** What has to be on this machine for the lab and for each peer. */
+const NEEDED: Readonly<Record<PeerKind | "lab", readonly string[]>> = {
+  lab: ["/usr/bin/linux.uml", "/usr/bin/tcpdump", "/usr/bin/tshark"],
+  mainmode: [],
+  strongswan: ["/usr/sbin/charon-systemd", "/usr/sbin/swanctl"],
+  libreswan: [`${LIBRESWAN_ROOT}/usr/libexec/ipsec/pluto`],
+};
+
+const missingFor = (peers: ReadonlySet<PeerKind>): readonly string[] =>
+  [...NEEDED.lab, ...[...peers].flatMap((peer) => NEEDED[peer])].filter((file) => !existsSync(file));
+
+function print({ name, wrong, seconds }: Outcome): void {
+  const lines = wrong.map((line) => `\n     ${line.replaceAll("\n", "\n     ")}`);
+  say(`${wrong.length === 0 ? "ok  " : "FAIL"} ${name} (${seconds.toFixed(1)} s)${lines.join("")}`, 0);
+}
+
+function say(text: string, exit: number): number {
+  process.stdout.write(`${text}\n`);
+  return exit;
 }

@@ -2,8 +2,9 @@
  * mainmode itself: one daemon, driven by its own commands, as an administrator would.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { StatusDocument } from "../../sa-store/view.ts";
 import { on } from "./network.ts";
 import { type Attempt, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
 import type { Placed } from "./scenario.ts";
@@ -19,6 +20,7 @@ export function mainmode({ side, placed, run, directory }: PartyOptions): Party 
   let daemon: ChildProcess | undefined;
   const command = (argv: readonly string[], seconds: number) =>
     run([process.execPath, MAIN, ...argv, "--control", `${runtime}/control.sock`], { mayFail: true, seconds });
+  const status = async (): Promise<StatusDocument> => JSON.parse((await command(["status", "--json"], 10)).stdout);
   const attempt = async (scenario: Placed): Promise<Attempt> => {
     const { status, stdout, stderr } = await command(["initiate", scenario.name, "--wait", `${PATIENCE}`], PATIENCE + 10);
     return { ok: status === 0, status, text: `${stdout}${stderr}` };
@@ -37,17 +39,29 @@ export function mainmode({ side, placed, run, directory }: PartyOptions): Party 
     terminate: async (scenario) => {
       await command(["terminate", scenario.name], 20);
     },
-    lists: async (scenario) => (await command(["status", "--json"], 10)).stdout.includes(`"${scenario.name}"`),
+    lists: async (scenario) => {
+      const { ikeSas, childSas } = await status();
+      // A responder waits for a better message 5 for a while: anybody could have sent the bad one.
+      return [...ikeSas, ...childSas].some(({ rule, state }) => rule === scenario.name && state !== "negotiating");
+    },
     stop: async () => {
       if (!daemon) return;
-      const status = await stop(daemon);
-      if (status !== 0) throw new Error(`the daemon on side ${side} ended with ${status}`);
+      const exit = await stop(daemon);
+      if (exit !== 0) throw new Error(`the daemon on side ${side} ended with ${exit}`);
     },
+    ourselves: { status, reasons: (scenario) => reasonsIn(readFileSync(`${directory}/${EVENT_LOG}`, "utf8"), scenario) },
   };
 }
 
 /** Seconds until a negotiation has failed. */
 const PATIENCE = 15;
+
+/** Of the records that name the rule, and of those that came too early to know it, by the peer's address. */
+function reasonsIn(log: string, scenario: Placed): readonly string[] {
+  const records: readonly Record<string, unknown>[] = log.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+  const own = records.filter(({ rule, peer }) => rule === scenario.name || String(peer).includes(scenario.theirs.host));
+  return own.flatMap(({ reason }) => (typeof reason === "string" ? [reason] : []));
+}
 
 function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string): string {
   const head = { control: `${runtime}/control.sock`, "runtime-directory": runtime, "keep-across-restart": false };

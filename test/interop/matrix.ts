@@ -6,7 +6,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Outcome, Plan } from "./guest.ts";
-import { type PeerKind, place, type Scenario } from "./scenario.ts";
+import { type PeerKind, type Placed, place, type Scenario } from "./scenario.ts";
+import { shell } from "./shell.ts";
+import { judgeMessages, judgeScenario } from "./wire.ts";
 
 export interface MatrixOptions {
   readonly scenarios: readonly Scenario[];
@@ -64,17 +66,33 @@ async function runGuest({ directory: parent, as, tell }: MatrixOptions, share: S
   const started = performance.now();
   const { status, said } = await uml(argv);
   const seconds = (performance.now() - started) / 1000;
-  const outcomes = readOutcomes(resultFile).map((one) =>
-    one.name.startsWith("guest") ? { ...one, name: `${share.name}-${one.name}` } : one,
-  );
-  const missing = share.scenarios.filter(({ name }) => !outcomes.some((one) => one.name === name));
+  const outcomes = readOutcomes(resultFile);
+  const ofGuest = outcomes.filter(({ name }) => name.startsWith("guest"));
   const all: readonly Outcome[] = [
-    ...outcomes,
-    ...missing.map(({ name }) => ({ name, wrong: [`the guest ended before, see ${directory}`], seconds: 0 })),
+    ...(await Promise.all(plan.placed.map((scenario) => withWire(directory, scenario, outcomes)))),
+    ...ofGuest.map((one) => ({ ...one, name: `${share.name}-${one.name}` })),
+    ...(share.theirs === "strongswan" ? [await messagesOutcome(directory, `${share.name}-messages`, plan.placed)] : []),
     { name: `${share.name}-guest`, wrong: status === 0 ? [] : [`ended with ${status}: ${said.slice(-2000)}`], seconds },
   ];
   all.forEach(tell);
   return all;
+}
+
+/** A scenario's outcome together with what is wrong on the wire. */
+async function withWire(directory: string, scenario: Placed, outcomes: readonly Outcome[]): Promise<Outcome> {
+  const { name } = scenario;
+  const outcome = outcomes.find((one) => one.name === name);
+  if (!outcome) return { name, wrong: [`the guest ended before, see ${directory}`], seconds: 0 };
+  const run = shell(() => `${directory}/${name}.txt`);
+  const wire = await judgeScenario(run, directory, scenario).catch((error: unknown) => [String(error)]);
+  return { ...outcome, wrong: [...outcome.wrong, ...wire] };
+}
+
+async function messagesOutcome(directory: string, name: string, placed: readonly Placed[]): Promise<Outcome> {
+  const started = performance.now();
+  const run = shell(() => `${directory}/messages.txt`);
+  const wrong = await judgeMessages(run, directory, placed).catch((error: unknown) => [String(error)]);
+  return { name, wrong, seconds: (performance.now() - started) / 1000 };
 }
 
 function readOutcomes(file: string): readonly Outcome[] {
@@ -85,7 +103,9 @@ function readOutcomes(file: string): readonly Outcome[] {
 
 function uml(argv: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
   return new Promise((done, failed) => {
-    const child = spawn("test/lab/uml-run", argv, { stdio: ["ignore", "pipe", "pipe"] });
+    // The guest takes this PATH over, and is root, whatever we are.
+    const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
+    const child = spawn("test/lab/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {

@@ -1,6 +1,7 @@
 /**
  * An IKE daemon on one of the two hosts, whoever wrote it. All scenarios of a guest are configured at once.
  */
+import type { StatusDocument } from "../../sa-store/view.ts";
 import type { Side } from "./network.ts";
 import type { End, PeerKind, Placed } from "./scenario.ts";
 import type { Shell } from "./shell.ts";
@@ -13,10 +14,19 @@ export interface Party {
   initiate(scenario: Placed): Promise<Attempt>;
   /** Deletes all SAs of the scenario. */
   terminate(scenario: Placed): Promise<void>;
-  /** Whether the daemon still lists an SA of the scenario. */
+  /** Whether the daemon still lists an established SA of the scenario. */
   lists(scenario: Placed): Promise<boolean>;
   /** Ends the daemon. */
   stop(): Promise<void>;
+  /** What only mainmode can say of itself. */
+  readonly ourselves?: Ourselves;
+}
+
+export interface Ourselves {
+  /** `status --json`. */
+  status(): Promise<StatusDocument>;
+  /** The reasons for failure that the log gives for the scenario. */
+  reasons(scenario: Placed): readonly string[];
 }
 
 export interface Attempt {

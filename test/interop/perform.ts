@@ -3,9 +3,10 @@
  */
 import { type KernelState, states } from "./kernel-view.ts";
 import { ping, type Side } from "./network.ts";
-import type { Attempt, Party } from "./party.ts";
-import type { Placed } from "./scenario.ts";
+import type { Attempt, Ourselves, Party } from "./party.ts";
+import type { Difference, Placed } from "./scenario.ts";
 import { eventually, type Shell } from "./shell.ts";
+import { statusDiffers } from "./status-check.ts";
 
 export interface Stage {
   readonly run: Shell;
@@ -18,7 +19,11 @@ export async function perform(stage: Stage, scenario: Placed): Promise<readonly 
   const attempt = await negotiate(stage, scenario);
   if (scenario.differs) return refused(stage, scenario, attempt);
   if (!attempt.ok) return [`no SA: ${attempt.text.trim().split("\n").slice(-3).join(" | ")}`];
-  const wrong = [...(await traffic(stage, scenario)), ...(await sameInBothKernels(stage, scenario))];
+  const wrong = [
+    ...(await traffic(stage, scenario)),
+    ...(await sameInBothKernels(stage, scenario)),
+    ...(await statusIsRight(stage, scenario)),
+  ];
   return [...wrong, ...(await deletion(stage, scenario))];
 }
 
@@ -60,6 +65,11 @@ async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readon
   return wrong;
 }
 
+async function statusIsRight(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  if (!stage.us.ourselves) return [];
+  return statusDiffers(await stage.us.ourselves.status(), scenario, await states(stage.run, "us", scenario));
+}
+
 /** After one side deletes, neither daemon lists an SA and neither kernel holds one. */
 async function deletion(stage: Stage, scenario: Placed): Promise<readonly string[]> {
   await (scenario.deletes === "us" ? stage.us : stage.theirs).terminate(scenario);
@@ -76,13 +86,38 @@ async function nothingLeft(stage: Stage, scenario: Placed): Promise<readonly str
   return wrong;
 }
 
-/** A negotiation that must fail: it says so, nothing is left of it, and pings get neither through nor out. */
+/** A negotiation that must fail: it says so and why, nothing is left of it, and pings don't get through. */
 async function refused(stage: Stage, scenario: Placed, attempt: Attempt): Promise<readonly string[]> {
   const wrong = attempt.ok ? ["an SA stands although the two sides are configured differently"] : [];
   const children = (await states(stage.run, "us", scenario)).length;
   if (children > 0) wrong.push(`our kernel holds ${children} SAs of a refused negotiation`);
+  if (stage.us.ourselves) {
+    wrong.push(...saysWhy(stage.us.ourselves, scenario, attempt));
+    if ((await pingFrom(stage, scenario, "us", 0, 1, 1)) > 0) wrong.push("a ping got through without an SA");
+  }
   await initiator(stage, scenario).terminate(scenario);
   return [...wrong, ...(await nothingLeft(stage, scenario))];
+}
+
+/** What an administrator is told: as initiator by the command, as responder by the log, there as a stable code. */
+const TOLD: Readonly<Record<Difference, { readonly command: RegExp; readonly reason: string }>> = {
+  psk: { command: /PSK mismatch/, reason: "psk-mismatch" },
+  phase1: { command: /NO-PROPOSAL-CHOSEN/, reason: "no-proposal-chosen" },
+  phase2: { command: /NO-PROPOSAL-CHOSEN/, reason: "no-proposal-chosen" },
+  selectors: { command: /INVALID-ID-INFORMATION/, reason: "selectors-mismatch" },
+};
+
+function saysWhy(ourselves: Ourselves, scenario: Placed, attempt: Attempt): readonly string[] {
+  if (!scenario.differs) return [];
+  const { command, reason } = TOLD[scenario.differs];
+  if (scenario.role === "responder") {
+    const reasons = ourselves.reasons(scenario);
+    return reasons.includes(reason) ? [] : [`the log does not say ${reason}, but: ${reasons}`];
+  }
+  return [
+    ...(command.test(attempt.text) ? [] : [`the command does not say ${command}: ${attempt.text.trim()}`]),
+    ...(attempt.status === 1 ? [] : [`exit code ${attempt.status}, not 1`]),
+  ];
 }
 
 const PINGS = 3;

@@ -67,6 +67,7 @@ charon-systemd {
   filelog { log { path = ${log}
     default = 1
     ike = 4
+    mgr = 2
     time_format = %T
     flush_line = yes } }
   plugins { vici { socket = unix:///run/vici } }
