@@ -1,7 +1,9 @@
 /** What the scripted peer offers and says: attributes by number, as they stand in RFC 2409 appendix A and RFC 2407 §4.5. */
+import assert from "node:assert/strict";
 import { type Attribute, basic } from "../../isakmp/attributes.ts";
+import { decodePayloads, type Header } from "../../isakmp/message.ts";
 import { DOI, ESP_TRANSFORM, ID_TYPE, NOTIFY, PROTOCOL, SITUATION } from "../../isakmp/numbers.ts";
-import { type PayloadOf, payload } from "../../isakmp/payloads.ts";
+import { type Body, type Payload, type PayloadName, type PayloadOf, payload } from "../../isakmp/payloads.ts";
 import { u32 } from "./peer-keys.ts";
 
 /** aes128-sha256-x25519, pre-shared key, one hour. */
@@ -45,3 +47,17 @@ export const connected = (spi: number): PayloadOf<"notify"> =>
 /** A delete of inbound SPIs of the sender's. */
 export const deleteOf = (...spis: readonly number[]): PayloadOf<"delete"> =>
   payload("delete", { doi: DOI.IPSEC, protocol: PROTOCOL.ESP, spiSize: 4, spis: spis.map(u32) });
+
+/** The payloads of a message in clear that the engine sent. */
+export function clear(header: Header, body: Uint8Array): readonly Payload[] {
+  const payloads = decodePayloads(header.nextPayload, body);
+  assert.ok(payloads.ok, "what the engine sends in clear can be read");
+  return payloads.value;
+}
+
+/** The only payload of a kind. */
+export function one<N extends PayloadName>(payloads: readonly Payload[], name: N): Body<N> {
+  const found = payloads.filter((p) => p.name === name);
+  assert.equal(found.length, 1, `one ${name} payload`);
+  return (found[0] as PayloadOf<N>).value as Body<N>;
+}

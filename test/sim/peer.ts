@@ -15,10 +15,10 @@ import {
   type Header,
 } from "../../isakmp/message.ts";
 import { EXCHANGE, FLAG } from "../../isakmp/numbers.ts";
-import { type Body, type Payload, type PayloadName, type PayloadOf, payload } from "../../isakmp/payloads.ts";
+import { type Payload, type PayloadOf, payload } from "../../isakmp/payloads.ts";
 import { seededRandom } from "./crypto.ts";
 import { hmac, keymat, type Phase1Material, phase1, sha256, u32 } from "./peer-keys.ts";
-import { connected, hostId, offerEsp, offerIke } from "./peer-payloads.ts";
+import { clear, connected, hostId, offerEsp, offerIke, one } from "./peer-payloads.ts";
 import { PSK } from "./policies.ts";
 import type { World } from "./world.ts";
 
@@ -392,16 +392,4 @@ export class Peer {
     if (out) this.#world.send(this.address, this.#to, out);
     return bytes;
   }
-}
-
-function clear(header: Header, body: Uint8Array): readonly Payload[] {
-  const payloads = decodePayloads(header.nextPayload, body);
-  assert.ok(payloads.ok, "what the engine sends in clear can be read");
-  return payloads.value;
-}
-
-function one<N extends PayloadName>(payloads: readonly Payload[], name: N): Body<N> {
-  const found = payloads.filter((p) => p.name === name);
-  assert.equal(found.length, 1, `one ${name} payload`);
-  return (found[0] as PayloadOf<N>).value as Body<N>;
 }

@@ -1,0 +1,167 @@
+/** Stories of beginnings: traffic that asks, rules that start by themselves, commands that wait. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { DROP } from "./network.ts";
+import { PSK, towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
+import { story } from "./world.ts";
+
+test(
+  "however many packets ask, one negotiation begins",
+  story(pair(towards(B, { start: '"on-traffic"' })), (world) => {
+    const a = world.host("A");
+    world.run(100);
+    for (let i = 0; i < 50; i++) assert.equal(world.ping(a, { ...packet(A, B), sourcePort: 1000 + i }), "acquire");
+    world.run(10);
+    for (let i = 0; i < 50; i++) world.ping(a, { ...packet(A, B), sourcePort: 1000 + i });
+    world.run(2000);
+    assertTraffic(world);
+    assert.equal(world.sent.filter(({ label }) => label === "MM1").length, 1);
+    assert.equal(world.sent.filter(({ label }) => label === "QM1").length, 1);
+  }),
+);
+
+test(
+  "traffic of a rule with start = never begins nothing, and is not let through",
+  story(pair(), (world) => {
+    world.run(100);
+    assert.equal(world.ping(world.host("A"), packet(A, B)), "acquire");
+    world.run(1000);
+    assert.deepEqual(world.sent, []);
+  }),
+);
+
+test(
+  "a rule with start = now comes up by itself, and comes back after every outage",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.run(1000);
+    assertTraffic(world);
+    world.intercept = () => DROP;
+    world.run(15 * 60_000);
+    for (const host of world.hosts) assert.equal(host.xfrm.states.size, 0);
+    world.intercept = () => undefined;
+    world.run(6 * 60_000);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "a rule with start = now waits longer after each failure, up to five minutes",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.intercept = () => DROP;
+    world.run(60 * 60_000);
+    const firsts = new Map<string, number>();
+    for (const { at, text } of world.rungs.flatMap((rung) => (rung.kind === "note" ? [rung] : [])))
+      if (text.includes("next try in")) firsts.set(text, at);
+    assert.deepEqual(
+      [...firsts.keys()].map((text) => Number(/next try in (\d+) s/.exec(text)?.[1])),
+      [5, 10, 20, 40, 80, 160, 300],
+    );
+  }),
+);
+
+test(
+  "a pair that the peer brought up ends the long waits of a rule with start = now",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.intercept = () => DROP;
+    world.run(15 * 60_000);
+    world.intercept = () => undefined;
+    const b = world.host("B");
+    bringUp(world, b);
+    for (const { id } of childrenOf(world, "B")) b.command({ name: "terminate", target: { kind: "child", id } });
+    world.run(6000);
+    assertTraffic(world);
+  }),
+);
+
+for (const reason of ["delete", "reboot", "terminate"] as const)
+  test(
+    `a rule with start = now comes back after the peer's ${reason}`,
+    story(pair(towards(B, { start: '"now"' })), (world) => {
+      world.run(1000);
+      const b = world.host("B");
+      if (reason === "reboot") world.reboot(b);
+      if (reason === "terminate") b.command({ name: "terminate", target: { kind: "all" } });
+      if (reason === "delete") for (const { id } of childrenOf(world, "B")) b.command({ name: "terminate", target: { kind: "child", id } });
+      world.run(6 * 60_000);
+      assertTraffic(world);
+    }),
+  );
+
+test(
+  "terminate means it: a rule with start = now stays down until it is asked for again",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.run(1000);
+    world.host("A").command({ name: "terminate", target: { kind: "all" } });
+    world.run(60 * 60_000);
+    for (const host of world.hosts) assert.equal(host.xfrm.states.size, 0);
+    bringUp(world);
+  }),
+);
+
+test(
+  "terminate during the first tries of a rule with start = now ends them",
+  story(pair(towards(B, { start: '"now"' })), (world) => {
+    world.intercept = () => DROP;
+    world.run(50_000);
+    world.host("A").command({ name: "terminate", target: { kind: "rule", rule: "peer" } });
+    world.intercept = () => undefined;
+    world.run(20 * 60_000);
+    assert.equal(ikesOf(world, "A").length, 0);
+  }),
+);
+
+// Commands
+
+test(
+  "initiate twice: the second is answered at once with what is up",
+  story(pair(), (world) => {
+    bringUp(world);
+    const before = world.sent.length;
+    const id = world.host("A").initiate();
+    world.run(1);
+    assert.equal(world.host("A").outcome(id).exit, 0);
+    assert.ok(
+      world
+        .host("A")
+        .replies.get(id)
+        ?.some(({ text }) => text.startsWith("already up")),
+    );
+    assert.equal(world.sent.length, before);
+  }),
+);
+
+test(
+  "two commands for one rule at the same time share one negotiation, and both hear the end",
+  story(pair(), (world) => {
+    const a = world.host("A");
+    const ids = [a.initiate(), a.initiate()];
+    world.run(1000);
+    for (const id of ids) assert.equal(a.outcome(id).exit, 0);
+    assert.equal(world.sent.filter(({ label }) => label === "MM1").length, 1);
+  }),
+);
+
+test(
+  "a command whose patience ends first hears 75, and the negotiation goes on",
+  story(pair(), (world) => {
+    world.intercept = (sent) => (sent.label === "MM2" && sent.nth <= 3 ? DROP : undefined);
+    const a = world.host("A");
+    const id = a.initiate("peer", 2);
+    world.run(2000);
+    assert.equal(a.outcome(id).exit, 75);
+    world.run(10_000);
+    assertTraffic(world);
+  }),
+);
+
+test(
+  "no secret is in any log line, reply or status",
+  story(pair(towards(B), towards(A, { auth: '[{ method = "psk", secret = "another key altogether" }]' })), (world) => {
+    world.host("A").initiate();
+    world.run(60_000);
+    const everything = JSON.stringify(world.hosts.map((host) => [host.events, [...host.replies.values()], host.engine.view(world.now)]));
+    assert.ok(everything.length > 1000);
+    for (const key of [PSK, "another key altogether"]) assert.ok(!everything.includes(key));
+  }),
+);
