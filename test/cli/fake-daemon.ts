@@ -17,14 +17,19 @@ export interface Ran {
 /** Sources run bare end in .ts, built ones in .js. */
 const MAIN = fileURLToPath(new URL(`../../cli/main${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url));
 
-/** Runs `mainmode` to its end. `whileRunning` gets the process, to send it signals. */
+/** Takes every capability from what follows it; users other than root have none to begin with. */
+export const WITHOUT_CAPABILITIES = process.getuid?.() === 0 ? ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] : [];
+
+/** Runs `mainmode` to its end. `whileRunning` gets the process, to send it signals; `before` are words in front of it. */
 export function mainmode(
   words: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  whileRunning: (kill: (signal: NodeJS.Signals) => void, stderr: () => string) => void = () => {},
+  whileRunning: (kill: (signal: NodeJS.Signals) => void) => void = () => {},
+  before: readonly string[] = [],
 ): Promise<Ran> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [MAIN, ...words], {
+    const [program, ...rest] = [...before, process.execPath, MAIN, ...words] as [string, ...string[]];
+    const child = spawn(program, rest, {
       env: { PATH: process.env["PATH"], ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -32,10 +37,7 @@ export function mainmode(
     child.stdout.on("data", (chunk) => (stdout += chunk));
     child.stderr.on("data", (chunk) => (stderr += chunk));
     child.on("close", (exit) => resolve({ exit, stdout, stderr }));
-    whileRunning(
-      (signal) => child.kill(signal),
-      () => stderr,
-    );
+    whileRunning((signal) => child.kill(signal));
   });
 }
 

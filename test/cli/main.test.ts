@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Reply } from "../../daemon/control-protocol.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
-import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
+import { fakeDaemon, mainmode, scratch, WITHOUT_CAPABILITIES } from "./fake-daemon.ts";
 
 const STATUS: StatusDocument = {
   ikeSas: [
@@ -303,4 +303,13 @@ test("a daemon with a bad configuration ends with 78 and says all of it", async 
   assert.deepEqual([exit, stdout], [78, ""]);
   assert.ok(stderr.trimEnd().split("\n").length >= 2, stderr);
   assert.doesNotMatch(stderr, /hunter2/);
+});
+
+test("a daemon without the rights it needs ends with 77 and names the missing capability", async (t) => {
+  const good = join(scratch(t), "good.toml");
+  writeFileSync(good, CONFIGURATION);
+  chmodSync(good, 0o600);
+  const { exit, stdout, stderr } = await mainmode(["daemon", "-c", good], {}, undefined, WITHOUT_CAPABILITIES);
+  assert.deepEqual([exit, stdout], [77, ""]);
+  assert.match(stderr, /^mainmode: not permitted: CAP_NET_ADMIN .*missing; run it as root or by its systemd unit\n$/);
 });
