@@ -105,7 +105,10 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
   }
   const error: IkeError = {
     kind: "no-route",
-    what: local === undefined ? `no route to ${remote}` : `no filter of the rule is between ${local} and ${remote}`,
+    what:
+      local === undefined
+        ? `no route to ${remote}`
+        : `no filter of the rule is between an address of ours (${local} by the route) and ${remote}`,
   };
   if (watch) settle(core, [watch.id], `route ${remote}`, specs.length === 0 ? error : null);
   else if (specs.length === 0) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
@@ -138,14 +141,29 @@ function onTunnelEnd(core: Core, rule: Rule, local: string | undefined): void {
   if (settled.start === "now") begin(core, settled, peersFor(settled, undefined), null);
 }
 
-/** Every child that a rule means between two ends. */
+/**
+ * Every child that a rule means with a peer, from our address `local`. A filter that names other addresses of ours on its own side
+ * speaks from those: the rule is more exact than the route.
+ */
 function specsFor(core: Core, rule: Rule, local: string, remote: string): readonly ChildSpec[] {
-  return rule.filters.flatMap((filter: Filter) =>
-    concreteSelectors(filter, rule, core.addresses).flatMap((covering) => {
-      const selector = rule.mode === "tunnel" ? covering : betweenHosts(covering, local, remote);
-      return selector ? [{ rule, selector, local, remote, reqid: core.policies.reqidFor(rule, covering, selector, remote) }] : [];
-    }),
-  );
+  const spec = (covering: TrafficSelector, selector: TrafficSelector, own: string): ChildSpec => ({
+    rule,
+    selector,
+    local: own,
+    remote,
+    reqid: core.policies.reqidFor(rule, covering, selector, remote),
+  });
+  return rule.filters.flatMap((filter: Filter) => {
+    const selectors = concreteSelectors(filter, rule, core.addresses);
+    if (rule.mode === "tunnel") return selectors.map((covering) => spec(covering, covering, local));
+    const towards = selectors.filter((covering) => includesAddress(covering.remote, remote));
+    const routed = towards.filter((covering) => includesAddress(covering.local, local));
+    return (routed.length > 0 ? routed : towards).flatMap((covering) => {
+      const own = routed.length > 0 ? local : hostText(covering.local);
+      const selector = core.addresses.includes(own) ? betweenHosts(covering, own, remote) : undefined;
+      return selector ? [spec(covering, selector, own)] : [];
+    });
+  });
 }
 
 /** In transport mode a child is between two hosts: the filter narrowed to them, or nothing. */

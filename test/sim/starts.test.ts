@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DROP } from "./network.ts";
-import { PSK, towards } from "./policies.ts";
+import { configuration, PSK, policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
 import { story } from "./world.ts";
 
@@ -164,4 +164,23 @@ test(
     assert.ok(everything.length > 1000);
     for (const key of [PSK, "another key altogether"]) assert.ok(!everything.includes(key));
   }),
+);
+
+test(
+  "a filter that names another address of ours speaks from that one, whatever the route says",
+  story(
+    {
+      hosts: [
+        { name: "A", addresses: [A, "192.0.2.11"], policy: policyOf(configuration([{ filters: `["192.0.2.11 <-> ${B}"]` }])) },
+        { name: "B", addresses: [B], policy: policyOf(configuration([{ filters: '["me <-> 192.0.2.11"]' }])) },
+      ],
+    },
+    (world) => {
+      bringUp(world);
+      assert.deepEqual(
+        childrenOf(world, "A").map(({ local }) => local),
+        ["192.0.2.11/32"],
+      );
+    },
+  ),
 );
