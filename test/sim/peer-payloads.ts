@@ -41,8 +41,7 @@ export const hostId = (address: string): PayloadOf<"id"> =>
   payload("id", { type: ID_TYPE.ID_IPV4_ADDR, protocol: 0, port: 0, data: Uint8Array.from(address.split(".").map(Number)) });
 
 /** CONNECTED for an SPI of the sender's. */
-export const connected = (spi: number): PayloadOf<"notify"> =>
-  payload("notify", { doi: DOI.IPSEC, protocol: PROTOCOL.ESP, spi: u32(spi), type: NOTIFY.CONNECTED, data: new Uint8Array(0) });
+export const connected = (spi: number): PayloadOf<"notify"> => notify(NOTIFY.CONNECTED, PROTOCOL.ESP, u32(spi));
 
 /** A delete of inbound SPIs of the sender's. */
 export const deleteOf = (...spis: readonly number[]): PayloadOf<"delete"> =>
@@ -61,3 +60,11 @@ export function one<N extends PayloadName>(payloads: readonly Payload[], name: N
   assert.equal(found.length, 1, `one ${name} payload`);
   return (found[0] as PayloadOf<N>).value as Body<N>;
 }
+
+/** A notify payload; about phase 1 unless an SPI says otherwise. */
+export const notify = (
+  type: number,
+  protocol: number = PROTOCOL.ISAKMP,
+  spi: Uint8Array = new Uint8Array(0),
+  data: Uint8Array = new Uint8Array(0),
+): PayloadOf<"notify"> => payload("notify", { doi: DOI.IPSEC, protocol, spi, type, data });
