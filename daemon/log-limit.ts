@@ -38,7 +38,7 @@ export function createLimiter(): (record: LogRecord, now: number) => Verdict {
   const table: Table = { budgets: new Map(), searched: Number.NEGATIVE_INFINITY };
   return (record, now) => {
     if (!LIMITED.has(record.event)) return { pass: true, suppressed: undefined };
-    const [peer, budget] = budgetOf(table, record.peer ?? "", now);
+    const [peer, budget] = budgetOf(table, addressOf(record.peer ?? ""), now);
     // A clock that was set back must not starve the budget.
     if (now < budget.at) budget.at = now;
     const refill = Math.floor((now - budget.at) / REFILL_MS);
@@ -54,6 +54,9 @@ export function createLimiter(): (record: LogRecord, now: number) => Verdict {
     return { pass: true, suppressed: count > 0 ? { peer, count } : undefined };
   };
 }
+
+/** `192.0.2.1:500` and `[2001:db8::1]:500` without the port: a peer has one address and 65535 of those. */
+const addressOf = (peer: string): string => peer.replace(/^([\d.]+|\[.*\]):\d+$/, "$1");
 
 /** `searched`: when room was last looked for. */
 interface Table {

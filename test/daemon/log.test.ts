@@ -137,6 +137,17 @@ test("one peer can't fill the log, and what was left out is counted", () => {
   assert.match(lines[21] ?? "", /^<4>980 records about 192\.0\.2\.2 were left out/);
 });
 
+test("a peer does not get a new budget with each of its ports", () => {
+  for (const peer of [(port: number) => `192.0.2.2:${port}`, (port: number) => `[2001:db8::2]:${port}`]) {
+    const limiter = createLimiter();
+    const passed = Array.from({ length: 100 }, (_, port) => limiter({ ...failed, peer: peer(port) }, NOON)).filter(({ pass }) => pass);
+    assert.equal(passed.length, 20);
+  }
+  const limiter = createLimiter();
+  const hosts = Array.from({ length: 100 }, (_, i) => limiter({ ...failed, peer: `2001:db8::${i}` }, NOON));
+  assert.ok(hosts.every(({ pass }) => pass));
+});
+
 test("records that only authenticated peers can cause are never left out", () => {
   const records = Array.from({ length: 500 }, (): LogRecord => ({ ...failed, event: "child.established", level: "notice" }));
   assert.equal(written(records).length, 500);
