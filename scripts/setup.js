@@ -5,8 +5,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
+import { installPackages, makeLibreswanRoot } from "./debian.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const what = process.argv[2] ?? "build";
@@ -16,17 +16,19 @@ const KERNEL = {
   "user-mode-linux": "a kernel with ESP and AH that runs as an ordinary process",
   iproute2: "`ip`, by which SAs reach the kernel",
   kmod: "loads the guest kernel's modules",
-  "busybox-static": "ends the guest",
   "iputils-ping": "sends packets through the SAs",
 };
 const PACKAGES = {
   build: {},
-  start: kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL,
-  test: { ...KERNEL, tshark: "an independent judge of captures and keys" },
+  /** A guest only where this machine's own kernel does not do. */
+  get start() {
+    return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
+  },
+  test: { ...KERNEL, tcpdump: "records what goes over the wire" },
   interop: {
     ...KERNEL,
-    tshark: "an independent judge of captures and keys",
     tcpdump: "records what goes over the wire",
+    tshark: "an independent judge of captures and keys",
     "strongswan-swanctl": "the peer strongSwan",
     "charon-systemd": "the peer strongSwan",
     "libstrongswan-standard-plugins": "the peer strongSwan",
@@ -39,6 +41,7 @@ if (!(what in PACKAGES)) fail(`setup: no such purpose: ${what}; there are ${Obje
 checkNode();
 installModules();
 await installPackages(PACKAGES[what]);
+if (what === "interop") await makeLibreswanRoot(join(root, ".lab/libreswan-root"));
 build();
 
 function fail(text) {
@@ -58,56 +61,6 @@ function installModules() {
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, "package-lock.json")).mtimeMs) return;
   console.log("setup: npm ci");
   run("npm", ["ci", "--no-audit", "--no-fund"], "npm ci failed; its last lines say why");
-}
-
-async function installPackages(wanted) {
-  const missing = Object.keys(wanted).filter((name) => !isInstalled(name));
-  if (missing.length === 0) return;
-  const line = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
-  console.log(`setup: these Debian packages are missing:\n${missing.map((name) => `  ${name.padEnd(32)}${wanted[name]}`).join("\n")}`);
-  const mayInstall = existsSync("/usr/bin/apt-get") && process.getuid?.() === 0 && process.env["MAINMODE_SETUP"] !== "no";
-  if (!mayInstall || !(await agreed())) {
-    console.log(`setup: to install them: ${process.getuid?.() === 0 ? "" : "sudo "}${line}\nsetup: going on with what there is`);
-    return;
-  }
-  console.log(`setup: ${line}`);
-  withoutStartingServices(() => {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    spawnSync("apt-get", ["update", "-qq"], { stdio: ["ignore", "ignore", "inherit"], env });
-    const { status } = spawnSync(
-      "sh",
-      ["-c", `${line} -qq > /tmp/mainmode-setup.log 2>&1 || { tail -n 20 /tmp/mainmode-setup.log; exit 1; }`],
-      { stdio: "inherit", env },
-    );
-    if (status !== 0) console.log("setup: the installation failed; going on with what there is");
-  });
-}
-
-/** On a terminal somebody is asked; without one, calling the command was the answer. */
-async function agreed() {
-  if (!process.stdin.isTTY || !process.stdout.isTTY || process.env["CI"]) return true;
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await terminal.question("setup: install them now? [Y/n] ");
-  terminal.close();
-  return !/^n/i.test(answer.trim());
-}
-
-function isInstalled(name) {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query has templates of its own
-  const { stdout, error } = spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" });
-  return !error && stdout === "installed";
-}
-
-/** A peer's package must not start its daemon on this machine: it would take UDP port 500. */
-function withoutStartingServices(install) {
-  const policy = "/usr/sbin/policy-rc.d";
-  if (existsSync(policy)) return install();
-  writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-  try {
-    install();
-  } finally {
-    rmSync(policy, { force: true });
-  }
 }
 
 /** Whether this machine's own kernel can be given ESP SAs: then no guest is needed to show them. */

@@ -69,9 +69,9 @@ const canPlay = (as: PeerKind, { role, protect, trigger, family, mode }: Scenari
 
 /** What has to be on this machine for the lab and for each peer. */
 const NEEDED: Readonly<Record<PeerKind | "lab", readonly string[]>> = {
-  lab: ["/usr/bin/linux.uml", "/usr/bin/tcpdump", "/usr/bin/tshark"],
+  lab: ["/usr/bin/linux.uml", "/usr/bin/tcpdump"],
   mainmode: [],
-  strongswan: ["/usr/sbin/charon-systemd", "/usr/sbin/swanctl"],
+  strongswan: ["/usr/sbin/charon-systemd", "/usr/sbin/swanctl", "/usr/bin/tshark"],
   libreswan: [`${LIBRESWAN_ROOT}/usr/libexec/ipsec/pluto`],
 };
 
