@@ -9,7 +9,7 @@ import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
 import { removeChild } from "./children.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, emit, kernel, log } from "./core.ts";
+import { type Core, emit, kernel } from "./core.ts";
 import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import type { Command, TerminateTarget } from "./input.ts";
@@ -276,6 +276,5 @@ function shutdown(core: Core, id: number, keep: boolean): void {
     watch.failure ??= { kind: "terminated", what: "the daemon stops" };
     finish(core, watch);
   }
-  log(core, "ike.closed", "notice", "stopping");
   afterKernel(core, { kind: "stop", id });
 }
