@@ -10,7 +10,7 @@ import type { Store } from "../sa-store/store.ts";
 import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Instant, Path } from "./input.ts";
-import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
+import type { KernelCommand, KernelPolicy, KernelSa } from "./kernel-contract.ts";
 import type { Tools } from "./main-mode.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
@@ -61,6 +61,8 @@ export type Pending =
   /** Has the new inbound SA seen a packet? Then message 3 was sent. */
   | { readonly kind: "proof"; readonly ike: number; readonly messageId: number }
   | { readonly kind: "standing"; readonly rule: string; readonly reqid: number }
+  /** A policy that lets neighbour discovery through. */
+  | { readonly kind: "exemption"; readonly policy: KernelPolicy }
   /** Removals: nothing follows. */
   | { readonly kind: "removal" }
   /** The last line of a command that waited for the kernel. */

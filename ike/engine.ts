@@ -319,6 +319,8 @@ function resume(core: Core, pending: Pending, outcome: (Input & { readonly type:
       return onProofOfTraffic(core, establishedIke(core, pending.ike), pending.messageId, outcome);
     case "standing":
       return outcome.ok ? undefined : core.policies.onRefused(core, pending.rule, pending.reqid, outcome.error);
+    case "exemption":
+      return outcome.ok ? undefined : core.policies.disown([{ do: "add-policy", policy: pending.policy }]);
     case "removal":
       if (!outcome.ok)
         log(core, "policy.failed", "warning", `the kernel refused "${outcome.error.command}": ${outcome.error.reason}`, {

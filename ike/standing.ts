@@ -141,16 +141,14 @@ export class PolicyTable {
   #syncExemptions(core: Core, wanted: boolean): void {
     if (wanted === this.#exempt) return;
     this.#exempt = wanted;
-    const policies = exemptions();
-    for (const policy of policies) {
-      if (wanted) this.#owned.set(keyOf(policy), { base: policy, overlays: [] });
-      else this.#owned.delete(keyOf(policy));
+    // One question each: where somebody else's stands already, it stays, and the others are added all the same.
+    for (const policy of exemptions()) {
+      if (!wanted) kernel(core, this.#dropBase(policy), { kind: "removal" });
+      else {
+        this.#owned.set(keyOf(policy), { base: policy, overlays: [] });
+        kernel(core, [{ do: "add-policy", policy }], { kind: "exemption", policy });
+      }
     }
-    kernel(
-      core,
-      policies.map((policy) => (wanted ? { do: "update-policy", policy } : { do: "remove-policy", policy })),
-      { kind: "removal" },
-    );
   }
 
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it. */

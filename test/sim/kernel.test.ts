@@ -4,7 +4,7 @@ import test from "node:test";
 import type { KernelCommand, KernelPolicy } from "../../ike/kernel-contract.ts";
 import type { Host, Refuse } from "./host.ts";
 import { DROP } from "./network.ts";
-import { towards } from "./policies.ts";
+import { policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair, said } from "./setting.ts";
 import { story, type World } from "./world.ts";
 
@@ -241,5 +241,46 @@ test(
     world.run(5000);
     assert.ok(a.stopped);
     world.intercept = () => DROP;
+  }),
+);
+
+test("a foreign policy for neighbour discovery stays, through our start and our stop", () => {
+  const [a, b] = ["2001:db8::1", "2001:db8::2"];
+  const any = { source: "::", sourceLength: 0, destination: "::", destinationLength: 0, protocol: 58, sourcePort: 135, destinationPort: 0 };
+  const policy: KernelPolicy = { direction: "out", selector: any, action: "allow", priority: 7, templates: [] };
+  const options = {
+    hosts: [
+      { name: "A", addresses: [a], policy: policyOf(towards(b)) },
+      { name: "B", addresses: [b], policy: policyOf(towards(a)) },
+    ],
+    foreign: { A: [policy] },
+  };
+  story(
+    options,
+    (world) => {
+      bringUp(world);
+      assertTraffic(world);
+      assert.ok([...world.host("A").xfrm.policies.values()].includes(policy));
+      assert.equal(world.host("A").xfrm.policies.size, 10 + 2);
+    },
+    { foreign: 1 },
+  )();
+});
+
+test(
+  "an expiry of an SPI that we do not know, or of SPI 0, means nothing",
+  story(pair(), (world) => {
+    bringUp(world);
+    const a = world.host("A");
+    const spi = Number(childrenOf(world, "A")[0]?.protections[0]?.spiIn);
+    for (const sa of [
+      { source: B, destination: A, protocol: "esp" as const, spi: 0 },
+      { source: B, destination: A, protocol: "esp" as const, spi: spi ^ 1 },
+      { source: "192.0.2.9", destination: "192.0.2.8", protocol: "esp" as const, spi },
+    ])
+      for (const hard of [true, false]) a.kernelEvents([{ type: "expire", hard, sa, reqid: 0 }]);
+    world.run(1000);
+    assertTraffic(world);
+    assert.equal(world.sent.filter(({ label }) => label === "QM1").length, 1);
   }),
 );

@@ -36,7 +36,7 @@ const gentle: fc.Arbitrary<Fate> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constantFrom("duplicate" as const, "delay" as const), ms: fc.integer({ min: 1, max: 90 }) }),
   },
 );
-const delays = fc.array(fc.constantFrom(0, 1, 3, 20, 120), { minLength: 1, maxLength: 5 });
+const delays = fc.array(fc.constantFrom(0, 1, 3, 20, 120), { minLength: 1, maxLength: 5, size: "max" });
 const seed = fc.integer({ min: 1, max: 1_000_000 });
 
 const holds = <T>(arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, share: number, check: (values: T) => void): void =>
@@ -69,7 +69,7 @@ function recovers(world: World): void {
 }
 
 test("one negotiation under any schedule of loss, repetition, delay and damage", () => {
-  holds({ seed, delays, fates: fc.array(fate, { maxLength: 40 }) }, 2, ({ seed, delays, fates }) =>
+  holds({ seed, delays, fates: fc.array(fate, { maxLength: 40, size: "max" }) }, 2, ({ seed, delays, fates }) =>
     inWorld(pair(towards(B, { start: '"now"' }), towards(A), { seed, fates, kernelDelays: delays }), (world) => {
       world.run(2 * MINUTE);
       recovers(world);
@@ -80,7 +80,7 @@ test("one negotiation under any schedule of loss, repetition, delay and damage",
 test("both ends begin, at any distance, under any schedule", () => {
   const start = { start: '"now"' };
   holds(
-    { seed, delays, fates: fc.array(fate, { maxLength: 40 }), gap: fc.integer({ min: 0, max: 300 }) },
+    { seed, delays, fates: fc.array(fate, { maxLength: 40, size: "max" }), gap: fc.integer({ min: 0, max: 300 }) },
     1,
     ({ seed, delays, fates, gap }) =>
       inWorld(pair(towards(B, start), towards(A, start), { seed, fates, kernelDelays: delays }), (world) => {
@@ -95,7 +95,7 @@ test("both ends begin, at any distance, under any schedule", () => {
 
 test("an hour of renewals on a bad network, then it heals", () => {
   const short = { mainLife: "10m", quickLife: "2m" };
-  holds({ seed, delays, fates: fc.array(fate, { minLength: 1, maxLength: 60 }) }, 0.3, ({ seed, delays, fates }) =>
+  holds({ seed, delays, fates: fc.array(fate, { minLength: 1, maxLength: 60, size: "max" }) }, 0.3, ({ seed, delays, fates }) =>
     inWorld(
       pair(towards(B, { start: '"now"' }, short), towards(A, { start: '"on-traffic"' }, short), {
         seed,
@@ -126,7 +126,7 @@ function soften(world: World, name: string): void {
 
 test("where nothing is lost on the way, no packet of traffic is lost either, whoever renews when", () => {
   holds(
-    { seed, delays, fates: fc.array(gentle, { maxLength: 60 }), nudges: fc.array(nudge, { maxLength: 6 }) },
+    { seed, delays, fates: fc.array(gentle, { maxLength: 60, size: "max" }), nudges: fc.array(nudge, { maxLength: 6, size: "max" }) },
     1,
     ({ seed, delays, fates, nudges }) =>
       inWorld(pair(towards(B), towards(A), { seed, fates, kernelDelays: delays }), (world) => {
@@ -154,7 +154,7 @@ const injection = fc.record({
 });
 
 test("an attacker who replays, reflects and damages what it recorded disturbs nobody", () => {
-  holds({ seed, injections: fc.array(injection, { maxLength: 60 }) }, 1, ({ seed, injections }) =>
+  holds({ seed, injections: fc.array(injection, { maxLength: 60, size: "max" }) }, 1, ({ seed, injections }) =>
     inWorld(pair(towards(B), towards(A), { seed }), (world) => {
       world.host("A").initiate();
       world.run(SECOND);
@@ -202,7 +202,7 @@ function perform(world: World, name: string, what: string): void {
 
 test("whatever people, kernels and power cuts do on a bad network, it comes up again and leaves nothing", () => {
   holds(
-    { seed, delays, fates: fc.array(fate, { maxLength: 60 }), deeds: fc.array(deed, { maxLength: 10 }) },
+    { seed, delays, fates: fc.array(fate, { maxLength: 60, size: "max" }), deeds: fc.array(deed, { maxLength: 10, size: "max" }) },
     1,
     ({ seed, delays, fates, deeds }) =>
       inWorld(pair(towards(B, { start: '"on-traffic"' }), towards(A), { seed, fates, kernelDelays: delays }), (world) => {
