@@ -45,6 +45,8 @@ export class Loop {
   #next = 0;
   #immediate: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** What the timer was set for. */
+  #timerAt: Instant = 0;
   #closed = false;
   #tickFailed = false;
   #counters = { handled: 0, dropped: 0, bugs: 0 };
@@ -177,17 +179,22 @@ export class Loop {
     });
   }
 
+  /** A timer that comes too early costs an empty tick, one that is set anew for every datagram costs more: only an earlier wake moves it. */
   #setTimer(): void {
-    clearTimeout(this.#timer);
     const { engine, clock } = this.#parts;
     let wake: Instant | undefined;
     this.#guard("nextWake", () => {
       wake = engine.nextWake();
     });
-    if (wake === undefined) return;
+    if (wake === undefined || (this.#timer !== undefined && this.#timerAt <= wake)) return;
     const shortest = this.#tickFailed ? WAIT_AFTER_BUG_MS : SHORTEST_WAIT_MS;
     const wait = Math.min(Math.max(Math.ceil(wake - clock()), shortest), LONGEST_WAIT_MS);
-    this.#timer = setTimeout(() => this.push({ type: "tick" }), wait);
+    clearTimeout(this.#timer);
+    this.#timerAt = wake;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.push({ type: "tick" });
+    }, wait);
   }
 
   #guard(what: string, act: () => void): void {

@@ -191,6 +191,28 @@ test("when the core's next wake has come it gets a tick, and not before", async 
   loop.close();
 });
 
+test("a wake that comes nearer is kept, and one that moved away still comes", async () => {
+  const clock = performance.now.bind(performance);
+  const wakes = [2000, 20, 60];
+  const due: number[] = [];
+  const engine = fakeEngine((input, now, self) => {
+    if (input.type === "datagram") self.wake = now + (wakes.shift() ?? 0);
+    else if (self.wake !== undefined && self.wake <= now) {
+      due.push(now - self.wake);
+      self.wake = undefined;
+    }
+    return [];
+  });
+  const loop = new Loop(parts(engine, { clock }).all);
+  for (let i = 0; i < 3; i++) {
+    loop.push(datagram(bytes));
+    await loop.settled();
+  }
+  await until(() => due.length === 1, "the last of three wakes");
+  assert.ok((due[0] ?? 0) < 1000, `${due[0]} ms late`);
+  loop.close();
+});
+
 test("a due timer that the core leaves due does not keep others from their turn", async () => {
   const engine = fakeEngine((input, _now, self) => {
     self.wake = 0;
