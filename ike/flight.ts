@@ -33,7 +33,8 @@ export const flight = <const S extends Shape>(from: Role, sealed: boolean, shape
 /** Picks the row's payloads. Fails for a missing or a repeated `one`, or a repeated `maybe` (which of them would we believe?). */
 export function match<S extends Shape>(row: Flight<S>, payloads: readonly Payload[]): Result<Received<S>, IkeError> {
   const got: Record<string, unknown> = {};
-  for (const [name, arity] of Object.entries(row.shape)) {
+  for (const name of Object.keys(row.shape) as (keyof S & PayloadName)[]) {
+    const arity = row.shape[name];
     const found = payloads.filter((p) => p.name === name);
     if (arity === "many") got[name] = found;
     else if (found.length > 1) return err({ kind: "payloads", what: `${found.length} ${name} payloads where one is allowed` });

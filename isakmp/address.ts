@@ -155,7 +155,10 @@ function ipv4Number(text: string): number | undefined {
     const code = i === text.length ? DOT : text.charCodeAt(i);
     if (code === DOT) {
       if (digits === 0 || part > 255) return undefined;
-      [value, parts, part, digits] = [value * 256 + part, parts + 1, 0, 0];
+      value = value * 256 + part;
+      parts++;
+      part = 0;
+      digits = 0;
     } else {
       const digit = code - ZERO;
       if (digit < 0 || digit > 9 || digits === 3 || (digits > 0 && part === 0)) return undefined;

@@ -26,11 +26,12 @@ export const numberAttribute = (type: number, number: number): Attribute =>
   number < 0x10000 ? basic(type, number) : variable(type, bigEndian(number, 4));
 
 /** The attribute as a number of at most 48 bits, leading zeros aside; undefined where it holds more, or nothing. */
-export function attributeNumber(a: Attribute): number | undefined {
-  const start = a.value.findIndex((octet) => octet !== 0);
-  if (start < 0) return a.value.length === 0 ? undefined : 0;
-  if (a.value.length - start > 6) return undefined;
-  return a.value.subarray(start).reduce((value, octet) => value * 256 + octet, 0);
+export function attributeNumber({ value }: Attribute): number | undefined {
+  let [number, start] = [0, 0];
+  while (start < value.length - 1 && value[start] === 0) start++;
+  if (value.length === 0 || value.length - start > 6) return undefined;
+  for (let i = start; i < value.length; i++) number = number * 256 + (value[i] ?? 0);
+  return number;
 }
 
 /** The wire form of one attribute. */
@@ -73,5 +74,7 @@ function describe(a: Attribute): string {
 
 function bigEndian(number: number, size: number): Uint8Array {
   if (!Number.isInteger(number) || number < 0 || number >= 256 ** size) throw new RangeError(`${number} does not fit into ${size} octets`);
-  return Uint8Array.from({ length: size }, (_, i) => Math.floor(number / 256 ** (size - 1 - i)) % 256);
+  const out = new Uint8Array(size);
+  for (let i = size - 1, left = number; i >= 0; i--, left = Math.floor(left / 256)) out[i] = left % 256;
+  return out;
 }

@@ -104,8 +104,9 @@ function readChain(first: number, r: Reader, padding: boolean): readonly Payload
   for (let type = first; type !== PAYLOAD.NONE; ) {
     if (payloads.length === LIMITS.payloads) r.fail(`more than ${LIMITS.payloads} payloads`);
     const start = r.at;
-    const what = `payload ${payloads.length + 1} (${nameOf(PAYLOAD, type)})`;
-    const next = r.uint(1, `${what}: next payload`);
+    const present: number = type;
+    const what = (): string => `payload ${payloads.length + 1} (${nameOf(PAYLOAD, present)})`;
+    const next = r.uint(1, () => `${what()}: next payload`);
     payloads.push(decodeBody(type, generic(r, what), start));
     type = next;
   }
@@ -115,10 +116,10 @@ function readChain(first: number, r: Reader, padding: boolean): readonly Payload
 
 function putPayloads(payloads: readonly Payload[], out: Uint8Array, at: number): void {
   let start = at;
-  for (const [i, p] of payloads.entries()) {
+  payloads.forEach((p, i) => {
     const following = payloads[i + 1];
     start = putPayload(p, following ? payloadType(following) : PAYLOAD.NONE, out, start);
-  }
+  });
 }
 
 /** Writes one payload at `at` and tells where it ends. */

@@ -143,7 +143,7 @@ function chain<T>(type: number, item: Codec<T>, max: number): Codec<readonly T[]
         const at = r.at;
         next = r.uint(1, `${item.name}: next payload`);
         if (next !== type && next !== PAYLOAD.NONE) r.fail(`${item.name}: next payload ${next} where only ${type} or 0 may stand`, at);
-        const inner = generic(r, item.name);
+        const inner = generic(r, () => item.name);
         values.push(item.decode(inner));
         inner.finish(item.name);
       }
@@ -155,12 +155,12 @@ function chain<T>(type: number, item: Codec<T>, max: number): Codec<readonly T[]
 }
 
 /** The rest of a generic header, behind its next-payload octet, and a reader of the body. The reserved octet is ignored. */
-export function generic(r: Reader, what: string): Reader {
-  r.uint(1, `${what}: reserved octet`);
+export function generic(r: Reader, what: () => string): Reader {
+  r.uint(1, () => `${what()}: reserved octet`);
   const at = r.at;
-  const length = r.uint(2, `${what}: length`);
-  if (length < GENERIC_HEADER) r.fail(`${what}: length ${length} is less than its own header`, at);
-  if (length - GENERIC_HEADER > r.left) r.fail(`${what}: length ${length} passes the end by ${length - GENERIC_HEADER - r.left}`, at);
+  const length = r.uint(2, () => `${what()}: length`);
+  if (length < GENERIC_HEADER) r.fail(`${what()}: length ${length} is less than its own header`, at);
+  if (length - GENERIC_HEADER > r.left) r.fail(`${what()}: length ${length} passes the end by ${length - GENERIC_HEADER - r.left}`, at);
   return r.sub(length - GENERIC_HEADER, what);
 }
 

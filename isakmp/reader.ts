@@ -23,6 +23,9 @@ export function readWith<T>(bytes: Uint8Array, decode: (r: Reader) => T, base = 
   }
 }
 
+/** What is read, for complaints: a text, or how to make one where that would cost something. */
+export type Label = string | (() => string);
+
 /** A cursor over `bytes[start, end)`. What it returns are views: nothing is copied. */
 export class Reader {
   readonly #bytes: Uint8Array;
@@ -48,7 +51,7 @@ export class Reader {
   }
 
   /** An unsigned big-endian integer of 1 to 6 octets. */
-  uint(size: number, what: string): number {
+  uint(size: number, what: Label): number {
     this.#need(size, what);
     let value = 0;
     for (let i = 0; i < size; i++) value = value * 256 + (this.#bytes[this.#at + i] as number);
@@ -57,7 +60,7 @@ export class Reader {
   }
 
   /** The next `size` octets as a view. */
-  bytes(size: number, what: string): Uint8Array {
+  bytes(size: number, what: Label): Uint8Array {
     this.#need(size, what);
     const view = this.#bytes.subarray(this.#at, this.#at + size);
     this.#at += size;
@@ -70,7 +73,7 @@ export class Reader {
   }
 
   /** A reader of the next `size` octets only; this one moves behind them. */
-  sub(size: number, what: string): Reader {
+  sub(size: number, what: Label): Reader {
     this.#need(size, what);
     const reader = new Reader(this.#bytes, this.#at, this.#at + size, this.#base);
     this.#at += size;
@@ -98,8 +101,9 @@ export class Reader {
     throw new MalformedError(notify === undefined ? { kind: "malformed", offset, what } : { kind: "malformed", offset, what, notify });
   }
 
-  #need(size: number, what: string): void {
-    if (size > this.left) this.fail(`${what} needs ${size} ${octets(size)}, ${this.left} left`);
+  #need(size: number, what: Label): void {
+    if (size <= this.left) return;
+    this.fail(`${typeof what === "string" ? what : what()} needs ${size} ${octets(size)}, ${this.left} left`);
   }
 }
 
