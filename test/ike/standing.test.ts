@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Core } from "../../ike/core.ts";
+import type { Effect } from "../../ike/effect.ts";
+import { type KernelCommand, REQID_BASE } from "../../ike/kernel-contract.ts";
+import { PolicyTable } from "../../ike/standing.ts";
+import { hostRange, parseAddress } from "../../isakmp/address.ts";
+import type { Policy, Rule, TrafficSelector } from "../../policy/types.ts";
+import type { ChildSa } from "../../sa-store/child-sa.ts";
+import { configuration, policyOf, towards } from "../sim/policies.ts";
+
+const [ME, PEER] = ["192.0.2.1", "192.0.2.2"];
+
+/** As much of the core as the table uses. */
+function coreOf(policy: Policy, addresses: readonly string[] = [ME]) {
+  const core = { policy, addresses, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
+  return core as unknown as Core & { effects: Effect[] };
+}
+
+/** The commands asked for since the last look. */
+function asked(core: { effects: Effect[] }): readonly KernelCommand[] {
+  const commands = core.effects.flatMap((effect) => (effect.type === "kernel" ? effect.commands : []));
+  core.effects = [];
+  return commands;
+}
+const verbs = (commands: readonly KernelCommand[]): readonly string[] =>
+  commands.map((command) => ("policy" in command ? `${command.do} ${command.policy.direction}` : command.do));
+
+const host = (address: string) => {
+  const parsed = parseAddress(address);
+  assert.ok(parsed);
+  return hostRange(parsed.family, parsed.value);
+};
+const SELECTOR: TrafficSelector = { local: host(ME), remote: host(PEER), protocol: 0, localPort: 0, remotePort: 0 };
+const suiteOf = (rule: Rule) => rule.quickMode.proposals[0]?.[0] as NonNullable<NonNullable<Rule["quickMode"]["proposals"][0]>[0]>;
+
+const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
+  id,
+  spec: { rule, selector: SELECTOR, local: ME, remote: PEER, reqid },
+  key: "",
+  role: "initiator",
+  protections: [{ suite: suiteOf(rule), spiIn: 1, spiOut: 2 }],
+  group: null,
+  lifetimeSeconds: 1,
+  lifetimeKilobytes: null,
+  installedAt: 0,
+  rekeys: 0,
+  ike: null,
+  state: "installed",
+  outbound: "installed",
+});
+const REQUIRE = policyOf(towards(PEER));
+const RESPOND = policyOf(towards(PEER, { action: '"respond"' }));
+const ruleOf = (policy: Policy): Rule => policy.rules[0] as Rule;
+
+test("a rule that requires protection stands: added once, removed with the rule", () => {
+  const table = new PolicyTable();
+  const core = coreOf(REQUIRE);
+  table.sync(core);
+  assert.deepEqual(verbs(asked(core)), ["add-policy out", "add-policy in"]);
+  table.sync(core);
+  assert.deepEqual(asked(core), []);
+  assert.equal(table.size, 2);
+  core.policy = { name: "none", rules: [] };
+  table.sync(core);
+  assert.deepEqual(verbs(asked(core)), ["remove-policy out", "remove-policy in"]);
+  assert.equal(table.size, 0);
+});
+
+test("an acquire's reqid leads to the rule and the selector that stands there", () => {
+  const table = new PolicyTable();
+  const core = coreOf(REQUIRE);
+  table.sync(core);
+  const [command] = asked(core);
+  assert.ok(command?.do === "add-policy");
+  const reqid = command.policy.templates[0]?.reqid ?? 0;
+  assert.ok(reqid > REQID_BASE);
+  assert.equal(table.byReqid(reqid)?.rule, ruleOf(REQUIRE));
+  assert.equal(table.byReqid(reqid + 1), undefined);
+  assert.equal(table.reqidFor(ruleOf(REQUIRE), SELECTOR, SELECTOR, PEER), reqid);
+});
+
+test("an address that comes or goes takes its policies with it, and leaves the others", () => {
+  const table = new PolicyTable();
+  const core = coreOf(REQUIRE);
+  table.sync(core);
+  asked(core);
+  core.addresses = [ME, "192.0.2.9"];
+  table.sync(core);
+  assert.deepEqual(verbs(asked(core)), ["add-policy out", "add-policy in"]);
+  core.addresses = ["192.0.2.9"];
+  table.sync(core);
+  const gone = asked(core);
+  assert.deepEqual(verbs(gone), ["remove-policy out", "remove-policy in"]);
+  assert.ok(gone[0]?.do === "remove-policy" && gone[0].policy.selector.source === ME);
+});
+
+test("a child under a standing policy needs nothing of its own", () => {
+  const table = new PolicyTable();
+  const core = coreOf(REQUIRE);
+  table.sync(core);
+  const child = childOf(1, ruleOf(REQUIRE), table.reqidFor(ruleOf(REQUIRE), SELECTOR, SELECTOR, PEER));
+  assert.deepEqual(table.take(child), []);
+  assert.deepEqual(table.release(child, true), []);
+  assert.equal(table.size, 2);
+});
+
+test("a respond rule's policies come with the first child and go with the last, in whatever order children end", () => {
+  for (const first of [0, 1]) {
+    const table = new PolicyTable();
+    const rule = ruleOf(RESPOND);
+    const reqid = table.reqidFor(rule, SELECTOR, SELECTOR, PEER);
+    const children = [childOf(1, rule, reqid), childOf(2, rule, reqid)];
+    const [one, two] = children as [ChildSa, ChildSa];
+    assert.deepEqual(verbs(table.take(one)), ["add-policy out", "add-policy in"]);
+    assert.deepEqual(verbs(table.take(two)), ["update-policy out", "update-policy in"]);
+    const [early, late] = first === 0 ? [one, two] : [two, one];
+    assert.ok(verbs(table.release(early, false)).every((verb) => verb.startsWith("update")));
+    assert.deepEqual(verbs(table.release(late, true)), ["remove-policy out", "remove-policy in"]);
+    assert.deepEqual(table.release(late, true), []);
+    assert.equal(table.size, 0);
+  }
+});
+
+test("what the kernel refused is not ours, and is never removed", () => {
+  const table = new PolicyTable();
+  const rule = ruleOf(RESPOND);
+  const child = childOf(1, rule, table.reqidFor(rule, SELECTOR, SELECTOR, PEER));
+  const commands = table.take(child);
+  table.disown(commands.slice(1));
+  assert.deepEqual(verbs(table.release(child, true)), ["remove-policy out"]);
+  const standing = new PolicyTable();
+  const core = coreOf(REQUIRE);
+  standing.sync(core);
+  const [first] = asked(core);
+  assert.ok(first?.do === "add-policy");
+  const refusal = { index: 0, reason: "File exists", exists: true, command: "ip xfrm policy add" };
+  standing.onRefused(core, "peer", first.policy.templates[0]?.reqid ?? 0, refusal);
+  assert.equal(standing.size, 0);
+  assert.deepEqual(standing.removeAll(), []);
+  assert.ok(core.effects.some((effect) => effect.type === "event" && /somebody else/.test(effect.event.text)));
+});
+
+test("removeAll takes down what stands and what children added, each once", () => {
+  const table = new PolicyTable();
+  const both = policyOf(
+    configuration([{ filters: `["me <-> ${PEER}"]` }, { name: '"other"', filters: '["me <-> 192.0.2.3"]', action: '"respond"' }]),
+  );
+  const core = coreOf(both);
+  table.sync(core);
+  const rule = both.rules[1] as Rule;
+  const child = { ...childOf(1, rule, table.reqidFor(rule, SELECTOR, SELECTOR, "192.0.2.3")) };
+  const selector = { ...SELECTOR, remote: host("192.0.2.3") };
+  table.take({ ...child, spec: { ...child.spec, selector } });
+  assert.equal(table.size, 4);
+  const commands = table.removeAll();
+  assert.equal(commands.length, 4);
+  assert.ok(commands.every((command) => command.do === "remove-policy"));
+  assert.equal(table.size, 0);
+});
+
+test("reqids are in our range, differ for what differs, and come round again only after all others", () => {
+  const table = new PolicyTable();
+  const rule = ruleOf(RESPOND);
+  const seen = new Set<number>();
+  for (let i = 0; i < 1000; i++) {
+    const selector = { ...SELECTOR, remotePort: i };
+    const reqid = table.reqidFor(rule, selector, selector, PEER);
+    assert.equal(table.reqidFor(rule, selector, selector, PEER), reqid);
+    assert.ok(reqid > REQID_BASE && reqid < REQID_BASE + 0xffff);
+    assert.ok(!seen.has(reqid));
+    seen.add(reqid);
+    const child = childOf(i, rule, reqid);
+    if (i % 2 === 0) table.release({ ...child, spec: { ...child.spec, selector } }, true);
+  }
+});
+
+test("neighbour discovery stays in clear as long as an IPv6 rule stands", () => {
+  const table = new PolicyTable();
+  const six = policyOf(towards("2001:db8::2"));
+  const core = coreOf(six, ["2001:db8::1"]);
+  table.sync(core);
+  const added = asked(core);
+  const exempt = added.filter((command) => command.do === "add-policy" && command.policy.templates.length === 0);
+  assert.equal(exempt.length, 10);
+  for (const command of exempt)
+    assert.ok(command.do === "add-policy" && command.policy.selector.protocol === 58 && command.policy.action === "allow");
+  core.policy = REQUIRE;
+  core.addresses = [ME];
+  table.sync(core);
+  assert.equal(asked(core).filter(({ do: verb }) => verb === "remove-policy").length, 12);
+});
