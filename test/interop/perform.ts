@@ -38,11 +38,28 @@ async function negotiate(stage: Stage, scenario: Placed): Promise<Attempt> {
 /** Pings through every flow. Each side's own packets count: the answers of the one are what the other received. */
 async function traffic(stage: Stage, scenario: Placed): Promise<readonly string[]> {
   const wrong: string[] = [];
+  await bothKernelsReady(stage, scenario);
   for (let flow = 0; flow < scenario.flows; flow++) {
     const answers = await pingFrom(stage, scenario, flow === 0 ? "us" : "theirs", flow, PINGS, 5);
     if (answers === 0) wrong.push(`no answer to pings through flow ${flow}`);
   }
   return wrong;
+}
+
+/**
+ * A responder is not done when the initiator is: libreswan installs its policies seconds after message 3 on a slow guest, and sends in
+ * clear until then. Pings wait for the outbound policy of every flow at both ends.
+ */
+async function bothKernelsReady(stage: Stage, scenario: Placed): Promise<void> {
+  for (const side of ["us", "theirs"] as const) {
+    await eventually(20, async () => {
+      const { stdout } = await stage.run(["ip", "-n", side, "xfrm", "policy"]);
+      const out = stdout.split(/^(?=src )/m).filter((text) => /^\s+dir out /m.test(text));
+      return scenario[side].flows.every(({ net }) =>
+        out.some((text) => text.startsWith(net.includes("/") ? `src ${net} ` : `src ${net}/`)),
+      );
+    });
+  }
 }
 
 /** Both kernels hold the same SAs, of the kind that was configured, and each of them carried packets. */
