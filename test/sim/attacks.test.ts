@@ -75,6 +75,19 @@ test(
 );
 
 test(
+  "Main Mode's last messages, repeated ten minutes later, are answered no more",
+  story(pair(), (world) => {
+    bringUp(world);
+    const recorded = world.sent.filter(({ label }) => label.startsWith("MM"));
+    world.run(600_000);
+    const before = world.sent.length;
+    for (const { from, to, bytes } of recorded) world.deliver(from, to, bytes, true);
+    world.run(100);
+    assert.equal(world.sent.length, before);
+  }),
+);
+
+test(
   "everything that was ever sent, replayed after terminate: no SA comes of it, and no state outlives a minute",
   story(pair(), (world) => {
     bringUp(world);
@@ -177,6 +190,22 @@ test(
 );
 
 test(
+  "a refusal that the real answer belied is forgotten: the next message has all its tries",
+  story(pair(), (world) => {
+    world.intercept = (sent) => {
+      if (sent.label === "MM3" && sent.nth <= 3) return DROP;
+      const header = decodeHeader(sent.bytes);
+      if (sent.label !== "MM1" || !header.ok) return undefined;
+      const { initiatorCookie, responderCookie } = header.value;
+      const fields = { initiatorCookie, responderCookie, exchange: EXCHANGE.Informational, flags: 0, messageId: 5 };
+      world.after(1, () => world.deliver(B, A, encodeMessage(fields, [notify(NOTIFY["NO-PROPOSAL-CHOSEN"])]), true));
+      return undefined;
+    };
+    bringUp(world, world.host("A"), "peer", 10_000);
+  }),
+);
+
+test(
   "a clear refusal with other cookies, or for the responder, means nothing",
   story(pair(), (world) => {
     world.intercept = (sent) => {
@@ -197,7 +226,7 @@ test(
       return undefined;
     };
     bringUp(world);
-    assert.deepEqual(said(world.host("A"), "warning"), []);
+    for (const host of world.hosts) assert.deepEqual(said(host, "warning"), []);
   }),
 );
 

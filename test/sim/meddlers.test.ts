@@ -97,6 +97,24 @@ test(
 );
 
 test(
+  "INITIAL-CONTACT takes nothing of another identity behind the same address",
+  against({}, (world, peer) => {
+    const [one, two] = ["one", "two"].map((name) => new TextEncoder().encode(`${name}.example.test`));
+    assert.ok(one && two);
+    peer.script = { identity: one };
+    proved(world, peer);
+    peer.quick();
+    world.run(100);
+    const other = new Peer(world, B, A, { cookie: octetsOf(8), identity: two });
+    proved(world, other);
+    other.inform([notify(NOTIFY["INITIAL-CONTACT"])]);
+    world.run(100);
+    assert.equal(ikesOf(world, "A").length, 2);
+    assert.equal(installed(world), 2);
+  }),
+);
+
+test(
   "a message id counts once: a second message under it is not even opened",
   against({}, (world, peer) => {
     proved(world, peer);

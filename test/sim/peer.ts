@@ -14,7 +14,7 @@ import {
   HEADER_SIZE,
   type Header,
 } from "../../isakmp/message.ts";
-import { EXCHANGE, FLAG } from "../../isakmp/numbers.ts";
+import { EXCHANGE, FLAG, ID_TYPE } from "../../isakmp/numbers.ts";
 import { type Payload, type PayloadOf, payload } from "../../isakmp/payloads.ts";
 import { seededRandom } from "./crypto.ts";
 import { hmac, keymat, type Phase1Material, phase1, sha256, u32 } from "./peer-keys.ts";
@@ -35,6 +35,8 @@ export interface Script {
   /** Flags besides ENCRYPTION. */
   readonly flags?: Partial<Record<PeerMessage, number>>;
   readonly psk?: string;
+  /** A name in place of the address as identity. */
+  readonly identity?: Uint8Array;
   /** The cookie of this peer. */
   readonly cookie?: Uint8Array;
 }
@@ -217,7 +219,8 @@ export class Peer {
   }
 
   #sendProof(name: "MM5" | "MM6"): void {
-    const id = hostId(this.address);
+    const { identity } = this.script;
+    const id = identity ? payload("id", { type: ID_TYPE.ID_FQDN, protocol: 0, port: 0, data: identity }) : hostId(this.address);
     const hash = payload("hash", { data: this.#proofOf(name === "MM5", id.raw) });
     const edited = this.script.edit?.[name]?.([id, hash]) ?? [id, hash];
     const sealed = this.#seal(encodePayloads(edited), this.lastBlock);

@@ -119,6 +119,10 @@ for (const label of MESSAGES)
         bringUp(world);
         world.run(30_000);
         assertTraffic(world);
+        // An initiator repeats by its timer alone, but for the last message of Quick Mode.
+        const times = (name: string) => labels(world).filter((other) => other === name).length;
+        assert.deepEqual(["MM1", "MM3", "MM5", "QM1"].map(times), [1, 1, 1, 1]);
+        assert.equal(times("QM3"), label === "QM2" && ms > 0 ? 2 : 1);
         for (const name of ["A", "B"]) {
           assert.equal(childrenOf(world, name).length, 1);
           assert.equal(ikesOf(world, name).length, 1);
