@@ -70,8 +70,9 @@ export function messageJson(header: Header, payloads: readonly Payload[] | strin
   };
 }
 
+/** `payload` is the payload's number; `type`, where there is one, is the body's own: an ID's or a notification's. */
 const payloadJson = (p: Payload): Readonly<Record<string, unknown>> => ({
-  type: payloadType(p),
+  payload: payloadType(p),
   name: p.name === "unknown" ? null : nameOf(N.PAYLOAD, payloadType(p)),
   ...(p.name === "unknown"
     ? { data: toHex(p.raw) }

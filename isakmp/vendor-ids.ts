@@ -74,6 +74,7 @@ export const VENDOR_IDS = {
   MamieExists: md5("214ca4faffa7f32d6748e5303395ae83", "MS-MamieExists", "MS-MamieExists (AuthIP)"),
   "Key Mods": literal("01528bbbc00696121849ab9a1c5b2a51", "KEY_MODS", 4, KEY_MODS),
   "AuthIP DH": literal("7bb93867d76c8d80df0f40fae8fc3b19", "AUTHIP_INIT_KE_DH_GROUP", 4),
+  mainmode: md5("d1281cf3f16527a3bc799abee76ac4fa", "mainmode 1"),
   strongSwan: md5("882fe56d6fd20dbc2251613b2ebe5beb", "strongSwan"),
   "KAME racoon": md5("7003cbc1097dbe9c2600ba6983bc8b35", "KAME/racoon"),
   "ipsec-tools": md5("20a3622c1cea7ce37bee3ca484425276", "IPSec-Tools", "ipsec-tools racoon"),

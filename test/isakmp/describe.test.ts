@@ -173,7 +173,7 @@ test("JSON carries numbers, octets as digits, names and the same lines", () => {
     length: 28,
     payloads: [
       {
-        type: 1,
+        payload: 1,
         name: "SA",
         doi: 1,
         situation: 1,
@@ -196,6 +196,19 @@ test("JSON carries numbers, octets as digits, names and the same lines", () => {
       },
     ],
   });
+});
+
+test("JSON keeps the number of a payload apart from the type that its body names", () => {
+  const id = payload("id", { type: 3, protocol: 0, port: 0, data: hex("61") });
+  const notify = payload("notify", { doi: 1, protocol: 1, spi: hex(""), type: 14, data: hex("") });
+  const { payloads } = messageJson(HEADER, [id, notify]) as { payloads: readonly { payload: number; type: number }[] };
+  assert.deepEqual(
+    payloads.map(({ payload, type }) => [payload, type]),
+    [
+      [5, 3],
+      [11, 14],
+    ],
+  );
 });
 
 test("JSON of a message that stays sealed has a note and no payloads", () => {
