@@ -30,7 +30,7 @@ const steps = [
   {
     name: "kernel tests in a guest",
     needs: ["/usr/bin/linux.uml"],
-    run: () => testFiles("guest", ["test/lab/uml-run", "-t", "300", "-w", reports], guest),
+    run: () => testFiles("guest", ["demo/uml-run", "-t", "300", "-w", reports], guest),
   },
   {
     name: "two daemons on one wire, in a guest",

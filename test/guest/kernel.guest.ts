@@ -1,6 +1,6 @@
 /**
  * The kernel adapter against a real kernel with ESP and AH, as root, in namespaces of its own.
- * Meant for test/lab/uml-run; works on any machine whose kernel has both.
+ * Meant for demo/uml-run; works on any machine whose kernel has both.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

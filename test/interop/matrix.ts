@@ -105,7 +105,7 @@ function uml(argv: readonly string[]): Promise<{ readonly status: number | null;
   return new Promise((done, failed) => {
     // The guest takes this PATH over, and is root, whatever we are.
     const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-    const child = spawn("test/lab/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
