@@ -28,6 +28,9 @@ export function choosePsk(rules: readonly Rule[]): PskChoice | undefined {
   return undefined;
 }
 
+/** Whether a rule has the chosen key among its own. */
+export const hasKey = (rule: Rule, psk: PskChoice): boolean => rule.auth.some((entry) => sharesKey(entry, psk.entry));
+
 /**
  * The rule that a proven identity belongs to: it must share the key that proved it, and its `remote-id`, where set, must be that identity.
  * Without `remote-id` the peer's address is expected; another identity is accepted with a warning, as behind NAT addresses differ.

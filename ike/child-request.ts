@@ -4,19 +4,21 @@
  */
 
 import { acceptsProof } from "../auth/psk.ts";
-import { type AddressRange, hostRange, includesAddress, isHost, parseAddress } from "../isakmp/address.ts";
+import { type AddressRange, hostRange, includesAddress, intersection, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
 import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { type Covering, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
-import { formatSelector } from "../policy/selector.ts";
-import type { Rule, TrafficSelector } from "../policy/types.ts";
+import { type Covering, compareSpecificity, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { concreteSelectors, coversSelector, formatSelector, overlap, sameSelector } from "../policy/selector.ts";
+import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { installInbound } from "./child-install.ts";
 import { type Core, count, ikeFields, logError, peerName } from "./core.ts";
+import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
+import { kernelSelectors, priorityOf } from "./install.ts";
 import { shorter } from "./life.ts";
 import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-child.ts";
 import type { SaBody } from "./negotiate-ike.ts";
@@ -24,6 +26,7 @@ import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf } from "./phase2.ts";
 import { answerRequest, type ChildRequest, pfsGroup, readRequest } from "./quick-mode.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
+import { hasSuite } from "./wishes.ts";
 
 /** A message 1 whose HASH(1) is right. */
 export interface AuthenticRequest {
@@ -108,9 +111,13 @@ function ownLife(rule: Rule, chosen: ChosenChild): { readonly seconds: number; r
 
 /** The rule whose filter covers what the peer proposes, among those that would have accepted its proof. */
 function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Covering, IkeError> {
-  const rules = rulesForPeer(core.policy, ike.path.local.address, ike.path.remote.address).filter((rule) =>
+  const believing = rulesForPeer(core.policy, ike.path.local.address, ike.path.remote.address).filter((rule) =>
     acceptsProof(rule, ike.sa.proof, ike.sa.peerId),
   );
+  const rules = believing.filter((rule) => hasSuite(rule, ike.sa.suite));
+  const others = believing
+    .filter((rule) => !rules.includes(rule))
+    .map(({ name }) => `; rule ${name} does not allow ${ikeSuiteName(ike.sa.suite)}`);
   const mode = offeredMode(request.sa);
   const modes = mode ? [mode] : (["transport", "tunnel"] as const);
   const found = modes.map((m) => ruleCoveringSelectors(rules, core.addresses, request.selector, m));
@@ -118,17 +125,43 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
   if (!good?.ok)
     return err({
       kind: "selectors",
-      what: explainMismatches(
+      what: `${explainMismatches(
         request.selector,
         found.flatMap((result) => (result.ok ? [] : result.error)),
-      ),
+      )}${others.join("")}`,
     });
   if (good.value.rule.mode === "transport" && !ownEnds(ike, request.selector))
     return err({
       kind: "selectors",
       what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
     });
-  return good;
+  const fault = tooManyPrefixes(good.value, request.selector) ?? takenFromOthers(core, rules, good.value, request.selector);
+  return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
+}
+
+/** Kernel selectors that a peer may make of one of our own: two IPv6 ranges can hold 60,000. */
+const MOST_PREFIXES = 64;
+
+function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): string | undefined {
+  const count = prefixesOf(proposed.local).length * prefixesOf(proposed.remote).length;
+  return count <= MOST_PREFIXES || sameSelector(selector, proposed) ? undefined : `that is ${count} pairs of prefixes`;
+}
+
+/**
+ * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since
+ * its selectors lie within the rule's, or since the kernel would prefer its policies where the two overlap.
+ */
+function takenFromOthers(core: Core, own: readonly Rule[], { selector }: Covering, proposed: TrafficSelector): string | undefined {
+  const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
+  const wins = (theirs: TrafficSelector): boolean =>
+    coversSelector(theirs, proposed) || kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
+  const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
+  const taken = (theirs: TrafficSelector): boolean => overlap(theirs, proposed) && compareSpecificity(theirs, selector) < 0 && wins(theirs);
+  const other = core.policy.rules.find(
+    (rule) =>
+      !own.includes(rule) && rule.filters.some((filter) => concerns(filter) && concreteSelectors(filter, rule, core.addresses).some(taken)),
+  );
+  return other && `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`;
 }
 
 /** In transport mode a peer may speak for itself only: otherwise it could draw another host's traffic to itself. */

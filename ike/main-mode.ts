@@ -3,7 +3,7 @@
  * A step computes a new state or an error; nothing changes where it fails, so a forged message can't end a negotiation.
  */
 
-import { choosePsk, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
+import { choosePsk, hasKey, type PskChoice, ruleForIdentity } from "../auth/psk.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { AUTH_METHOD, EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
@@ -198,15 +198,17 @@ export function onOffer(
 ): Result<Stepped<SaAnswered>, IkeError> {
   const got = match(MAIN_MODE.m1, payloads);
   if (!got.ok) return got;
+  const psk = choosePsk(candidates);
+  if (!psk) return err({ kind: "no-rule", what: "no rule for this peer has a pre-shared key" });
+  // The address alone decides on the key: algorithms must not lead to that of a wider rule.
+  const sharing = candidates.filter((rule) => hasKey(rule, psk));
   const chosen = chooseIke(got.value.sa.value, (theirs) => {
     if (theirs.method !== AUTH_METHOD["Pre-shared key"]) return "this authentication method is not configured";
-    return acceptingRules(candidates, theirs.suite).length > 0 ? undefined : "not among the configured proposals";
+    return acceptingRules(sharing, theirs.suite).length > 0 ? undefined : "not among the configured proposals";
   });
-  if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configured(candidates)}` });
+  if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configured(sharing)}` });
   const { offer: theirs, answer } = chosen.value;
-  const rules = acceptingRules(candidates, theirs.suite);
-  const psk = choosePsk(rules);
-  if (!psk) return err({ kind: "no-rule", what: "no rule for this peer has a pre-shared key" });
+  const rules = acceptingRules(sharing, theirs.suite);
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", answer), ...ownVendorIds(tools.crypto)]);
   const saBody = Uint8Array.from(got.value.sa.raw);

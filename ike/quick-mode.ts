@@ -111,6 +111,9 @@ export function readSelector(
   if (localRange.family !== remoteRange.family) return err({ kind: "selectors", what: "selectors of two address families" });
   if (local.protocol !== remote.protocol)
     return err({ kind: "selectors", what: `selectors of two protocols, ${local.protocol} and ${remote.protocol}` });
+  // RFC 2407 §4.6.2: a port means nothing where the protocol is 0, and the kernel takes none.
+  const port = local.port || remote.port;
+  if (local.protocol === 0 && port !== 0) return err({ kind: "selectors", what: `selectors with port ${port} without a protocol` });
   return ok({ local: localRange, remote: remoteRange, protocol: local.protocol, localPort: local.port, remotePort: remote.port });
 }
 

@@ -60,6 +60,14 @@ export function coversSelector(filterSelector: TrafficSelector, proposed: Traffi
 /** Whether two selectors are the same. */
 export const sameSelector = (a: TrafficSelector, b: TrafficSelector): boolean => coversSelector(a, b) && coversSelector(b, a);
 
+/** Whether anything is selected by both. */
+export const overlap = (a: TrafficSelector, b: TrafficSelector): boolean =>
+  intersection(a.local, b.local) !== undefined &&
+  intersection(a.remote, b.remote) !== undefined &&
+  meet(a.protocol, b.protocol) &&
+  meet(a.localPort, b.localPort) &&
+  meet(a.remotePort, b.remotePort);
+
 /** `192.0.2.1 <-> 10.1.0.0/16:445 tcp`: what `parseFilter` reads. */
 export function formatSelector(selector: TrafficSelector): string {
   const ends = `${formatEnd(selector.local, selector.localPort)} <-> ${formatEnd(selector.remote, selector.remotePort)}`;
@@ -143,6 +151,8 @@ function maskLength(family: Family, mask: bigint): number | undefined {
   if ((host & (host + 1n)) !== 0n) return undefined;
   return bitsOf(family) - (host === 0n ? 0 : host.toString(2).length);
 }
+
+const meet = (a: number, b: number): boolean => a === 0 || b === 0 || a === b;
 
 const coversNumber = (wanted: number, offered: number): boolean => wanted === 0 || wanted === offered;
 
