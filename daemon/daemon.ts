@@ -6,6 +6,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
+import type { Path } from "../ike/input.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
@@ -28,6 +29,8 @@ export interface DaemonParts {
   readonly native: Native | undefined;
   /** Overrides the configuration's path of the control socket. */
   readonly controlPath?: string;
+  /** Sees every message that leaves, without the marker of port 4500. */
+  readonly onSent?: (path: Path, bytes: Uint8Array) => void;
 }
 
 /** Why a daemon did not start; `exit` is the exit code of interface.md §1. */
@@ -97,7 +100,10 @@ class RunningDaemon implements Daemon {
       engine: createEngine({ crypto, random, port }),
       kernel,
       clock: () => performance.now(),
-      send: ({ path, bytes }) => this.#udp.send(path, bytes),
+      send: ({ path, bytes }) => {
+        parts.onSent?.(path, bytes);
+        this.#udp.send(path, bytes);
+      },
       route: (remote) => servedRoute(remote, this.#addresses.served, native),
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,

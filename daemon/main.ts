@@ -5,11 +5,13 @@
 
 import { nobleCrypto } from "../ike/crypto/noble.ts";
 import { opensslCrypto, warmUp } from "../ike/crypto/openssl.ts";
+import type { Crypto } from "../ike/crypto/provider.ts";
 import type { Level } from "../ike/effect.ts";
 import { iproute2Kernel } from "../kernel/iproute2.ts";
+import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
 import { missingHere } from "./capabilities.ts";
-import { type Daemon, startDaemon } from "./daemon.ts";
+import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
 import { systemRandom } from "./random.ts";
@@ -23,17 +25,25 @@ export interface RunOptions {
   readonly controlPath?: string;
 }
 
+/** What `demo` puts in place of the daemon's own parts in order to show them at work; no command line or file can ask for it. */
+export interface Replacements {
+  /** Then nothing of this machine is changed, and no right to change it is needed. */
+  readonly kernel?: Kernel;
+  readonly crypto?: (chosen: Crypto) => Crypto;
+  readonly onSent?: DaemonParts["onSent"];
+}
+
 const EXIT = { done: 0, failed: 1, notPermitted: 77, configuration: 78 } as const;
 
 /** Runs until it is told to stop; resolves with the exit code. What it has to say before the log stands goes to stderr. */
-export async function runDaemon(options: RunOptions): Promise<number> {
+export async function runDaemon(options: RunOptions, replacements: Replacements = {}): Promise<number> {
   const loaded = loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"]);
   if (!loaded.ok) {
     for (const diagnostic of loaded.error) say(formatDiagnostic(diagnostic));
     return EXIT.configuration;
   }
   const { port, natPort } = loaded.value.daemon;
-  const missing = missingHere({ kernel: true, ports: [port, natPort] });
+  const missing = missingHere({ kernel: replacements.kernel === undefined, ports: [port, natPort] });
   if (missing.length > 0) {
     say(
       `mainmode: not permitted: ${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} missing; run it as root or by its systemd unit`,
@@ -44,23 +54,32 @@ export async function runDaemon(options: RunOptions): Promise<number> {
   const log = openLog(options, native.ok ? native.value : undefined);
   if (native.ok) native.value.hideMemory();
   else log({ event: "svc.socket", level: "warning", text: native.error, hint: "npm install koffi" });
-  return serve(loaded.value, options, log, native.ok ? native.value : undefined);
+  return serve(loaded.value, options, replacements, log, native.ok ? native.value : undefined);
 }
 
-async function serve(configuration: Configuration, options: RunOptions, log: Log, native: Native | undefined): Promise<number> {
+async function serve(
+  configuration: Configuration,
+  options: RunOptions,
+  replacements: Replacements,
+  log: Log,
+  native: Native | undefined,
+): Promise<number> {
   // Groups that policy allows: the first use of some costs tens of milliseconds, which no negotiation should pay.
   warmUp(configuration.policy.rules.flatMap(({ mainMode }) => mainMode.proposals.map(({ group }) => group)));
   let daemon: Daemon | undefined;
   const manager = serviceManager(process.env, native, () => daemon !== undefined);
   const signals = catchSignals(log);
+  const crypto = configuration.daemon.crypto === "noble" ? nobleCrypto : opensslCrypto;
+  const { onSent } = replacements;
   const started = await startDaemon({
     configuration,
-    crypto: configuration.daemon.crypto === "noble" ? nobleCrypto : opensslCrypto,
+    crypto: replacements.crypto?.(crypto) ?? crypto,
     random: systemRandom,
-    kernel: iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),
+    kernel: replacements.kernel ?? iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),
     log,
     native,
     ...(options.controlPath === undefined ? {} : { controlPath: options.controlPath }),
+    ...(onSent === undefined ? {} : { onSent }),
   });
   if (started.ok) {
     daemon = started.value;
