@@ -232,6 +232,20 @@ for (let ms = 0; ms <= 60; ms += 4)
   );
 
 test(
+  "message 3 that comes while its proof by traffic is already being acted on changes nothing",
+  story({ ...pair(), kernelDelays: [300] }, (world) => {
+    world.intercept = (sent) => (sent.label === "QM3" ? { kind: "delay", ms: 1140 } : undefined);
+    world.host("A").initiate();
+    world.runUntil("A is up", () => childrenOf(world, "A")[0]?.state === "installed");
+    assert.equal(world.ping(world.host("A"), packet(A, B)), "protected");
+    world.run(5000);
+    assert.ok(said(world.host("B"), "debug").some((text) => text.includes("packets prove that it was sent")));
+    assert.ok(world.rungs.every((rung) => rung.kind !== "note" || !rung.text.startsWith("kernel refuses")));
+    assertTraffic(world);
+  }),
+);
+
+test(
   "answers of the kernel that come after the daemon said goodbye hurt nobody",
   story({ ...pair(), kernelDelays: [300] }, (world) => {
     const a = world.host("A");
