@@ -237,7 +237,10 @@ export function onKeyExchange(tools: Tools, state: SaAnswered, payloads: readonl
   const nonceI = got.value.nonce.value.data;
   const bad = badNonce(nonceI);
   if (bad) return err(bad);
-  const pair = tools.crypto.generateKeyPair(state.suite.group, tools.random);
+  const { group } = state.suite;
+  // Before we pay for a key pair.
+  if (got.value.ke.raw.length !== group.publicOctets) return err(badValue(`has ${got.value.ke.raw.length} octets`));
+  const pair = tools.crypto.generateKeyPair(group, tools.random);
   const [publicI, publicR] = [Uint8Array.from(got.value.ke.value.data), pair.publicValue];
   const nonceR = tools.random(NONCE_OCTETS);
   const keyed = agree(tools, state, pair.privateKey, publicI, nonceI, nonceR);
@@ -343,13 +346,15 @@ function agree(
 ): Result<{ skeyid: Secret; keys: Phase1Keys }, IkeError> {
   const { crypto } = tools;
   const gxy = crypto.agree(state.suite.group, own, peerPublic);
-  if (!gxy.ok) return err({ kind: "bad-key", what: `the peer's public value is refused: ${gxy.error.what}` });
+  if (!gxy.ok) return err(badValue(gxy.error.what));
   const skeyid = skeyidPsk(crypto, state.suite.hash, state.psk.entry.secret, ni, nr);
   const skeyids = deriveSkeyids(crypto, state.suite.hash, skeyid, gxy.value, state.cookieI, state.cookieR);
   const cipher = cipherKey(crypto, state.suite, skeyids.e);
   gxy.value.destroy();
   return ok({ skeyid, keys: { ...skeyids, cipher } });
 }
+
+const badValue = (what: string): IkeError => ({ kind: "bad-key", what: `the peer's public value is refused: ${what}` });
 
 /** Opens message 5 or 6 and compares the peer's hash. What doesn't decrypt was most likely made with another key. */
 function checkProof(tools: Tools, state: Keyed, header: Header, bytes: Uint8Array, peer: "initiator" | "responder") {

@@ -28,8 +28,9 @@ import { HALF_OPEN, LINGER, RETRANSMIT_WAITS } from "./retransmit.ts";
 import { tell } from "./watch.ts";
 import { failWish } from "./wishes.ts";
 
-/** Half-open negotiations that we answer; beyond it the oldest makes room. */
+/** Half-open negotiations that we answer, and octets of their messages that we keep; beyond it the oldest make room. */
 const MAX_HALF_OPEN = 20_000;
+const MAX_HALF_OPEN_OCTETS = 64 * 2 ** 20;
 
 const owner = (id: number): string => `ike ${id}`;
 
@@ -75,7 +76,6 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
   if (candidates.length === 0) return refuseFirst(core, path, header, { kind: "no-rule", what: `no rule for peer ${path.remote.address}` });
   const stepped = onOffer(core, path, candidates, header, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header, stepped.error, candidates[0]);
-  if (core.store.negotiating >= MAX_HALF_OPEN) evictOldest(core);
   const { next, send: flight } = stepped.value;
   const n: Negotiation = {
     phase: "negotiating",
@@ -94,6 +94,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     tries: 0,
   };
   core.store.putIke(n);
+  makeRoom(core);
   core.timers.set(owner(n.id), "giveUp", core.now + HALF_OPEN);
   if (flight) send(core, path, flight);
 }
@@ -106,7 +107,9 @@ function refuseFirst(core: Core, path: Path, header: Header, error: IkeError, ru
     initiatorCookie: hex(header.initiatorCookie),
   });
   const { notify } = ERROR_POLICY[error.kind];
-  if (notify !== null) send(core, path, clearNotify(header.initiatorCookie, core.random(8), notify, core));
+  if (notify === null) return;
+  const answer = clearNotify(header.initiatorCookie, core.random(8), notify, core);
+  if (answer.length <= header.length) send(core, path, answer);
 }
 
 /** An error notify in clear: worth as much as an unsigned letter, and treated so by us. */
@@ -173,7 +176,8 @@ function step(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): St
 
 function advance(core: Core, n: Negotiation, next: MainModeState): void {
   n.state = next;
-  core.store.indexCookies(n);
+  core.store.movedOn(n);
+  makeRoom(core);
   if (n.flight) send(core, n.path, n.flight);
   if (n.role === "initiator") armRetransmit(core, n);
   const said =
@@ -328,11 +332,13 @@ export function onExpire(core: Core, ike: IkeSa): void {
   else dropIke(core, ike, "its lifetime ended; its children live on");
 }
 
-function evictOldest(core: Core): void {
-  for (const entry of core.store.ikes.values()) {
-    if (entry.phase !== "negotiating" || entry.role !== "responder") continue;
+function makeRoom(core: Core): void {
+  for (let { count: entries, octets } = core.store.halfOpen; entries > MAX_HALF_OPEN || octets > MAX_HALF_OPEN_OCTETS; ) {
+    const oldest = core.store.oldestHalfOpen();
+    if (!oldest) return;
     count(core, "half-open table full");
-    return endNegotiation(core, entry, { kind: "peer-silent", what: "the table of half-open negotiations is full" });
+    endNegotiation(core, oldest, { kind: "peer-silent", what: "the table of half-open negotiations is full" });
+    ({ count: entries, octets } = core.store.halfOpen);
   }
 }
 

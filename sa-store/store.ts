@@ -17,45 +17,67 @@ export class Store {
   readonly #byKey = new Map<string, Set<ChildSa>>();
   readonly #childrenByPeer = new Map<string, Set<ChildSa>>();
   readonly #reservedSpis = new Set<number>();
+  /** Negotiations that others began, with the octets of theirs that each keeps; those that moved on last come last. */
+  readonly #halfOpen = new Map<Negotiation, number>();
+  #halfOpenOctets = 0;
   #nextId = 0;
-  #halfOpen = 0;
 
   /** Ids are never reused in a run. */
   newId(): number {
     return ++this.#nextId;
   }
 
-  /** Negotiations under way, in both roles. */
-  get negotiating(): number {
-    return this.#halfOpen;
+  /** How much others made us keep before they proved anything. */
+  get halfOpen(): { readonly count: number; readonly octets: number } {
+    return { count: this.#halfOpen.size, octets: this.#halfOpenOctets };
+  }
+
+  /** Of the negotiations that others began, the one that has not moved for the longest time. */
+  oldestHalfOpen(): Negotiation | undefined {
+    return this.#halfOpen.keys().next().value;
   }
 
   /** Adds an entry, or puts it in the place of the one with the same id. */
   putIke(entry: IkeEntry): void {
     this.removeIke(entry.id);
     this.ikes.set(entry.id, entry);
-    if (entry.phase === "negotiating") this.#halfOpen++;
     this.#byInitiator.set(initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
-    addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    if (isHeard(entry)) addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    if (entry.phase === "negotiating" && entry.role === "responder") this.#weigh(entry);
   }
 
   removeIke(id: number): IkeEntry | undefined {
     const entry = this.ikes.get(id);
     if (!entry) return undefined;
     this.ikes.delete(id);
-    if (entry.phase === "negotiating") this.#halfOpen--;
+    if (entry.phase === "negotiating") this.#unweigh(entry);
     deleteIf(this.#byInitiator, initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
     removeFrom(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
     return entry;
   }
 
-  /** After a negotiation learnt the responder's cookie. */
-  indexCookies(entry: Negotiation): void {
+  /** After a negotiation moved on: it may have learnt the responder's cookie, or that its peer hears us. */
+  movedOn(entry: Negotiation): void {
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(entry.cookieI, responder), entry);
+    if (entry.role === "initiator") return;
+    addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    this.#unweigh(entry);
+    this.#weigh(entry);
+  }
+
+  #weigh(entry: Negotiation): void {
+    const octets = entry.state.saBody.length + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0);
+    this.#halfOpen.set(entry, octets);
+    this.#halfOpenOctets += octets;
+  }
+
+  #unweigh(entry: Negotiation): void {
+    this.#halfOpenOctets -= this.#halfOpen.get(entry) ?? 0;
+    this.#halfOpen.delete(entry);
   }
 
   byCookies(initiator: Uint8Array, responder: Uint8Array): IkeEntry | undefined {
@@ -67,7 +89,7 @@ export class Store {
     return this.#byInitiator.get(initiatorKey(initiator, remoteAddress));
   }
 
-  /** Entries between two addresses, oldest first. */
+  /** Entries between two addresses, oldest first. A mere message 1 makes none: its sender's address may be forged. */
   byPeer(local: string, remote: string): readonly IkeEntry[] {
     return [...(this.#byPeer.get(peerKey(local, remote)) ?? [])];
   }
@@ -140,6 +162,9 @@ export class Store {
 }
 
 const cookieI = (entry: IkeEntry): Uint8Array => (entry.phase === "negotiating" ? entry.cookieI : entry.sa.cookieI);
+
+/** Whether the peer is where it says it is, or we called it: it answered, or we began. */
+const isHeard = (entry: IkeEntry): boolean => entry.phase === "established" || entry.state.kind !== "sa-answered";
 
 function cookieR(entry: IkeEntry): Uint8Array | undefined {
   if (entry.phase === "established") return entry.sa.cookieR;
