@@ -98,7 +98,9 @@ export class Store {
     this.children.set(child.id, child);
     for (const { spiIn, spiOut } of child.protections) {
       this.#bySpiIn.set(spiIn, child);
-      this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
+      // A peer that gives two pairs one SPI, by mistake or on purpose, must not hide the one that works.
+      const known = this.bySpiOut(child.spec.remote, spiOut);
+      if (!known || known.state === "draining") this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
     }
     addTo(this.#byKey, child.key, child);
     addTo(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);

@@ -6,10 +6,10 @@ import { DOI, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
 import { payload } from "../../isakmp/payloads.ts";
 import { Peer } from "./peer.ts";
 import { u32 } from "./peer-keys.ts";
-import { deleteOf, notify, offerIke } from "./peer-payloads.ts";
+import { deleteOf, notify, offerEsp, offerIke } from "./peer-payloads.ts";
 import { configuration, policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, pair } from "./setting.ts";
-import { against, assertSameKeys, installed, octetsOf, proved } from "./versus.ts";
+import { against, assertSameKeys, installed, octetsOf, proved, replacing } from "./versus.ts";
 import { inWorld, story } from "./world.ts";
 
 const C = "192.0.2.3";
@@ -63,6 +63,25 @@ test(
     assert.equal(childrenOf(world, "A").length, 2);
     peer.inform([deleteOf(three ?? 0, four ?? 0)]);
     world.run(15_000);
+    assert.equal(installed(world), 0);
+  }),
+);
+
+test(
+  "a peer that gives two pairs one SPI keeps the first; the second is refused and undone",
+  against({}, (world, peer) => {
+    proved(world, peer);
+    peer.quick();
+    world.run(100);
+    assertSameKeys(world, peer);
+    const [first] = peer.children;
+    peer.script = replacing("QM1", "sa", () => [offerEsp(first?.spiIn ?? 0)]);
+    peer.quick();
+    world.run(1000);
+    assert.equal(installed(world), 2);
+    assert.equal(childrenOf(world, "A").length, 1);
+    peer.inform([deleteOf(first?.spiIn ?? 0)]);
+    world.run(100);
     assert.equal(installed(world), 0);
   }),
 );

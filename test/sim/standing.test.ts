@@ -180,3 +180,22 @@ test(
     );
   }),
 );
+
+test("five hosts with one rule for their subnet protect every pair on demand, and take it all down again", () => {
+  const addresses = [1, 2, 3, 4, 5].map((n) => `192.0.2.${n}`);
+  const text = towards("192.0.2.0/24", { start: '"on-traffic"' });
+  story({ hosts: addresses.map((address, i) => ({ name: `H${i}`, addresses: [address], policy: policyOf(text) })) }, (world) => {
+    world.run(10);
+    const everyPair = (look: (from: number, to: number) => void) => {
+      for (const from of addresses.keys()) for (const to of addresses.keys()) if (from !== to) look(from, to);
+    };
+    const ping = (from: number, to: number) => world.ping(world.host(`H${from}`), packet(addresses[from] ?? "", addresses[to] ?? ""));
+    everyPair((from, to) => assert.equal(ping(from, to), "acquire"));
+    world.run(5000);
+    everyPair((from, to) => assert.equal(ping(from, to), "protected"));
+    // Both ends of a pair may have begun at once.
+    for (const host of world.hosts) assert.ok(host.xfrm.states.size >= 8 && host.xfrm.states.size <= 16);
+    world.run(20 * 60_000);
+    everyPair((from, to) => assert.notEqual(ping(from, to), "clear"));
+  })();
+});

@@ -4,7 +4,7 @@ import test from "node:test";
 import { DROP } from "./network.ts";
 import { configuration, PSK, policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
-import { story } from "./world.ts";
+import { inWorld, story } from "./world.ts";
 
 test(
   "however many packets ask, one negotiation begins",
@@ -183,4 +183,53 @@ test(
       );
     },
   ),
+);
+
+test(
+  "a rule for a subnet names no peer: the command asks for one, and with it negotiates for these two hosts",
+  story(pair(towards("192.0.2.0/24"), towards("192.0.2.0/24", { action: '"respond"' })), (world) => {
+    const a = world.host("A");
+    const lost = a.initiate();
+    assert.deepEqual([a.outcome(lost).exit, a.outcome(lost).reason], [1, "no-rule"]);
+    assert.match(a.outcome(lost).text, /--peer/);
+    const id = a.initiate("peer", 30, B);
+    world.run(1000);
+    assert.equal(a.outcome(id).exit, 0);
+    assertTraffic(world);
+    const stranger = a.initiate("peer", 30, "198.51.100.1");
+    world.run(1000);
+    assert.equal(a.outcome(stranger).reason, "no-route");
+  }),
+);
+
+test("a stop that keeps leaves kernel and peer as they are, and answers nobody any more", () => {
+  inWorld(pair(), (world) => {
+    bringUp(world);
+    const [a, b] = [world.host("A"), world.host("B")];
+    const before = world.sent.length;
+    a.command({ name: "shutdown", keep: true });
+    world.run(1000);
+    assert.ok(a.stopped);
+    assert.equal(world.sent.length, before);
+    assert.deepEqual([a.xfrm.states.size, a.xfrm.policies.size], [2, 2]);
+    assertTraffic(world);
+    b.command({ name: "terminate", target: { kind: "all" } });
+    b.initiate();
+    world.run(30_000);
+    assert.ok(world.sent.slice(before).every(({ from }) => from === B));
+  });
+});
+
+test(
+  "answers to questions that nobody asked mean nothing",
+  story(pair(), (world) => {
+    bringUp(world);
+    const a = world.host("A");
+    for (const id of [0, 1, 2, 99]) {
+      a.input({ type: "kernel-done", id, outcome: { ok: true, value: [] } });
+      a.input({ type: "route-done", id, local: A });
+    }
+    world.run(1000);
+    assertTraffic(world);
+  }),
 );
