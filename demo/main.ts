@@ -1,12 +1,67 @@
 /**
  * `mainmode demo`: two hosts on this machine, each with its own daemon, negotiate and pass traffic (interface.md §5).
  */
+import { wantsColours } from "../cli/format.ts";
+import { type Cleanup, startCleanup } from "./cleanup.ts";
+import { completePath, lookAround } from "./facts.ts";
+import { runInGuest } from "./guest.ts";
+import { runInMemory } from "./in-memory.ts";
+import { runInNamespaces } from "./namespaces.ts";
+import { makePage, type Page } from "./page.ts";
+import { type Choice, choosePlace, NAMES, type Place } from "./place.ts";
 
-/** What the command line asks of the demo. */
-export type DemoOptions = Readonly<Record<string, unknown>>;
+export interface DemoOptions {
+  /** Instead of the best place that there is. */
+  readonly place?: Place;
+  /** This process runs in the guest that another one booted, and told what that knows. */
+  readonly inside?: boolean;
+  readonly colours?: boolean;
+}
 
 /** Runs the demo; resolves with the exit code: 0 only when everything that was shown really worked. */
-export async function runDemo(_options: DemoOptions): Promise<number> {
-  process.stderr.write("mainmode: the demo is not built yet\n");
-  return 1;
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const colours = options.inside ? options.colours === true : wantsColours(process.stdout);
+  const page = makePage((text) => process.stdout.write(text), colours);
+  completePath();
+  const cleanup = startCleanup();
+  const began = performance.now();
+  try {
+    if (options.inside) return await attempt(page, () => runInNamespaces(page, cleanup));
+    page.line(page.paint("bold", "mainmode: two hosts on this machine negotiate, and pass traffic through ESP"));
+    const choice = choosePlace(await lookAround(), options.place);
+    if (!choice.ok) {
+      page.failed(choice.error);
+      return 1;
+    }
+    const exit = await runAt(page, cleanup, choice.value);
+    cleanup.now();
+    page.line();
+    const seconds = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+    if (exit === 0) page.done(`All of it worked, in ${seconds}; nothing of it is left on this machine.`);
+    else page.failed(`The demo failed after ${seconds}.`);
+    return exit;
+  } finally {
+    cleanup.now();
+  }
+}
+
+async function runAt(page: Page, cleanup: Cleanup, { place, because }: Choice): Promise<number> {
+  page.text(`Place: ${NAMES[place]}${because.length === 0 ? "" : `, since ${because.join(", and ")}`}.`);
+  if (place === "memory") return attempt(page, () => runInMemory(page, cleanup));
+  if (place === "namespaces") return attempt(page, () => runInNamespaces(page, cleanup));
+  const exit = await runInGuest(page, cleanup);
+  if (exit !== undefined) return exit;
+  // Where it was asked for by name, another place is not what was asked for.
+  if (because.length === 0) return 1;
+  return runAt(page, cleanup, { place: "memory", because: ["the guest did not start"] });
+}
+
+async function attempt(page: Page, act: () => Promise<void>): Promise<number> {
+  try {
+    await act();
+    return 0;
+  } catch (error) {
+    page.failed(error instanceof Error ? error.message : String(error));
+    return 1;
+  }
 }
