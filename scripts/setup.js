@@ -18,17 +18,20 @@ const KERNEL = {
   kmod: "loads the guest kernel's modules",
   "iputils-ping": "sends packets through the SAs",
 };
+const WIRE = {
+  tcpdump: "records what goes over the wire",
+  tshark: "an independent judge of captures and keys",
+};
 const PACKAGES = {
   build: {},
   /** A guest only where this machine's own kernel does not do. */
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, tcpdump: "records what goes over the wire" },
+  test: { ...KERNEL, ...WIRE },
   interop: {
     ...KERNEL,
-    tcpdump: "records what goes over the wire",
-    tshark: "an independent judge of captures and keys",
+    ...WIRE,
     "strongswan-swanctl": "the peer strongSwan",
     "charon-systemd": "the peer strongSwan",
     "libstrongswan-standard-plugins": "the peer strongSwan",

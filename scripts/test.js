@@ -10,15 +10,17 @@ import { fileURLToPath } from "node:url";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
 /** Fewer files than this mean that the build lost some. */
-const LEAST = { unit: 40, guest: 1 };
+const LEAST = { unit: 40, guest: 1, judged: 1 };
 
 const compiled = readdirSync("dist/test", { recursive: true })
   .map((name) => join("dist/test", name))
   .sort();
-const unit = compiled.filter((name) => name.endsWith(".test.js"));
+const judged = compiled.filter((name) => name.endsWith("tshark.test.js"));
+const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.includes(name));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
 if (guest.length < LEAST.guest) fail("no tests for the guest in dist/test");
+if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
 
 const reports = ".lab/reports";
 rmSync(reports, { recursive: true, force: true });
@@ -27,6 +29,7 @@ mkdirSync(reports, { recursive: true });
 const steps = [
   { name: "lint", needs: [], run: () => spawn(process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
   { name: "tests", needs: [], run: () => testFiles("unit", [], unit) },
+  { name: "tshark against our decode", needs: ["/usr/bin/tshark"], run: () => testFiles("tshark", [], judged) },
   {
     name: "kernel tests in a guest",
     needs: ["/usr/bin/linux.uml"],

@@ -83,7 +83,7 @@ function runGuest(plan: Plan): string {
     ...[process.execPath, beside("../interop/guest.js"), `${directory}/plan.json`, `${directory}/results.jsonl`],
   ];
   const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-  const { status, stdout } = spawnSync("test/lab/uml-run", argv, { encoding: "utf8", env, stdio: ["ignore", "pipe", "inherit"] });
+  const { status, stdout } = spawnSync("demo/uml-run", argv, { encoding: "utf8", env, stdio: ["ignore", "pipe", "inherit"] });
   const results = readFileSync(`${directory}/results.jsonl`, "utf8");
   if (status !== 0 || /"wrong":\["/.test(results)) throw new Error(`the guest ended with ${status}, see ${directory}\n${stdout}${results}`);
   return stdout.split("\n")[0] ?? "";
