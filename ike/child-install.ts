@@ -8,7 +8,7 @@ import type { Result } from "../isakmp/result.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
-import { activate, forgetChild, limitsOf, newChild } from "./children.ts";
+import { activate, forgetChild, limitsOf, newChild, removeChild } from "./children.ts";
 import { type Core, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
@@ -20,8 +20,9 @@ import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from ".
 import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
 import { SWITCH } from "./retransmit.ts";
 import { releaseSpis } from "./spis.ts";
+import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
-import { fulfil } from "./wishes.ts";
+import { failWish, fulfil } from "./wishes.ts";
 
 /** How often an SPI that the kernel has already is replaced by another. */
 const SPI_TRIES = 3;
@@ -52,7 +53,7 @@ export function onInbound(
   const ex = ike?.exchanges.get(messageId);
   if (!ike || ex?.state.kind !== "installing" || !ex.state.agreed.keys.some((key) => sas.some((sa) => sa.spi === key.spiIn))) {
     // The exchange was ended while the kernel worked.
-    return kernel(core, undo.slice(0, outcome.ok ? undo.length : outcome.error.index), { kind: "removal" });
+    return upkeep(core, undo.slice(0, outcome.ok ? undo.length : outcome.error.index));
   }
   if (!outcome.ok) return onInboundRefused(core, ike, ex, outcome.error, undo);
   const { agreed, spec, wish, answer } = ex.state;
@@ -74,7 +75,7 @@ export function onInbound(
 /** An SPI that somebody else has is exchanged for another; anything else fails the negotiation with the kernel's words. */
 function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: KernelRefusal, undo: readonly KernelCommand[]): void {
   if (ex.state.kind !== "installing") return;
-  kernel(core, undo.slice(0, refusal.index), { kind: "removal" });
+  upkeep(core, undo.slice(0, refusal.index));
   const { agreed, request, tries, wish } = ex.state;
   if (refusal.exists && request && tries < SPI_TRIES) {
     destroyChildKeys(agreed.keys);
@@ -123,18 +124,15 @@ export function installOutbound(core: Core, ike: IkeSa, ex: QuickExchange): void
   if (child.outbound !== "none") return;
   child.outbound = "asked";
   const sas = kernelSas(child.spec, agreed.keys, "out", limitsOf(ex.role, agreed));
-  const policies = core.policies.take(child);
-  kernel(core, [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...policies], {
-    kind: "outbound",
-    child: child.id,
-    ike: ike.id,
-    messageId: ex.messageId,
-    sas,
-    policies,
-  });
+  const commands = [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...core.policies.take(child)];
+  const wish = ex.state.kind === "confirmed" ? ex.state.wish : null;
+  kernel(core, commands, { kind: "outbound", child, agreed, wish, ike: ike.id, messageId: ex.messageId, sas, commands });
 }
 
-/** The kernel's answer to `installOutbound`: the child is up, or everything is undone. */
+/**
+ * The kernel's answer to `installOutbound`: the child is up, or what was added for it is undone. Nothing else: an SA or policy that was
+ * there before belongs to somebody else. The exchange, and the IKE SA, may be over meanwhile; the child may be.
+ */
 export function onOutbound(
   core: Core,
   ike: IkeSa | undefined,
@@ -142,26 +140,36 @@ export function onOutbound(
   outcome: Outcome,
   undo: readonly KernelCommand[],
 ): void {
-  const child = core.store.children.get(asked.child);
-  const ex = ike?.exchanges.get(asked.messageId);
-  if (!ike || !child || (ex?.state.kind !== "answered" && ex?.state.kind !== "confirmed")) {
-    // The exchange was ended while the kernel worked; what the store forgot meanwhile was removed behind this command.
-    return;
-  }
-  const { state } = ex;
-  if (!outcome.ok) {
-    // Only what we added is undone: an SA or policy that was there before belongs to somebody else.
-    kernel(core, undo.slice(0, outcome.error.index), { kind: "removal" });
-    core.policies.disown(asked.policies.slice(Math.max(0, outcome.error.index - asked.sas.length)));
+  const { child, agreed, wish } = asked;
+  const found = ike?.exchanges.get(asked.messageId);
+  const ex = found && "child" in found.state && found.state.child === child ? found : undefined;
+  const refusal = outcome.ok ? null : outcome.error;
+  const wanted = core.store.children.get(child.id) === child && child.state !== "draining";
+  destroyChildKeys(agreed.keys);
+  if (refusal || !wanted) {
     child.outbound = "none";
-    return endExchange(core, ike, ex, kernelError(outcome.error));
+    upkeep(core, undo.slice(0, refusal?.index ?? undo.length));
+  } else child.outbound = "installed";
+  if (wanted && refusal) {
+    if (ike && ex) endExchange(core, ike, ex, kernelError(refusal));
+    else removeChild(core, child, refusal.reason, true);
   }
-  child.outbound = "installed";
-  destroyChildKeys(state.agreed.keys);
-  const wish = state.kind === "confirmed" ? state.wish : null;
-  linger(core, ike, ex);
-  activate(core, ike, child, wish);
-  if (wish) fulfil(core, wish);
+  onPolicies(core, asked.commands, refusal);
+  if (child.outbound === "installed") {
+    if (ike && ex) linger(core, ike, ex);
+    activate(core, child, wish);
+    if (wish) fulfil(core, wish);
+  } else if (wish && core.wishes.get(wish.key) === wish) {
+    failWish(core, wish, refusal ? kernelError(refusal) : { kind: "terminated", what: "the new pair went before it was in use" });
+  }
+}
+
+/** The kernel's answer about policies: a child that can't have its own protects nothing. */
+export function onPolicies(core: Core, commands: readonly KernelCommand[], refusal: KernelRefusal | null): void {
+  for (const id of core.policies.onAnswer(core, commands, refusal)) {
+    const child = core.store.children.get(id);
+    if (child && refusal) removeChild(core, child, `the kernel refused its policy: ${refusal.reason}`, true);
+  }
 }
 
 /** Undoes a child whose exchange failed after its inbound SAs were there, and tells the peer. */

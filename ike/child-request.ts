@@ -42,7 +42,7 @@ export interface AuthenticRequest {
 export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries: number): void {
   const { messageId } = message.header;
   const hosts = { local: hostOf(ike.path.local.address), remote: hostOf(ike.path.remote.address) };
-  const request = readRequest(core, ike.sa, messageId, message.payloads, message.plain, hosts);
+  const request = readRequest(message.payloads, hosts);
   if (!request.ok) return refuse(core, ike, message, request.error);
   const covering = coveringRule(core, ike, request.value);
   if (!covering.ok) return refuse(core, ike, message, covering.error);

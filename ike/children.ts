@@ -5,7 +5,7 @@ import { PROTOCOL } from "../isakmp/numbers.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa, ChildSpec, Protection } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
-import { type Core, childFields, kernel, log, spiText } from "./core.ts";
+import { type Core, childFields, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
@@ -15,6 +15,7 @@ import { deleteChild } from "./notifies.ts";
 import { endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import { DRAIN } from "./retransmit.ts";
+import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
 import { keepTrying, specKey, stopTrying, wishFor } from "./wishes.ts";
 
@@ -62,7 +63,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, ag
 }
 
 /** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
-export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish | null): void {
+export function activate(core: Core, child: ChildSa, wish: ChildWish | null): void {
   const { lifetimeSeconds, role } = child;
   stopTrying(core, child.spec);
   core.timers.set(owner(child), "rekey", child.installedAt + limitsOf(role, child).softSeconds * 1000 + BACKSTOP);
@@ -76,7 +77,7 @@ export function activate(core: Core, ike: IkeSa, child: ChildSa, wish: ChildWish
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
   // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
   // and two ends that each delete the other's are left with none.
-  for (const [i, old] of others.entries()) if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, ike, old);
+  for (const [i, old] of others.entries()) if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, child, old);
 }
 
 /** Pairs for the same selectors besides a new one: both ends may have renewed at the same moment. */
@@ -86,16 +87,20 @@ const MOST_RIVALS = 2;
 const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
   core.store.byKey(child.key).filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
-function supersede(core: Core, ike: IkeSa, old: ChildSa): void {
-  tellDelete(core, ike, old);
+function supersede(core: Core, child: ChildSa, old: ChildSa): void {
+  const ike = carrierFor(core, child);
+  if (ike) tellDelete(core, ike, old);
   drain(core, old);
 }
 
 /** Stops sending on a pair now; late packets may still come in for a while. Its policies go at once: they would hold up what may be sent in clear. */
 export function drain(core: Core, old: ChildSa): void {
+  if (old.state === "draining") return;
   old.state = "draining";
   core.timers.clear(owner(old), "rekey");
-  removeSas(core, saKeys(old.spec, old.protections, "out"), core.policies.release(old, false));
+  upkeep(core, [...removals(outboundOf(old)), ...core.policies.release(old, false)]);
+  // What the kernel is only asked for yet is undone when it answers.
+  if (old.outbound === "installed") old.outbound = "none";
   core.timers.set(owner(old), "drained", core.now + DRAIN);
 }
 
@@ -166,12 +171,8 @@ export function forgetChild(core: Core, child: ChildSa): void {
   core.store.removeChild(child);
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.delete(child.id);
-  const sas = [
-    ...saKeys(child.spec, child.protections, "in"),
-    ...(child.outbound === "none" ? [] : saKeys(child.spec, child.protections, "out")),
-  ];
-  const commands: KernelCommand[] = sas.map((sa) => ({ do: "remove-sa", sa }));
-  kernel(core, [...commands, ...core.policies.release(child, core.store.byKey(child.key).length === 0)], { kind: "removal" });
+  const sas = [...saKeys(child.spec, child.protections, "in"), ...outboundOf(child)];
+  upkeep(core, [...removals(sas), ...core.policies.release(child, core.store.byKey(child.key).length === 0)]);
 }
 
 /** An established IKE SA with the child's peer: its own, or another. */
@@ -189,5 +190,8 @@ function tellDelete(core: Core, ike: IkeSa, child: ChildSa): void {
   );
 }
 
-const removeSas = (core: Core, sas: readonly SaKey[], policies: readonly KernelCommand[]): void =>
-  kernel(core, [...sas.map((sa): KernelCommand => ({ do: "remove-sa", sa })), ...policies], { kind: "removal" });
+/** The outbound SAs that the kernel surely has of ours. One that it is asked for may turn out to be somebody else's. */
+const outboundOf = (child: ChildSa): readonly SaKey[] =>
+  child.outbound === "installed" ? saKeys(child.spec, child.protections, "out") : [];
+
+const removals = (sas: readonly SaKey[]): readonly KernelCommand[] => sas.map((sa) => ({ do: "remove-sa", sa }));

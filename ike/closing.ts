@@ -25,13 +25,14 @@ export function dropIke(core: Core, ike: IkeSa, why: string): void {
     const child = core.store.children.get(id);
     if (child) child.ike = null;
   }
-  log(core, "ike.closed", "info", `${peerName(ike.path)}: IKE SA closed, ${why}`, { rule: ike.sa.rule.name, ...ikeFields(ike) });
+  log(core, "ike.closed", "info", `${peerName(ike.path)}: IKE SA closed, ${why}`, ikeFields(ike));
   destroyKeys(ike.sa.keys);
 }
 
 function endExchanges(core: Core, ike: IkeSa, why: string): void {
   for (const ex of [...ike.exchanges.values()]) {
-    if (ex.state.kind === "done") {
+    // Where the kernel is at its last commands, the negotiation is over, and the child does without its parent.
+    if (ex.state.kind === "done" || ("child" in ex.state && ex.state.child.outbound === "asked")) {
       core.timers.clearAll(exchangeOwner(ike, ex.messageId));
       ike.exchanges.delete(ex.messageId);
     } else if (!beginAnew(core, ike, ex)) endExchange(core, ike, ex, { kind: "peer-refused", what: `the IKE SA was closed: ${why}` });

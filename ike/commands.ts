@@ -9,12 +9,13 @@ import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
 import { removeChild } from "./children.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, emit, kernel } from "./core.ts";
+import { type Core, emit } from "./core.ts";
 import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { endNegotiation, reasonFor } from "./phase1.ts";
 import { endExchange } from "./phase2.ts";
+import { upkeep } from "./standing.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
 import { isUp, specKey, wishFor } from "./wishes.ts";
 
@@ -215,10 +216,7 @@ function terminate(core: Core, id: number, target: TerminateTarget): void {
 }
 
 /** Goes on when everything that the kernel was asked before is done. */
-function afterKernel(
-  core: Core,
-  pending: { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine } | { readonly kind: "stop"; readonly id: number },
-): void {
+function afterKernel(core: Core, pending: { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine }): void {
   const id = ++core.nextOp;
   core.pending.set(id, pending);
   emit(core, { type: "kernel", id, commands: [] });
@@ -231,6 +229,7 @@ function end(core: Core, target: TerminateTarget): void {
     core.retries.delete(key);
     core.timers.clearAll(`retry ${key}`);
   }
+  for (const { name } of core.policy.rules) if (ofRule(name)) stopLooking(core, name);
   for (const entry of [...core.store.ikes.values()])
     endWishes(core, entry, (name) => ofRule(name) || (target.kind === "ike" && target.id === entry.id));
   for (const child of [...core.store.children.values()]) {
@@ -244,6 +243,16 @@ function end(core: Core, target: TerminateTarget): void {
     if (entry.phase !== "established") continue;
     if (target.kind === "all" || (target.kind === "ike" && target.id === entry.id)) closeIke(core, entry, "terminated");
     else if (ofRule(entry.sa.rule.name) && entry.children.size === 0) closeIke(core, entry, "terminated");
+  }
+}
+
+/** A rule that looks for a route does so no longer. */
+function stopLooking(core: Core, name: string): void {
+  core.timers.clearAll(`start ${name}`);
+  for (const [id, { remote, resume }] of [...core.routes]) {
+    if (resume.kind !== "initiate" || resume.rule !== name) continue;
+    core.routes.delete(id);
+    if (resume.watch !== null) settle(core, [resume.watch], `route ${remote}`, { kind: "terminated", what: "terminated by command" });
   }
 }
 
@@ -270,11 +279,18 @@ function shutdown(core: Core, id: number, keep: boolean): void {
   core.stopping = true;
   if (!keep) {
     end(core, { kind: "all" });
-    kernel(core, core.policies.removeAll(), { kind: "removal" });
+    upkeep(core, core.policies.removeAll());
   }
   for (const watch of [...core.watches.values()]) {
     watch.failure ??= { kind: "terminated", what: "the daemon stops" };
     finish(core, watch);
   }
-  afterKernel(core, { kind: "stop", id });
+  core.stops.push(id);
+}
+
+/** The stop is complete once the kernel has answered everything: only then is nothing left to undo. */
+export function answerStops(core: Core): void {
+  if (core.stops.length === 0 || core.pending.size > 0) return;
+  for (const id of core.stops.splice(0)) last(core, id, { text: "stopped", exit: 0 });
+  emit(core, { type: "stopped" });
 }

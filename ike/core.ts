@@ -3,15 +3,16 @@
  */
 import { formatEndpoint } from "../isakmp/address.ts";
 import { toHex } from "../isakmp/hex.ts";
-import type { Policy } from "../policy/types.ts";
+import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { Store } from "../sa-store/store.ts";
 import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Instant, Path } from "./input.ts";
-import type { KernelCommand, KernelPolicy, KernelSa } from "./kernel-contract.ts";
+import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
 import type { Tools } from "./main-mode.ts";
+import type { ChildAgreed } from "./quick-mode.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
 import type { Watch } from "./watch.ts";
@@ -41,6 +42,8 @@ export interface Core extends Tools {
   nextOp: number;
   /** Set once a shutdown was asked for: nothing new begins. */
   stopping: boolean;
+  /** Commands that wait until the kernel has answered everything. */
+  readonly stops: number[];
   /** The IKE SA that the present input is about: what a bug costs. */
   touched: number | null;
 }
@@ -49,25 +52,24 @@ export interface Core extends Tools {
 export type Pending =
   /** The inbound SAs of a Quick Mode. */
   | { readonly kind: "inbound"; readonly ike: number; readonly messageId: number; readonly sas: readonly KernelSa[] }
-  /** The outbound SAs of a child. */
+  /** The outbound SAs and policies of a child. */
   | {
       readonly kind: "outbound";
-      readonly child: number;
+      readonly child: ChildSa;
+      readonly agreed: ChildAgreed;
+      /** Of the initiator. */
+      readonly wish: ChildWish | null;
       readonly ike: number;
       readonly messageId: number;
       readonly sas: readonly KernelSa[];
-      readonly policies: readonly KernelCommand[];
+      readonly commands: readonly KernelCommand[];
     }
   /** Has the new inbound SA seen a packet? Then message 3 was sent. */
   | { readonly kind: "proof"; readonly ike: number; readonly messageId: number }
-  | { readonly kind: "standing"; readonly rule: string; readonly reqid: number }
-  /** A policy that lets neighbour discovery through. */
-  | { readonly kind: "exemption"; readonly policy: KernelPolicy }
-  /** Removals: nothing follows. */
-  | { readonly kind: "removal" }
+  /** Policies of ours, and removals: what the kernel refuses is logged, what it did not come to is asked again. */
+  | { readonly kind: "upkeep"; readonly commands: readonly KernelCommand[] }
   /** The last line of a command that waited for the kernel. */
-  | { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine }
-  | { readonly kind: "stop"; readonly id: number };
+  | { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine };
 
 /** What to do with a route's answer. */
 export type RouteResume =
@@ -134,8 +136,17 @@ export function logError(
 export const ikeFields = (entry: Negotiation | IkeSa) => {
   const cookieR = entry.phase === "established" ? entry.sa.cookieR : entry.state.kind === "sa-sent" ? null : entry.state.cookieR;
   const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
-  return { peer: peerName(entry.path), initiatorCookie: hex(cookieI), ...(cookieR ? { responderCookie: hex(cookieR) } : {}) };
+  return {
+    rule: ruleOf(entry).name,
+    peer: peerName(entry.path),
+    initiatorCookie: hex(cookieI),
+    ...(cookieR ? { responderCookie: hex(cookieR) } : {}),
+  };
 };
+
+/** The rule that a negotiation is for, or that an SA was made for. */
+export const ruleOf = (entry: Negotiation | IkeSa): Rule =>
+  entry.phase === "established" ? entry.sa.rule : "rule" in entry.state ? entry.state.rule : entry.state.psk.rule;
 
 export const childFields = (child: ChildSa) => {
   const [first] = child.protections;

@@ -51,6 +51,7 @@ export type EventName =
   | "ike.closed"
   | "child.established"
   | "child.failed"
+  | "child.retry"
   | "child.rekeyed"
   | "child.closed"
   | "policy.loaded"

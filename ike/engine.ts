@@ -9,10 +9,20 @@ import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { Store } from "../sa-store/store.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
-import { installOutbound, onInbound, onOutbound, onProofOfTraffic } from "./child-install.ts";
+import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild, renewChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { adoptPolicy, betweenHosts, findTunnelEnds, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
+import {
+  adoptPolicy,
+  answerStops,
+  betweenHosts,
+  findTunnelEnds,
+  onCommand,
+  onRouteDone,
+  onStartRetry,
+  onWatchTimeout,
+  startRules,
+} from "./commands.ts";
 import { type Core, count, emit, log, type Pending, peerName } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
@@ -68,6 +78,7 @@ export function createEngine(options: EngineOptions): Engine {
     effects: [],
     nextOp: 0,
     stopping: false,
+    stops: [],
     touched: null,
   };
   return {
@@ -77,6 +88,7 @@ export function createEngine(options: EngineOptions): Engine {
       core.touched = null;
       try {
         dispatch(core, input);
+        answerStops(core);
       } catch (bug) {
         onBug(core, input, bug);
       }
@@ -317,21 +329,10 @@ function resume(core: Core, pending: Pending, outcome: (Input & { readonly type:
       return onOutbound(core, establishedIke(core, pending.ike), pending, outcome, removals(pending.sas));
     case "proof":
       return onProofOfTraffic(core, establishedIke(core, pending.ike), pending.messageId, outcome);
-    case "standing":
-      return outcome.ok ? undefined : core.policies.onRefused(core, pending.rule, pending.reqid, outcome.error);
-    case "exemption":
-      return outcome.ok ? undefined : core.policies.disown([{ do: "add-policy", policy: pending.policy }]);
-    case "removal":
-      if (!outcome.ok)
-        log(core, "policy.failed", "warning", `the kernel refused "${outcome.error.command}": ${outcome.error.reason}`, {
-          reason: "kernel-refused",
-        });
-      return;
+    case "upkeep":
+      return onPolicies(core, pending.commands, outcome.ok ? null : outcome.error);
     case "reply":
       return emit(core, { type: "reply", id: pending.id, line: pending.line, last: true });
-    case "stop":
-      emit(core, { type: "reply", id: pending.id, line: { text: "stopped", exit: 0 }, last: true });
-      return emit(core, { type: "stopped" });
   }
 }
 

@@ -6,17 +6,19 @@ import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { onPeerDelete } from "./children.ts";
 import { dropIke } from "./closing.ts";
 import { type Core, count, hex, ikeFields, log, logError, peerName, send } from "./core.ts";
+import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
 import { deadPeerAnswer } from "./notifies.ts";
 import { forgetOlder } from "./phase1.ts";
 import { chainOf, connected, endExchange, newMessageId } from "./phase2.ts";
-import { checkHashed, sealHashed } from "./quick-mode.ts";
+import { type ChildOffered, checkHashed, sealHashed } from "./quick-mode.ts";
 
 const MAX_MESSAGE_IDS = 16_384;
 
@@ -65,7 +67,7 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void 
     case NOTIFY.CONNECTED:
       return onConnected(core, ike, value.spi);
   }
-  const text = `${peerName(ike.path)} says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi ${hex(value.spi)}` : ""}`;
+  const text = `${peerName(ike.path)} says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi 0x${hex(value.spi)}` : ""}`;
   log(core, "notify.received", value.type < NOTIFY.CONNECTED ? "warning" : "debug", text, ikeFields(ike));
   if (value.type < NOTIFY.CONNECTED) refused(core, ike, value, text);
 }
@@ -74,8 +76,14 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void 
 function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], text: string): void {
   const open = [...ike.exchanges.values()];
   const ex = open.find((candidate) => hasOurSpi(candidate, value.spi)) ?? open.find(({ state }) => state.kind === "offered");
-  if (ex) endExchange(core, ike, ex, { kind: "peer-refused", what: text });
+  if (!ex) return;
+  const offered = ex.state.kind === "offered" ? `; we offered ${describeOffer(ex.state.offered)}` : "";
+  endExchange(core, ike, ex, { kind: "peer-refused", what: `${text}${offered}` });
 }
+
+/** Proposals, mode, PFS group and selectors of our message 1. */
+const describeOffer = ({ suites, terms, selector }: ChildOffered): string =>
+  `${suites.map(childSuiteName).join(", ")}, ${terms.mode}, ${terms.group ? `PFS ${terms.group.name}` : "no PFS"}, for ${formatSelector(selector)}`;
 
 /** What we offered, or answered with: an initiator whose kernel refuses the answer says so. */
 function hasOurSpi({ state }: QuickExchange, spi: Uint8Array): boolean {

@@ -13,14 +13,14 @@ import type { Identity, Rule } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
-import { type IkeSuite, ikeSuiteName } from "./crypto/suite.ts";
+import type { IkeSuite } from "./crypto/suite.ts";
 import { open, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, OPEN, SEALED } from "./flight.ts";
 import type { Path } from "./input.ts";
 import { cipherKey, deriveSkeyids, phase1Iv, skeyidPsk } from "./keys.ts";
 import type { AuthSent, Established, KeAnswered, KeSent, Keyed, Phase1Keys, SaAnswered, SaSent } from "./main-mode-states.ts";
-import { chooseIke, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
+import { chooseIke, configuredProposals, ikeDifference, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { hasNotify, initialContact, readResponderLifetime, responderLifetime } from "./notifies.ts";
 import { phase1Hash } from "./proof.ts";
 import { addTraits, ownVendorIds, traitsOf } from "./vendor.ts";
@@ -204,9 +204,14 @@ export function onOffer(
   const sharing = candidates.filter((rule) => hasKey(rule, psk));
   const chosen = chooseIke(got.value.sa.value, (theirs) => {
     if (theirs.method !== AUTH_METHOD["Pre-shared key"]) return "this authentication method is not configured";
-    return acceptingRules(sharing, theirs.suite).length > 0 ? undefined : "not among the configured proposals";
+    return acceptingRules(sharing, theirs.suite).length > 0
+      ? undefined
+      : ikeDifference(
+          theirs.suite,
+          sharing.flatMap((rule) => rule.mainMode.proposals),
+        );
   });
-  if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configured(sharing)}` });
+  if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configuredProposals(sharing)}` });
   const { offer: theirs, answer } = chosen.value;
   const rules = acceptingRules(sharing, theirs.suite);
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
@@ -333,8 +338,6 @@ export function onInitiatorProof(
   return ok({ next, send: sealed.bytes, spent: [state.skeyid] });
 }
 
-// Shared
-
 /** g^xy, SKEYID and its family, RFC 2409 §5. */
 function agree(
   tools: Tools,
@@ -385,10 +388,6 @@ const acceptingRules = (rules: readonly Rule[], suite: IkeSuite): readonly Rule[
   rules.filter((rule) =>
     rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group),
   );
-
-/** What the candidate rules would have taken, for the one who reads the refusal. */
-const configured = (rules: readonly Rule[]): string =>
-  `configured: ${rules.map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`).join("; ")}`;
 
 /** What is wrong with the length of a peer's nonce, if anything (RFC 2409 §5). */
 export function badNonce(nonce: Uint8Array): IkeError | undefined {

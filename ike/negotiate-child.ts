@@ -228,6 +228,12 @@ function pickBundle(bundle: readonly Proposal[], demand: ChildDemand, faults: st
     const picked = suite.map((part) => pickPart(bundle, part, demand));
     if (picked.every((p) => p !== undefined)) return [...picked].sort((a, b) => bundle.indexOf(a.proposal) - bundle.indexOf(b.proposal));
   }
+  if (demand.suites.every((suite) => suite.length !== bundle.length)) {
+    faults.push(
+      `proposal ${bundle[0]?.number}: ${bundle.length === 1 ? "one protocol offered, a bundle" : "a bundle offered, one protocol"} configured`,
+    );
+    return undefined;
+  }
   for (const proposal of bundle) for (const transform of proposal.transforms) faults.push(faultOf(proposal, transform, demand));
   return undefined;
 }
@@ -248,7 +254,24 @@ function faultOf(proposal: Proposal, transform: Transform, demand: ChildDemand):
   const where = `proposal ${proposal.number} transform ${transform.number}`;
   if (!offer.ok) return `${where}: ${offer.error}`;
   const name = protocolSuiteName(offer.value.suite);
-  return `${where} (${name}): ${termsFault(offer.value, demand) ?? "not among the configured proposals"}`;
+  return `${where} (${name}): ${termsFault(offer.value, demand) ?? childDifference(offer.value.suite, demand)}`;
+}
+
+/** The first difference between an offered protocol and the configured one that comes nearest to it, in words. */
+function childDifference(offered: ProtocolSuite, demand: ChildDemand): string {
+  const same = demand.suites.flat().filter((own) => own.protocol === offered.protocol);
+  if (same.length === 0) return `${offered.protocol} offered, ${demand.suites.map(childSuiteName).join(" or ")} configured`;
+  const differences = same.map((own) => {
+    const parts = [
+      ["cipher", offered.cipher?.name ?? "none", own.cipher?.name ?? "none"],
+      ["integrity", offered.integrity?.name ?? "none", own.integrity?.name ?? "none"],
+    ];
+    return parts
+      .filter(([, theirs, ours]) => theirs !== ours)
+      .map(([what, theirs, ours]) => `${what} ${theirs} offered, ${ours} configured`);
+  });
+  const [nearest] = differences.sort((a, b) => a.length - b.length);
+  return nearest?.[0] ?? `${offered.protocol} alone offered, a bundle configured`;
 }
 
 /** A responder without PFS takes an offer with it; one that wants PFS insists on its group. */

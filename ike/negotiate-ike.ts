@@ -18,6 +18,7 @@ import {
 import type { Body, Transform } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import type { Rule } from "../policy/types.ts";
 import { ENCRYPTIONS, GROUPS, HASHES, type IkeSuite, ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { readLife } from "./life.ts";
@@ -158,5 +159,20 @@ export function verifyIkeAnswer(ours: SaBody, answer: SaBody): Result<IkeOffer, 
   return offered ? chosen : err({ kind: "not-offered", what: `the peer answered ${ikeOfferName(chosen.value)}, which we did not offer` });
 }
 
+/** The first difference between an offer and the configured proposal that comes nearest to it, in words. */
+export function ikeDifference(offered: IkeSuite, configured: readonly IkeSuite[]): string {
+  const differences = configured.map((own) =>
+    (["encryption", "hash", "group"] as const)
+      .filter((part) => own[part] !== offered[part])
+      .map((part) => `${part} ${offered[part].name} offered, ${own[part].name} configured`),
+  );
+  const [nearest] = differences.sort((a, b) => a.length - b.length);
+  return nearest?.[0] ?? "no proposal is configured";
+}
+
 /** `aes128-sha1-modp2048 (Pre-shared key)`. */
 export const ikeOfferName = (offer: IkeOffer): string => `${ikeSuiteName(offer.suite)} (${nameOf(AUTH_METHOD, offer.method)})`;
+
+/** What the candidate rules would have taken, for the one who reads the refusal. */
+export const configuredProposals = (rules: readonly Rule[]): string =>
+  `configured: ${rules.map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`).join("; ")}`;

@@ -15,7 +15,7 @@ import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke } from "./closing.ts";
-import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
+import { type Core, count, hex, ikeFields, log, logError, peerName, random32, ruleOf, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
@@ -57,7 +57,7 @@ export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWis
     tries: 0,
   };
   core.store.putIke(n);
-  log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, { rule: rule.name, ...ikeFields(n) });
+  log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, ikeFields(n));
   tell(core, wish.watchers, `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")})`);
   send(core, path, bytes as Uint8Array);
   armRetransmit(core, n);
@@ -237,8 +237,8 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
   if (ike.flight) send(core, ike.path, ike.flight);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, pre-shared key, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
-  log(core, "ike.established", "notice", text, { rule: sa.rule.name, ...ikeFields(ike) });
-  if (sa.warning) log(core, "ike.established", "warning", sa.warning, { rule: sa.rule.name, ...ikeFields(ike) });
+  log(core, "ike.established", "notice", text, ikeFields(ike));
+  if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike);
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
@@ -272,7 +272,7 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   if (over) return giveUp(core, n);
   if (n.flight) send(core, n.path, n.flight);
   if (n.tries === 1)
-    for (const wish of n.wishes)
+    for (const wish of n.refusal ? [] : n.wishes)
       tell(
         core,
         wish.watchers,
@@ -291,9 +291,12 @@ export function reasonFor(n: Negotiation): IkeError {
       kind: "silent-after-auth",
       what: `probable PSK mismatch with ${n.path.remote.address} (rule ${n.state.rule.name}): ${said ?? "the peer did not answer our proof (message 5)"}`,
     };
-  if (said) return { kind: "peer-refused", what: said };
+  if (said) return { kind: "peer-refused", what: `${said}; we offered ${offeredBy(n)}` };
   return { kind: "peer-silent", what: `${peerName(n.path)} did not answer message ${n.state.kind === "sa-sent" ? 1 : 3} of Main Mode` };
 }
+
+/** What message 1 of a negotiation of ours offered. */
+const offeredBy = (n: Negotiation): string => ruleOf(n).mainMode.proposals.map(ikeSuiteName).join(", ");
 
 export function giveUp(core: Core, n: Negotiation): void {
   const error = reasonFor(n);

@@ -257,6 +257,7 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
         core,
         state.agreed.keys.map((key) => key.spiIn),
       );
+      core.policies.freeReqid(state.spec);
       if (state.wish) failWish(core, state.wish, error);
       return;
     case "answered":

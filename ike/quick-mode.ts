@@ -230,7 +230,7 @@ export const sealConfirmation = (tools: Tools, sa: Phase1, chain: Chain, message
 
 // Responder
 
-/** What message 1 asks for, once its HASH(1) is right. */
+/** What message 1 asks for. */
 export interface ChildRequest {
   readonly sa: SaBody;
   readonly ni: Uint8Array;
@@ -239,17 +239,11 @@ export interface ChildRequest {
   readonly ids: readonly PayloadOf<"id">[];
 }
 
-/** Message 1 came: checks HASH(1) and reads it. Choosing is the caller's: it needs the policy. */
+/** Reads a message 1 whose HASH(1) was found right. Choosing is the caller's: it needs the policy. */
 export function readRequest(
-  tools: Tools,
-  sa: Phase1,
-  messageId: number,
   payloads: readonly Payload[],
-  plain: Uint8Array,
   hosts: Pick<TrafficSelector, "local" | "remote">,
 ): Result<ChildRequest, IkeError> {
-  const bad = checkHashed(tools, sa, messageId, payloads, plain);
-  if (bad) return err(bad);
   const got = match(QUICK_MODE.m1, payloads);
   if (!got.ok) return got;
   const selector = readSelector(got.value.id, false, hosts);

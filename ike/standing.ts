@@ -1,14 +1,14 @@
 /**
  * Kernel policies: those that stand because a rule requires protection, and those that come and go with a child.
- * The kernel keys policies by selector and direction, so this table knows for each key what stands there and what lies over it.
- * What others put there is never replaced: `add-policy` refuses, and the refusal names it.
+ * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { concreteSelectors, formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
-import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, log } from "./core.ts";
 import { kernelPolicies } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, type KernelSelector, REQID_BASE } from "./kernel-contract.ts";
+import { PolicySlots } from "./policy-slots.ts";
 
 /** What a reqid stands for: acquires name it. */
 export interface Standing {
@@ -17,23 +17,13 @@ export interface Standing {
   readonly policies: readonly KernelPolicy[];
 }
 
-interface Owned {
-  /** The policy of a rule, or null where only children need one. */
-  base: KernelPolicy | null;
-  /** What the children want here, newest last. */
-  readonly overlays: { readonly child: number; readonly policy: KernelPolicy }[];
-}
-
-const keyOf = ({ direction, selector: s }: Pick<KernelPolicy, "direction" | "selector">): string =>
-  `${direction} ${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
-
 /** Neighbour discovery (RFC 4861) must stay in clear, or no IPv6 peer is ever found. ICMPv6 types. */
 const NEIGHBOUR_DISCOVERY: readonly number[] = [133, 134, 135, 136, 137];
 
 const REQIDS = 0xffff;
 
 export class PolicyTable {
-  readonly #owned = new Map<string, Owned>();
+  readonly #slots = new PolicySlots();
   readonly #reqids = new Map<string, number>();
   readonly #standing = new Map<number, Standing>();
   readonly #reqidsInUse = new Set<number>();
@@ -64,13 +54,44 @@ export class PolicyTable {
     return this.#lastReqid;
   }
 
-  /** Policies in the kernel, ours. */
-  get size(): number {
-    return this.#owned.size;
+  /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
+  freeReqid({ rule, selector, remote, reqid }: ChildSpec): void {
+    const key = childKey(rule, selector, remote);
+    if (this.#reqids.get(key) !== reqid) return;
+    this.#reqids.delete(key);
+    this.#reqidsInUse.delete(reqid);
   }
 
-  /** What the rules want standing now, against what stands: removals first, one group of additions for each selector. */
+  /** Policies of ours, in the kernel or asked for. */
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  /**
+   * What the rules want standing now, against what stands: removals first, one group of additions for each selector. What the kernel
+   * refused before is asked for again.
+   */
   sync(core: Core): void {
+    if (core.stopping) return;
+    const wanted = this.#wanted(core);
+    for (const [reqid, { policies }] of this.#standing) {
+      if (wanted.has(reqid)) continue;
+      this.#standing.delete(reqid);
+      for (const policy of policies) this.#slots.dropBase(policy);
+      upkeep(core, this.#slots.settle(policies));
+    }
+    this.#syncExemptions(
+      core,
+      [...wanted.values()].some((standing) => standing.selector.remote.family === 6),
+    );
+    for (const [reqid, standing] of wanted) {
+      this.#standing.set(reqid, standing);
+      for (const policy of standing.policies) this.#slots.setBase(policy);
+      upkeep(core, this.#slots.settle(standing.policies));
+    }
+  }
+
+  #wanted(core: Core): ReadonlyMap<number, Standing> {
     const wanted = new Map<number, Standing>();
     for (const rule of core.policy.rules) {
       // A tunnel without its own end waits for the route that names it.
@@ -83,138 +104,92 @@ export class PolicyTable {
           wanted.set(reqid, { rule, selector, policies: kernelPolicies({ selector, mode: rule.mode, tunnel, protocols, reqid }) });
         }
     }
-    for (const [reqid, standing] of this.#standing) if (!wanted.has(reqid)) this.#removeStanding(core, reqid, standing);
-    this.#syncExemptions(
-      core,
-      [...wanted.values()].some((standing) => standing.selector.remote.family === 6),
-    );
-    for (const [reqid, standing] of wanted) {
-      if (sameStanding(this.#standing.get(reqid), standing)) this.#standing.set(reqid, standing);
-      else this.#addStanding(core, reqid, standing);
-    }
-  }
-
-  #addStanding(core: Core, reqid: number, standing: Standing): void {
-    this.#standing.set(reqid, standing);
-    const commands = standing.policies.flatMap((policy): KernelCommand[] => {
-      const key = keyOf(policy);
-      const owned = this.#owned.get(key);
-      if (owned) owned.base = policy;
-      else this.#owned.set(key, { base: policy, overlays: [] });
-      return owned ? (owned.overlays.length > 0 ? [] : [{ do: "update-policy", policy }]) : [{ do: "add-policy", policy }];
-    });
-    kernel(core, commands, { kind: "standing", rule: standing.rule.name, reqid });
-  }
-
-  #removeStanding(core: Core, reqid: number, standing: Standing): void {
-    this.#standing.delete(reqid);
-    kernel(
-      core,
-      standing.policies.flatMap((policy) => this.#dropBase(policy)),
-      { kind: "removal" },
-    );
-  }
-
-  #dropBase(policy: KernelPolicy): KernelCommand[] {
-    const owned = this.#owned.get(keyOf(policy));
-    if (!owned) return [];
-    owned.base = null;
-    if (owned.overlays.length > 0) return [];
-    this.#owned.delete(keyOf(policy));
-    return [{ do: "remove-policy", policy }];
-  }
-
-  /** The kernel refused a standing policy: those of the group from there on are not ours. */
-  onRefused(core: Core, rule: string, reqid: number, refusal: KernelRefusal): void {
-    const standing = this.#standing.get(reqid);
-    for (const policy of standing?.policies.slice(refusal.index) ?? []) this.#owned.delete(keyOf(policy));
-    const why = refusal.exists
-      ? "a policy of somebody else has this selector; remove it (`ip xfrm policy`) or change the rule"
-      : refusal.reason;
-    log(core, "policy.failed", "error", `rule ${rule}: the kernel refused "${refusal.command}": ${why}`, {
-      rule,
-      reason: "kernel-refused",
-      failurePoint: "me",
-    });
+    return wanted;
   }
 
   #syncExemptions(core: Core, wanted: boolean): void {
     if (wanted === this.#exempt) return;
     this.#exempt = wanted;
-    // One question each: where somebody else's stands already, it stays, and the others are added all the same.
     for (const policy of exemptions()) {
-      if (!wanted) kernel(core, this.#dropBase(policy), { kind: "removal" });
-      else {
-        this.#owned.set(keyOf(policy), { base: policy, overlays: [] });
-        kernel(core, [{ do: "add-policy", policy }], { kind: "exemption", policy });
-      }
+      if (wanted) this.#slots.setBase(policy);
+      else this.#slots.dropBase(policy);
+      upkeep(core, this.#slots.settle([policy]));
     }
   }
 
-  /** What a child still needs in the kernel: nothing where the rule's own policy leads to it. */
+  /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */
   take(child: ChildSa): readonly KernelCommand[] {
-    const { spec } = child;
+    const standing = this.#standing.get(child.spec.reqid);
     const protocols = child.protections.map(({ suite }) => suite.protocol);
-    const standing = this.#standing.get(spec.reqid);
-    if (standing && sameProtocols(standing.policies[0], protocols)) return [];
-    const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
-    return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid }).map(
-      (policy): KernelCommand => {
-        const owned = this.#owned.get(keyOf(policy));
-        if (owned) owned.overlays.push({ child: child.id, policy });
-        else this.#owned.set(keyOf(policy), { base: null, overlays: [{ child: child.id, policy }] });
-        return { do: owned ? "update-policy" : "add-policy", policy };
-      },
-    );
-  }
-
-  /** The kernel refused to add these for a child: they are not ours to remove. */
-  disown(commands: readonly KernelCommand[]): void {
-    for (const command of commands) if (command.do === "add-policy") this.#owned.delete(keyOf(command.policy));
+    if (standing && sameProtocols(standing.policies[0], protocols)) return this.#slots.settle(standing.policies);
+    const policies = policiesOf(child);
+    for (const policy of policies) this.#slots.lay(child.id, policy);
+    return this.#slots.settle(policies);
   }
 
   /** What goes, or comes back, when a child ends. `last`: no other child has the same selectors, so its reqid is free again. */
   release(child: ChildSa, last: boolean): readonly KernelCommand[] {
-    const { spec } = child;
-    if (last && !this.#standing.has(spec.reqid)) {
-      this.#reqids.delete(childKey(spec.rule, spec.selector, spec.remote));
-      this.#reqidsInUse.delete(spec.reqid);
-    }
-    const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
-    const protocols = child.protections.map(({ suite }) => suite.protocol);
-    return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid }).flatMap((policy) =>
-      this.#dropOverlay(policy, child.id),
-    );
+    if (last && !this.#standing.has(child.spec.reqid)) this.freeReqid(child.spec);
+    return this.#slots.settle(policiesOf(child).filter((policy) => this.#slots.lift(child.id, policy)));
   }
 
-  #dropOverlay(policy: KernelPolicy, child: number): KernelCommand[] {
-    const owned = this.#owned.get(keyOf(policy));
-    const index = owned?.overlays.findIndex((overlay) => overlay.child === child) ?? -1;
-    if (!owned || index < 0) return [];
-    const wasTop = index === owned.overlays.length - 1;
-    owned.overlays.splice(index, 1);
-    const top = owned.overlays.at(-1)?.policy ?? owned.base;
-    if (!top) this.#owned.delete(keyOf(policy));
-    if (!top) return [{ do: "remove-policy", policy }];
-    return wasTop ? [{ do: "update-policy", policy: top }] : [];
-  }
-
-  /** Everything of ours: for a full stop. */
-  removeAll(): readonly KernelCommand[] {
-    const commands = [...this.#owned.values()].flatMap(({ base, overlays }): KernelCommand[] => {
-      const policy = overlays.at(-1)?.policy ?? base;
-      return policy ? [{ do: "remove-policy", policy }] : [];
+  /**
+   * The kernel's answer to a group that held policies of ours. What it did not come to is asked again. Returns the children that can't have
+   * the policy that it refused.
+   */
+  onAnswer(core: Core, commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly number[] {
+    const done = refusal?.index ?? commands.length;
+    this.#slots.answered(commands, done);
+    const refused = commands[done];
+    const left = commands.flatMap((command, i): readonly KernelCommand[] => {
+      if (command === refused || command.do === "add-sa" || command.do === "read-sa") return [];
+      if (command.do === "add-policy" || command.do === "update-policy") return this.#slots.settle([command.policy]);
+      return i < done ? [] : [command];
     });
-    this.#owned.clear();
+    upkeep(core, left);
+    return refused && refusal ? this.#onRefused(core, refused, refusal) : [];
+  }
+
+  #onRefused(core: Core, refused: KernelCommand, refusal: KernelRefusal): readonly number[] {
+    if (refused.do === "add-sa" || refused.do === "read-sa") return [];
+    const where = refused.do === "remove-sa" ? null : refused.policy;
+    const { base, children } = where ? this.#slots.wantedAt(where) : NOBODY;
+    const [template] = base?.templates ?? [];
+    const rule = template && this.#standing.get(template.reqid)?.rule.name;
+    // Somebody else lets neighbour discovery through: so much the better.
+    if (refused.do === "add-policy" && base && !template) {
+      this.#slots.dropBase(base);
+      upkeep(core, this.#slots.settle([base]));
+      return [];
+    }
+    const foreign = "a policy of somebody else has this selector; remove it (`ip xfrm policy`) or change the rule";
+    const why = refused.do === "add-policy" && refusal.exists ? foreign : refusal.reason;
+    const text = `${rule ? `rule ${rule}: ` : ""}the kernel refused "${refusal.command}": ${why}`;
+    const failure = { reason: "kernel-refused", failurePoint: "me" } as const;
+    if (rule || refused.do !== "add-policy")
+      log(core, "policy.failed", rule ? "error" : "warning", text, { ...failure, ...(rule ? { rule } : {}) });
+    return refused.do === "add-policy" ? children : [];
+  }
+
+  /** Everything of ours: for a full stop. What the kernel has not answered yet follows its answer. */
+  removeAll(): readonly KernelCommand[] {
     this.#standing.clear();
     this.#exempt = false;
-    return commands;
+    return this.#slots.clear();
   }
 }
 
-/** Whether the kernel's policies would be the same: a tunnel's own end may have moved. */
-const sameStanding = (a: Standing | undefined, b: Standing): boolean =>
-  a !== undefined && JSON.stringify(a.policies) === JSON.stringify(b.policies);
+const NOBODY = { base: null, children: [] } as const;
+
+/** Asks the kernel for what needs no more than bookkeeping when it answers. */
+export const upkeep = (core: Core, commands: readonly KernelCommand[]): void => kernel(core, commands, { kind: "upkeep", commands });
+
+/** The policies that a child wants for itself. */
+function policiesOf({ spec, protections }: ChildSa): readonly KernelPolicy[] {
+  const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
+  const protocols = protections.map(({ suite }) => suite.protocol);
+  return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid });
+}
 
 const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
 

@@ -102,7 +102,7 @@ export function keepTrying(core: Core, spec: ChildSpec): void {
   const wait = Math.min(RETRY_CEILING, RETRY_FIRST * 2 ** tries);
   core.retries.set(key, { spec, tries: Math.min(tries + 1, 16) });
   core.timers.set(`retry ${key}`, "retry", core.now + wait);
-  log(core, "child.failed", "info", `rule ${spec.rule.name}: next try in ${wait / 1000} s`, { rule: spec.rule.name, peer: spec.remote });
+  log(core, "child.retry", "info", `rule ${spec.rule.name}: next try in ${wait / 1000} s`, { rule: spec.rule.name, peer: spec.remote });
 }
 
 /** A pair is up, whoever asked for it: the next outage begins with the shortest wait again. */

@@ -1,0 +1,123 @@
+/**
+ * The kernel keys policies by selector and direction: a slot is what stands at one key, and what should: a rule's own policy, and over it
+ * those of children.
+ * Invariant: what somebody else put into a slot is neither replaced nor removed. Only `add-policy` tells whether a slot is free; while
+ * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
+ */
+import type { KernelCommand, KernelPolicy } from "./kernel-contract.ts";
+
+type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
+
+interface Slot {
+  /** The policy of a rule, or null where only children need one. */
+  base: KernelPolicy | null;
+  /** What children want here, newest last. */
+  readonly overlays: { readonly child: number; readonly policy: KernelPolicy }[];
+  /** What the kernel is asked to add. */
+  asked: KernelPolicy | null;
+  /** What the kernel has of ours. */
+  present: KernelPolicy | null;
+  /** An update was not carried out: `present` is not what the kernel has. */
+  stale: boolean;
+}
+
+export class PolicySlots {
+  readonly #slots = new Map<string, Slot>();
+
+  /** Slots in which something of ours stands, or should. */
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  setBase(policy: KernelPolicy): void {
+    const slot = this.#at(policy);
+    if (!slot.base || !samePolicy(slot.base, policy)) slot.base = policy;
+  }
+
+  dropBase(policy: KernelPolicy): void {
+    const slot = this.#slots.get(keyOf(policy));
+    if (slot) slot.base = null;
+  }
+
+  lay(child: number, policy: KernelPolicy): void {
+    this.#at(policy).overlays.push({ child, policy });
+  }
+
+  /** Whether the child had one in that slot. */
+  lift(child: number, policy: PolicyKey): boolean {
+    const overlays = this.#slots.get(keyOf(policy))?.overlays ?? [];
+    const index = overlays.findIndex((overlay) => overlay.child === child);
+    if (index >= 0) overlays.splice(index, 1);
+    return index >= 0;
+  }
+
+  /** Nothing is wanted anywhere any more; what the kernel must hear now. */
+  clear(): readonly KernelCommand[] {
+    return [...this.#slots].flatMap(([key, slot]) => {
+      slot.base = null;
+      slot.overlays.length = 0;
+      return this.#settleSlot(key) ?? [];
+    });
+  }
+
+  /** The rule's policy in a slot, and the children that want one there. */
+  wantedAt(policy: PolicyKey): { readonly base: KernelPolicy | null; readonly children: readonly number[] } {
+    const slot = this.#slots.get(keyOf(policy));
+    return { base: slot?.base ?? null, children: slot?.overlays.map(({ child }) => child) ?? [] };
+  }
+
+  /** What the kernel must hear so that the slots of these policies hold what they should. Nothing for those that wait for an answer. */
+  settle(policies: readonly PolicyKey[]): readonly KernelCommand[] {
+    return policies.flatMap((policy) => this.#settleSlot(keyOf(policy)) ?? []);
+  }
+
+  #settleSlot(key: string): KernelCommand | undefined {
+    const slot = this.#slots.get(key);
+    if (!slot || slot.asked) return undefined;
+    const { present } = slot;
+    const wanted = slot.overlays.at(-1)?.policy ?? slot.base;
+    if (!wanted) {
+      this.#slots.delete(key);
+      return present ? { do: "remove-policy", policy: present } : undefined;
+    }
+    if (!present) {
+      slot.asked = wanted;
+      return { do: "add-policy", policy: wanted };
+    }
+    if (!slot.stale && samePolicy(present, wanted)) return undefined;
+    slot.present = wanted;
+    slot.stale = false;
+    return { do: "update-policy", policy: wanted };
+  }
+
+  /** The kernel's answer to commands of `settle`: the first `done` were carried out, the others not. */
+  answered(commands: readonly KernelCommand[], done: number): void {
+    for (const [i, command] of commands.entries()) {
+      if (command.do !== "add-policy" && command.do !== "update-policy") continue;
+      const slot = this.#slots.get(keyOf(command.policy));
+      if (!slot) continue;
+      if (command.do === "update-policy") slot.stale ||= i >= done;
+      else {
+        slot.asked = null;
+        slot.present = i < done ? command.policy : null;
+        if (!slot.present && !slot.base && slot.overlays.length === 0) this.#slots.delete(keyOf(command.policy));
+      }
+    }
+  }
+
+  #at(policy: KernelPolicy): Slot {
+    const key = keyOf(policy);
+    const known = this.#slots.get(key);
+    if (known) return known;
+    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false };
+    this.#slots.set(key, slot);
+    return slot;
+  }
+}
+
+const keyOf = ({ direction, selector: s }: PolicyKey): string =>
+  `${direction} ${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
+
+/** Whether two policies of one slot say the same. */
+const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
+  a === b || (a.action === b.action && a.priority === b.priority && JSON.stringify(a.templates) === JSON.stringify(b.templates));
