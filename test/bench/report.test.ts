@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Results, report, table } from "../../bench/report.ts";
+import { median, spread } from "../../bench/statistics.ts";
+import { err } from "../../isakmp/result.ts";
+
+test("the median is the middle value, or the mean of the two in the middle", () => {
+  assert.deepEqual([median([3]), median([9, 1, 5]), median([4, 1, 3, 2])], [3, 5, 2.5]);
+  assert.throws(() => median([]), RangeError);
+  assert.equal(spread([2, 6, 3]), 3);
+});
+
+test("words lean left, numbers right, and no line ends in blanks", () => {
+  assert.deepEqual(
+    table(
+      [
+        ["group", "ms"],
+        ["x", "10.25"],
+      ],
+      1,
+    ),
+    ["  group     ms", "  x      10.25"],
+  );
+});
+
+const side = (ratio: number, otherMs: number) => ({ cpuMs: 1.25, floorMs: 1, ratio, otherMs, spread: 1.1 });
+const results = (ratio: number, otherMs: number, grown: number, pairKiB: number): Results => ({
+  machine: "a machine",
+  negotiations: [
+    { group: "modp2048", standing: 100, initiator: side(ratio, otherMs), responder: side(1.1, 0.1) },
+    { group: "modp2048", standing: 10_000, initiator: side(ratio, otherMs), responder: side(1.1 * grown, 0.1) },
+  ],
+  memory: { pairs: 10_000, fresh: { initiator: 20_000, responder: 20_000 }, settled: { initiator: 1024, responder: pairKiB * 1024 } },
+  kernel: err("no root"),
+});
+
+test("targets that are reached are ok, and each one that is not is named", () => {
+  const verdicts = (text: string): readonly string[] => text.split("\n").flatMap((line) => /^ {2}(ok|MISSED)\b/.exec(line)?.[1] ?? []);
+  assert.deepEqual(verdicts(report(results(1.3, 0.5, 1.1, 16))), ["ok", "ok", "ok", "ok"]);
+  assert.deepEqual(verdicts(report(results(1.31, 0.5, 1.1, 16))), ["MISSED", "ok", "ok", "ok"]);
+  assert.deepEqual(verdicts(report(results(1.3, 0.51, 1.1, 16))), ["ok", "MISSED", "ok", "ok"]);
+  assert.deepEqual(verdicts(report(results(1.31, 0.5, 1.25, 16))), ["MISSED", "ok", "MISSED", "ok"]);
+  assert.deepEqual(verdicts(report(results(1.3, 0.5, 1.1, 16.1))), ["ok", "ok", "ok", "MISSED"]);
+});
+
+test("what could not be measured says why, and lines fit a terminal", () => {
+  const text = report(results(1.2, 0.3, 1, 12));
+  assert.match(text, /ip -batch: not measured, no root/);
+  for (const line of text.split("\n")) assert.ok(line.length <= 80, `${line.length}: ${line}`);
+});
