@@ -8,7 +8,7 @@ import type { Frame } from "./packets.ts";
 export interface Capture {
   /** Frames so far, oldest first. */
   readonly frames: readonly Frame[];
-  /** Takes what the kernel still holds, and closes. */
+  /** Takes what the kernel still holds, and closes. Idempotent. */
   stop(): void;
 }
 
@@ -29,9 +29,12 @@ export async function captureWire(namespace: string, device: string): Promise<Ca
     }
   };
   const timer = setInterval(take, 20);
+  let open = true;
   return {
     frames,
     stop() {
+      if (!open) return;
+      open = false;
       clearInterval(timer);
       take();
       calls.close(fd);

@@ -32,7 +32,7 @@ export async function runInMemory(page: Page, cleanup: Cleanup): Promise<void> {
   page.part("Two daemons");
   page.text(`a ${ADDRESSES[0]}  <--- UDP port ${port} --->  ${ADDRESSES[1]} b`);
   page.text("a's rule; b's mirrors it:");
-  showRule(page, ADDRESSES[1]);
+  showRule(page, ...ADDRESSES);
   const a = await startHost(scene.a, watched, "left");
   const b = await startHost(scene.b, watched, "right");
   try {
@@ -83,7 +83,7 @@ interface Host {
 }
 
 async function startHost(end: End, watched: Watched, from: Rung["from"]): Promise<Host> {
-  const loaded = loadConfiguration(end.configFile);
+  const loaded = loadConfiguration(end.configFile, undefined);
   if (!loaded.ok) throw new Error(loaded.error.map(formatDiagnostic).join("; "));
   const lines: string[] = [];
   const kernel = memoryKernel({ log: (line) => lines.push(line) });

@@ -32,7 +32,7 @@ export async function runInNamespaces(page: Page, cleanup: Cleanup): Promise<voi
   try {
     page.text(`a ${ADDRESSES[0]}  <--- veth --->  ${ADDRESSES[1]} b`);
     page.text("a's rule; b's mirrors it:");
-    showRule(page, ADDRESSES[1]);
+    showRule(page, ...ADDRESSES);
     for (const end of [scene.a, scene.b]) hosts.push(startHost(cleanup, spaces[end.name], end));
     await Promise.all(hosts.map(({ ready }) => ready));
     for (const { end, pid } of hosts) page.done(`${end.name}: \`mainmode daemon\` runs, process ${pid}; its policies are in the kernel`);
@@ -52,6 +52,7 @@ export async function runInNamespaces(page: Page, cleanup: Cleanup): Promise<voi
     showWire(page, wire, key);
     checkWire(page, wire, capture);
   } catch (error) {
+    capture.stop();
     for (const { end, log } of hosts) for (const line of log.slice(-6)) page.text(`${end.name}'s log: ${line}`, "dim");
     throw error;
   }
@@ -195,7 +196,10 @@ async function stop(page: Page, hosts: readonly Host[], spaces: Readonly<Record<
   if (codes.some((code) => code !== 0)) throw new Error(`the daemons ended with ${codes.join(" and ")}`);
   const left = await Promise.all(
     Object.values(spaces).flatMap((space) =>
-      ["state", "policy"].map(async (what) => (await run("ip", ["-n", space, "xfrm", what, "list", "nokeys"])).stdout),
+      [
+        ["state", "list", "nokeys"],
+        ["policy", "list"],
+      ].map(async (what) => (await run("ip", ["-n", space, "xfrm", ...what])).stdout),
     ),
   );
   if (left.join("").trim() !== "") throw new Error("SAs or policies are left in a kernel");

@@ -43,11 +43,11 @@ export function makeScene(cleanup: Cleanup, options: SceneOptions): Scene {
   return { folder, a, b };
 }
 
-/** The rule of host a as the reader sees it; that of host b is its mirror. */
-export const RULE = (peer: string): readonly string[] => [
+/** The rule of a host as the reader sees it. */
+const ruleOf = (own: string, peer: string): readonly string[] => [
   "[[rule]]",
   'name    = "peer"',
-  `filters = ["me <-> ${peer}"]`,
+  `filters = ["${own} <-> ${peer}"]`,
   'action  = "require"              # nothing in clear, in either direction',
   'auth    = [{ method = "psk", secret-file = "demo.psk" }]',
 ];
@@ -69,14 +69,14 @@ function configuration(folder: string, { address, control }: Pick<End, "address"
     "[policy.quick-mode]",
     'proposals = ["esp:aes128-sha256"]',
     'pfs = "modp2048"',
-    ...RULE(peer).map((line) => line.replace('"demo.psk"', JSON.stringify(join(folder, "demo.psk")))),
+    ...ruleOf(address, peer).map((line) => line.replace('"demo.psk"', JSON.stringify(join(folder, "demo.psk")))),
     "",
   ].join("\n");
 }
 
-/** Shows the rule, and how long the tables of `status` stay. */
-export function showRule(page: Page, peer: string): void {
-  for (const line of RULE(peer)) page.line(`    ${page.paint("dim", line)}`);
+/** Shows a host's rule. */
+export function showRule(page: Page, own: string, peer: string): void {
+  for (const line of ruleOf(own, peer)) page.line(`    ${page.paint("dim", line)}`);
 }
 
 /** What `mainmode initiate peer` prints at a host. Throws with the daemon's last word where it fails. */
@@ -135,7 +135,6 @@ export async function showStatus(page: Page, ends: readonly End[]): Promise<void
       { title: "SPI OUT", cell: ({ protections }) => protections[0]?.spiOut ?? "" },
       { title: "IN", cell: ({ bytesIn }) => octets(bytesIn), align: "right" },
       { title: "OUT", cell: ({ bytesOut }) => octets(bytesOut), align: "right" },
-      { title: "LEFT", cell: left, align: "right" },
     ],
     child,
     page.colours,

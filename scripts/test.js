@@ -36,6 +36,11 @@ const steps = [
     run: () => testFiles("guest", ["demo/uml-run", "-t", "300", "-w", reports], guest),
   },
   {
+    name: "demo in a guest",
+    needs: ["/usr/bin/linux.uml", "/usr/bin/ping"],
+    run: () => spawn(process.execPath, ["dist/cli/main.js", "demo", "--place", "uml"]),
+  },
+  {
     name: "two daemons on one wire, in a guest",
     needs: ["/usr/bin/linux.uml", "/usr/bin/tcpdump"],
     run: () => spawn(process.execPath, ["scripts/interop.js", "--only", "^mainmode-", "-w", ".lab/test"]),

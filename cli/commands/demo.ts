@@ -9,6 +9,6 @@ export const hasDemo = (): boolean => existsSync(MAIN);
 
 /** Resolves with the exit code. */
 export async function demo(options: Readonly<Record<string, unknown>>): Promise<number> {
-  const { runDemo } = (await import(MAIN.href)) as { runDemo: (options: Readonly<Record<string, unknown>>) => Promise<number> };
+  const { runDemo } = await import("../../demo/main.ts");
   return runDemo(options);
 }
