@@ -47,6 +47,7 @@ const TSHARK: Readonly<Record<string, Tell>> = {
   "isakmp.hash": octets("data"),
   "isakmp.vid_bytes": octets("data"),
   "isakmp.datapayload": octets("data"),
+  "isakmp.ike.nat_hash": octets("data"),
   "isakmp.id.type": shown("type"),
   "isakmp.id.protoid": shown("protocol"),
   "isakmp.id.port": shown("port"),

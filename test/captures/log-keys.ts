@@ -8,6 +8,7 @@ import { syncBuiltinESMExports } from "node:module";
 
 const file = process.env["KEY_LOG"];
 if (file === undefined) throw new Error("KEY_LOG names no file");
+appendFileSync(file, "");
 
 const { createCipheriv } = crypto;
 const seen = new Set<string>();

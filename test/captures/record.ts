@@ -56,7 +56,7 @@ function record(peer: PeerKind, chosen: readonly Chosen[]): void {
   const placed = chosen.map(({ scenario }, index) => place(scenario, index));
   const linux = runGuest({ directory, us: "mainmode", theirs: peer, placed });
   const recorded = `${new Date().toISOString().slice(0, 10)}, in the lab: ${versions(peer)}, User-Mode Linux ${linux}`;
-  const keys = [...new Set(readFileSync(keyLog(directory), "utf8").trim().split("\n"))];
+  const keys = [...new Set(readFileSync(keyLog(directory), "utf8").split("\n"))].filter((key) => key !== "");
   for (const [index, { name, about }] of chosen.entries()) {
     const scenario = placed[index] as Placed;
     const file = pcapOf(name);
