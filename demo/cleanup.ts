@@ -5,10 +5,10 @@
 import { constants } from "node:os";
 
 export interface Cleanup {
-  /** Remembers how to undo a step that is about to be taken; `undo` must do no harm where the step failed. */
+  /** Remembers how to undo a step that is about to be taken; `undo` must do no harm where the step failed, and throws where it fails itself. */
   later(undo: () => void): void;
-  /** Undoes everything, the last step first. Idempotent. */
-  now(): void;
+  /** Undoes everything, the last step first, and says what could not be undone. Idempotent. */
+  now(): readonly string[];
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -16,12 +16,14 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** A cleanup that also runs when the process ends or is told to. */
 export function startCleanup(): Cleanup {
   const steps: (() => void)[] = [];
+  const problems: string[] = [];
   const run = (): void => {
     for (let undo = steps.pop(); undo; undo = steps.pop()) {
       try {
         undo();
-      } catch {
+      } catch (error) {
         // The others have to be undone all the same.
+        problems.push(error instanceof Error ? error.message : String(error));
       }
     }
   };
@@ -37,6 +39,7 @@ export function startCleanup(): Cleanup {
       run();
       process.removeListener("exit", run);
       for (const { name, handler } of handlers) process.removeListener(name, handler);
+      return problems;
     },
   };
 }

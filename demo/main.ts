@@ -26,23 +26,30 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const cleanup = startCleanup();
   const began = performance.now();
   try {
-    if (options.inside) return await attempt(page, () => runInNamespaces(page, cleanup));
-    page.line(page.paint("bold", "mainmode: two hosts on this machine negotiate, and pass traffic through ESP"));
-    const choice = choosePlace(await lookAround(), options.place);
-    if (!choice.ok) {
-      page.failed(choice.error);
-      return 1;
-    }
-    const exit = await runAt(page, cleanup, choice.value);
-    cleanup.now();
-    page.line();
+    if (!options.inside) page.line(page.paint("bold", "mainmode: two hosts on this machine negotiate, and pass traffic through ESP"));
+    const exit = options.inside
+      ? await attempt(page, () => runInNamespaces(page, cleanup))
+      : await runSomewhere(page, cleanup, options.place);
+    const left = cleanup.now();
+    for (const problem of left) page.failed(problem);
+    const worked = exit === 0 && left.length === 0;
     const seconds = `${((performance.now() - began) / 1000).toFixed(1)} s`;
-    if (exit === 0) page.done(`All of it worked, in ${seconds}; nothing of it is left on this machine.`);
-    else page.failed(`The demo failed after ${seconds}.`);
-    return exit;
+    if (!options.inside) {
+      page.line();
+      if (worked) page.done(`All of it worked, in ${seconds}; nothing of it is left on this machine.`);
+      else page.failed(`The demo failed after ${seconds}.`);
+    }
+    return worked ? 0 : 1;
   } finally {
     cleanup.now();
   }
+}
+
+async function runSomewhere(page: Page, cleanup: Cleanup, forced: Place | undefined): Promise<number> {
+  const choice = choosePlace(await lookAround(), forced);
+  if (choice.ok) return runAt(page, cleanup, choice.value);
+  page.failed(choice.error);
+  return 1;
 }
 
 async function runAt(page: Page, cleanup: Cleanup, { place, because }: Choice): Promise<number> {

@@ -73,7 +73,10 @@ const run = promisify(execFile);
 
 async function makeWire(cleanup: Cleanup, spaces: Readonly<Record<End["name"], string>>): Promise<void> {
   for (const name of Object.values(spaces)) {
-    cleanup.later(() => spawnSync("ip", ["netns", "del", name], { stdio: "ignore" }));
+    cleanup.later(() => {
+      if (spawnSync("ip", ["netns", "del", name], { stdio: "ignore" }).status !== 0)
+        throw new Error(`the namespace ${name} is still there`);
+    });
     await run("ip", ["netns", "add", name]);
   }
   await run("ip", ["link", "add", "wire", "netns", spaces.a, "type", "veth", "peer", "name", "wire", "netns", spaces.b]);
