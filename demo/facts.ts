@@ -42,8 +42,11 @@ const has = (program: string): boolean =>
     }
   });
 
-/** Gives an ESP SA of zeros to the kernel in a namespace of its own. */
-function namespaceHasEsp(): boolean {
+/**
+ * Gives an ESP SA of zeros to the kernel in a namespace of its own. The first one makes the kernel look for the modules of its ciphers,
+ * which takes seconds in a guest: the negotiation's own SAs have to wait for nothing any more.
+ */
+export function namespaceHasEsp(): boolean {
   const name = `mainmode-demo-${process.pid}-probe`;
   const ip = (...args: readonly string[]): boolean => spawnSync("ip", args, { stdio: "ignore" }).status === 0;
   if (!ip("netns", "add", name)) return false;

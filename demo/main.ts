@@ -3,7 +3,7 @@
  */
 import { wantsColours } from "../cli/format.ts";
 import { type Cleanup, startCleanup } from "./cleanup.ts";
-import { completePath, lookAround } from "./facts.ts";
+import { completePath, lookAround, namespaceHasEsp } from "./facts.ts";
 import { runInGuest } from "./guest.ts";
 import { runInMemory } from "./in-memory.ts";
 import { runInNamespaces } from "./namespaces.ts";
@@ -27,9 +27,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const began = performance.now();
   try {
     if (!options.inside) page.line(page.paint("bold", "mainmode: two hosts on this machine negotiate, and pass traffic through ESP"));
-    const exit = options.inside
-      ? await attempt(page, () => runInNamespaces(page, cleanup))
-      : await runSomewhere(page, cleanup, options.place);
+    const exit = options.inside ? await attempt(page, () => runInside(page, cleanup)) : await runSomewhere(page, cleanup, options.place);
     const left = cleanup.now();
     for (const problem of left) page.failed(problem);
     const worked = exit === 0 && left.length === 0;
@@ -43,6 +41,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   } finally {
     cleanup.now();
   }
+}
+
+function runInside(page: Page, cleanup: Cleanup): Promise<void> {
+  if (!namespaceHasEsp()) throw new Error("the guest's kernel takes no ESP SA");
+  return runInNamespaces(page, cleanup);
 }
 
 async function runSomewhere(page: Page, cleanup: Cleanup, forced: Place | undefined): Promise<number> {
