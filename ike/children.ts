@@ -17,7 +17,7 @@ import type { ChildAgreed } from "./quick-mode.ts";
 import { DRAIN } from "./retransmit.ts";
 import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
-import { keepTrying, specKey, stopTrying, wishFor } from "./wishes.ts";
+import { keepTrying, RETRY_FIRST, specKey, stopTrying, wishFor } from "./wishes.ts";
 
 /** Where the soft limits lie: the original initiator renews first, the responder only if it does not. */
 const SOFT_SHARE: Readonly<Record<Role, number>> = { initiator: 0.8, responder: 0.9 };
@@ -118,6 +118,8 @@ export function onPeerDelete(core: Core, child: ChildSa): void {
 export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
   if (rivals(core, child).some((other) => outlives(other, child))) return;
+  // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
+  if (core.wishes.has(child.key)) return core.timers.set(owner(child), "rekey", core.now + RETRY_FIRST);
   core.timers.clear(owner(child), "rekey");
   child.state = "rekeying";
   wishFor(core, child.spec, [], child.id);

@@ -1,7 +1,7 @@
 /**
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
-import { formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
 import { concreteSelectors } from "../policy/selector.ts";
 import type { Filter, Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -48,14 +48,27 @@ function initiate(core: Core, id: number, name: string, peer: string | undefined
       hint: "`mainmode status` and the configuration name the rules",
     });
   }
+  const given = peer === undefined ? undefined : canonicalAddress(peer);
+  const wrong = given === undefined ? peer !== undefined && `${peer} is no address` : otherEnd(rule, given);
+  if (wrong)
+    return last(core, id, {
+      text: wrong,
+      exit: given === undefined ? 2 : 1,
+      reason: "no-rule",
+      hint: "--peer takes the address of a peer of the rule",
+    });
   const watch: Watch = { id, what: `rule ${name}`, open: new Set(), failure: null };
   core.watches.set(id, watch);
   core.timers.set(`watch ${id}`, "giveUp", core.now + waitSeconds * 1000);
-  const peers = peersFor(rule, peer);
+  const peers = peersFor(rule, given);
   if (peers.length > 0) return begin(core, rule, peers, watch);
   watch.failure = { kind: "no-rule", what: "the rule names no single peer; say which one with --peer ADDRESS" };
   finish(core, watch);
 }
+
+/** A tunnel ends where its rule says. */
+const otherEnd = ({ name, tunnel }: Rule, given: string): string | false =>
+  tunnel !== null && tunnel.remote !== given && `the tunnel of rule ${name} ends at ${tunnel.remote}, not at ${given}`;
 
 /** The single hosts that a rule can speak IKE with; a given peer stands for all of them. */
 function peersFor(rule: Rule, given: string | undefined): readonly string[] {

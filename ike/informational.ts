@@ -15,17 +15,15 @@ import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
+import { hasIdsForPeer, isFreshProbe, newMessageId, probeKind } from "./message-ids.ts";
 import { deadPeerAnswer } from "./notifies.ts";
 import { forgetOlder } from "./phase1.ts";
-import { chainOf, connected, endExchange, newMessageId } from "./phase2.ts";
+import { chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
 import { type ChildOffered, checkHashed, sealHashed } from "./quick-mode.ts";
 
-const MAX_MESSAGE_IDS = 16_384;
-
 /** Sends payloads in an Informational exchange of their own. */
-export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[]): void {
+export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], messageId = newMessageId(core, ike)): void {
   if (payloads.length === 0) return;
-  const messageId = newMessageId(core, ike);
   const { bytes } = sealHashed(core, ike.sa, chainOf(core, ike, messageId), messageId, EXCHANGE.Informational, payloads);
   send(core, ike.path, bytes);
 }
@@ -35,7 +33,6 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   if (!(header.flags & FLAG.ENCRYPTION)) return count(core, "informational in clear");
   // Replays are not acted on: each message id counts once.
   if (header.messageId === 0 || ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
-  if (ike.usedMessageIds.size >= MAX_MESSAGE_IDS) return count(core, "message ids used up");
   const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
   const bad = opened.ok ? checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain) : opened.error;
   if (bad || !opened.ok) {
@@ -43,10 +40,13 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
     count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
     return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, ikeFields(ike));
   }
-  ike.usedMessageIds.add(header.messageId);
+  const kind = probeKind(opened.value.payloads);
+  if (kind === "answer") return count(core, "answer to no question");
+  if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
+  if (kind === undefined) ike.usedMessageIds.add(header.messageId);
   for (const payload of opened.value.payloads) {
     if (!core.store.ikes.has(ike.id)) return;
-    if (payload.name === "notify") onNotify(core, ike, payload);
+    if (payload.name === "notify") onNotify(core, ike, payload, header.messageId);
     if (payload.name === "delete") onDelete(core, ike, payload);
   }
 }
@@ -58,10 +58,10 @@ export function clearNotifyType(header: Header, bytes: Uint8Array): number | und
   return notify?.name === "notify" ? notify.value.type : undefined;
 }
 
-function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void {
+function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messageId: number): void {
   switch (value.type) {
     case NOTIFY["R-U-THERE"]:
-      return tellPeer(core, ike, [deadPeerAnswer(ike.sa.cookieI, ike.sa.cookieR, value.data)]);
+      return onProbe(core, ike, value.data, messageId);
     case NOTIFY["INITIAL-CONTACT"]:
       return forgetOlder(core, ike);
     case NOTIFY.CONNECTED:
@@ -72,8 +72,16 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void 
   if (value.type < NOTIFY.CONNECTED) refused(core, ike, value, text);
 }
 
+/** The peer asks whether we live (RFC 3706 §5.4). */
+function onProbe(core: Core, ike: IkeSa, data: Uint8Array, messageId: number): void {
+  if (data.length === 4 && !isFreshProbe(ike, messageId, data)) return count(core, "old R-U-THERE");
+  tellPeer(core, ike, [deadPeerAnswer(ike.sa.cookieI, ike.sa.cookieR, data)], newMessageId(core, ike, false));
+}
+
 /** An authenticated error ends the Quick Mode that it is about: by our SPI, else the oldest that waits for an answer. */
 function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], text: string): void {
+  // That is about packets, not about an offer.
+  if (value.type === NOTIFY["INVALID-SPI"]) return;
   const open = [...ike.exchanges.values()];
   const ex = open.find((candidate) => hasOurSpi(candidate, value.spi)) ?? open.find(({ state }) => state.kind === "offered");
   if (!ex) return;
@@ -95,7 +103,7 @@ function hasOurSpi({ state }: QuickExchange, spi: Uint8Array): boolean {
 
 /** CONNECTED as an Informational of its own: for the child whose SPI it names, or the only one that waits. */
 function onConnected(core: Core, ike: IkeSa, spi: Uint8Array): void {
-  const waiting = [...ike.exchanges.values()].filter((ex) => ex.state.kind === "confirmed");
+  const waiting = [...ike.exchanges.values()].filter((ex) => isOwedConnected(core, ike, ex));
   const named = spi.length === 4 ? new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0) : undefined;
   const ex =
     waiting.find(({ state }) => state.kind === "confirmed" && state.child.protections.some((p) => p.spiOut === named)) ??

@@ -225,6 +225,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     usedMessageIds: new Set(),
     exchanges: new Map(),
     children: new Set(),
+    lastProbe: null,
     quickModes: 0,
     silent: false,
     received: n.received,
@@ -241,6 +242,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike);
+  forgetSurplus(core, ike);
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
     if (other.phase === "established" && other.silent) dropIke(core, other, "the peer answered nothing under it");
   for (const wish of n.wishes) {
@@ -258,6 +260,19 @@ export function forgetOlder(core: Core, ike: IkeSa): void {
       removeChild(core, core.store.children.get(id) as ChildSa, "the peer made initial contact anew", false);
     dropIke(core, other, "the peer made initial contact anew");
   }
+  // Children whose IKE SA ended before them are older than any that the peer knows now.
+  for (const child of core.store.childrenBetween(ike.path.local.address, ike.path.remote.address))
+    if (child.ike === null && child.installedAt <= ike.establishedAt) removeChild(core, child, "the peer made initial contact anew", false);
+}
+
+/** IKE SAs between two addresses; a peer that begins anew all the time must not fill our memory for their whole lifetime. */
+const MOST_IKE_SAS = 64;
+
+function forgetSurplus(core: Core, ike: IkeSa): void {
+  const standing = core.store
+    .byPeer(ike.path.local.address, ike.path.remote.address)
+    .filter((entry): entry is IkeSa => entry.phase === "established");
+  for (const other of standing.slice(0, Math.max(0, standing.length - MOST_IKE_SAS))) dropIke(core, other, "the peer has made too many");
 }
 
 function armRetransmit(core: Core, n: Negotiation): void {

@@ -9,12 +9,13 @@ import { formatSelector } from "../policy/selector.ts";
 import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { abandonInstalled, confirmByPeer, installInbound, installOutbound } from "./child-install.ts";
 import { respond } from "./child-request.ts";
-import { type Core, count, ikeFields, kernel, logError, peerName, random32, send } from "./core.ts";
+import { type Core, count, ikeFields, kernel, logError, peerName, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { type Chain, open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
+import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
   type ChildOffered,
@@ -32,9 +33,8 @@ import { releaseSpis, takeSpi } from "./spis.ts";
 import { tell } from "./watch.ts";
 import { failWish, pursue } from "./wishes.ts";
 
-/** Quick Modes at a time under one IKE SA, and message ids that it may use up. */
+/** Quick Modes at a time under one IKE SA, finished ones that linger for repeats included. */
 const MAX_EXCHANGES = 256;
-const MAX_MESSAGE_IDS = 16_384;
 
 export const exchangeOwner = (ike: IkeSa, messageId: number): string => `qm ${ike.id} ${messageId}`;
 
@@ -45,21 +45,9 @@ export const chainOf = (core: Core, ike: IkeSa, messageId: number, iv?: Uint8Arr
   iv: iv ?? phase2Iv(core.crypto, ike.sa.suite, ike.sa.lastBlock, messageId),
 });
 
-/** A message id that this SA has not seen. */
-export function newMessageId(core: Core, ike: IkeSa): number {
-  for (;;) {
-    const id = random32(core, 1);
-    if (!ike.usedMessageIds.has(id)) {
-      ike.usedMessageIds.add(id);
-      return id;
-    }
-  }
-}
-
 /** Begins a Quick Mode for a wish. */
 export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
-  if (ike.usedMessageIds.size >= MAX_MESSAGE_IDS)
-    return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
+  if (!hasIdsForUs(ike)) return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
   const { rule, selector } = wish.spec;
   const { lifetimeSeconds, volumeOctets, proposals } = rule.quickMode;
   const lifetimeKilobytes = volumeOctets === null ? null : Math.max(1, Math.floor(volumeOctets / 1000));
@@ -96,7 +84,6 @@ export function receiveQuickMode(core: Core, ike: IkeSa, header: Header, bytes: 
   if (ex?.received && sameOctets(ex.received, bytes)) return answerRepeat(core, ike, ex);
   if (ex) return advance(core, ike, ex, header, bytes);
   if (ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
-  if (ike.exchanges.size >= MAX_EXCHANGES || ike.usedMessageIds.size >= MAX_MESSAGE_IDS) return count(core, "too many quick modes");
   receiveRequest(core, ike, header, bytes);
 }
 
@@ -116,9 +103,21 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   if (!opened.ok) return drop(core, ike, "message 1", opened.error);
   const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);
   if (bad) return drop(core, ike, "message 1", bad);
+  if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
   ike.usedMessageIds.add(header.messageId);
   ike.quickModes++;
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
+}
+
+/** Room for one more exchange; those that only linger make way, the oldest first. */
+function hasRoom(core: Core, ike: IkeSa): boolean {
+  if (ike.exchanges.size < MAX_EXCHANGES) return true;
+  for (const ex of ike.exchanges.values()) {
+    if (ex.state.kind !== "done") continue;
+    core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+    return ike.exchanges.delete(ex.messageId);
+  }
+  return false;
 }
 
 /** An unauthenticated or unreadable message: counted, logged, without effect. */
@@ -129,13 +128,14 @@ function drop(core: Core, ike: IkeSa, what: string, error: IkeError): void {
 
 function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, bytes: Uint8Array): void {
   const { state } = ex;
-  if (state.kind === "installing" || state.kind === "done") return count(core, "quick-mode out of turn");
+  if (state.kind === "installing" || (state.kind === "done" && !isOwedConnected(core, ike, ex)))
+    return count(core, "quick-mode out of turn");
   const opened = open(core.crypto, chainOf(core, ike, ex.messageId, ex.iv), header, bytes);
   if (!opened.ok) return drop(core, ike, "message", opened.error);
   const { payloads, plain, iv } = opened.value;
   const commit = (header.flags & FLAG.COMMIT) !== 0;
   if (state.kind === "offered") return onAnswer(core, ike, ex, bytes, payloads, plain, iv, commit);
-  if (state.kind === "confirmed") return onConnected(core, ike, ex, payloads, plain);
+  if (state.kind === "confirmed" || state.kind === "done") return onConnected(core, ike, ex, payloads, plain);
   const bad = checkConfirmation(core, ike.sa, ex.messageId, state.agreed, payloads);
   if (bad) return drop(core, ike, "message 3", bad);
   Object.assign(ex, { received: Uint8Array.from(bytes), iv, flight: null });
@@ -179,11 +179,16 @@ function onConnected(core: Core, ike: IkeSa, ex: QuickExchange, payloads: readon
   if (isConnected(payloads)) connected(core, ike, ex);
 }
 
-/** The peer has message 3 for sure: our outbound SAs may take over. */
+/** Whether CONNECTED would tell us something: message 3 is out, and our outbound SAs wait, or it is still repeated (commit bit). */
+export const isOwedConnected = (core: Core, ike: IkeSa, ex: QuickExchange): boolean =>
+  ex.state.kind === "confirmed" ||
+  (ex.state.kind === "done" && ex.role === "initiator" && core.timers.has(exchangeOwner(ike, ex.messageId), "retransmit"));
+
+/** The peer has message 3 for sure: it is repeated no more, and our outbound SAs may take over. */
 export function connected(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
   if (ex.state.kind !== "confirmed" || !core.timers.has(exchangeOwner(ike, ex.messageId), "switch")) return;
   core.timers.clear(exchangeOwner(ike, ex.messageId), "switch");
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
   installOutbound(core, ike, ex);
 }
 
@@ -199,9 +204,9 @@ const TRIES_WITH_OLD = 3;
 export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
   ex.tries++;
   if (ex.tries === TRIES_WITH_OLD && beginAnew(core, ike, ex)) return;
-  const limit = ex.state.kind === "confirmed" ? COMMIT_TRIES : RETRANSMIT_WAITS.length;
-  if (ex.tries >= limit) {
-    if (ex.state.kind === "confirmed") return;
+  const committed = ex.state.kind === "confirmed" || ex.state.kind === "done";
+  if (ex.tries >= (committed ? COMMIT_TRIES : RETRANSMIT_WAITS.length)) {
+    if (committed) return;
     return endExchange(core, ike, ex, {
       kind: "peer-silent",
       what: `${peerName(ike.path)} did not answer message ${ex.state.kind === "answered" ? 2 : 1} of Quick Mode`,
@@ -268,9 +273,11 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
   }
 }
 
-/** Finished: kept only to answer repeats. */
+/** Finished: kept only to answer repeats, and to repeat message 3 where the responder still owes CONNECTED for its commit bit. */
 export function linger(core: Core, ike: IkeSa, ex: QuickExchange): void {
+  const owed = core.timers.has(exchangeOwner(ike, ex.messageId), "retransmit");
   ex.state = { kind: "done" };
-  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  core.timers.clear(exchangeOwner(ike, ex.messageId), "switch");
   core.timers.set(exchangeOwner(ike, ex.messageId), "linger", core.now + LINGER);
+  if (!owed || ex.role === "responder") core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
 }

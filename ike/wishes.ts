@@ -12,12 +12,13 @@ import { type Core, log, logError, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
+import { hasIdsForUs } from "./message-ids.ts";
 import { startMainMode } from "./phase1.ts";
 import { startChild } from "./phase2.ts";
 import { settle, tell } from "./watch.ts";
 
 /** First wait before a rule that should be up tries again; doubles up to the ceiling. Milliseconds. */
-const RETRY_FIRST = 5_000;
+export const RETRY_FIRST = 5_000;
 const RETRY_CEILING = 300_000;
 
 /** Equal keys mean the same need. */
@@ -62,7 +63,11 @@ export function pursue(core: Core, wish: ChildWish): void {
 
 /** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof. */
 const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
-  entry.expiresAt > now && !entry.silent && hasSuite(rule, entry.sa.suite) && acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
+  entry.expiresAt > now &&
+  !entry.silent &&
+  hasIdsForUs(entry) &&
+  hasSuite(rule, entry.sa.suite) &&
+  acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
 
 export const hasSuite = (rule: Rule, suite: IkeSuite): boolean =>
   rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group);

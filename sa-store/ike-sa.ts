@@ -62,6 +62,8 @@ export interface IkeSa extends Repeat {
   readonly usedMessageIds: Set<number>;
   readonly exchanges: Map<number, QuickExchange>;
   readonly children: Set<number>;
+  /** The newest R-U-THERE of the peer's (RFC 3706). */
+  lastProbe: { readonly sequence: number; readonly messageId: number } | null;
   quickModes: number;
   /** The peer answered nothing under it lately: perhaps it restarted, and nothing new begins here. */
   silent: boolean;

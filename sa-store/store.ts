@@ -130,6 +130,11 @@ export class Store {
     return [...(this.#byKey.get(key) ?? [])];
   }
 
+  /** The children between two addresses, oldest first. */
+  childrenBetween(local: string, remote: string): readonly ChildSa[] {
+    return [...(this.#childrenByPeer.get(peerKey(local, remote)) ?? [])];
+  }
+
   /** Whether any child stands between two addresses, with or without its IKE SA. */
   hasChildren(local: string, remote: string): boolean {
     return this.#childrenByPeer.has(peerKey(local, remote));
