@@ -87,7 +87,6 @@ const range = read("an address, subnet or range", (text): Result<AddressRange, s
   const value = parseRange(text.trim());
   return value ? ok(value) : err(`${JSON.stringify(text)} is no address, subnet (10.1.0.0/16) or range (10.1.0.1-10.1.0.9)`);
 });
-const path = read("a path", (text) => (/^\/[^\0]*$/.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no absolute path`)));
 const socketPath = read("a path", (text) => {
   if (!/^\/[^\0]*$/.test(text)) return err(`${JSON.stringify(text)} is no absolute path`);
   const octets = new TextEncoder().encode(text).length;
@@ -202,7 +201,7 @@ export const DOCUMENT = z.strictObject({
       "nat-port": port.optional(),
       crypto: choice(["openssl", "noble"]).optional(),
       "keep-across-restart": notYet(yesOrNo, DEFAULTS.keepAcrossRestart as boolean).optional(),
-      "runtime-directory": path.optional(),
+      "runtime-directory": later.optional(),
     })
     .optional(),
   policy: z

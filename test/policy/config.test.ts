@@ -27,7 +27,6 @@ test("a file without anything has every default, and a warning", () => {
       natPort: 4500,
       crypto: "openssl",
       keepAcrossRestart: false,
-      runtimeDirectory: null,
       onStop: "remove",
     });
     assert.deepEqual(policy, { name: "default", rules: [] });
@@ -43,7 +42,6 @@ port = 1500
 nat-port = 14500
 crypto = "noble"
 keep-across-restart = false
-runtime-directory = "/run/other"
 [policy]
 on-stop = "remove"
 `;
@@ -55,7 +53,6 @@ on-stop = "remove"
       natPort: 14500,
       crypto: "noble",
       keepAcrossRestart: false,
-      runtimeDirectory: "/run/other",
       onStop: "remove",
     }),
   );
