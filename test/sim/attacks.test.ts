@@ -147,6 +147,22 @@ test(
   }),
 );
 
+test(
+  "an authentic message that comes from another address than its SA's is dropped",
+  story(pair(), (world) => {
+    bringUp(world);
+    world.intercept = ({ from, to, bytes }) => {
+      world.after(5, () => world.deliver(from === A ? C : from, to, bytes));
+      return from === A ? DROP : undefined;
+    };
+    world.host("A").command({ name: "terminate", target: { kind: "all" } });
+    world.run(1000);
+    assert.equal(childrenOf(world, "B").length, 1);
+    assert.equal(ikesOf(world, "B").length, 1);
+    world.intercept = () => undefined;
+  }),
+);
+
 // Unverified notifies during Main Mode
 
 for (const [label, exit, reason] of [

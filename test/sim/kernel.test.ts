@@ -112,6 +112,23 @@ test(
   }),
 );
 
+test(
+  "a renewal that fails is tried again five seconds later",
+  story(pair(), (world) => {
+    bringUp(world);
+    const a = world.host("A");
+    a.refuse = refusing((command) => isInbound(a, command), "Cannot allocate memory", 1);
+    const times: number[] = [];
+    world.intercept = ({ label, from }) => {
+      if (label === "QM1" && from === A) times.push(world.now);
+      return undefined;
+    };
+    world.run(5 * 60_000);
+    const [first, second] = times;
+    assert.ok(first && second && second - first < 5100, `${times}`);
+  }),
+);
+
 for (const name of ["A", "B"])
   test(
     `the outbound SA of a renewal is refused by the kernel of ${name}: the old pair carries on without a gap`,

@@ -6,7 +6,7 @@ import { DOI, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
 import { payload } from "../../isakmp/payloads.ts";
 import { Peer } from "./peer.ts";
 import { u32 } from "./peer-keys.ts";
-import { deleteOf, notify, offerEsp, offerIke } from "./peer-payloads.ts";
+import { deleteOf, hostId, notify, offerEsp, offerIke } from "./peer-payloads.ts";
 import { configuration, policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, pair } from "./setting.ts";
 import { against, assertSameKeys, installed, octetsOf, proved, replacing } from "./versus.ts";
@@ -47,7 +47,33 @@ test(
     world.run(1000);
     assertTraffic(world);
     assert.equal(childrenOf(world, "A").length, 2);
+    assert.equal(ikesOf(world, "A").length, 2);
   }),
+);
+
+test(
+  "a peer whose rule covers a whole subnet can ask for itself alone: another host's traffic is not its to draw",
+  against(
+    {},
+    (world, peer) => {
+      proved(world, peer);
+      for (const ids of [
+        [hostId(C), hostId(A)],
+        [hostId(B), hostId(C)],
+      ]) {
+        peer.script = { edit: { QM1: (payloads) => [...payloads.filter(({ name }) => name !== "id"), ...ids] } };
+        peer.quick();
+      }
+      world.run(1000);
+      assert.equal(installed(world), 0);
+      assert.deepEqual(peer.notifies, [NOTIFY["INVALID-ID-INFORMATION"], NOTIFY["INVALID-ID-INFORMATION"]]);
+      peer.script = {};
+      peer.quick();
+      world.run(1000);
+      assertSameKeys(world, peer);
+    },
+    towards("192.0.2.0/24", { action: '"respond"', filters: '["any <-> 192.0.2.0/24"]' }),
+  ),
 );
 
 test(

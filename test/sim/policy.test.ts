@@ -83,6 +83,46 @@ test(
   ),
 );
 
+/** Two rules of one host for the ports 1 and 2 of the other's, with a key each. */
+const twoRules = (side: (port: number) => string): string =>
+  configuration([1, 2].map((port) => ({ name: `"r${port}"`, filters: filter(side(port)), auth: psk(`the key of ${port}`) })));
+
+test(
+  "who proved itself with one rule's key gets nothing of another rule's",
+  story(
+    pair(
+      configuration([{ filters: JSON.stringify([`me <-> ${B}:1 tcp`, `me <-> ${B}:2 tcp`]), auth: psk("the key of 1") }]),
+      twoRules((port) => `me:${port} <-> ${A} tcp`),
+    ),
+    (world) => {
+      world.host("A").initiate();
+      world.run(1000);
+      assert.deepEqual(
+        childrenOf(world, "B").map(({ localPort, rule }) => [localPort, rule]),
+        [[1, "r1"]],
+      );
+    },
+  ),
+);
+
+test(
+  "an initiator does not carry one rule's child under an SA that another rule's key made",
+  story(
+    pair(
+      twoRules((port) => `me <-> ${B}:${port} tcp`),
+      configuration([{ filters: JSON.stringify([`me:1 <-> ${A} tcp`, `me:2 <-> ${A} tcp`]), auth: psk("the key of 1") }]),
+    ),
+    (world) => {
+      const a = world.host("A");
+      bringUp(world, a, "r1");
+      const id = a.initiate("r2");
+      world.run(29_999);
+      assert.equal(a.outcome(id).reason, "psk-mismatch-probable");
+      assert.equal(childrenOf(world, "A").length, 1);
+    },
+  ),
+);
+
 test(
   "an identity that no rule wants is refused with what the rules want",
   story(

@@ -189,6 +189,22 @@ test(
 );
 
 test(
+  "an IKE SA that the peer deletes while a renewal is on its way: the renewal goes on under a new one at once",
+  story(pair(), (world) => {
+    bringUp(world);
+    const check = watchTraffic(world, 100);
+    world.intercept = losing("QM1");
+    world.runUntil("a renewal", () => world.sent.filter(({ label }) => label === "QM1").length === 2, 5 * MINUTE);
+    world.intercept = () => undefined;
+    world.host("B").command({ name: "terminate", target: { kind: "ike", id: ikesOf(world, "B")[0]?.id ?? 0 } });
+    const before = world.sent.length;
+    world.run(SECOND);
+    assert.ok(world.sent.slice(before).some(({ label, from }) => label === "MM1" && from === A));
+    assert.ok(check);
+  }),
+);
+
+test(
   "a clock that jumps a day ahead ends everything at once, and traffic brings it up again",
   story(pair(towards(B, { start: '"on-traffic"' })), (world) => {
     bringUp(world);
