@@ -17,7 +17,8 @@ const octets =
   ({ value }) =>
     `${what} ${value}`;
 
-const FORMATS: Readonly<Record<string, string>> = { 0: "variable", 1: "basic" };
+/** tshark 4.0 prints bits as numbers, 4.4 as words. */
+const FORMATS: Readonly<Record<string, string>> = { 0: "variable", False: "variable", 1: "basic", True: "basic" };
 const attribute = (prefix: string): Readonly<Record<string, Tell>> => ({
   [`${prefix}.format`]: ({ show }) => `attribute ${FORMATS[show]}`,
   [`${prefix}.type`]: shown("type"),
