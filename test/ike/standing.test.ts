@@ -133,6 +133,20 @@ test("a respond rule's policies come with the first child and go with the last, 
   }
 });
 
+test("a rule that begins to require while a child stands waits below the child's policy, and comes up with its end", () => {
+  const table = new PolicyTable();
+  const rule = ruleOf(RESPOND);
+  const child = childOf(1, rule, table.reqidFor(rule, SELECTOR, SELECTOR, PEER));
+  const core = coreOf(REQUIRE);
+  table.onAnswer(core, table.take(child), null);
+  table.sync(core);
+  assert.deepEqual(asked(core), []);
+  const [out] = table.release(child, true);
+  assert.ok(out?.do === "update-policy");
+  assert.notEqual(out.policy.templates[0]?.reqid, child.spec.reqid);
+  assert.equal(table.size, 2);
+});
+
 test("what the kernel refused is not ours, and is never removed", () => {
   const refusal = (index: number) => ({ index, reason: "File exists", exists: true, command: "xfrm policy add" });
   const table = new PolicyTable();
