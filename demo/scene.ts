@@ -58,7 +58,6 @@ function configuration(folder: string, { address, control }: Pick<End, "address"
   return [
     "[daemon]",
     `control = ${JSON.stringify(control)}`,
-    `runtime-directory = ${JSON.stringify(folder)}`,
     `addresses = ["${address}"]`,
     ...(port === undefined ? [] : [`port = ${port}`]),
     ...(natPort === undefined ? [] : [`nat-port = ${natPort}`]),

@@ -64,7 +64,7 @@ function reasonsIn(log: string, scenario: Placed): readonly string[] {
 }
 
 function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string): string {
-  const head = { control: `${runtime}/control.sock`, "runtime-directory": runtime, "keep-across-restart": false };
+  const head = { control: `${runtime}/control.sock`, "keep-across-restart": false };
   return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...placed.flatMap((scenario) => rule(side, scenario))].join("\n");
 }
 
