@@ -21,12 +21,11 @@ import { tellPeer } from "./informational.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
 import { shorter } from "./life.ts";
 import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-child.ts";
-import type { SaBody } from "./negotiate-ike.ts";
+import { allowsSuite, type SaBody } from "./negotiate-ike.ts";
 import { childResponderLifetime, errorNotify } from "./notifies.ts";
-import { chainOf } from "./phase2.ts";
+import { chainOf, linger } from "./phase2.ts";
 import { answerRequest, type ChildRequest, pfsGroup, readRequest } from "./quick-mode.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
-import { hasSuite } from "./wishes.ts";
 
 /** A message 1 whose HASH(1) is right. */
 export interface AuthenticRequest {
@@ -114,9 +113,10 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
   const believing = rulesForPeer(core.policy, ike.path.local.address, ike.path.remote.address).filter((rule) =>
     acceptsProof(rule, ike.sa.proof, ike.sa.peerId),
   );
-  const rules = believing.filter((rule) => hasSuite(rule, ike.sa.suite));
+  const rules = believing.filter((rule) => allowsSuite(rule, ike.sa.suite));
   const others = believing
     .filter((rule) => !rules.includes(rule))
+    .slice(0, 6)
     .map(({ name }) => `; rule ${name} does not allow ${ikeSuiteName(ike.sa.suite)}`);
   const mode = offeredMode(request.sa);
   const modes = mode ? [mode] : (["transport", "tunnel"] as const);
@@ -188,7 +188,21 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
   const { notify } = ERROR_POLICY[error.kind];
   const sa = message.payloads.find((p) => p.name === "sa");
   const proposal = sa?.name === "sa" ? sa.value.proposals[0] : undefined;
-  if (notify !== null) tellPeer(core, ike, [errorNotify(notify, proposal ? { protocol: proposal.protocol, spi: proposal.spi } : null)]);
+  if (notify === null) return;
+  const { messageId } = message.header;
+  const told = tellPeer(core, ike, [errorNotify(notify, proposal ? { protocol: proposal.protocol, spi: proposal.spi } : null)]);
+  const ex: QuickExchange = {
+    messageId,
+    role: "responder",
+    iv: message.iv,
+    received: Uint8Array.from(message.bytes),
+    flight: told,
+    tries: 0,
+    state: { kind: "done" },
+  };
+  // Its message 1 will come again if the refusal is lost.
+  ike.exchanges.set(messageId, ex);
+  linger(core, ike, ex);
 }
 
 /** The range of one address of a path. */

@@ -21,11 +21,12 @@ import { forgetOlder } from "./phase1.ts";
 import { chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
 import { type ChildOffered, checkHashed, sealHashed } from "./quick-mode.ts";
 
-/** Sends payloads in an Informational exchange of their own. */
-export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], messageId = newMessageId(core, ike)): void {
-  if (payloads.length === 0) return;
+/** Sends payloads in an Informational exchange of their own; what was sent. */
+export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], messageId = newMessageId(core, ike)): Uint8Array | null {
+  if (payloads.length === 0) return null;
   const { bytes } = sealHashed(core, ike.sa, chainOf(core, ike, messageId), messageId, EXCHANGE.Informational, payloads);
   send(core, ike.path, bytes);
+  return bytes;
 }
 
 /** An Informational message under an established IKE SA. */
@@ -40,6 +41,7 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
     count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
     return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, ikeFields(ike));
   }
+  ike.silent = false;
   const kind = probeKind(opened.value.payloads);
   if (kind === "answer") return count(core, "answer to no question");
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");

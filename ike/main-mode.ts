@@ -8,19 +8,18 @@ import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { AUTH_METHOD, EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { identityOf, idPayloadValue } from "../policy/identity.ts";
+import { identityOf, idPayloadValue, phase1IdFault } from "../policy/identity.ts";
 import type { Identity, Rule } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
-import type { IkeSuite } from "./crypto/suite.ts";
 import { open, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, OPEN, SEALED } from "./flight.ts";
 import type { Path } from "./input.ts";
 import { cipherKey, deriveSkeyids, phase1Iv, skeyidPsk } from "./keys.ts";
 import type { AuthSent, Established, KeAnswered, KeSent, Keyed, Phase1Keys, SaAnswered, SaSent } from "./main-mode-states.ts";
-import { chooseIke, configuredProposals, ikeDifference, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
+import { allowsSuite, chooseIke, configuredProposals, ikeDifference, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { hasNotify, initialContact, readResponderLifetime, responderLifetime } from "./notifies.ts";
 import { phase1Hash } from "./proof.ts";
 import { addTraits, ownVendorIds, traitsOf } from "./vendor.ts";
@@ -203,17 +202,12 @@ export function onOffer(
   // The address alone decides on the key: algorithms must not lead to that of a wider rule.
   const sharing = candidates.filter((rule) => hasKey(rule, psk));
   const chosen = chooseIke(got.value.sa.value, (theirs) => {
-    if (theirs.method !== AUTH_METHOD["Pre-shared key"]) return "this authentication method is not configured";
-    return acceptingRules(sharing, theirs.suite).length > 0
-      ? undefined
-      : ikeDifference(
-          theirs.suite,
-          sharing.flatMap((rule) => rule.mainMode.proposals),
-        );
+    if (theirs.method !== AUTH_METHOD["Pre-shared key"]) return () => "this authentication method is not configured";
+    return sharing.some((rule) => allowsSuite(rule, theirs.suite)) ? undefined : () => ikeDifference(theirs.suite, sharing);
   });
   if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configuredProposals(sharing)}` });
   const { offer: theirs, answer } = chosen.value;
-  const rules = acceptingRules(sharing, theirs.suite);
+  const rules = sharing.filter((rule) => allowsSuite(rule, theirs.suite));
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", answer), ...ownVendorIds(tools.crypto)]);
   const saBody = Uint8Array.from(got.value.sa.raw);
@@ -381,13 +375,10 @@ function checkProof(tools: Tools, state: Keyed, header: Header, bytes: Uint8Arra
   });
   if (!sameDigest(expected, got.value.hash.value.data))
     return err<IkeError>({ kind: "bad-hash", what: `the peer's HASH_${fromInitiator ? "I" : "R"} is wrong` });
+  const fault = phase1IdFault(got.value.id.value);
+  if (fault !== undefined) return err<IkeError>({ kind: "id-mismatch", what: fault });
   return ok({ got: got.value, iv: opened.value.iv, peerId: identityOf(got.value.id.value) });
 }
-
-const acceptingRules = (rules: readonly Rule[], suite: IkeSuite): readonly Rule[] =>
-  rules.filter((rule) =>
-    rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group),
-  );
 
 /** What is wrong with the length of a peer's nonce, if anything (RFC 2409 §5). */
 export function badNonce(nonce: Uint8Array): IkeError | undefined {

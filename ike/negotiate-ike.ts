@@ -109,6 +109,18 @@ function suiteOf(numbers: ReadonlyMap<number, number>): Result<IkeSuite, string>
   return ok({ encryption, hash, group });
 }
 
+/** Alternatives, and rules, that an explanation names. */
+const MOST_FAULTS = 12;
+const MOST_RULES = 6;
+
+/** Whether a rule takes a suite. */
+export const allowsSuite = (rule: Rule, suite: IkeSuite): boolean =>
+  rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group);
+
+/** What is wrong with an offer, or how to say it. */
+type Fault = string | (() => string);
+const textOf = (fault: Fault): string => (typeof fault === "string" ? fault : fault());
+
 export interface ChosenIke {
   readonly offer: IkeOffer;
   /** The body of message 2's SA payload: the chosen transform, byte for byte. */
@@ -117,18 +129,18 @@ export interface ChosenIke {
 
 /**
  * The first transform of the initiator's that `accepts` finds no fault with; `accepts` returns the fault in words.
- * The error lists every alternative with its fault, for the one who has to mend a configuration.
+ * The error lists the first alternatives with their faults, for the one who has to mend a configuration.
  */
-export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => string | undefined): Result<ChosenIke, IkeError> {
+export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => Fault | undefined): Result<ChosenIke, IkeError> {
   if (sa.doi !== DOI.IPSEC || sa.situation !== SITUATION.SIT_IDENTITY_ONLY)
     return err({
       kind: "no-proposal",
       what: `DOI ${sa.doi}, situation ${sa.situation}: only the IPsec DOI with SIT_IDENTITY_ONLY is supported`,
     });
-  const faults: string[] = [];
+  const faults: Fault[] = [];
   for (const proposal of sa.proposals) {
     if (proposal.protocol !== PROTOCOL.ISAKMP) {
-      faults.push(`proposal ${proposal.number}: protocol ${nameOf(PROTOCOL, proposal.protocol)} is not ISAKMP`);
+      faults.push(() => `proposal ${proposal.number}: protocol ${nameOf(PROTOCOL, proposal.protocol)} is not ISAKMP`);
       continue;
     }
     for (const transform of proposal.transforms) {
@@ -136,10 +148,12 @@ export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => string | und
       const fault = offer.ok ? accepts(offer.value) : offer.error;
       if (offer.ok && fault === undefined)
         return ok({ offer: offer.value, answer: { ...sa, proposals: [{ ...proposal, transforms: [transform] }] } });
-      faults.push(`${offer.ok ? ikeOfferName(offer.value) : `transform ${transform.number}`}: ${fault}`);
+      faults.push(() => `${offer.ok ? ikeOfferName(offer.value) : `transform ${transform.number}`}: ${textOf(fault ?? "")}`);
     }
   }
-  return err({ kind: "no-proposal", what: faults.length === 0 ? "the peer offered nothing" : faults.slice(0, 12).join("; ") });
+  // A stranger's hundreds of transforms must not cost hundreds of sentences.
+  const said = faults.slice(0, MOST_FAULTS).map(textOf);
+  return err({ kind: "no-proposal", what: said.join("; ") || "the peer offered nothing" });
 }
 
 /** The offer that message 2 accepts. It must be one of ours in everything but life attributes (the isakmpd lesson: compare it). */
@@ -159,8 +173,9 @@ export function verifyIkeAnswer(ours: SaBody, answer: SaBody): Result<IkeOffer, 
   return offered ? chosen : err({ kind: "not-offered", what: `the peer answered ${ikeOfferName(chosen.value)}, which we did not offer` });
 }
 
-/** The first difference between an offer and the configured proposal that comes nearest to it, in words. */
-export function ikeDifference(offered: IkeSuite, configured: readonly IkeSuite[]): string {
+/** The first difference between an offer and the proposal of the first rules that comes nearest to it, in words. */
+export function ikeDifference(offered: IkeSuite, rules: readonly Rule[]): string {
+  const configured = rules.slice(0, MOST_RULES).flatMap((rule) => rule.mainMode.proposals);
   const differences = configured.map((own) =>
     (["encryption", "hash", "group"] as const)
       .filter((part) => own[part] !== offered[part])
@@ -174,5 +189,7 @@ export function ikeDifference(offered: IkeSuite, configured: readonly IkeSuite[]
 export const ikeOfferName = (offer: IkeOffer): string => `${ikeSuiteName(offer.suite)} (${nameOf(AUTH_METHOD, offer.method)})`;
 
 /** What the candidate rules would have taken, for the one who reads the refusal. */
-export const configuredProposals = (rules: readonly Rule[]): string =>
-  `configured: ${rules.map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`).join("; ")}`;
+export function configuredProposals(rules: readonly Rule[]): string {
+  const told = rules.slice(0, MOST_RULES).map((rule) => `${rule.mainMode.proposals.map(ikeSuiteName).join(", ")} (rule ${rule.name})`);
+  return `configured: ${told.join("; ")}${rules.length > MOST_RULES ? `; and ${rules.length - MOST_RULES} more rules` : ""}`;
+}

@@ -31,7 +31,7 @@ import {
 import { COMMIT_TRIES, LINGER, RETRANSMIT_WAITS, SWITCH } from "./retransmit.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 import { tell } from "./watch.ts";
-import { failWish, pursue } from "./wishes.ts";
+import { failWish, pursue, specKey } from "./wishes.ts";
 
 /** Quick Modes at a time under one IKE SA, finished ones that linger for repeats included. */
 const MAX_EXCHANGES = 256;
@@ -106,6 +106,7 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
   ike.usedMessageIds.add(header.messageId);
   ike.quickModes++;
+  ike.silent = false;
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
 }
 
@@ -262,7 +263,7 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
         core,
         state.agreed.keys.map((key) => key.spiIn),
       );
-      core.policies.freeReqid(state.spec);
+      if (core.store.byKey(specKey(state.spec)).length === 0) core.policies.freeReqid(state.spec);
       if (state.wish) failWish(core, state.wish, error);
       return;
     case "answered":

@@ -4,15 +4,16 @@
  */
 
 import { acceptsProof } from "../auth/psk.ts";
+import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
-import type { Rule } from "../policy/types.ts";
+import type { Identity, Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, log, logError, spiText } from "./core.ts";
-import type { IkeSuite } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
 import { hasIdsForUs } from "./message-ids.ts";
+import { allowsSuite } from "./negotiate-ike.ts";
 import { startMainMode } from "./phase1.ts";
 import { startChild } from "./phase2.ts";
 import { settle, tell } from "./watch.ts";
@@ -61,16 +62,20 @@ export function pursue(core: Core, wish: ChildWish): void {
   startMainMode(core, rule, path, wish);
 }
 
-/** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof. */
+/** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
 const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
   entry.expiresAt > now &&
   !entry.silent &&
   hasIdsForUs(entry) &&
-  hasSuite(rule, entry.sa.suite) &&
+  allowsSuite(rule, entry.sa.suite) &&
+  speaksAs(rule, entry) &&
   acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
 
-export const hasSuite = (rule: Rule, suite: IkeSuite): boolean =>
-  rule.mainMode.proposals.some((p) => p.encryption === suite.encryption && p.hash === suite.hash && p.group === suite.group);
+/** Whether we proved ourselves there as whom the rule wants us to be. */
+const speaksAs = (rule: Rule, { sa, path }: IkeSa): boolean => {
+  const own: Identity = rule.auth.find((entry) => entry.method === "psk")?.localId ?? { type: "ip", address: path.local.address };
+  return sameIdentity(own, sa.ownId);
+};
 
 const negotiatesFor = (entry: Negotiation, rule: Rule): boolean =>
   (entry.state.kind === "sa-sent" || entry.state.kind === "ke-sent" || entry.state.kind === "auth-sent") &&

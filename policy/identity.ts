@@ -3,7 +3,7 @@
  * What a peer sends is shown only in printable form; what cannot be read as its type says becomes `other`, which never matches.
  */
 import { addressBytes, addressFromBytes, formatAddress, formatRange, parseAddress } from "../isakmp/address.ts";
-import { ID_TYPE } from "../isakmp/numbers.ts";
+import { ID_TYPE, IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { decodeName, encodeName } from "./distinguished-name.ts";
@@ -46,6 +46,15 @@ export function idPayloadValue(identity: Identity): {
   const { type, data } = typeAndData(identity);
   return { type, protocol: 0, port: 0, data };
 }
+
+/**
+ * What is wrong with protocol and port of an ID payload of phase 1 (RFC 2407 §4.6.2: both zero, or UDP and 500). Peers also say UDP with
+ * no port or with that of NAT traversal, which means no more.
+ */
+export const phase1IdFault = ({ protocol, port }: { readonly protocol: number; readonly port: number }): string | undefined =>
+  (protocol === 0 && (port === 0 || port === 500)) || (protocol === IP_PROTOCOL.udp && [0, 500, 4500].includes(port))
+    ? undefined
+    : `the peer's identity is limited to protocol ${protocol} and port ${port}, which phase 1 knows not`;
 
 /** The identity that an ID payload claims. Never fails: what cannot be read is `other`. */
 export function identityOf(id: { readonly type: number; readonly data: Uint8Array }): Identity {

@@ -76,11 +76,15 @@ export function ruleCoveringSelectors(
   return best ? ok(best) : err(mismatches);
 }
 
+/** Filters that an explanation names. */
+const MOST_TOLD = 8;
+
 /** One line for a log: what was offered, and per rule and filter the first difference. */
 export function explainMismatches(proposed: TrafficSelector, mismatches: readonly SelectorMismatch[]): string {
   const offered = `the peer proposes ${formatSelector(proposed)}`;
   if (mismatches.length === 0) return `${offered}; no rule is for this peer`;
-  return `${offered}; ${mismatches.map(({ rule, filter, difference }) => `rule ${rule} "${filter}": ${difference}`).join("; ")}`;
+  const told = mismatches.slice(0, MOST_TOLD).map(({ rule, filter, difference }) => `rule ${rule} "${filter}": ${difference}`);
+  return `${offered}; ${told.join("; ")}${mismatches.length > MOST_TOLD ? `; and ${mismatches.length - MOST_TOLD} more filters` : ""}`;
 }
 
 /** Order of precedence: negative where `a` is the more specific. Remote side first, then local side, protocol, remote port, local port. */
