@@ -6,6 +6,7 @@ import {
   type AddressRange,
   covers,
   everyAddress,
+  formatRange,
   hostRange,
   includesAddress,
   isHost,
@@ -25,14 +26,59 @@ export function peerRanges(rule: Rule): readonly AddressRange[] {
     .filter((range, i, all) => all.findIndex((other) => sameRange(other, range)) === i);
 }
 
-/** Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, range, subnet, any; smaller first; then as in the file. */
+/**
+ * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, range, subnet, any; smaller first; then as in the
+ * file. Every message 1 of a stranger asks this, so hosts are looked up and only wider ranges are gone through.
+ */
 export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress: string): readonly Rule[] {
-  const found = policy.rules.flatMap((rule) => {
-    const ranges = negotiates(rule) ? rule.filters.flatMap((filter) => matchingPeers(rule, filter, localAddress, remoteAddress)) : [];
-    const [best] = ranges.sort(compareRanges);
-    return best ? [{ rule, best }] : [];
-  });
-  return found.sort((a, b) => compareRanges(a.best, b.best)).map(({ rule }) => rule);
+  const address = parseAddress(remoteAddress);
+  if (!address) return [];
+  const remote = hostRange(address.family, address.value);
+  const { hosts, wide } = peersOf(policy);
+  const best = new Map<Rule, PeerEntry>();
+  for (const entry of [...(hosts.get(formatRange(remote)) ?? []), ...wide.filter(({ range }) => covers(range, remote))]) {
+    if (!isOurEnd(entry.rule, entry.filter.local, localAddress)) continue;
+    const known = best.get(entry.rule);
+    if (!known || compareRanges(entry.range, known.range) < 0) best.set(entry.rule, entry);
+  }
+  return [...best.values()].sort((x, y) => compareRanges(x.range, y.range) || x.order - y.order).map(({ rule }) => rule);
+}
+
+/** A filter of a rule that negotiates, with peers that it is for. */
+interface PeerEntry {
+  readonly rule: Rule;
+  readonly filter: Filter;
+  readonly range: AddressRange;
+  /** Of the rule in the file. */
+  readonly order: number;
+}
+
+interface Peers {
+  /** Single hosts, by their range as text. */
+  readonly hosts: ReadonlyMap<string, readonly PeerEntry[]>;
+  readonly wide: readonly PeerEntry[];
+}
+
+const PEERS = new WeakMap<Policy, Peers>();
+
+function peersOf(policy: Policy): Peers {
+  const known = PEERS.get(policy);
+  if (known) return known;
+  const entries = policy.rules.flatMap((rule, order) =>
+    negotiates(rule)
+      ? rule.filters.flatMap((filter) => peersOfFilter(rule, filter).map((range): PeerEntry => ({ rule, filter, range, order })))
+      : [],
+  );
+  const hosts = new Map<string, PeerEntry[]>();
+  for (const entry of entries.filter(({ range }) => isHost(range))) {
+    const key = formatRange(entry.range);
+    const there = hosts.get(key);
+    if (there) there.push(entry);
+    else hosts.set(key, [entry]);
+  }
+  const peers: Peers = { hosts, wide: entries.filter(({ range }) => !isHost(range)) };
+  PEERS.set(policy, peers);
+  return peers;
 }
 
 /** Whether a rule's action protects traffic. */
@@ -122,11 +168,6 @@ function peersOfFilter(rule: Rule, filter: Filter): readonly AddressRange[] {
   }
   if (rule.peer) return [rule.peer];
   return filter.remote.kind === "range" ? [filter.remote.range] : filter.remote.kind === "any" ? [everyAddress(4), everyAddress(6)] : [];
-}
-
-function matchingPeers(rule: Rule, filter: Filter, localAddress: string, remoteAddress: string): readonly AddressRange[] {
-  if (!isOurEnd(rule, filter.local, localAddress)) return [];
-  return peersOfFilter(rule, filter).filter((range) => includesAddress(range, remoteAddress));
 }
 
 /** Whether the rule may negotiate on this address of ours: a tunnel's own end, or an address that the filter's local side has. */
