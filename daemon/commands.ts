@@ -102,7 +102,12 @@ export class Commands {
     try {
       return await Promise.race([this.#parts.counters(), patience]);
     } catch (error) {
-      this.#parts.log({ event: "svc.failed", level: "warning", text: `the kernel does not tell its SA counters: ${String(error)}` });
+      this.#parts.log({
+        event: "svc.failed",
+        level: "warning",
+        text: `the kernel does not tell its SA counters: ${String(error)}`,
+        ...{ failurePoint: "me", reason: "no-counters", hint: "try `ip -s xfrm state`; what it says is what is missing here" },
+      });
       return new Map();
     } finally {
       clearTimeout(timer);

@@ -37,6 +37,9 @@ export interface DaemonParts {
 export interface StartFailure {
   readonly exit: 1 | 77;
   readonly text: string;
+  /** A stable code, as in the records of the core. */
+  readonly reason: "control-socket" | "no-socket" | "not-permitted";
+  readonly hint: string;
 }
 
 export interface Daemon {
@@ -160,7 +163,7 @@ class RunningDaemon implements Daemon {
     try {
       mkdirSync(dirname(this.controlPath), { recursive: true, mode: 0o755 });
     } catch (error) {
-      return { exit: 1, text: `control socket: ${String(error)}` };
+      return controlFailure(`control socket: ${String(error)}`);
     }
     const control = await serveControl({
       path: this.controlPath,
@@ -168,7 +171,7 @@ class RunningDaemon implements Daemon {
       onRequest: (request, answer) => this.#commands.take(request, answer),
       onRefused: (why) => log({ event: "svc.command", level: "warning", text: `a client of the control socket was refused: ${why}` }),
     });
-    if (!control.ok) return { exit: 1, text: control.error };
+    if (!control.ok) return controlFailure(control.error);
     this.#control = control.value;
     return undefined;
   }
@@ -180,9 +183,9 @@ class RunningDaemon implements Daemon {
     const [first] = this.#problems.filter(({ what, code }) => what === "open" && code !== "EADDRNOTAVAIL");
     if (!first || this.#udp.endpoints.length > 0) return undefined;
     if (first.code === "EACCES" || first.code === "EPERM")
-      return { exit: 77, text: `${first.text}; port ${first.port} needs CAP_NET_BIND_SERVICE` };
-    const hint = first.code === "EADDRINUSE" ? "; is another IKE daemon running? Stop it first" : "";
-    return { exit: 1, text: `no UDP socket could be opened: ${first.text}${hint}` };
+      return { exit: 77, text: `${first.text}; port ${first.port} needs CAP_NET_BIND_SERVICE`, reason: "not-permitted", hint: ROOT };
+    const hint = first.code === "EADDRINUSE" ? "is another IKE daemon running? Stop it first" : "look at [daemon] addresses and port";
+    return { exit: 1, text: `no UDP socket could be opened: ${first.text}`, reason: "no-socket", hint };
   }
 
   async #ensureBypass(): Promise<void> {
@@ -194,7 +197,8 @@ class RunningDaemon implements Daemon {
     const text = refusal
       ? `IKE itself can't be kept out of IPsec, rules that cover UDP will stop it: ${refusal}`
       : `sockets can't pass by IPsec themselves; kernel policies for UDP ${ports.join(" and ")} do it instead`;
-    log({ event: "svc.socket", level: refusal ? "warning" : "notice", text });
+    const failure = { failurePoint: "me", reason: "kernel-refused", hint: "npm install koffi, or add CAP_NET_ADMIN" } as const;
+    log({ event: "svc.socket", level: refusal ? "warning" : "notice", text, ...(refusal ? failure : {}) });
   }
 
   /** The bell rang. Runs one at a time; a bell meanwhile rings once more afterwards. */
@@ -226,7 +230,9 @@ class RunningDaemon implements Daemon {
 
   #onProblem(problem: UdpProblem): void {
     if (this.#problems.length < 16) this.#problems.push(problem);
-    this.#parts.log({ event: "svc.socket", level: "warning", text: problem.text, reason: problem.code });
+    const { text, code: reason, peer } = problem;
+    const hint = SOCKET_HINTS[reason] ?? "look at this host's addresses, routes and firewall";
+    this.#parts.log({ event: "svc.socket", level: "warning", text, ...(peer ? { peer } : {}), failurePoint: "me", reason, hint });
   }
 
   async #finish(clean: boolean): Promise<void> {
@@ -251,6 +257,25 @@ class RunningDaemon implements Daemon {
     destroyPolicy(configuration.policy);
   }
 }
+
+/** By errno's name. */
+const SOCKET_HINTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another IKE daemon holds this port; stop it",
+  EADDRNOTAVAIL: "nothing: the socket opens as soon as the address is there",
+  EACCES: "run it as root or by its systemd unit",
+  EPERM: "let the firewall pass UDP of this port",
+  ENETUNREACH: "add a route to the peer",
+  EHOSTUNREACH: "add a route to the peer",
+};
+
+const ROOT = "run it as root or by its systemd unit";
+
+const controlFailure = (text: string): StartFailure => ({
+  exit: 1,
+  text,
+  reason: "control-socket",
+  hint: "name a path that nobody else uses in [daemon] control, or with --control",
+});
 
 /** Waits for `promise`, but not longer, and not for its value: nothing may keep the daemon from ending. */
 async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {

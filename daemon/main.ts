@@ -88,7 +88,10 @@ async function serve(
       manager.stopping();
       return started.value.stop();
     });
-  } else log({ event: "svc.failed", level: "error", text: started.error.text });
+  } else {
+    const { text, reason, hint } = started.error;
+    log({ event: "svc.failed", level: "error", text, winEventId: 5484, failurePoint: "me", reason, hint });
+  }
   const exit = started.ok ? await exitOf(started.value, signals.second) : started.error.exit;
   signals.release();
   manager.close();

@@ -5,12 +5,13 @@
  */
 import { NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
 import type { Result } from "../isakmp/result.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
 import { activate, forgetChild, limitsOf, newChild, removeChild } from "./children.ts";
-import { type Core, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
-import type { IkeError } from "./errors.ts";
+import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
+import { type IkeError, kernelError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
@@ -76,7 +77,7 @@ export function onInbound(
 function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: KernelRefusal, undo: readonly KernelCommand[]): void {
   if (ex.state.kind !== "installing") return;
   upkeep(core, undo.slice(0, refusal.index));
-  const { agreed, request, tries, wish } = ex.state;
+  const { agreed, request, spec, tries, wish } = ex.state;
   if (refusal.exists && request && tries < SPI_TRIES) {
     destroyChildKeys(agreed.keys);
     releaseSpis(
@@ -98,8 +99,9 @@ function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: Ke
     core.timers.clearAll(exchangeOwner(ike, ex.messageId));
     return startChild(core, ike, wish);
   }
-  const error = kernelError(refusal);
-  logError(core, "child.failed", `${peerName(ike.path)}: inbound SA`, error, ikeFields(ike));
+  const error = kernelError(refusal, "add-sa");
+  // A wish tells of its own failure.
+  if (!wish) logError(core, "child.failed", `${peerName(ike.path)}: inbound SA`, error, { ...ikeFields(ike), rule: spec.rule.name });
   const [first] = agreed.keys;
   if (first)
     tellPeer(core, ike, [
@@ -151,8 +153,8 @@ export function onOutbound(
     upkeep(core, undo.slice(0, refusal?.index ?? undo.length));
   } else child.outbound = "installed";
   if (wanted && refusal) {
-    if (ike && ex) endExchange(core, ike, ex, kernelError(refusal));
-    else removeChild(core, child, refusal.reason, true);
+    if (ike && ex) endExchange(core, ike, ex, kernelError(refusal, asked.commands[refusal.index]?.do));
+    else loseChild(core, child, refusal, asked.commands);
   }
   onPolicies(core, asked.commands, refusal);
   if (child.outbound === "installed") {
@@ -160,7 +162,8 @@ export function onOutbound(
     activate(core, child, wish);
     if (wish) fulfil(core, wish);
   } else if (wish && core.wishes.get(wish.key) === wish) {
-    failWish(core, wish, refusal ? kernelError(refusal) : { kind: "terminated", what: "the new pair went before it was in use" });
+    const unused: IkeError = { kind: "terminated", what: "the new pair went before it was in use" };
+    failWish(core, wish, refusal ? kernelError(refusal, asked.commands[refusal.index]?.do) : unused);
   }
 }
 
@@ -168,8 +171,15 @@ export function onOutbound(
 export function onPolicies(core: Core, commands: readonly KernelCommand[], refusal: KernelRefusal | null): void {
   for (const id of core.policies.onAnswer(core, commands, refusal)) {
     const child = core.store.children.get(id);
-    if (child && refusal) removeChild(core, child, `the kernel refused its policy: ${refusal.reason}`, true);
+    if (child && refusal) loseChild(core, child, refusal, commands);
   }
+}
+
+/** What a child needs is refused after its negotiation was over. */
+function loseChild(core: Core, child: ChildSa, refusal: KernelRefusal, commands: readonly KernelCommand[]): void {
+  const error = kernelError(refusal, commands[refusal.index]?.do);
+  logError(core, "child.failed", `${child.spec.remote}: ${formatSelector(child.spec.selector)}`, error, childFields(child));
+  removeChild(core, child, error.what, true);
 }
 
 /** Undoes a child whose exchange failed after its inbound SAs were there, and tells the peer. */
@@ -199,8 +209,3 @@ export function onProofOfTraffic(core: Core, ike: IkeSa | undefined, messageId: 
   }
   if (ex.flight) send(core, ike.path, ex.flight);
 }
-
-const kernelError = (refusal: KernelRefusal): IkeError => ({
-  kind: "kernel",
-  what: `the kernel refused "${refusal.command}": ${refusal.reason}`,
-});

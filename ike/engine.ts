@@ -23,9 +23,10 @@ import {
   onWatchTimeout,
   startRules,
 } from "./commands.ts";
-import { type Core, count, emit, log, type Pending, peerName } from "./core.ts";
+import { type Core, count, emit, ikeFields, log, logError, type Pending, peerName } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
+import type { IkeError } from "./errors.ts";
 import { clearNotifyType, receiveInformational } from "./informational.ts";
 import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
@@ -145,8 +146,13 @@ function dispatch(core: Core, input: Input): void {
 function onBug(core: Core, input: Input, bug: unknown): void {
   const stack = bug instanceof Error ? (bug.stack ?? bug.message) : String(bug);
   count(core, "bug");
-  log(core, "bug", "error", `a bug while handling ${input.type}: ${stack}`, { hint: "please report it with this text" });
   const entry = core.touched === null ? undefined : core.store.ikes.get(core.touched);
+  log(core, "bug", "error", `a bug while handling ${input.type}: ${stack}`, {
+    ...(entry ? ikeFields(entry) : {}),
+    failurePoint: "me",
+    reason: "bug",
+    hint: "please report it with this text",
+  });
   if (!entry) return;
   try {
     if (entry.phase === "negotiating") endNegotiation(core, entry, { kind: "terminated", what: "a bug in mainmode ended it" });
@@ -172,12 +178,10 @@ function onDatagram(core: Core, path: Path, bytes: Uint8Array): void {
       return onPhase2(core, path, header.value, bytes);
   }
   count(core, `exchange ${nameOf(EXCHANGE, header.value.exchange)}`);
-  if (header.value.exchange === EXCHANGE.Aggressive)
-    log(core, "packet.dropped", "info", `${peerName(path)}: Aggressive Mode is refused; configure Main Mode there`, {
-      peer: peerName(path),
-      reason: "unsupported",
-    });
+  if (header.value.exchange === EXCHANGE.Aggressive) logError(core, "packet.dropped", peerName(path), AGGRESSIVE, { peer: peerName(path) });
 }
+
+const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
 
 const isZero = (octets: Uint8Array): boolean => octets.every((octet) => octet === 0);
 

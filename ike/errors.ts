@@ -4,6 +4,7 @@
  */
 import { NOTIFY } from "../isakmp/numbers.ts";
 import type { Level } from "./effect.ts";
+import type { KernelCommand, KernelRefusal } from "./kernel-contract.ts";
 
 export type IkeError =
   | { readonly kind: "malformed"; readonly offset: number; readonly what: string }
@@ -96,6 +97,17 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   "no-route": row("no-route", null, "me", "add a route to the peer, or name our address in the rule"),
   terminated: row("terminated", null, "me", "start it again with `mainmode initiate`", "info"),
   unsupported: row("unsupported", null, "peer", "mainmode speaks Main Mode and Quick Mode of IKEv1 only"),
+};
+
+/** A refusal of the kernel, with its own words; what stands in the way of an addition is somebody else's, and is named as such. */
+export function kernelError(refusal: KernelRefusal, refused: KernelCommand["do"] | undefined): IkeError {
+  const why = (refusal.exists && refused && EXISTS[refused]) || "";
+  return { kind: "kernel", what: `the kernel refused "${refusal.command}": ${refusal.reason}${why}` };
+}
+
+const EXISTS: Partial<Record<KernelCommand["do"], string>> = {
+  "add-policy": ": a policy of somebody else has this selector; remove it (`ip xfrm policy`) or change the rule",
+  "add-sa": ": somebody else has an SA with this SPI",
 };
 
 /** The sentence and the hint for people, as one value for events and replies. */

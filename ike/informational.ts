@@ -69,9 +69,11 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messag
     case NOTIFY.CONNECTED:
       return onConnected(core, ike, value.spi);
   }
-  const text = `${peerName(ike.path)} says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi 0x${hex(value.spi)}` : ""}`;
-  log(core, "notify.received", value.type < NOTIFY.CONNECTED ? "warning" : "debug", text, ikeFields(ike));
-  if (value.type < NOTIFY.CONNECTED) refused(core, ike, value, text);
+  const said = `says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi 0x${hex(value.spi)}` : ""}`;
+  const text = `${peerName(ike.path)} ${said}`;
+  if (value.type >= NOTIFY.CONNECTED) return log(core, "notify.received", "debug", text, ikeFields(ike));
+  logError(core, "notify.received", peerName(ike.path), { kind: "peer-refused", what: said }, ikeFields(ike));
+  refused(core, ike, value, text);
 }
 
 /** The peer asks whether we live (RFC 3706 §5.4). */

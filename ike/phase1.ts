@@ -103,6 +103,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
 function refuseFirst(core: Core, path: Path, header: Header, error: IkeError, rule?: Rule): void {
   count(core, `main-mode ${ERROR_POLICY[error.kind].reason}`);
   logError(core, "ike.failed", `${peerName(path)}${rule ? ` (rule ${rule.name})` : ""}: message 1 refused`, error, {
+    ...(rule ? { rule: rule.name } : {}),
     peer: peerName(path),
     initiatorCookie: hex(header.initiatorCookie),
   });
@@ -334,7 +335,7 @@ export function onClearNotify(core: Core, n: Negotiation, type: number): void {
   const name = nameOf(NOTIFY, type);
   if (n.refusal !== null) return;
   n.refusal = { name, tries: n.tries };
-  log(core, "notify.received", "warning", `${peerName(n.path)} says, unverified: ${name}`, ikeFields(n));
+  logError(core, "notify.received", peerName(n.path), { kind: "peer-refused", what: `says, unverified: ${name}` }, ikeFields(n));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer says, unverified: ${name}`);
 }
 

@@ -270,7 +270,8 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
     case "confirmed":
       abandonInstalled(core, ike, state.child, state.agreed);
       if (state.kind === "confirmed") failWish(core, state.wish, error);
-      else logError(core, "child.failed", `${peerName(ike.path)}: Quick Mode`, error, ikeFields(ike));
+      else
+        logError(core, "child.failed", `${peerName(ike.path)}: Quick Mode`, error, { ...ikeFields(ike), rule: state.child.spec.rule.name });
   }
 }
 

@@ -5,7 +5,8 @@
 import { concreteSelectors, formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
-import { type Core, kernel, log } from "./core.ts";
+import { type Core, kernel, logError } from "./core.ts";
+import { kernelError } from "./errors.ts";
 import { kernelPolicies } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, type KernelSelector, REQID_BASE } from "./kernel-contract.ts";
 import { PolicySlots } from "./policy-slots.ts";
@@ -152,22 +153,19 @@ export class PolicyTable {
 
   #onRefused(core: Core, refused: KernelCommand, refusal: KernelRefusal): readonly number[] {
     if (refused.do === "add-sa" || refused.do === "read-sa") return [];
-    const where = refused.do === "remove-sa" ? null : refused.policy;
-    const { base, children } = where ? this.#slots.wantedAt(where) : NOBODY;
+    const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const [template] = base?.templates ?? [];
     const rule = template && this.#standing.get(template.reqid)?.rule.name;
     // Somebody else lets neighbour discovery through: so much the better.
-    if (refused.do === "add-policy" && base && !template) {
+    if (refused.do === "add-policy" && base && !template && refusal.exists) {
       this.#slots.dropBase(base);
       upkeep(core, this.#slots.settle([base]));
       return [];
     }
-    const foreign = "a policy of somebody else has this selector; remove it (`ip xfrm policy`) or change the rule";
-    const why = refused.do === "add-policy" && refusal.exists ? foreign : refusal.reason;
-    const text = `${rule ? `rule ${rule}: ` : ""}the kernel refused "${refusal.command}": ${why}`;
-    const failure = { reason: "kernel-refused", failurePoint: "me" } as const;
-    if (rule || refused.do !== "add-policy")
-      log(core, "policy.failed", rule ? "error" : "warning", text, { ...failure, ...(rule ? { rule } : {}) });
+    const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
+    // What only children want fails them, and is told of each.
+    if (refused.do !== "add-policy" || base)
+      logError(core, "policy.failed", rule ? `rule ${rule}` : peer, kernelError(refusal, refused.do), { peer, ...(rule ? { rule } : {}) });
     return refused.do === "add-policy" ? children : [];
   }
 
@@ -178,6 +176,18 @@ export class PolicyTable {
     return this.#slots.clear();
   }
 }
+
+/** Whom a policy is about: the far end of its tunnel, else the far side of its selector. */
+function farSide({ direction, selector: s, ...rest }: Pick<KernelPolicy, "direction" | "selector"> & Partial<KernelPolicy>): string {
+  const [template] = rest.templates ?? [];
+  const end = direction === "out" ? template?.destination : template?.source;
+  const [address, length] = direction === "out" ? [s.destination, s.destinationLength] : [s.source, s.sourceLength];
+  return end ?? (length === (address.includes(":") ? 128 : 32) ? address : `${address}/${length}`);
+}
+
+/** The end of an SA that is not ours. */
+const otherHost = (core: Core, { sa }: KernelCommand & { readonly do: "remove-sa" }): string =>
+  core.addresses.includes(sa.destination) ? sa.source : sa.destination;
 
 const NOBODY = { base: null, children: [] } as const;
 

@@ -85,7 +85,7 @@ export async function startHost(t: TestContext, text: string, controlPath: strin
     native: native.ok ? native.value : undefined,
     controlPath,
   });
-  if (!started.ok) throw new Error(started.error.text);
+  if (!started.ok) throw new Error(`${started.error.text} (${started.error.hint})`);
   t.after(() => started.value.stop(1000));
   return { daemon: started.value, records, kernelLines };
 }

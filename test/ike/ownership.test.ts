@@ -151,7 +151,7 @@ test("a removal that the kernel refuses keeps none of the others back", () => {
       policiesOf(a).map(({ direction }) => direction),
       ["out"],
     );
-    assert.ok(said(a, "warning").some((text) => text.includes("SIGKILL")));
+    assert.ok(said(a, "error").some((text) => text.includes("SIGKILL")));
   });
 });
 

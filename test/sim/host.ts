@@ -162,6 +162,8 @@ export class Host {
     this.events.push(event);
     this.#lastAcquire = "";
     this.#around.note(this, `${event.level}: ${event.text}`);
+    const missing = isFailure(event) ? EXPLAINED.filter((field) => !event[field]) : [];
+    if (missing.length > 0) this.#around.fail(`${this.name}: ${event.event} without ${missing.join(", ")}: ${event.text}`);
     if (event.event === "bug" && !this.mayHaveBugs) this.#around.fail(`${this.name}: ${event.text}`);
   }
 
@@ -227,3 +229,9 @@ export class Host {
     }
   }
 }
+
+/** What a record of a failure must say (interface.md §4). */
+const EXPLAINED = ["peer", "failurePoint", "reason", "hint"] as const;
+const FAILURES: ReadonlySet<SaEvent["event"]> = new Set(["ike.failed", "child.failed", "policy.failed", "packet.dropped"]);
+
+const isFailure = ({ event, level }: SaEvent): boolean => FAILURES.has(event) || (event === "notify.received" && level === "warning");

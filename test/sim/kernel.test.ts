@@ -171,7 +171,7 @@ for (const [direction, source, destination] of [
         world.run(500);
         nothingLeft(world);
         assert.deepEqual([...b.xfrm.policies.values()], [policy]);
-        assert.ok(said(b, "error").some((text) => text.includes("File exists")));
+        assert.ok(said(b, "error").some((text) => text.includes("File exists: a policy of somebody else has this selector; remove it")));
       },
       { foreign: 1 },
     ),
@@ -184,7 +184,9 @@ test("a foreign policy where a rule's standing one belongs: the error names it, 
     (world) => {
       const a = world.host("A");
       world.run(100);
-      assert.ok(said(a, "error").some((text) => /rule peer: the kernel refused .* somebody else/.test(text)));
+      const { text, rule, peer, failurePoint, reason } = a.events.find(({ event }) => event === "policy.failed") ?? assert.fail();
+      assert.match(text, /^rule peer: the kernel refused .* somebody else/);
+      assert.deepEqual({ rule, peer, failurePoint, reason }, { rule: "peer", peer: B, failurePoint: "me", reason: "kernel-refused" });
       assert.equal(a.xfrm.policies.size, 2);
     },
     { foreign: 1 },
