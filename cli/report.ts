@@ -5,6 +5,7 @@ import type { End } from "./client.ts";
 import { EXIT, type Failure } from "./exit.ts";
 import { safe } from "./format.ts";
 
+/** One line on stdout. */
 export const printLine = (text: string): void => {
   process.stdout.write(`${safe(text)}\n`);
 };
@@ -24,6 +25,7 @@ export function printFailure(text: string, hint?: string, reason?: string): void
   process.stderr.write(`mainmode: ${safe(`${text}${why}${next}`)}\n`);
 }
 
+/** Prints a failure of a command; its exit code. */
 export const reportFailure = ({ message, hint, exit }: Failure): number => {
   printFailure(message, hint);
   return exit;

@@ -12,6 +12,7 @@ export const UML_RUN = fileURLToPath(
     new URL("uml-run", import.meta.url),
 );
 
+/** What this machine offers; tries it rather than guessing from versions. */
 export async function lookAround(): Promise<Facts> {
   const root = process.getuid?.() === 0;
   const ip = has("ip");

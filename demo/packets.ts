@@ -107,6 +107,7 @@ export function ikeRungs(messages: readonly Message[], key: Uint8Array | undefin
   }
 }
 
+/** The line of an ESP packet in the ladder; `begin`: milliseconds of the first packet. */
 export const espRung = ({ at, from, spi, sequence, octets }: EspPacket, begin: number): Rung => ({
   ...{ at: at - begin, from, kind: "esp", octets, parts: "" },
   label: `ESP SPI 0x${spi.toString(16).padStart(8, "0")}, packet ${sequence}`,

@@ -23,6 +23,7 @@ export interface Page {
 
 const WIDTH = 78;
 
+/** A page that writes its lines with `write`. */
 export function makePage(write: (text: string) => void, colours: boolean): Page {
   const paint = (ink: Ink, text: string): string => (colours ? styleText(ink, text, { validateStream: false }) : text);
   const line = (text = ""): void => write(`${text}\n`);

@@ -87,6 +87,7 @@ export async function initiate(page: Page, end: End): Promise<void> {
   if (last.text) page.text(last.text, "green");
 }
 
+/** What `status --json` of one end prints. */
 export async function statusOf(end: End): Promise<Status> {
   let status: Status | undefined;
   const onStatus = (document: Status): void => {

@@ -22,6 +22,7 @@ import { isUp, specKey, wishFor } from "./wishes.ts";
 /** Before a rule that should be up looks for a route again. Milliseconds. */
 const ROUTE_RETRY = 10_000;
 
+/** Begins a command of an administrator; its answers are effects `reply` with `id`. */
 export function onCommand(core: Core, id: number, command: Command): void {
   switch (command.name) {
     case "initiate":
@@ -193,6 +194,7 @@ export function startRules(core: Core): void {
     if (rule.start === "now" && rule.tunnel?.local !== null) begin(core, rule, peersFor(rule, undefined), null);
 }
 
+/** A rule with start = "now" had no route: it is looked for again. */
 export function onStartRetry(core: Core, name: string): void {
   const rule = core.policy.rules.find((candidate) => candidate.name === name);
   if (rule) begin(core, rule, peersFor(rule, undefined), null);

@@ -77,10 +77,12 @@ export type RouteResume =
   /** Our end of a tunnel whose rule does not name it. */
   | { readonly kind: "tunnel-end"; readonly rule: string };
 
+/** Wants something done. */
 export const emit = (core: Core, effect: Effect): void => {
   core.effects.push(effect);
 };
 
+/** Wants a message sent, an ISAKMP header first. */
 export const send = (core: Core, path: Path, bytes: Uint8Array): void => emit(core, { type: "send", path, bytes });
 
 /** Asks the kernel; an empty list is no question. */
@@ -109,6 +111,7 @@ const WIN_EVENT: Partial<Record<EventName, number>> = {
   "packet.dropped": 4976,
 };
 
+/** One record of the log; Windows' number for the event goes with it where there is one. */
 export function log(
   core: Core,
   event: EventName,
@@ -148,6 +151,7 @@ export const ikeFields = (entry: Negotiation | IkeSa) => {
 export const ruleOf = (entry: Negotiation | IkeSa): Rule =>
   entry.phase === "established" ? entry.sa.rule : "rule" in entry.state ? entry.state.rule : entry.state.psk.rule;
 
+/** The fields that name a child SA in events. */
 export const childFields = (child: ChildSa) => {
   const [first] = child.protections;
   return {
@@ -157,8 +161,10 @@ export const childFields = (child: ChildSa) => {
   };
 };
 
+/** The peer of a path, with its port. */
 export const peerName = (path: Path): string => formatEndpoint(path.remote.address, path.remote.port);
 export const hex = toHex;
+/** An SPI as `ip` prints it: 0x and eight hex digits. */
 export const spiText = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;
 
 /** A random number of 32 bits, at least `least`. */

@@ -60,6 +60,7 @@ export interface EngineOptions {
 /** Due timers that one tick handles before it lets the sockets speak. */
 const TIMERS_PER_TICK = 8;
 
+/** An engine that knows no rule and no address yet; it has to be told both. */
 export function createEngine(options: EngineOptions): Engine {
   const core: Core = {
     ...options,

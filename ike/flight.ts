@@ -28,6 +28,7 @@ export type Received<S extends Shape> = {
 
 export const OPEN = false;
 export const SEALED = true;
+/** One row of an exchange's table: who sends the message, whether it is encrypted, and which payloads it has. */
 export const flight = <const S extends Shape>(from: Role, sealed: boolean, shape: S): Flight<S> => ({ from, sealed, shape });
 
 /** Picks the row's payloads. Fails for a missing or a repeated `one`, or a repeated `maybe` (which of them would we believe?). */

@@ -110,6 +110,7 @@ export function destroyMainMode(state: MainModeState): void {
   destroyKeys(state.keys);
 }
 
+/** Wipes the keys of phase 1. */
 export function destroyKeys(keys: Phase1Keys): void {
   for (const secret of [keys.d, keys.a, keys.e, keys.cipher]) secret.destroy();
 }

@@ -12,7 +12,9 @@ import { type Core, random32 } from "./core.ts";
 const MOST_OF_OURS = 16_384;
 const MOST = 65_536;
 
+/** Whether we may begin one more exchange under an IKE SA. */
 export const hasIdsForUs = (ike: IkeSa): boolean => ike.usedMessageIds.size < MOST_OF_OURS;
+/** Whether the peer may begin one more. */
 export const hasIdsForPeer = (ike: IkeSa): boolean => ike.usedMessageIds.size < MOST;
 
 /** A message id that this SA has not seen; it is remembered unless the message is a mere answer to a probe. */

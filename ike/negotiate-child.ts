@@ -86,6 +86,7 @@ export function offerChild(suites: readonly ChildSuite[], terms: ChildTerms, spi
 
 const protocolNumber = (suite: ProtocolSuite): number => (suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH);
 
+/** The four octets of an SPI, as in payloads and in KEYMAT. */
 export const spiBytes = (spi: number): Uint8Array => Uint8Array.of(spi >>> 24, (spi >>> 16) & 255, (spi >>> 8) & 255, spi & 255);
 
 function transformOf(suite: ProtocolSuite, number: number, terms: ChildTerms): Transform {

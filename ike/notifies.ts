@@ -69,6 +69,7 @@ export function readResponderLifetime(notifies: readonly Notify[], phase: 1 | 2 
     : readLife(attributes.value, IPSEC_ATTRIBUTE["SA Life Type"], IPSEC_ATTRIBUTE["SA Life Duration"]);
 }
 
+/** Whether a notify of `type` is among these. */
 export const hasNotify = (notifies: readonly Notify[], type: number): boolean => notifies.some((n) => n.value.type === type);
 
 /** An error notify about phase 1, or about a child whose offer had `spi`. */

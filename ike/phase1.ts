@@ -314,6 +314,7 @@ export function reasonFor(n: Negotiation): IkeError {
 /** What message 1 of a negotiation of ours offered. */
 const offeredBy = (n: Negotiation): string => ruleOf(n).mainMode.proposals.map(ikeSuiteName).join(", ");
 
+/** No answer came, or none that could be accepted: the negotiation ends, with the best reason known. */
 export function giveUp(core: Core, n: Negotiation): void {
   const error = reasonFor(n);
   if (n.role === "initiator" || n.state.kind === "ke-answered")

@@ -36,6 +36,7 @@ import { failWish, pursue, specKey } from "./wishes.ts";
 /** Quick Modes at a time under one IKE SA, finished ones that linger for repeats included. */
 const MAX_EXCHANGES = 256;
 
+/** The owner of an exchange's timers. */
 export const exchangeOwner = (ike: IkeSa, messageId: number): string => `qm ${ike.id} ${messageId}`;
 
 /** The chain with which an exchange goes on, or the first one of a message id (RFC 2409 appendix B). */
@@ -193,6 +194,7 @@ export function connected(core: Core, ike: IkeSa, ex: QuickExchange): void {
   installOutbound(core, ike, ex);
 }
 
+/** Sets the timer for the next repeat of an exchange's last message. */
 export function armRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
   const wait = RETRANSMIT_WAITS[ex.tries];
   if (wait !== undefined) core.timers.set(exchangeOwner(ike, ex.messageId), "retransmit", core.now + wait);

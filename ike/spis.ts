@@ -5,6 +5,7 @@ import { type Core, random32 } from "./core.ts";
 
 const LEAST_SPI = 0x1000;
 
+/** A random SPI of at least 0x1000 that no SA and no negotiation of ours has; it is ours until it is released. */
 export function takeSpi(core: Core): number {
   for (;;) {
     const spi = random32(core, LEAST_SPI);
@@ -12,6 +13,7 @@ export function takeSpi(core: Core): number {
   }
 }
 
+/** Gives SPIs back whose negotiation came to nothing. */
 export function releaseSpis(core: Core, spis: readonly number[]): void {
   for (const spi of spis) core.store.releaseSpi(spi);
 }

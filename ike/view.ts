@@ -12,6 +12,7 @@ import { type Core, hex, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Instant } from "./input.ts";
 
+/** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
   return {
     ikeSas: [...core.store.ikes.values()].map((entry) => (entry.phase === "negotiating" ? negotiationView(entry) : ikeView(entry, now))),

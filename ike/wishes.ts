@@ -121,6 +121,7 @@ export function stopTrying(core: Core, spec: ChildSpec): void {
   core.timers.clearAll(`retry ${specKey(spec)}`);
 }
 
+/** The wait of `keepTrying` is over. */
 export function onRetry(core: Core, key: string): void {
   const retry = core.retries.get(key);
   if (retry && !isUp(core, retry.spec)) wishFor(core, retry.spec, [], null);

@@ -47,6 +47,7 @@ export function parseRange(text: string): AddressRange | undefined {
   return prefixRange(address.family, address.value, Number(length));
 }
 
+/** The range of a single address. */
 export const hostRange = (family: Family, value: bigint): AddressRange => ({ family, first: value, last: value });
 
 /** The range that a prefix of `length` bits spans. */
@@ -84,14 +85,17 @@ export function prefixesOf(range: AddressRange): readonly { readonly address: st
   return out;
 }
 
+/** Whether a range is a single address. */
 export const isHost = (range: AddressRange): boolean => range.first === range.last;
 
 /** Whether every address of `inner` is in `outer`. */
 export const covers = (outer: AddressRange, inner: AddressRange): boolean =>
   outer.family === inner.family && outer.first <= inner.first && inner.last <= outer.last;
 
+/** Whether two ranges hold the same addresses. */
 export const sameRange = (a: AddressRange, b: AddressRange): boolean => a.family === b.family && a.first === b.first && a.last === b.last;
 
+/** Whether a range holds the address `text`; false for a text that is no address. */
 export const includesAddress = (range: AddressRange, text: string): boolean => {
   const address = parseAddress(text);
   return address !== undefined && covers(range, hostRange(address.family, address.value));

@@ -2,7 +2,7 @@
  * Data attributes, RFC 2408 §3.3: a 15-bit class and either two octets (AF bit set, "basic") or a length and octets ("variable").
  * Both encodings survive a round trip: the responder returns the chosen transform as it came (RFC 2409 §5).
  */
-import { type Codec, encodeOne, list } from "./codec.ts";
+import { type Codec, list } from "./codec.ts";
 import { toHex } from "./hex.ts";
 import { type Malformed, type Reader, readWith } from "./reader.ts";
 import type { Result } from "./result.ts";
@@ -43,9 +43,6 @@ export const ATTRIBUTES: Codec<readonly Attribute[]> = list(ATTRIBUTE, 64);
 /** Attributes outside an SA payload, as in the data of RESPONDER-LIFETIME (RFC 2407 §4.6.3.1). */
 export const decodeAttributes = (bytes: Uint8Array): Result<readonly Attribute[], Malformed> =>
   readWith(bytes, (r) => ATTRIBUTES.decode(r));
-
-/** The wire form of attributes, one after the other. */
-export const encodeAttributes = (attributes: readonly Attribute[]): Uint8Array => encodeOne(ATTRIBUTES, attributes);
 
 const AF = 0x8000;
 

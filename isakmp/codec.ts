@@ -73,7 +73,9 @@ export interface Measure<K extends string> {
   readonly size: 1 | 2;
 }
 
+/** A field of `size` octets that holds the length, in octets, of the field `measures`. */
 export const lengthOf = <const K extends string>(measures: K, size: 1 | 2 = 1): Measure<K> => ({ measures, unit: "octets", size });
+/** A field of `size` octets that holds how many items the list `measures` has. */
 export const countOf = <const K extends string>(measures: K, size: 1 | 2 = 1): Measure<K> => ({ measures, unit: "items", size });
 
 /** Octets that are zero when sent and ignored when received (RFC 2408 §3.2). */
@@ -81,6 +83,7 @@ export interface Reserved {
   readonly reserved: number;
 }
 
+/** `size` octets that mean nothing: written as zeros, read as whatever they are. */
 export const reserved = (size: number): Reserved => ({ reserved: size });
 
 // biome-ignore lint/suspicious/noExplicitAny: a field may be a codec of anything; Struct recovers the type

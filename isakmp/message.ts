@@ -66,13 +66,6 @@ export function decodePayloads(first: number, bytes: Uint8Array, options: ChainO
   return readWith(bytes, (r) => readChain(first, r, options.padding === true), options.base);
 }
 
-/** One payload with its generic header: `next` is the type of the payload behind it, 0 on the last. */
-export function genericPayload(p: Payload, next: number): Uint8Array {
-  const out = new Uint8Array(chainLength([p]));
-  putPayload(p, next, out, 0);
-  return out;
-}
-
 /** Octets of a chain of payloads, generic headers included. */
 export const chainLength = (payloads: readonly Payload[]): number => payloads.reduce((sum, p) => sum + GENERIC_HEADER + p.raw.length, 0);
 

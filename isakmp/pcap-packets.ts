@@ -13,6 +13,7 @@ export interface Assembler {
   flush(): readonly CapturedDatagram[];
 }
 
+/** Puts IP fragments of a capture together; holds a bounded number of unfinished datagrams. */
 export function assembler(): Assembler {
   const sets = new Map<string, FragmentSet>();
   return {

@@ -183,3 +183,34 @@ test("no function is longer than 60 lines", () => {
   assert.deepEqual(longFunctions("a.ts", `export function f(): void {\n${body}\n}\n`), ["a.ts:1: 61 lines"]);
   assert.deepEqual(longFunctions("a.ts", `const f = (x: number) => {\n${body}\n};\n`), ["a.ts:1: 61 lines"]);
 });
+
+/** Exported functions, as declarations or as constants, without a docstring right above them. */
+function undocumented(path: string, text: string): readonly string[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, i) => {
+    const constant = /^export const (\w+)/.exec(line);
+    const statement = constant ? lines.slice(i, i + 14).join("\n") : "";
+    const isFunction =
+      /^export (async )?function/.test(line) ||
+      (/^export const \w+[^=]*(?:=>[^=]*)*= *(async *)?(<[^(]*>)?\(/.test(statement) && /=>/.test(statement));
+    return isFunction && !lines[i - 1]?.trimEnd().endsWith("*/") ? [`${path}:${i + 1}`] : [];
+  });
+}
+
+test("every exported function says in a docstring what it does", () => {
+  const sources = files.filter(({ path }) => !path.startsWith("test/"));
+  assert.deepEqual(
+    sources.flatMap(({ path, text }) => undocumented(path, text)),
+    [],
+  );
+  const bare = [
+    "export function f(): void {}",
+    "export const f = (x: number): number => x;",
+    "export const f = async <T>(\n  x: T,\n) => x;",
+  ];
+  for (const text of bare) {
+    assert.deepEqual(undocumented("a.ts", `\n${text}`), ["a.ts:2"]);
+    assert.deepEqual(undocumented("a.ts", `/** F. */\n${text}`), []);
+  }
+  assert.deepEqual(undocumented("a.ts", "\nexport const LIMIT = (1 + 2) * 3;\n"), []);
+});

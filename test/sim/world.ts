@@ -5,7 +5,6 @@
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import type { Path } from "../../ike/input.ts";
 import type { KernelPolicy } from "../../ike/kernel-contract.ts";
-import { decodeHeader } from "../../isakmp/message.ts";
 import type { Packet } from "../../kernel/memory-traffic.ts";
 import { saName } from "../../kernel/xfrm-args.ts";
 import { seededRandom, type Tap, tapped } from "./crypto.ts";
@@ -287,9 +286,3 @@ export function inWorld(options: WorldOptions, tell: (world: World) => void): vo
     throw new Error(`${what}\n${world.report()}`, { cause: error });
   }
 }
-
-/** Whether a datagram is encrypted. */
-export const isSealed = (bytes: Uint8Array): boolean => {
-  const header = decodeHeader(bytes);
-  return header.ok && (header.value.flags & 1) !== 0;
-};
