@@ -159,7 +159,7 @@ const READABLE = /^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u;
 const hexEscape = (char: string): string =>
   Array.from(new TextEncoder().encode(char), (octet) => `\\${octet.toString(16).toUpperCase().padStart(2, "0")}`).join("");
 
-interface Element {
+export interface Element {
   readonly tag: number;
   readonly body: Uint8Array;
   /** Tag and length too. */
@@ -167,7 +167,7 @@ interface Element {
 }
 
 /** The elements that fill `der` exactly, or undefined. Lengths must be minimal, as DER wants (X.690 §10.1). */
-function elements(der: Uint8Array): readonly Element[] | undefined {
+export function elements(der: Uint8Array): readonly Element[] | undefined {
   const out: Element[] = [];
   for (let at = 0; at < der.length; ) {
     const [tag, first] = [der[at], der[at + 1]];

@@ -76,6 +76,51 @@ export type AuthEntry = {
   readonly remoteId: Identity | null;
 };
 
+/** A proof by certificate (RFC 2409 §5.1). The private key is the provider's: the core only passes the entry on. */
+export interface X509Entry {
+  readonly method: "x509";
+  readonly own: OwnCertificate;
+  readonly trust: Trust;
+  readonly sendCertificate: "always" | "asked" | "never";
+  /** null: the subject of our certificate. */
+  readonly localId: Identity | null;
+  /** null: whatever the peer's certificate proves. A `dn` may be a pattern. */
+  readonly remoteId: Identity | null;
+}
+
+export interface OwnCertificate {
+  /** DER: our certificate, then the intermediates that lead to its CA, without the CA itself. */
+  readonly chain: readonly Uint8Array[];
+  /** What the certificate proves; the first is its subject, or where that is empty an alternative name. */
+  readonly identities: readonly Identity[];
+  /** DER of the names that issued the chain: a request for one of them asks for this certificate. */
+  readonly issuers: readonly Uint8Array[];
+  /** Which method it signs with: RSA signatures (3), ECDSA-256, -384 or -521 (9, 10, 11). */
+  readonly algorithm: "rsa" | "ecdsa256" | "ecdsa384" | "ecdsa521";
+  /** Milliseconds since 1970. */
+  readonly notAfter: number;
+  readonly privateKey: PrivateKeyHandle;
+}
+
+/** A key that only the provider which made the handle can use. */
+export interface PrivateKeyHandle {
+  destroy(): void;
+}
+
+/** Whom a rule believes. Entries with equal settings share one object. */
+export interface Trust {
+  /** DER of the certificates in `ca`. */
+  readonly anchors: readonly Uint8Array[];
+  /** DER of their subjects: what our certificate requests name. */
+  readonly names: readonly Uint8Array[];
+  /** DER of intermediates that came with our own certificate: they may help to a path and are not trusted. */
+  readonly intermediates: readonly Uint8Array[];
+  readonly crl: "require" | "if-present";
+  /** Absolute paths; read anew when they change. */
+  readonly crlFiles: readonly string[];
+  readonly weak: { readonly shortRsa: boolean; readonly sha1: boolean };
+}
+
 /** An identity of phase 1, RFC 2407 §4.6.2. `dn` holds the DER of the name, `key` opaque octets. */
 export type Identity =
   | { readonly type: "ip"; readonly address: string }

@@ -1,0 +1,132 @@
+/**
+ * Certificate revocation lists (RFC 5280 §5): read, and asked whether a certificate is on one.
+ * A list counts only where the certificate's own issuer signed it and nothing critical in it is unknown: delta lists, lists of other issuers and
+ * lists of a part of the certificates (issuing distribution point) are said to be unusable instead of being half understood.
+ */
+import type { KeyObject } from "node:crypto";
+import { anyElement, constructed, DER, element, only, optional, smallInteger, time } from "../../isakmp/der.ts";
+import { toHex } from "../../isakmp/hex.ts";
+import { type Reader, readWith } from "../../isakmp/reader.ts";
+import { err, type Result } from "../../isakmp/result.ts";
+import { type Certificate, certificateTitle, KEY_USAGE, listExtensions, type Name, readName } from "./certificate.ts";
+import { readSigned, type Signed, signatureFault, type Weakness } from "./signed.ts";
+
+export interface RevocationList {
+  readonly signed: Signed;
+  readonly issuer: Name;
+  /** Milliseconds since 1970; undefined: it does not say. */
+  readonly thisUpdate: number;
+  readonly nextUpdate: number | undefined;
+  /** Serial numbers in hex, as they stand in the DER. */
+  readonly revoked: ReadonlySet<string>;
+  /** Why it says nothing about certificates of its issuer as such. */
+  readonly unusable: string | undefined;
+}
+
+/** Octets of a list from a file; one from a peer is bounded by the datagram. */
+export const MAX_CRL = 16 << 20;
+const MAX_REVOKED = 500_000;
+
+/** Reads a list in DER. */
+export function readCrl(der: Uint8Array): Result<RevocationList, string> {
+  if (der.length > MAX_CRL) return err(`it has ${der.length} octets; ${MAX_CRL} are read`);
+  const read = readWith(der, (r) => {
+    const signed = readSigned(r, "revocation list");
+    return readTbs(signed, signed.contents.fork());
+  });
+  return read.ok ? read : err(`at octet ${read.error.offset}: ${read.error.what}`);
+}
+
+/** What the lists at hand say about a certificate. `old`: the newest good one is past its time, and does not have the certificate. */
+export type Status =
+  | { readonly kind: "good" }
+  | { readonly kind: "revoked"; readonly why: string }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** Who signs what, and when it is asked. `milliseconds` is the time of day since 1970. */
+export interface StatusQuestion {
+  readonly certificate: Certificate;
+  readonly issuer: Certificate;
+  readonly issuerKey: KeyObject;
+  readonly milliseconds: number;
+  readonly weak: Weakness;
+}
+
+/** Whether any usable list has the certificate, and whether one that is not past its time has it not. */
+export function revocationStatus(lists: readonly RevocationList[], question: StatusQuestion): Status {
+  const { certificate, milliseconds } = question;
+  const own = lists.filter(({ issuer }) => issuer.key === certificate.issuer.key);
+  const title = certificateTitle(certificate);
+  if (own.length === 0) return { kind: "unknown", why: `there is no revocation list of ${certificate.issuer.text}` };
+  let [why, good] = ["", false];
+  for (const list of own.slice(0, MAX_LISTS)) {
+    const fault = list.unusable ?? listFault(list, question);
+    if (fault !== undefined) why = `the revocation list of ${list.issuer.text} is of no use: ${fault}`;
+    // Even an old list holds: who was revoked stays so.
+    else if (list.revoked.has(certificate.serial))
+      return { kind: "revoked", why: `${title} is revoked by ${list.issuer.text} (serial number ${certificate.serial})` };
+    else if (list.thisUpdate > milliseconds)
+      why = `the revocation list of ${list.issuer.text} is of the future, ${dateText(list.thisUpdate)}`;
+    else if (list.nextUpdate === undefined || list.nextUpdate <= milliseconds)
+      why = `the revocation list of ${list.issuer.text} ended ${list.nextUpdate === undefined ? "without a date" : dateText(list.nextUpdate)}; fetch a new one`;
+    else good = true;
+  }
+  return good ? { kind: "good" } : { kind: "unknown", why };
+}
+
+/** Lists of one issuer that are looked at: each costs a signature check. */
+const MAX_LISTS = 4;
+
+/** A day and time for messages. */
+export const dateText = (milliseconds: number): string => new Date(milliseconds).toISOString().replace(/\.\d+Z$/, "Z");
+
+/** Checked once for each list and key: a big list is not hashed for every negotiation. */
+const checked = new WeakMap<RevocationList, Map<string, string | undefined>>();
+
+function listFault(list: RevocationList, { issuer, issuerKey, weak }: StatusQuestion): string | undefined {
+  const { keyUsage } = issuer.extensions;
+  if (keyUsage !== undefined && (keyUsage & KEY_USAGE.cRLSign) === 0) return "its issuer's certificate may not sign lists";
+  const before = checked.get(list) ?? new Map<string, string | undefined>();
+  checked.set(list, before);
+  const name = `${toHex(issuer.publicKey)} ${weak.sha1}`;
+  if (!before.has(name)) before.set(name, signatureFault(list.signed, issuerKey, weak));
+  return before.get(name);
+}
+
+function readTbs(signed: Signed, r: Reader): RevocationList {
+  const version = optional(r, DER.integer, "version");
+  if (version && smallInteger(version.body, "version") !== 1) r.fail("a version that is not 2");
+  const algorithm = element(r, DER.sequence, "signature algorithm");
+  if (Buffer.compare(algorithm.der, signed.algorithm.der) !== 0) r.fail("two different signature algorithms");
+  const issuer = readName(r, "issuer");
+  const thisUpdate = time(r, "this update");
+  const next = r.peek()[0];
+  const nextUpdate = next === DER.utcTime || next === DER.generalizedTime ? time(r, "next update") : undefined;
+  const entries = optional(r, DER.sequence, "revoked certificates");
+  const { revoked, odd } = entries ? readEntries(entries.body) : { revoked: new Set<string>(), odd: undefined };
+  const listed = optional(r, constructed(0), "extensions");
+  r.finish("the list's contents");
+  const critical = listed ? listExtensions(only(listed.body, DER.sequence, "extensions")).find((one) => one.critical) : undefined;
+  const unusable = critical ? (CRITICAL[critical.id] ?? `it has a critical extension that is not known (${critical.id})`) : odd;
+  return { signed, issuer, thisUpdate, nextUpdate, revoked, unusable };
+}
+
+const CRITICAL: Readonly<Record<string, string>> = {
+  "2.5.29.27": "it is a delta list, which needs its base",
+  "2.5.29.28": "it is about a part of the certificates only (issuing distribution point)",
+};
+
+function readEntries(r: Reader): { readonly revoked: ReadonlySet<string>; readonly odd: string | undefined } {
+  const revoked = new Set<string>();
+  let odd: string | undefined;
+  while (r.left > 0) {
+    if (revoked.size === MAX_REVOKED) r.fail(`more than ${MAX_REVOKED} entries`);
+    const entry = element(r, DER.sequence, "entry").body;
+    revoked.add(toHex(element(entry, DER.integer, "serial number").body.rest()));
+    anyElement(entry, "revocation date");
+    // An entry may name another issuer than the entries before it, which changes whose serial numbers follow.
+    const extensions = entry.left > 0 ? listExtensions(only(entry, DER.sequence, "entry's extensions")) : [];
+    if (extensions.some(({ critical }) => critical)) odd = "it has entries with critical extensions, as lists of several issuers do";
+  }
+  return { revoked, odd };
+}
