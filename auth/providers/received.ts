@@ -50,10 +50,7 @@ interface Raw {
   readonly lists: Map<string, Uint8Array>;
 }
 
-const ONE_CERTIFICATE: ReadonlySet<number> = new Set([
-  CERT_ENCODING["X.509 - Signature"],
-  CERT_ENCODING["X.509 - Key Exchange"],
-]);
+const ONE_CERTIFICATE: ReadonlySet<number> = new Set([CERT_ENCODING["X.509 - Signature"], CERT_ENCODING["X.509 - Key Exchange"]]);
 
 const keyOf = (data: Uint8Array): string => Buffer.from(data.buffer, data.byteOffset, data.length).toString("latin1");
 
