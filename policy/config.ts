@@ -164,12 +164,19 @@ function readCredential(name: string, { credentialsDirectory: directory, inServi
   return read.ok ? ok(read.value.octets) : err(`credential ${name}: ${read.error}; is there LoadCredential=${name} in the unit?`);
 }
 
-/** Who may read or change a key: its owner, and the groups root and mainmode. */
+/**
+ * Who may read or change a key: its owner, and the groups root and mainmode (interface.md §2). Any other group is refused, even one that
+ * may do nothing today: a later `chmod g+r` would open the key. A user other than root can't choose those groups, so a file that is
+ * closed to its group will do where that is the user's own.
+ */
 function refuseAccess(mode: number, group: number): string | undefined {
   if ((mode & (OTHERS_READ | OTHERS_WRITE)) !== 0)
     return "others may read or write this file, so the key is not secret; chmod o= it and choose a new key";
-  if ((mode & (GROUP_READ | GROUP_WRITE)) === 0 || group === 0 || group === groupOf("mainmode")) return undefined;
-  return `its group (${group}) may read or write this file; chgrp it to mainmode or root, or chmod g= it`;
+  if (group === 0 || group === groupOf("mainmode")) return undefined;
+  const open = (mode & (GROUP_READ | GROUP_WRITE)) !== 0;
+  const own = process.geteuid?.() !== 0 && group === process.getegid?.();
+  if (own && !open) return undefined;
+  return `its group (${group}) is neither root nor mainmode${open ? ", and may read or write it" : ""}; chgrp it to one of them${own ? ", or chmod g= it" : ""}`;
 }
 
 /** Number of a group in /etc/group, or undefined. */
