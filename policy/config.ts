@@ -174,7 +174,9 @@ function refuseAccess(mode: number, group: number): string | undefined {
     return "others may read or write this file, so the key is not secret; chmod o= it and choose a new key";
   if (group === 0 || group === groupOf("mainmode")) return undefined;
   const open = (mode & (GROUP_READ | GROUP_WRITE)) !== 0;
-  const own = process.geteuid?.() !== 0 && group === process.getegid?.();
+  // biome-ignore lint/style/noRestrictedGlobals: the one file of policy/ that knows the system
+  const { geteuid, getegid } = process;
+  const own = geteuid?.() !== 0 && group === getegid?.();
   if (own && !open) return undefined;
   return `its group (${group}) is neither root nor mainmode${open ? ", and may read or write it" : ""}; chgrp it to one of them${own ? ", or chmod g= it" : ""}`;
 }

@@ -14,7 +14,7 @@ import {
   weakInChildSuite,
   weakInIkeSuite,
 } from "./proposal.ts";
-import { DEFAULTS, type RawMainMode, type RawQuickMode } from "./schema.ts";
+import { DEFAULTS, type RawMainMode, type RawQuickMode, type RawRule } from "./schema.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { MainModePolicy, QuickModePolicy } from "./types.ts";
 import { parseDuration, parseVolume } from "./units.ts";
@@ -22,15 +22,45 @@ import { parseDuration, parseVolume } from "./units.ts";
 /** Which weak algorithms may be offered: all, or those named. */
 export type Allowed = true | readonly string[];
 
+/** Whether a weak algorithm may be offered in a part of a table: null where it may, else where to allow it. */
+export type Permits = (part: "proposals" | "pfs", algorithm: string) => string | null;
+
 /** Where a table stands, what may be weak in it, and who wants to know. */
 export interface OfferContext {
   readonly path: KeyPath;
-  readonly allowed: Allowed;
+  readonly permits: Permits;
   readonly report: Report;
 }
 
-/** What a rule may use: what the policy allows and what it allows itself. */
-export const alsoAllowed = (policy: Allowed, rule: Allowed): Allowed => (policy === true || rule === true ? true : [...policy, ...rule]);
+/** A rule's own table may hold what the policy allows and what the rule allows itself. */
+export const rulePermits =
+  (policy: Allowed, rule: Allowed): Permits =>
+  (_part, algorithm) =>
+    allows(policy, algorithm) || allows(rule, algorithm) ? null : "to [policy] or to this rule";
+
+/** A rule as far as it matters here: what it allows itself, and the tables that replace the policy's. */
+export type Inheritor = Pick<RawRule, "name" | "action" | "allow-weak" | "main-mode" | "quick-mode">;
+
+/** The policy's table may also hold what every rule allows that takes it from there. */
+export const policyPermits =
+  (policy: Allowed, table: "main-mode" | "quick-mode", rules: readonly Inheritor[]): Permits =>
+  (part, algorithm) => {
+    if (allows(policy, algorithm)) return null;
+    const users = rules.filter((rule) => !PLAIN.includes(rule.action ?? "") && !ownPart(rule[table], part));
+    const refusing = users.filter((rule) => !allows(rule["allow-weak"] ?? [], algorithm)).map(({ name }) => JSON.stringify(name ?? ""));
+    if (users.length === 0) return "to [policy]";
+    return refusing.length === 0 ? null : `to [policy] or to rule ${refusing.slice(0, 3).join(" and ")}${refusing.length > 3 ? " …" : ""}`;
+  };
+
+/** Actions that negotiate nothing. */
+const PLAIN: readonly string[] = ["permit", "block"];
+
+const ownPart = (raw: RawMainMode | RawQuickMode | undefined, part: "proposals" | "pfs"): boolean =>
+  part === "proposals"
+    ? (raw?.proposals ?? []).some((suite) => suite !== undefined)
+    : raw !== undefined && "pfs" in raw && raw.pfs !== undefined;
+
+const allows = (allowed: Allowed, algorithm: string): boolean => allowed === true || allowed.includes(algorithm);
 
 /** The Main Mode settings of a table over those of `base`. */
 export function mainModeOf(raw: RawMainMode | undefined, base: MainModePolicy, context: OfferContext): MainModePolicy {
@@ -47,7 +77,7 @@ export function mainModeOf(raw: RawMainMode | undefined, base: MainModePolicy, c
 export function quickModeOf(raw: RawQuickMode | undefined, base: QuickModePolicy, context: OfferContext): QuickModePolicy {
   const proposals = checked<ChildSuite>(raw?.proposals, formatChildSuite, weakInChildSuite, context);
   const pfs = raw?.pfs;
-  if (pfs && pfs !== "main-mode" && pfs.weak) reportWeak([...context.path, "pfs"], pfs.name, [pfs.name], context);
+  if (pfs && pfs !== "main-mode" && pfs.weak) reportWeak("pfs", [...context.path, "pfs"], pfs.name, [pfs.name], context);
   return {
     proposals: proposals.length > 0 ? proposals : base.proposals,
     lifetimeSeconds: raw?.lifetime ?? base.lifetimeSeconds,
@@ -89,7 +119,7 @@ function checked<T>(
     if (suite === undefined) continue;
     const path = [...context.path, "proposals", i];
     const name = format(suite);
-    reportWeak(path, name, weakIn(suite), context);
+    reportWeak("proposals", path, name, weakIn(suite), context);
     if (seen.has(name)) context.report.warning(path, `"${name}" stands here twice; the second is left out`);
     else kept.push(suite);
     seen.add(name);
@@ -97,13 +127,12 @@ function checked<T>(
   return kept;
 }
 
-function reportWeak(path: KeyPath, name: string, weak: readonly string[], { allowed, report }: OfferContext): void {
+function reportWeak(part: "proposals" | "pfs", path: KeyPath, name: string, weak: readonly string[], context: OfferContext): void {
+  const { permits, report } = context;
   if (weak.length === 0) return;
-  const refused = allowed === true ? [] : weak.filter((algorithm) => !allowed.includes(algorithm));
-  if (refused.length === 0) report.warning(path, `"${name}" is weak (${weak.join(", ")}) and offered because allow-weak says so`);
-  else
-    report.error(
-      path,
-      `"${name}" is weak (${refused.join(", ")}); choose another, or add allow-weak = [${refused.map((name) => `"${name}"`).join(", ")}]`,
-    );
+  const refused = weak.filter((algorithm) => permits(part, algorithm) !== null);
+  const [first] = refused;
+  if (first === undefined) return report.warning(path, `"${name}" is weak (${weak.join(", ")}) and offered because allow-weak says so`);
+  const list = refused.map((algorithm) => `"${algorithm}"`).join(", ");
+  report.error(path, `"${name}" is weak (${refused.join(", ")}); choose another, or add allow-weak = [${list}] ${permits(part, first)}`);
 }

@@ -7,7 +7,7 @@ import { buildAuth, type SecretReader } from "./auth-entries.ts";
 import { reportConflicts } from "./conflicts.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { type Allowed, alsoAllowed, DEFAULT_MAIN_MODE, DEFAULT_QUICK_MODE, mainModeOf, quickModeOf } from "./offers.ts";
+import { type Allowed, DEFAULT_MAIN_MODE, DEFAULT_QUICK_MODE, mainModeOf, policyPermits, quickModeOf, rulePermits } from "./offers.ts";
 import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
 import { formatEnd } from "./selector.ts";
@@ -26,7 +26,12 @@ export interface Surroundings {
 export function buildPolicy(document: Document, around: Surroundings): Policy {
   const { policy } = document;
   const allowed = policy?.["allow-weak"] ?? [];
-  const context = (table: string) => ({ path: ["policy", table], allowed, report: around.report });
+  const users = (document.rule ?? []).filter((rule) => rule !== undefined);
+  const context = (table: "main-mode" | "quick-mode") => ({
+    path: ["policy", table],
+    permits: policyPermits(allowed, table, users),
+    report: around.report,
+  });
   const base: Base = {
     allowed,
     mainMode: mainModeOf(policy?.["main-mode"], DEFAULT_MAIN_MODE, context("main-mode")),
@@ -45,8 +50,8 @@ type Base = Pick<Rule, "mainMode" | "quickMode"> & { readonly allowed: Allowed }
 function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings): Rule {
   const { report } = around;
   reportMissing(raw, path, report);
-  const allowed = alsoAllowed(base.allowed, raw["allow-weak"] ?? []);
-  const context = (table: string) => ({ path: [...path, table], allowed, report });
+  const permits = rulePermits(base.allowed, raw["allow-weak"] ?? []);
+  const context = (table: string) => ({ path: [...path, table], permits, report });
   const action = raw.action ?? "require";
   const rule: Rule = {
     name: raw.name ?? "",

@@ -4,6 +4,8 @@ import { diagnose, RULE, site } from "./configurations.ts";
 
 const WEAK = `[policy.main-mode]\nproposals = ["aes128-sha1-modp1024"]\n`;
 
+const OTHER_RULE = RULE.replace('"hr"', '"web"').replace("192.0.2.2", "192.0.2.3");
+
 /** Text and every diagnostic it gives. */
 const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   ["a good rule", RULE, []],
@@ -239,7 +241,9 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "weak algorithms",
     `${WEAK}${RULE}`,
-    ['2:14: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024); choose another, or add allow-weak = ["modp1024"]'],
+    [
+      '2:14: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024); choose another, or add allow-weak = ["modp1024"] to [policy] or to rule "hr"',
+    ],
   ],
   [
     "weak algorithms that are allowed",
@@ -251,8 +255,8 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     `[policy]\nallow-weak = ["group2"]\n${RULE}quick-mode = { pfs = "modp768", proposals = ["esp:des-md5"] }\nallow-weak = ["md5"]\n`,
     [
       '2:15: [policy] allow-weak: "group2" is not a weak algorithm; those are des, md5, modp768, modp1024',
-      '8:22: rule "hr": quick-mode.pfs: "modp768" is weak (modp768); choose another, or add allow-weak = ["modp768"]',
-      '8:46: rule "hr": quick-mode.proposals: "esp:des-md5" is weak (des); choose another, or add allow-weak = ["des"]',
+      '8:22: rule "hr": quick-mode.pfs: "modp768" is weak (modp768); choose another, or add allow-weak = ["modp768"] to [policy] or to this rule',
+      '8:46: rule "hr": quick-mode.proposals: "esp:des-md5" is weak (des); choose another, or add allow-weak = ["des"] to [policy] or to this rule',
     ],
   ],
   [
@@ -261,9 +265,28 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['7:28: warning: rule "hr": main-mode.proposals: "des-md5-modp768" is weak (des, md5, modp768) and offered because allow-weak says so'],
   ],
   [
-    "a rule's permission, which is not the policy's",
-    `${WEAK}${RULE}allow-weak = true\n`,
-    ['2:14: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024); choose another, or add allow-weak = ["modp1024"]'],
+    "the policy's weak algorithms, allowed by every rule that takes them",
+    `${WEAK}${RULE}allow-weak = true\n${OTHER_RULE}main-mode = { proposals = ["aes128-sha1-modp2048"] }\n`,
+    ['2:14: warning: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024) and offered because allow-weak says so'],
+  ],
+  [
+    "the policy's weak algorithms, allowed by one of the rules that take them",
+    `${WEAK}${RULE}allow-weak = ["modp1024"]\n${OTHER_RULE}main-mode = { lifetime = "1h" }\n`,
+    [
+      '2:14: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024); choose another, or add allow-weak = ["modp1024"] to [policy] or to rule "web"',
+    ],
+  ],
+  [
+    "a weak group of the policy's for PFS, allowed by the rule that takes it",
+    `[policy.quick-mode]\npfs = "modp768"\n${RULE}allow-weak = ["modp768"]\nquick-mode = { proposals = ["esp:aes128-sha1"] }\n`,
+    ['2:7: warning: [policy.quick-mode] pfs: "modp768" is weak (modp768) and offered because allow-weak says so'],
+  ],
+  [
+    "weak algorithms of a policy that no rule takes",
+    `${WEAK}${RULE}allow-weak = true\nmain-mode = { proposals = ["aes128-sha1-modp2048"] }\n`,
+    [
+      '2:14: [policy.main-mode] proposals: "aes128-sha1-modp1024" is weak (modp1024); choose another, or add allow-weak = ["modp1024"] to [policy]',
+    ],
   ],
   [
     "an offer twice",
