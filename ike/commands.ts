@@ -2,7 +2,8 @@
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
-import { concreteSelectors } from "../policy/selector.ts";
+import { peerRanges } from "../policy/select.ts";
+import { concreteSelectors, formatEnd } from "../policy/selector.ts";
 import type { Filter, Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeEntry } from "../sa-store/store.ts";
@@ -50,26 +51,32 @@ function initiate(core: Core, id: number, name: string, peer: string | undefined
     });
   }
   const given = peer === undefined ? undefined : canonicalAddress(peer);
-  const wrong = given === undefined ? peer !== undefined && `${peer} is no address` : otherEnd(rule, given);
-  if (wrong)
+  const peers = peersFor(rule, given);
+  const wrong = given === undefined ? peer !== undefined && `${peer} is no address` : notItsPeer(rule, given);
+  if (wrong || peers.length === 0)
     return last(core, id, {
-      text: wrong,
-      exit: given === undefined ? 2 : 1,
+      text: wrong || `rule ${name} names no single peer; say which one with --peer ADDRESS`,
+      exit: given === undefined && peer !== undefined ? 2 : 1,
       reason: "no-rule",
-      hint: "--peer takes the address of a peer of the rule",
+      hint: `--peer takes the address of a peer of the rule: ${peersText(rule)}`,
     });
   const watch: Watch = { id, what: `rule ${name}`, open: new Set(), failure: null };
   core.watches.set(id, watch);
   core.timers.set(`watch ${id}`, "giveUp", core.now + waitSeconds * 1000);
-  const peers = peersFor(rule, given);
-  if (peers.length > 0) return begin(core, rule, peers, watch);
-  watch.failure = { kind: "no-rule", what: "the rule names no single peer; say which one with --peer ADDRESS" };
-  finish(core, watch);
+  begin(core, rule, peers, watch);
 }
 
-/** A tunnel ends where its rule says. */
-const otherEnd = ({ name, tunnel }: Rule, given: string): string | false =>
-  tunnel !== null && tunnel.remote !== given && `the tunnel of rule ${name} ends at ${tunnel.remote}, not at ${given}`;
+const notItsPeer = (rule: Rule, given: string): string | false =>
+  !peerRanges(rule).some((range) => includesAddress(range, given)) &&
+  `rule ${rule.name} is not for ${given}; its peers are ${peersText(rule)}`;
+
+/** Peers that a message names. */
+const MOST_TOLD = 4;
+
+const peersText = (rule: Rule): string => {
+  const ranges = peerRanges(rule).map((range) => formatEnd(range, 0));
+  return `${ranges.slice(0, MOST_TOLD).join(", ")}${ranges.length > MOST_TOLD ? " …" : ""}`;
+};
 
 /** The single hosts that a rule can speak IKE with; a given peer stands for all of them. */
 function peersFor(rule: Rule, given: string | undefined): readonly string[] {

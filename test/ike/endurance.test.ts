@@ -202,7 +202,8 @@ test(
     (world) => {
       const a = world.host("A");
       assert.equal(a.outcome(a.initiate("peer", 30, "b.example.test")).exit, 2);
-      assert.equal(a.outcome(a.initiate("tunnel", 30, "192.0.2.9")).exit, 1);
+      const elsewhere = a.outcome(a.initiate("tunnel", 30, "192.0.2.9"));
+      assert.deepEqual([elsewhere.exit, elsewhere.text], [1, `rule tunnel is not for 192.0.2.9; its peers are ${B}`]);
       world.run(10);
     },
   ),

@@ -196,9 +196,11 @@ test(
     world.run(1000);
     assert.equal(a.outcome(id).exit, 0);
     assertTraffic(world);
-    const stranger = a.initiate("peer", 30, "198.51.100.1");
-    world.run(1000);
-    assert.equal(a.outcome(stranger).reason, "no-route");
+    assert.match(a.outcome(lost).hint ?? "", /--peer/);
+    const { exit, reason, text, hint } = a.outcome(a.initiate("peer", 30, "198.51.100.1"));
+    assert.deepEqual([exit, reason], [1, "no-rule"]);
+    assert.equal(text, "rule peer is not for 198.51.100.1; its peers are 192.0.2.0/24");
+    assert.match(hint ?? "", /--peer/);
   }),
 );
 
