@@ -8,12 +8,12 @@ import type { Secret } from "../ike/crypto/secret.ts";
 import type { IkeError } from "../ike/errors.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
-import type { AuthEntry, Identity, Rule } from "../policy/types.ts";
+import type { AuthEntry, Identity, PskEntry, Rule } from "../policy/types.ts";
 
 /** A rule's key, and the rule that it was taken from. */
 export interface PskChoice {
   readonly rule: Rule;
-  readonly entry: AuthEntry;
+  readonly entry: PskEntry;
 }
 
 /** What a peer has proved itself with: enough to decide which other rules may use the same IKE SA. */
@@ -41,7 +41,9 @@ export function ruleForIdentity(
   peerId: Identity,
   peerAddress: string,
 ): Result<{ readonly rule: Rule; readonly proof: PeerProof; readonly warning: string | null }, IkeError> {
-  const sharing = candidates.flatMap((rule) => rule.auth.filter((entry) => sharesKey(entry, psk.entry)).map((entry) => ({ rule, entry })));
+  const sharing = candidates.flatMap((rule) =>
+    rule.auth.filter((entry): entry is PskEntry => sharesKey(entry, psk.entry)).map((entry) => ({ rule, entry })),
+  );
   const named = sharing.find(({ entry }) => entry.remoteId && sameIdentity(entry.remoteId, peerId));
   if (named) return ok({ rule: named.rule, proof: named, warning: null });
   const open = sharing.find(({ entry }) => entry.remoteId === null);
@@ -62,5 +64,5 @@ export function ruleForIdentity(
 export const acceptsProof = (rule: Rule, proof: PeerProof, peerId: Identity): boolean =>
   rule.auth.some((entry) => sharesKey(entry, proof.entry) && (entry.remoteId === null || sameIdentity(entry.remoteId, peerId)));
 
-const sharesKey = (a: AuthEntry, b: AuthEntry): boolean => a === b || sameSecret(a.secret, b.secret);
+const sharesKey = (a: AuthEntry, b: PskEntry): a is PskEntry => a.method === "psk" && (a === b || sameSecret(a.secret, b.secret));
 const sameSecret = (a: Secret, b: Secret): boolean => a === b || a.use((x) => b.use((y) => sameDigest(x, y)));

@@ -1,6 +1,7 @@
 /**
  * Everything the core wants done. Effects of one input are carried out in order.
  */
+import type { AuthJob, JobId } from "../auth/method.ts";
 import type { Path } from "./input.ts";
 import type { KernelCommand } from "./kernel-contract.ts";
 
@@ -10,6 +11,8 @@ export type Effect =
   | { readonly type: "kernel"; readonly id: number; readonly commands: readonly KernelCommand[] }
   /** Which local address do packets to `remote` leave from? Answered by `route-done`. */
   | { readonly type: "route"; readonly id: number; readonly remote: string }
+  /** Answered by `job-done` with the same id; "gss-drop" is not answered. */
+  | { readonly type: "job"; readonly id: JobId; readonly job: AuthJob }
   /** A line for the command's caller; after the one with `last` no more come. */
   | { readonly type: "reply"; readonly id: number; readonly line: ReplyLine; readonly last: boolean }
   | { readonly type: "event"; readonly event: SaEvent }

@@ -124,6 +124,8 @@ function dispatch(core: Core, input: Input): void {
       return onKernelEvent(core, input.event);
     case "kernel-done":
       return onKernelDone(core, input);
+    case "job-done":
+      return count(core, "answer to no job");
     case "route-done":
       return onRouteDone(core, input.id, input.local);
     case "addresses":

@@ -1,6 +1,7 @@
 /**
  * Everything that can happen to the core. With `effect.ts` this is its whole contract with the world.
  */
+import type { AuthFailure, AuthOutcome, JobId } from "../auth/method.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Policy } from "../policy/types.ts";
 import type { KernelEvent, KernelRefusal, SaCounters } from "./kernel-contract.ts";
@@ -22,6 +23,8 @@ export type Input =
   | { readonly type: "kernel-event"; readonly event: KernelEvent }
   /** The answer to an effect `kernel`. */
   | { readonly type: "kernel-done"; readonly id: number; readonly outcome: Result<readonly SaCounters[], KernelRefusal> }
+  /** The answer to an effect `job`; the only job without one is "gss-drop". */
+  | { readonly type: "job-done"; readonly id: JobId; readonly outcome: Result<AuthOutcome, AuthFailure> }
   /** The answer to an effect `route`: our address towards `remote`, or undefined where there is no route. */
   | { readonly type: "route-done"; readonly id: number; readonly local: string | undefined }
   /** Every local unicast address, canonical; at start and whenever it changes. */

@@ -11,7 +11,7 @@ import { readDocument } from "./document.ts";
 import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { locate } from "./toml-locator.ts";
-import type { Policy } from "./types.ts";
+import type { AuthEntry, Policy } from "./types.ts";
 
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
 
@@ -80,7 +80,12 @@ export function parseConfiguration(
 
 /** Wipes the keys of a policy that is not used any more. */
 export function destroyPolicy(policy: Policy): void {
-  for (const rule of policy.rules) for (const entry of rule.auth) entry.secret.destroy();
+  for (const rule of policy.rules) for (const entry of rule.auth) destroyEntry(entry);
+}
+
+function destroyEntry(entry: AuthEntry): void {
+  if (entry.method === "psk") entry.secret.destroy();
+  else if (entry.method === "x509") entry.own.privateKey.destroy();
 }
 
 interface Place {

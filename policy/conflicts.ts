@@ -79,7 +79,7 @@ function remoteKey(side: Side, rule: Rule, family: Family): string | undefined {
 function reportKeys(rules: readonly Rule[], report: Report): void {
   const first = new Map<string, { readonly rule: Rule; readonly secret: Secret }>();
   for (const [i, rule] of rules.entries()) {
-    const [entry, ...others] = rule.auth;
+    const [entry, ...others] = rule.auth.filter((candidate) => candidate.method === "psk");
     if (!entry || !negotiates(rule)) continue;
     for (const other of others) {
       if (!sameSecret(entry.secret, other.secret)) report.warning(["rule", i, "auth"], ONE_KEY);

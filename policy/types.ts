@@ -67,25 +67,29 @@ export interface Filter {
 export type Side = { readonly kind: "me" } | { readonly kind: "any" } | { readonly kind: "range"; readonly range: AddressRange };
 
 /** One way of proving identity. The identities default as interface.md §2 says. */
-export type AuthEntry = {
+export type AuthEntry = PskEntry | X509Entry | KerberosEntry;
+
+interface Identities {
+  /** null: our address; with x509 the first identity of our certificate. */
+  readonly localId: Identity | null;
+  /**
+   * null: the peer's address (a differing one is accepted with a warning: NAT); with x509 whatever its certificate proves.
+   * A `dn` may be a pattern.
+   */
+  readonly remoteId: Identity | null;
+}
+
+export interface PskEntry extends Identities {
   readonly method: "psk";
   readonly secret: Secret;
-  /** null: our address. */
-  readonly localId: Identity | null;
-  /** null: the peer's address (with PSK a differing one behind NAT is accepted with a warning). */
-  readonly remoteId: Identity | null;
-};
+}
 
 /** A proof by certificate (RFC 2409 §5.1). The private key is the provider's: the core only passes the entry on. */
-export interface X509Entry {
+export interface X509Entry extends Identities {
   readonly method: "x509";
   readonly own: OwnCertificate;
   readonly trust: Trust;
   readonly sendCertificate: "always" | "asked" | "never";
-  /** null: the subject of our certificate. */
-  readonly localId: Identity | null;
-  /** null: whatever the peer's certificate proves. A `dn` may be a pattern. */
-  readonly remoteId: Identity | null;
 }
 
 export interface OwnCertificate {
@@ -119,6 +123,30 @@ export interface Trust {
   /** Absolute paths; read anew when they change. */
   readonly crlFiles: readonly string[];
   readonly weak: { readonly shortRsa: boolean; readonly sha1: boolean };
+}
+
+/** Kerberos by GSS-API (method 65001). The names travel in clear. */
+export interface KerberosEntry extends Identities {
+  readonly method: "kerberos";
+  /** Our own principal as the peer is told it: `host/a.example.test@EXAMPLE.TEST` or `name$@REALM`. */
+  readonly principal: string;
+  /** Path; null: the library's default. */
+  readonly keytab: string | null;
+  /** Whom the peer must prove to be; a realm may be missing. null: `host/` of one of its address's names. */
+  readonly peerPrincipal: string | null;
+  readonly quirks: KerberosQuirks;
+}
+
+/** Where Windows, the draft and racoon differ and no source is certain. */
+export interface KerberosQuirks {
+  /** The octet before the token in payload 129 that Windows wants: "auto" sends it (0) to peers that say they are Windows. Receiving it is always detected. */
+  readonly tokenOctet: "auto" | "always" | "never";
+  /** Whether that octet is covered by the hashes. */
+  readonly hashTokenOctet: boolean;
+  /** How names are hashed: as on the wire (UTF-16LE), or as single octets. "auto": wire to Windows, single octets to others; receiving accepts both. */
+  readonly hashedName: "auto" | "wire" | "single-octet";
+  /** How our name is encoded in attribute 16384. */
+  readonly nameEncoding: "utf-16le" | "latin-1";
 }
 
 /** An identity of phase 1, RFC 2407 §4.6.2. `dn` holds the DER of the name, `key` opaque octets. */

@@ -72,7 +72,8 @@ test("a rule has the defaults of interface.md where nothing is said", () => {
     const { lifetimeSeconds, volumeOctets, pfs } = rule.quickMode;
     assert.deepEqual([lifetimeSeconds, volumeOctets, pfs && typeof pfs === "object" && pfs.name], [300, 100_000_000, "modp2048"]);
     const [entry] = rule.auth;
-    assert.deepEqual([entry?.localId, entry?.remoteId, entry?.secret.use((key) => Buffer.from(key).toString())], [null, null, "k"]);
+    assert.ok(entry?.method === "psk");
+    assert.deepEqual([entry.localId, entry.remoteId, entry.secret.use((key) => Buffer.from(key).toString())], [null, null, "k"]);
   });
 });
 
@@ -117,7 +118,7 @@ remote-id = "dn:C=DE, CN=b"
   accept(text, ({ policy }) => {
     const [rule] = policy.rules;
     const [entry] = rule?.auth ?? [];
-    assert.ok(rule && entry?.localId && entry.remoteId);
+    assert.ok(rule && entry?.method === "psk" && entry.localId && entry.remoteId);
     assert.deepEqual([rule.mode, rule.tunnel, rule.start], ["tunnel", { local: "198.51.100.1", remote: "203.0.113.9" }, "now"]);
     assert.deepEqual([formatIdentity(entry.localId), formatIdentity(entry.remoteId)], ["fqdn:a.example.test", "dn:C=DE, CN=b"]);
     assert.equal(

@@ -35,7 +35,9 @@ function keyOf(reference: string, credentials?: string): string {
       .join("\n")
       .replaceAll(`${directory}/`, "")
       .replace('c.toml:5:41: rule "hr": auth.secret-file: ', "");
-  const key = loaded.value.policy.rules[0]?.auth[0]?.secret.use((octets) => Buffer.from(octets).toString("latin1")) ?? "";
+  const entry = loaded.value.policy.rules[0]?.auth[0];
+  assert.ok(entry?.method === "psk");
+  const key = entry.secret.use((octets) => Buffer.from(octets).toString("latin1"));
   destroyPolicy(loaded.value.policy);
   return key;
 }
