@@ -87,6 +87,8 @@ function encodeAttribute(pair: string): Result<Uint8Array, string> {
     );
   }
   const raw = pair.slice(equals + 1).trim();
+  if (raw !== "*" && /(^|[^\\])(\\\\)*\*/.test(raw))
+    return err(`${keyword}: ${JSON.stringify(raw)}: a * stands for a whole value only; a star itself is written "\\2A"`);
   const value = encodeValue(raw, known?.type ?? "utf8");
   return value ? ok(tlv(SEQUENCE, join([tlv(OID, oid), value]))) : err(`${keyword}: ${JSON.stringify(raw)} is no value of it`);
 }

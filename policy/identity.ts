@@ -7,6 +7,7 @@ import { ID_TYPE, IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { decodeName, encodeName } from "./distinguished-name.ts";
+import { isPattern, nameMatches, sameName } from "./name-match.ts";
 import { rangeOfId } from "./selector.ts";
 import type { Identity } from "./types.ts";
 
@@ -61,15 +62,22 @@ export function identityOf(id: { readonly type: number; readonly data: Uint8Arra
   return readData(id) ?? { type: "other", idType: id.type, octets: id.data };
 }
 
-/** Whether two identities are the same: names of hosts whatever their case, names of users and keys octet by octet, dn by DER. */
+/** Whether two identities are the same: names of hosts whatever their case, names of users and keys octet by octet, dn as `sameName` says. */
 export function sameIdentity(a: Identity, b: Identity): boolean {
   if (a.type === "ip" && b.type === "ip") return a.address === b.address;
   if (a.type === "fqdn" && b.type === "fqdn") return a.name.toLowerCase() === b.name.toLowerCase();
   if (a.type === "user" && b.type === "user") return a.name === b.name;
-  if (a.type === "dn" && b.type === "dn") return sameOctets(a.der, b.der);
+  if (a.type === "dn" && b.type === "dn") return sameName(a.der, b.der);
   if (a.type === "key" && b.type === "key") return sameOctets(a.octets, b.octets);
   return false;
 }
+
+/** Whether an identity is the one that is wanted: in a wanted dn the value `*` stands for any one value. */
+export const fitsIdentity = (wanted: Identity, id: Identity): boolean =>
+  wanted.type === "dn" && id.type === "dn" ? nameMatches(wanted.der, id.der) : sameIdentity(wanted, id);
+
+/** Whether an identity is a pattern, which can be wanted but is nobody's. */
+export const isIdentityPattern = (identity: Identity): boolean => identity.type === "dn" && isPattern(identity.der);
 
 const quote = (text: string): string => JSON.stringify(text);
 

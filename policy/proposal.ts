@@ -83,7 +83,9 @@ interface Named {
 const weakNames = (rows: readonly (Named | null)[]): readonly string[] => [
   ...new Set(rows.flatMap((row) => (row?.weak ? [row.name] : []))),
 ];
-const WEAK_NAMES = weakNames([...ENCRYPTIONS, ...HASHES, ...GROUPS, ...ESP_CIPHERS, ...INTEGRITIES]);
+/** What `allow-weak` can name that is no part of an offer: RSA keys below 2048 bits, and signatures over SHA-1, in certificates. */
+const WEAK_CERTIFICATES: readonly string[] = ["rsa1024", "sha1-certificates"];
+const WEAK_NAMES = [...weakNames([...ENCRYPTIONS, ...HASHES, ...GROUPS, ...ESP_CIPHERS, ...INTEGRITIES]), ...WEAK_CERTIFICATES];
 
 /** Other spellings, left, of our names, right. */
 const SYNONYMS: ReadonlyMap<string, string> = new Map([

@@ -22,16 +22,20 @@ const WIRE = {
   tcpdump: "records what goes over the wire",
   tshark: "an independent judge of captures and keys",
 };
+const CERTIFICATES = {
+  openssl: "an independent judge of certificates",
+};
 const PACKAGES = {
   build: {},
   /** A guest only where this machine's own kernel does not do. */
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, ...WIRE },
+  test: { ...KERNEL, ...WIRE, ...CERTIFICATES },
   interop: {
     ...KERNEL,
     ...WIRE,
+    ...CERTIFICATES,
     "strongswan-swanctl": "the peer strongSwan",
     "charon-systemd": "the peer strongSwan",
     "libstrongswan-standard-plugins": "the peer strongSwan",

@@ -112,9 +112,9 @@ function readTbs(der: Uint8Array, signed: Signed, r: Reader): Certificate {
 /** A name; one that cannot be compared is refused. */
 export function readName(r: Reader, what: string): Name {
   const { der } = element(r, DER.sequence, what);
-  const key = nameKey(der);
-  if (key === undefined) r.fail(`${what}: no distinguished name`);
-  return { der, key, text: decodeName(der) ?? "" };
+  const [key, text] = [nameKey(der), decodeName(der)];
+  if (key === undefined || text === undefined) r.fail(`${what}: no distinguished name`);
+  return { der, key, text };
 }
 
 /** One extension of a certificate or CRL. */

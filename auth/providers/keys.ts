@@ -1,0 +1,149 @@
+/**
+ * Certificates and private keys as they lie in files: PEM, DER, PKCS#7 and PKCS#12, in any order and number.
+ * These are the administrator's own files. Errors say which part cannot be used and never show any of it.
+ */
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { createRequire } from "node:module";
+import type { asn1, pkcs12, pki } from "node-forge";
+import { err, ok, type Result } from "../../isakmp/result.ts";
+import { readPkcs7 } from "./received.ts";
+
+/** What a file held. Certificates and lists are DER, in the order of the file. */
+export interface Material {
+  readonly certificates: readonly Uint8Array[];
+  readonly lists: readonly Uint8Array[];
+  readonly keys: readonly KeyObject[];
+}
+
+const NOTHING: Material = { certificates: [], lists: [], keys: [] };
+
+/** Reads a file of any of the known forms. `password` opens keys and PKCS#12 that are encrypted. */
+export function readMaterial(octets: Uint8Array, password: Uint8Array | undefined): Result<Material, string> {
+  const text = Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString("latin1");
+  if (/-----BEGIN [A-Z0-9 ]+-----/.test(text)) return readPem(text, password);
+  return octets[0] === SEQUENCE ? readDer(octets, text, password) : err("it holds neither PEM nor DER");
+}
+
+const SEQUENCE = 0x30;
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g;
+
+type Part = Result<Partial<Material>, string>;
+
+function readPem(text: string, password: Uint8Array | undefined): Result<Material, string> {
+  let found = NOTHING;
+  for (const [block, label = "", body = ""] of text.matchAll(BLOCK)) {
+    const part = readBlock(label, body, block, password);
+    if (!part.ok) return part;
+    found = joined(found, part.value);
+  }
+  return found.certificates.length + found.keys.length + found.lists.length > 0
+    ? ok(found)
+    : err("its PEM blocks are no certificates, keys or revocation lists");
+}
+
+function joined(all: Material, { certificates = [], lists = [], keys = [] }: Partial<Material>): Material {
+  return { certificates: [...all.certificates, ...certificates], lists: [...all.lists, ...lists], keys: [...all.keys, ...keys] };
+}
+
+function readBlock(label: string, body: string, block: string, password: Uint8Array | undefined): Part {
+  if (label.endsWith("PRIVATE KEY")) {
+    const encrypted = label.startsWith("ENCRYPTED") || body.includes("ENCRYPTED");
+    if (encrypted && !password) return err(ENCRYPTED);
+    return readKey({ key: block, ...(encrypted && password ? { passphrase: Buffer.from(password) } : {}) });
+  }
+  const der = Uint8Array.from(Buffer.from(body, "base64"));
+  if (label === "CERTIFICATE" || label === "X509 CERTIFICATE" || label === "TRUSTED CERTIFICATE") return ok({ certificates: [der] });
+  if (label === "X509 CRL") return ok({ lists: [der] });
+  return label === "PKCS7" || label === "CMS" ? readPkcs7(der) : ok({});
+}
+
+const ENCRYPTED = "the key is encrypted; add password-file";
+const WRONG_PASSWORD = "the password in password-file does not open it";
+
+function readKey(input: Parameters<typeof createPrivateKey>[0]): Part {
+  try {
+    return ok({ keys: [createPrivateKey(input)] });
+  } catch (error) {
+    const encrypted = typeof input === "object" && "passphrase" in input;
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "ERR_MISSING_PASSPHRASE") return err(ENCRYPTED);
+    return err(encrypted ? WRONG_PASSWORD : "it has a private key of a form that is not known");
+  }
+}
+
+/** DER says of itself only by its inside what it is: PKCS#12 and keys start with a version, the others with a sequence or a type. */
+function readDer(octets: Uint8Array, text: string, password: Uint8Array | undefined): Result<Material, string> {
+  const inner = octets.subarray((octets[1] ?? 0) < 0x80 ? 2 : 2 + ((octets[1] ?? 0) & 0x7f));
+  const [tag, length, version] = inner;
+  if (tag === 0x02 && length === 1 && version === 3) return readPkcs12(text, password);
+  const whole = Buffer.from(octets);
+  if (tag === 0x02) {
+    const types = ["pkcs8", "pkcs1", "sec1"] as const;
+    const found = types.map((type) => readKey({ key: whole, format: "der", type })).find((part) => part.ok);
+    return found?.ok ? ok(joined(NOTHING, found.value)) : err("it has a private key of a form that is not known");
+  }
+  if (tag === 0x06) return asMaterial(readPkcs7(octets));
+  if (tag !== SEQUENCE) return err("it is none of certificate, revocation list, key, PKCS#7 and PKCS#12");
+  // An encrypted PKCS#8 key begins with the identifier of its cipher, a certificate or list with a longer sequence of its own.
+  if (length !== undefined && length < 0x80 && version === 0x06) return readEncrypted(whole, password);
+  return ok(joined(NOTHING, isList(octets) ? { lists: [octets] } : { certificates: [octets] }));
+}
+
+const asMaterial = (part: Part): Result<Material, string> => (part.ok ? ok(joined(NOTHING, part.value)) : part);
+
+function readEncrypted(key: Buffer, password: Uint8Array | undefined): Result<Material, string> {
+  if (!password) return err(ENCRYPTED);
+  return asMaterial(readKey({ key, format: "der", type: "pkcs8", passphrase: Buffer.from(password) }));
+}
+
+/** Whether DER of a signed structure is a list: by its third field, which is a time there and a name or a number in a certificate. */
+function isList(octets: Uint8Array): boolean {
+  const skip = (at: number, inside: boolean): number => {
+    const first = octets[at + 1] ?? 0;
+    const size = first < 0x80 ? 0 : first & 0x7f;
+    const length = size === 0 ? first : octets.subarray(at + 2, at + 2 + size).reduce((sum, octet) => sum * 256 + octet, 0);
+    return at + 2 + size + (inside ? 0 : length);
+  };
+  let at = skip(skip(0, true), true);
+  if (octets[at] === 0xa0) return false;
+  if (octets[at] === 0x02) at = skip(at, false);
+  at = skip(skip(at, false), false);
+  return octets[at] === 0x17 || octets[at] === 0x18;
+}
+
+const KEY_BAGS = ["1.2.840.113549.1.12.10.1.1", "1.2.840.113549.1.12.10.1.2"];
+const CERTIFICATE_BAG = "1.2.840.113549.1.12.10.1.3";
+
+/** RFC 7292. Loaded when there is such a file: the library is large, and nothing else needs it. */
+function readPkcs12(text: string, password: Uint8Array | undefined): Result<Material, string> {
+  const forge: typeof import("node-forge") = createRequire(import.meta.url)("node-forge");
+  let store: pkcs12.Pkcs12Pfx;
+  try {
+    store = forge.pkcs12.pkcs12FromAsn1(forge.asn1.fromDer(text), false, password ? Buffer.from(password).toString("utf8") : "");
+  } catch {
+    return err(password ? `${WRONG_PASSWORD}, or it uses an algorithm that is not known` : "it is encrypted; add password-file");
+  }
+  const bags = store.safeContents.flatMap(({ safeBags }) => safeBags);
+  const der = (value: asn1.Asn1): Uint8Array => Uint8Array.from(Buffer.from(forge.asn1.toDer(value).getBytes(), "latin1"));
+  const certificates: Uint8Array[] = [];
+  const keys: KeyObject[] = [];
+  for (const { type, cert, key, asn1: raw } of bags) {
+    if (type === CERTIFICATE_BAG) certificates.push(der(cert ? forge.pki.certificateToAsn1(cert) : (raw as asn1.Asn1)));
+    if (!KEY_BAGS.includes(type)) continue;
+    const part = readKey({ key: privateDer(forge, key, raw, der), format: "der", type: "pkcs8" });
+    if (!part.ok) return part;
+    keys.push(...(part.value.keys ?? []));
+  }
+  return ok({ certificates, lists: [], keys });
+}
+
+/** forge opens RSA keys itself and leaves others as they are. */
+function privateDer(
+  forge: typeof import("node-forge"),
+  key: pki.PrivateKey | null | undefined,
+  raw: asn1.Asn1 | undefined,
+  der: (value: asn1.Asn1) => Uint8Array,
+): Buffer {
+  const value = key ? forge.pki.wrapRsaPrivateKey(forge.pki.privateKeyToAsn1(key)) : (raw as asn1.Asn1);
+  return Buffer.from(der(value));
+}

@@ -1,0 +1,226 @@
+/**
+ * The two questions of a proof by certificate (RFC 2409 §5.1, RFC 4754): sign our HASH, and does the peer's signature over its HASH come from
+ * somebody that a rule believes? Pure but for the clock and the lists that are handed in; `x509.ts` runs it away from the event loop.
+ * The order is that of cost: identity against certificate, then one signature, then the path.
+ */
+import { constants, type KeyObject, privateEncrypt, publicDecrypt } from "node:crypto";
+import { sameDigest } from "../../ike/crypto/compare.ts";
+import { ECDSA_CURVES, type EcdsaName, ecdsaSign, ecdsaVerify } from "../../ike/crypto/ecdsa.ts";
+import { AUTH_METHOD } from "../../isakmp/numbers.ts";
+import { err, ok, type Result } from "../../isakmp/result.ts";
+import { fitsIdentity, formatIdentity, identityOf } from "../../policy/identity.ts";
+import type { Identity, Trust } from "../../policy/types.ts";
+import { type Certificate, certificateTitle, sameCertificate } from "./certificate.ts";
+import type { RevocationList } from "./crl.ts";
+import { identitiesOf, proves } from "./identities.ts";
+import { type PathFault, validatePath } from "./path.ts";
+import type { KeyAlgorithm } from "./private-key.ts";
+import { readReceived, type SentCertificate } from "./received.ts";
+import { CURVES, usableKey } from "./signed.ts";
+
+/** Signs the octets of HASH_I or HASH_R. `entropy`: 32 fresh random octets. The length is that of the modulus, or twice that of the curve's order. */
+export function signHash(algorithm: KeyAlgorithm, key: KeyObject, hash: Uint8Array, entropy: Uint8Array): Uint8Array {
+  // PKCS#1 type 1 round the bare hash: IKEv1 names no hash algorithm in it (RFC 2409 §5.1).
+  if (algorithm === "rsa") return Uint8Array.from(privateEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, hash));
+  const { octets } = ECDSA_CURVES[algorithm];
+  const scalar = Buffer.from(key.export({ format: "jwk" }).d ?? "", "base64url");
+  const padded = new Uint8Array(octets);
+  padded.set(scalar, octets - scalar.length);
+  const signature = ecdsaSign(algorithm, padded, hash, entropy);
+  for (const spent of [scalar, padded]) spent.fill(0);
+  return signature;
+}
+
+/** An entry as far as checking a peer needs it. */
+export interface Wanted {
+  readonly trust: Trust;
+  readonly remoteId: Identity | null;
+}
+
+/** A peer's claim. `entries` are those that the negotiation could be of, in the order of preference. */
+export interface Claim {
+  readonly entries: readonly Wanted[];
+  readonly method: number;
+  readonly hash: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly certificates: readonly SentCertificate[];
+  readonly id: { readonly type: number; readonly data: Uint8Array };
+}
+
+/** `entries`: indexes of those that take the proof. The certificate proves all of `identities`, and `id`, which the peer said, is among them. */
+export interface Proven {
+  readonly entries: readonly number[];
+  readonly id: Identity;
+  readonly identities: readonly Identity[];
+  readonly subject: string;
+  readonly issuer: string;
+  readonly warnings: readonly string[];
+}
+
+/** Why not. `hint` is what to try next, here or at the peer's. */
+export interface ProofFault {
+  readonly reason:
+    | PathFault["kind"]
+    | "certificate-missing"
+    | "certificate-flood"
+    | "signature-wrong"
+    | "identity-unproven"
+    | "id-mismatch";
+  readonly what: string;
+  readonly hint: string;
+}
+
+/** What the check has from outside: the time of day in milliseconds since 1970, and the lists of the files that a `Trust` names. */
+export interface ProofWorld {
+  readonly milliseconds: number;
+  readonly lists: (files: readonly string[]) => readonly RevocationList[];
+  readonly parsed: (ders: readonly Uint8Array[]) => readonly Certificate[];
+}
+
+/** Whether the peer is who it says, and for which of the entries. */
+export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, ProofFault> {
+  const received = readReceived(claim.certificates);
+  if (!received.ok) return fault("certificate-flood", received.error, "nobody needs so many; is this peer what it seems to be?");
+  const id = identityOf(claim.id);
+  const pinned = claim.entries.flatMap(({ trust }) =>
+    world.parsed(trust.anchors).filter(({ extensions }) => !extensions.basicConstraints?.ca),
+  );
+  const candidates = [...received.value.certificates, ...pinned.slice(0, MAX_PINNED)];
+  if (candidates.length === 0) {
+    const [why] = received.value.ignored;
+    return fault("certificate-missing", `the peer sent no certificate${why === undefined ? "" : ` but ${why}`}`, MISSING);
+  }
+  const named = candidates.filter((one) => proves(identitiesOf(one), id));
+  if (named.length === 0) return fault("identity-unproven", unproven(id, candidates), UNPROVEN);
+  const signer = findSigner(claim, named);
+  if (!signer.ok) return signer;
+  return judge(claim, world, id, signer.value, { certificates: received.value.certificates, lists: received.value.lists });
+}
+
+const MAX_PINNED = 32;
+/** Certificates of one identity whose key is tried on the signature. */
+const MAX_SIGNERS = 4;
+
+const MISSING = "the peer must be set to send its certificate; or put its very certificate into ca here";
+const UNPROVEN = "set the peer's identity to one that its certificate has, or have a certificate issued with that alternative name";
+
+const fault = (reason: ProofFault["reason"], what: string, hint: string): Result<never, ProofFault> => err({ reason, what, hint });
+
+function unproven(id: Identity, candidates: readonly Certificate[]): string {
+  const [first] = candidates as [Certificate];
+  const has = identitiesOf(first).slice(0, 6).map(formatIdentity).join(", ");
+  return `the peer calls itself ${formatIdentity(id)}, and its certificate proves ${has === "" ? "no identity" : has}`;
+}
+
+/** The certificate whose key made the signature. */
+function findSigner({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Certificate, ProofFault> {
+  let why = "";
+  for (const certificate of named.slice(0, MAX_SIGNERS)) {
+    const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false };
+    const key = usableKey(certificate.publicKey, weak);
+    if (!key.ok) {
+      why ||= `${certificateTitle(certificate)}: ${key.error}`;
+      continue;
+    }
+    const wrong = signatureFault(method, key.value, hash, signature);
+    if (wrong === undefined) return ok(certificate);
+    why ||= `${wrong} (key of ${certificateTitle(certificate)})`;
+  }
+  return fault("signature-wrong", why, "the peer has another private key than its certificate's, or somebody changed the messages");
+}
+
+/** Why a signature of Main Mode is not one of `hash` under `key`, or undefined. */
+function signatureFault(method: number, key: KeyObject, hash: Uint8Array, signature: Uint8Array): string | undefined {
+  if (method === AUTH_METHOD["RSA signatures"]) {
+    if (key.asymmetricKeyType !== "rsa") return `the method is RSA signatures, and the certificate's key is ${key.asymmetricKeyType}`;
+    const octets = Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
+    if (signature.length !== octets) return `the signature has ${signature.length} octets, the key makes ${octets}`;
+    return sameDigest(openSignature(key, signature), hash) ? undefined : "the signature is wrong";
+  }
+  const name = ECDSA_METHODS[method];
+  if (!name || CURVES[key.asymmetricKeyDetails?.namedCurve ?? ""] !== name)
+    return "the certificate's key is of another kind than the method";
+  const { octets } = ECDSA_CURVES[name];
+  if (signature.length !== 2 * octets) return `the signature has ${signature.length} octets, the method has ${2 * octets}`;
+  const { x = "", y = "" } = key.export({ format: "jwk" });
+  const point = Buffer.concat([Uint8Array.of(4), ...[x, y].map((part) => Buffer.from(part, "base64url"))]);
+  return ecdsaVerify(name, point, hash, signature) ? undefined : "the signature is wrong";
+}
+
+const ECDSA_METHODS: Readonly<Record<number, EcdsaName>> = {
+  [AUTH_METHOD["ECDSA-256"]]: "ecdsa256",
+  [AUTH_METHOD["ECDSA-384"]]: "ecdsa384",
+  [AUTH_METHOD["ECDSA-521"]]: "ecdsa521",
+};
+
+/** What is inside the padding; no octets where there is none. */
+function openSignature(key: KeyObject, signature: Uint8Array): Uint8Array {
+  try {
+    return publicDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, signature);
+  } catch {
+    return new Uint8Array();
+  }
+}
+
+interface Sent {
+  readonly certificates: readonly Certificate[];
+  readonly lists: readonly RevocationList[];
+}
+
+/** Whose CAs lead to the signer, and which of them wanted this identity. Entries that believe the same CAs are asked once. */
+function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Certificate, sent: Sent): Result<Proven, ProofFault> {
+  const identities = identitiesOf(signer);
+  const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
+  const accepted: number[] = [];
+  let warnings: readonly string[] = [];
+  let untrusted: PathFault | undefined;
+  const unwanted: string[] = [];
+  for (const [index, { trust, remoteId }] of entries.entries()) {
+    const verdict = verdicts.get(trust) ?? (verdicts.size < MAX_TRUSTS ? pathTo(trust, world, signer, sent) : undefined);
+    if (!verdict) continue;
+    verdicts.set(trust, verdict);
+    if (!verdict.ok) untrusted ??= verdict.error;
+    else if (remoteId && ![id, ...identities].some((one) => fitsIdentity(remoteId, one))) unwanted.push(formatIdentity(remoteId));
+    else {
+      if (accepted.length === 0) warnings = verdict.value.warnings;
+      accepted.push(index);
+    }
+  }
+  if (accepted.length > 0)
+    return ok({ entries: accepted, id, identities, subject: certificateTitle(signer), issuer: signer.issuer.text, warnings });
+  if (unwanted.length > 0)
+    return fault(
+      "id-mismatch",
+      `the peer proved to be ${formatIdentity(id)}; wanted is ${[...new Set(unwanted)].slice(0, 4).join(" or ")}`,
+      WANTED,
+    );
+  if (untrusted) return fault(untrusted.kind, untrusted.what, HINTS[untrusted.kind]);
+  return fault("certificate-untrusted", "no rule for this peer has a ca", "add ca to the rule's x509 entry");
+}
+
+const MAX_TRUSTS = 16;
+const WANTED = "correct remote-id in the rule, or see who is calling";
+
+const HINTS: Readonly<Record<PathFault["kind"], string>> = {
+  "certificate-untrusted": "add the CA to ca in the rule, or set the peer to send its intermediate certificates",
+  "certificate-expired": "have the certificate renewed, and see that both clocks are right",
+  "certificate-revoked": "the peer needs a new certificate",
+  "crl-missing": "put the CA's current revocation list into crl-files",
+  "certificate-refused": "have the certificate issued anew without that",
+};
+
+/** CAs of `ca` that another one of them issued are on the way and not its end, so that their own revocation is asked, too. */
+function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent): ReturnType<typeof validatePath> {
+  const listed = world.parsed(trust.anchors);
+  const issuedByListed = (one: Certificate): boolean =>
+    listed.some((other) => !sameCertificate(one, other) && other.subject.key === one.issuer.key && one.subject.key !== one.issuer.key);
+  const own = world.parsed(trust.intermediates);
+  return validatePath(signer, {
+    anchors: listed.filter((one) => !issuedByListed(one)),
+    others: [...listed.filter(issuedByListed), ...own, ...sent.certificates],
+    lists: [...world.lists(trust.crlFiles), ...sent.lists],
+    crl: trust.crl,
+    weak: trust.weak,
+    milliseconds: world.milliseconds,
+  });
+}

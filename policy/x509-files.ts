@@ -1,0 +1,40 @@
+/**
+ * What reading an x509 entry needs from outside: somebody who understands keys and certificates. The configuration reads files and knows where in
+ * the text a fault belongs; the loader (`auth/providers/load.ts`) knows what is in them.
+ */
+import type { OwnCertificate, Trust } from "./types.ts";
+
+/** A file that was read. `exposed`: why what is secret must not lie in it, where somebody else may read it. */
+export interface FileOctets {
+  readonly path: string;
+  readonly octets: Uint8Array;
+  readonly exposed: string | undefined;
+}
+
+/** The files of an entry. The loader keeps none of the octets that hold keys. */
+export interface X509Files {
+  readonly certificate: FileOctets;
+  readonly key: FileOctets | undefined;
+  readonly password: Uint8Array | undefined;
+  readonly ca: readonly FileOctets[];
+  readonly crlFiles: readonly FileOctets[];
+  readonly crl: Trust["crl"];
+  readonly weak: Trust["weak"];
+}
+
+/** Something wrong with one of the files; `index` where the key is a list. */
+export interface X509Fault {
+  readonly key: "certificate" | "key" | "password-file" | "ca" | "crl-files";
+  readonly index: number | undefined;
+  readonly message: string;
+  readonly severity: "error" | "warning";
+}
+
+/** What the files hold, as far as they could be used, and everything that is wrong with them. */
+export interface X509Loaded {
+  readonly own: OwnCertificate | undefined;
+  readonly trust: Trust | undefined;
+  readonly faults: readonly X509Fault[];
+}
+
+export type X509Loader = (files: X509Files) => X509Loaded;

@@ -1,0 +1,424 @@
+/**
+ * Paths good and bad, one fault each, for the rules of RFC 5280 §6 as `path.ts` has them; two test files and two oracles read the table.
+ */
+import { readCertificate } from "../../auth/providers/certificate.ts";
+import { readCrl } from "../../auth/providers/crl.ts";
+import type { PathFault, Terrain } from "../../auth/providers/path.ts";
+import { type CertificateOptions, DAY, EXT, type GeneralName, hierarchy, type Issued, issue, issueCrl, NOW, newKey } from "./pki.ts";
+
+/** A certificate that can be read. */
+export const certificate = (der: Uint8Array) => {
+  const read = readCertificate(der);
+  if (!read.ok) throw new Error(read.error);
+  return read.value;
+};
+/** A list that can be read. */
+export const list = (der: Uint8Array) => {
+  const read = readCrl(der);
+  if (!read.ok) throw new Error(read.error);
+  return read.value;
+};
+
+export interface Case {
+  readonly name: string;
+  readonly leaf: Issued;
+  readonly others?: readonly Issued[];
+  readonly anchors: readonly Issued[];
+  readonly lists?: readonly Uint8Array[];
+  readonly crl?: Terrain["crl"];
+  readonly weak?: Partial<Terrain["weak"]>;
+  /** What is wrong, and a part of how it is said; null: nothing. */
+  readonly fault: readonly [PathFault["kind"], RegExp] | null;
+  /** Where OpenSSL's verify judges otherwise, and why that is so. */
+  readonly openssl?: "accepts" | "refuses";
+}
+
+const { root, middle, leaf } = hierarchy();
+const key = newKey("p256");
+const host = "C=DE, O=Test only, CN=host";
+const rsa = newKey("rsa2048");
+
+/** A certificate of a host like `leaf`, otherwise as given. */
+const from = (issuer: Issued, options: Partial<CertificateOptions> = {}): Issued =>
+  issue({ subject: host, key, issuer, extensions: [EXT.noCa(), EXT.usage(0)], ...options });
+/** A CA below `issuer`, otherwise as given. */
+const below = (issuer: Issued, options: Partial<CertificateOptions> = {}): Issued =>
+  issue({ subject: "C=DE, O=Test only, CN=Below", key: newKey("p256"), issuer, extensions: [EXT.ca(), EXT.usage(5, 6)], ...options });
+
+const expired = { from: NOW - 20 * DAY, to: NOW - DAY };
+const future = { from: NOW + DAY, to: NOW + 20 * DAY };
+const rsaRoot = issue({ subject: "C=DE, O=Test only, CN=RSA root", key: rsa, extensions: [EXT.ca(), EXT.usage(5, 6)] });
+const shortRoot = issue({ subject: "C=DE, O=Test only, CN=Short root", key: newKey("rsa1024"), extensions: [EXT.ca(), EXT.usage(5, 6)] });
+const stranger = issue({ subject: "C=DE, O=Test only, CN=Stranger", key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6)] });
+const impostor = issue({ subject: root.subject, key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6)] });
+const alone = issue({ subject: "CN=alone", key, extensions: [EXT.noCa(), EXT.usage(0)] });
+const oldRoot = issue({ subject: "CN=old root", key: newKey("p256"), version: 1 });
+const narrow = below(root, { subject: "CN=Narrow", extensions: [EXT.ca(0), EXT.usage(5, 6)] });
+const tooLow = below(narrow, { subject: "CN=Too low" });
+const withNames = (issuer: Issued, ...names: readonly GeneralName[]): Issued =>
+  from(issuer, { extensions: [EXT.noCa(), EXT.usage(0), EXT.names(...names)] });
+const constrained = below(root, {
+  subject: "CN=Constrained",
+  extensions: [
+    EXT.ca(),
+    EXT.usage(5, 6),
+    EXT.constraints(
+      [{ dns: "example.test" }, { ip: [192, 0, 2, 0, 255, 255, 255, 0] }, { email: ".example.test" }],
+      [{ dns: "bad.example.test" }],
+    ),
+  ],
+});
+const inGermany = below(root, {
+  subject: "C=DE, O=Test only, CN=German CA",
+  extensions: [EXT.ca(), EXT.usage(5, 6), EXT.constraints([{ dn: "C=DE, O=Test only" }])],
+});
+const noUris = below(root, { subject: "CN=No URIs", extensions: [EXT.ca(), EXT.usage(5, 6), EXT.constraints([{ uri: "example.test" }])] });
+const [SERVER, CODE, IPSEC] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.17"];
+const named = issue({ subject: root.subject, key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6), EXT.keyId("0a")] });
+const rolled = issue({
+  subject: root.subject,
+  key: newKey("p256"),
+  issuer: named,
+  extensions: [EXT.ca(), EXT.usage(5, 6), EXT.keyId("0b"), EXT.authorityKeyId("0a")],
+});
+
+export const CASES: readonly Case[] = [
+  { name: "an intermediate that was sent", leaf, others: [middle], anchors: [root], fault: null },
+  { name: "an intermediate that is trusted itself", leaf, anchors: [middle], fault: null, openssl: "refuses" },
+  { name: "no intermediate", leaf, anchors: [root], fault: ["certificate-untrusted", /issued by .*CN=Middle, which is neither/] },
+  {
+    name: "a stranger's CA",
+    leaf: from(stranger),
+    others: [stranger],
+    anchors: [root],
+    fault: ["certificate-untrusted", /Stranger is signed by itself/],
+  },
+  {
+    name: "a CA with the right name and another key",
+    leaf: from(impostor),
+    others: [impostor],
+    anchors: [root],
+    fault: ["certificate-refused", /signature is wrong/],
+  },
+  { name: "several CAs of one name", leaf: from(impostor), anchors: [root, impostor], fault: null, openssl: "refuses" },
+  {
+    name: "a CA that renewed its key",
+    leaf: from(rolled, { extensions: [EXT.noCa(), EXT.authorityKeyId("0b")] }),
+    others: [rolled],
+    anchors: [named],
+    fault: null,
+  },
+
+  { name: "a certificate that is trusted itself", leaf: alone, anchors: [alone], fault: null },
+  {
+    name: "a certificate that signed itself",
+    leaf: alone,
+    anchors: [root],
+    fault: ["certificate-untrusted", /signed by itself and not among/],
+  },
+  {
+    name: "a host that signed a certificate",
+    leaf: from(leaf),
+    others: [leaf, middle],
+    anchors: [root],
+    fault: ["certificate-refused", /CN=host: it is no CA/],
+  },
+  {
+    name: "a CA without the extension",
+    leaf: from(below(root, { extensions: [] })),
+    others: [below(root, { extensions: [] })],
+    anchors: [root],
+    fault: ["certificate-refused", /no CA/],
+  },
+  { name: "a root older than extensions", leaf: from(oldRoot), anchors: [oldRoot], fault: null },
+  {
+    name: "a path that is too long",
+    leaf: from(tooLow),
+    others: [tooLow, narrow],
+    anchors: [root],
+    fault: ["certificate-refused", /allows 0 CAs below it, there are 1/],
+  },
+  { name: "an expired certificate", leaf: from(root, expired), anchors: [root], fault: ["certificate-expired", /expired 2026-11-20/] },
+  {
+    name: "a certificate of the future",
+    leaf: from(root, future),
+    anchors: [root],
+    fault: ["certificate-expired", /not valid before 2026-11-22/],
+  },
+  {
+    name: "a signature changed",
+    leaf: from(root, { signature: leaf.der.slice(-70) }),
+    anchors: [root],
+    fault: ["certificate-refused", /signature is wrong/],
+  },
+  { name: "RSA signed over SHA-512", leaf: from(rsaRoot, { hash: "sha512" }), anchors: [rsaRoot], fault: null },
+  {
+    name: "a signature over SHA-1",
+    leaf: from(rsaRoot, { hash: "sha1" }),
+    anchors: [rsaRoot],
+    fault: ["certificate-refused", /SHA-1/],
+    openssl: "accepts",
+  },
+  { name: "a signature over SHA-1, allowed", leaf: from(rsaRoot, { hash: "sha1" }), anchors: [rsaRoot], weak: { sha1: true }, fault: null },
+  {
+    name: "a signature over MD5",
+    leaf: from(rsaRoot, { hash: "md5" }),
+    anchors: [rsaRoot],
+    weak: { sha1: true },
+    fault: ["certificate-refused", /MD5/],
+    openssl: "accepts",
+  },
+  {
+    name: "a short key of the CA",
+    leaf: from(shortRoot),
+    anchors: [shortRoot],
+    fault: ["certificate-refused", /1024 bits/],
+    openssl: "accepts",
+  },
+  { name: "a short key of the CA, allowed", leaf: from(shortRoot), anchors: [shortRoot], weak: { shortRsa: true }, fault: null },
+  {
+    name: "a curve that nobody agreed on",
+    leaf: from(root, { key: newKey("secp256k1") }),
+    anchors: [root],
+    fault: ["certificate-refused", /curve secp256k1/],
+    openssl: "accepts",
+  },
+  {
+    name: "a key that may not sign",
+    leaf: from(root, { extensions: [EXT.noCa(), EXT.usage(4)] }),
+    anchors: [root],
+    fault: ["certificate-refused", /may not sign/],
+    openssl: "accepts",
+  },
+  {
+    name: "a CA whose key may not sign certificates",
+    leaf: from(below(root, { extensions: [EXT.ca(), EXT.usage(0)], key })),
+    others: [below(root, { extensions: [EXT.ca(), EXT.usage(0)], key })],
+    anchors: [root],
+    fault: ["certificate-refused", /may not sign certificates/],
+  },
+  { name: "purposes of a web server", leaf: from(root, { extensions: [EXT.noCa(), EXT.purposes(SERVER)] }), anchors: [root], fault: null },
+  { name: "the purpose of IPsec", leaf: from(root, { extensions: [EXT.noCa(), EXT.purposes(CODE, IPSEC)] }), anchors: [root], fault: null },
+  {
+    name: "the purpose of signing programs",
+    leaf: from(root, { extensions: [EXT.noCa(), EXT.purposes(CODE)] }),
+    anchors: [root],
+    fault: ["certificate-refused", /extended key usages/],
+    openssl: "accepts",
+  },
+  {
+    name: "an unknown critical extension",
+    leaf: from(root, { extensions: [EXT.unknown(true)] }),
+    anchors: [root],
+    fault: ["certificate-refused", /critical extension/],
+  },
+  {
+    name: "an unknown extension that is not critical",
+    leaf: from(root, { extensions: [EXT.unknown(false)] }),
+    anchors: [root],
+    fault: null,
+  },
+  {
+    name: "an unknown critical extension of the CA",
+    leaf: from(below(root, { key, extensions: [EXT.ca(), EXT.unknown(true)] })),
+    others: [below(root, { key, extensions: [EXT.ca(), EXT.unknown(true)] })],
+    anchors: [root],
+    fault: ["certificate-refused", /critical extension/],
+  },
+  {
+    name: "names within the constraints",
+    leaf: withNames(constrained, { dns: "a.example.test" }, { ip: [192, 0, 2, 9] }, { email: "me@mail.example.test" }),
+    others: [constrained],
+    anchors: [root],
+    fault: null,
+  },
+  {
+    name: "a host outside the constraints",
+    leaf: withNames(constrained, { dns: "example.org" }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /example.org is outside/],
+  },
+  {
+    name: "a host that ends like a permitted one",
+    leaf: withNames(constrained, { dns: "badexample.test" }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /outside/],
+  },
+  {
+    name: "a host that is excluded",
+    leaf: withNames(constrained, { dns: "x.BAD.example.test" }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /excluded/],
+  },
+  {
+    name: "an address outside the constraints",
+    leaf: withNames(constrained, { ip: [192, 0, 3, 9] }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /192.0.3.9 is outside/],
+  },
+  {
+    name: "a mailbox outside the constraints",
+    leaf: withNames(constrained, { email: "me@example.org" }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /outside/],
+  },
+  {
+    name: "a mailbox in the subject outside the constraints",
+    leaf: from(constrained, { subject: "CN=x, E=me@example.org" }),
+    others: [constrained],
+    anchors: [root],
+    fault: ["certificate-refused", /outside/],
+  },
+  { name: "a subject within its subtree", leaf: from(inGermany), others: [inGermany], anchors: [root], fault: null },
+  {
+    name: "a subject outside its subtree",
+    leaf: from(inGermany, { subject: "C=FR, O=Test only, CN=host" }),
+    others: [inGermany],
+    anchors: [root],
+    fault: ["certificate-refused", /subject is outside/],
+  },
+  {
+    name: "a constrained kind of name that is not understood",
+    leaf: withNames(noUris, { uri: "http://example.org/" }),
+    others: [noUris],
+    anchors: [root],
+    fault: ["certificate-refused", /not understood/],
+  },
+  {
+    name: "no such name where a kind is constrained",
+    leaf: withNames(noUris, { dns: "example.org" }),
+    others: [noUris],
+    anchors: [root],
+    fault: null,
+  },
+
+  {
+    name: "a current list",
+    leaf,
+    others: [middle],
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: middle }), issueCrl({ issuer: root })],
+    fault: null,
+  },
+  {
+    name: "no list where one is required",
+    leaf: from(root),
+    anchors: [root],
+    crl: "require",
+    fault: ["crl-missing", /no revocation list of .*CN=Root/],
+  },
+  {
+    name: "no list of the intermediate's CA",
+    leaf,
+    others: [middle],
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: middle })],
+    fault: ["crl-missing", /CN=Root/],
+  },
+  {
+    name: "a revoked certificate",
+    leaf: from(root, { serial: 77 }),
+    anchors: [root],
+    lists: [issueCrl({ issuer: root, revoked: [5, 77, 300] })],
+    fault: ["certificate-revoked", /CN=host is revoked by .*CN=Root/],
+  },
+  {
+    name: "a revoked intermediate",
+    leaf: from(below(root, { serial: 78, key })),
+    others: [below(root, { serial: 78, key })],
+    anchors: [root],
+    lists: [issueCrl({ issuer: root, revoked: [78] })],
+    fault: ["certificate-revoked", /Below is revoked/],
+  },
+  {
+    name: "another certificate revoked",
+    leaf: from(root, { serial: 77 }),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root, revoked: [78] })],
+    fault: null,
+  },
+  {
+    name: "an old list where one is required",
+    leaf: from(root),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root, nextUpdate: NOW - 1000 })],
+    fault: ["crl-missing", /ended 2026-11-21/],
+  },
+  {
+    name: "an old list where none is required",
+    leaf: from(root),
+    anchors: [root],
+    lists: [issueCrl({ issuer: root, nextUpdate: NOW - 1000 })],
+    fault: null,
+    openssl: "refuses",
+  },
+  {
+    name: "a certificate revoked on an old list",
+    leaf: from(root, { serial: 79 }),
+    anchors: [root],
+    lists: [issueCrl({ issuer: root, revoked: [79], nextUpdate: NOW - 1000 })],
+    fault: ["certificate-revoked", /revoked/],
+  },
+  {
+    name: "a list of the future",
+    leaf: from(root),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root, thisUpdate: NOW + DAY, nextUpdate: NOW + 2 * DAY })],
+    fault: ["crl-missing", /future/],
+  },
+  {
+    name: "a list without an end",
+    leaf: from(root),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root, nextUpdate: null })],
+    fault: ["crl-missing", /without a date/],
+    openssl: "accepts",
+  },
+  {
+    name: "a list that somebody else signed",
+    leaf: from(root, { serial: 80 }),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: { subject: root.subject, key: stranger.key }, revoked: [80] })],
+    fault: ["crl-missing", /signature is wrong/],
+  },
+  {
+    name: "a list whose issuer may not sign lists",
+    leaf: from(below(root, { key, extensions: [EXT.ca(), EXT.usage(5)] })),
+    others: [below(root, { key, extensions: [EXT.ca(), EXT.usage(5)] })],
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root }), issueCrl({ issuer: { subject: below(root).subject, key } })],
+    fault: ["crl-missing", /may not sign lists/],
+  },
+  {
+    name: "a delta list",
+    leaf: from(root),
+    anchors: [root],
+    crl: "require",
+    lists: [issueCrl({ issuer: root, extensions: [{ id: "2.5.29.27", critical: true, value: Uint8Array.of(2, 1, 1) }] })],
+    fault: ["crl-missing", /delta/],
+    openssl: "accepts",
+  },
+];
+
+/** The surroundings that a case describes. */
+export const terrainOf = ({ others = [], anchors, lists = [], crl = "if-present", weak = {} }: Case): Terrain => ({
+  anchors: anchors.map(({ der }) => certificate(der)),
+  others: others.map(({ der }) => certificate(der)),
+  lists: lists.map(list),
+  crl,
+  weak: { shortRsa: false, sha1: false, ...weak },
+  milliseconds: NOW,
+});

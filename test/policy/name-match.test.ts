@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { encodeName } from "../../policy/distinguished-name.ts";
+import { fitsIdentity, parseIdentity, sameIdentity } from "../../policy/identity.ts";
+import { isPattern, nameKey, nameMatches, sameName } from "../../policy/name-match.ts";
+import { oid, seq, tlv } from "../auth/pki.ts";
+
+const name = (text: string): Uint8Array => {
+  const der = encodeName(text);
+  if (!der.ok) throw new Error(der.error);
+  return der.value;
+};
+/** A name of one CN with a value of any string type. */
+const typed = (tag: number, octets: Uint8Array): Uint8Array => seq(tlv(0x31, seq(oid("2.5.4.3"), tlv(tag, octets))));
+const utf16 = (text: string): Uint8Array => Buffer.from(text, "utf16le").swap16();
+
+test("the string type of a value makes no difference, its characters do", () => {
+  const forms = [0x0c, 0x13, 0x14, 0x16].map((tag) => typed(tag, Buffer.from("host")));
+  for (const form of [...forms, typed(0x1e, utf16("host"))]) assert.ok(sameName(form, name("CN=host")));
+  assert.ok(!sameName(typed(0x13, Buffer.from("hosts")), name("CN=host")));
+  assert.ok(!sameName(typed(0x04, Buffer.from("host")), name("CN=host")), "octets that are no string");
+  assert.ok(!sameName(typed(0x1e, Buffer.from("hos")), name("CN=host")), "half a character");
+});
+
+test("case and blanks make no difference, order and attributes do", () => {
+  assert.ok(sameName(name("C=DE, O=Example  Org, CN=Host"), name("C=de, O=example org, CN=host")));
+  assert.ok(!sameName(name("C=DE, O=Example, CN=host"), name("CN=host, O=Example, C=DE")));
+  assert.ok(!sameName(name("C=DE, O=host"), name("C=DE, CN=host")));
+  assert.ok(!sameName(name("C=DE, CN=host"), name("C=DE, CN=host, CN=host")));
+  assert.ok(sameName(name("CN=a+OU=b"), name("OU=b+CN=a")));
+  assert.ok(!sameName(name("CN=a+OU=b"), name("CN=a, OU=b")));
+});
+
+test("octets that are no name equal nothing but themselves", () => {
+  const broken = Uint8Array.of(0x30, 3, 1, 2, 3);
+  assert.equal(nameKey(broken), undefined);
+  assert.ok(sameName(broken, Uint8Array.from(broken)));
+  assert.ok(!sameName(broken, name("CN=a")));
+});
+
+test("a star stands for one whole value, of one attribute, at its place", () => {
+  const pattern = name("C=DE, O=Example, CN=*");
+  assert.ok(isPattern(pattern) && !isPattern(name("C=DE")));
+  assert.ok(nameMatches(pattern, name("C=de, O=Example, CN=b.example.test")));
+  for (const other of [
+    "C=DE, O=Example",
+    "C=DE, O=Example, CN=a, CN=b",
+    "C=DE, O=Example, OU=b",
+    "C=DE, O=Other, CN=b",
+    "C=DE, CN=b, O=Example",
+  ])
+    assert.ok(!nameMatches(pattern, name(other)), other);
+  assert.ok(!nameMatches(name("CN=*+CN=*"), name("CN=a+OU=b")), "both stars of one kind");
+  assert.ok(!nameMatches(name("CN=b"), name("CN=*")), "a star of the peer's is a star");
+});
+
+test("a star within a value is refused, unless it is escaped", () => {
+  const refused = parseIdentity("dn:C=DE, CN=*.example.test");
+  assert.ok(!refused.ok);
+  assert.match(refused.error, /whole value/);
+  assert.ok(parseIdentity("dn:CN=\\2A.example.test").ok);
+  assert.ok(parseIdentity("dn:CN=\\*.example.test").ok);
+});
+
+test("identities fit patterns one way only", () => {
+  const [pattern, one] = [parseIdentity("dn:O=Example, CN=*"), parseIdentity("dn:O=Example, CN=b")];
+  assert.ok(pattern.ok && one.ok);
+  assert.ok(fitsIdentity(pattern.value, one.value));
+  assert.ok(!fitsIdentity(one.value, pattern.value));
+  assert.ok(!sameIdentity(pattern.value, one.value));
+});
