@@ -5,6 +5,7 @@
  * A datagram carries four octets in front that name the pair of hosts it belongs to: a side has one socket, not ten thousand.
  */
 import { createSocket, type Socket } from "node:dgram";
+import { createJobRunner } from "../auth/providers/run-job.ts";
 import { createLog } from "../daemon/log.ts";
 import { Loop } from "../daemon/loop.ts";
 import { systemRandom } from "../daemon/random.ts";
@@ -60,6 +61,7 @@ class BenchSide {
       clock: this.#clock,
       send: ({ path, bytes }) => this.#send(path, bytes),
       route: () => Promise.resolve(undefined),
+      authenticate: createJobRunner().run,
       reply: (_id, _line, last) => last && this.#onReply(),
       log: (event) => {
         this.#note(event);

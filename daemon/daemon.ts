@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { createJobRunner, type JobRunner } from "../auth/providers/run-job.ts";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
@@ -27,6 +28,8 @@ export interface DaemonParts {
   readonly kernel: Kernel;
   readonly log: Log;
   readonly native: Native | undefined;
+  /** Instead of our own providers of signatures and Kerberos; closed with the daemon. */
+  readonly jobs?: JobRunner;
   /** Overrides the configuration's path of the control socket. */
   readonly controlPath?: string;
   /** Sees every message that leaves, without the marker of port 4500. */
@@ -73,6 +76,7 @@ class RunningDaemon implements Daemon {
   readonly #udp: Udp;
   readonly #loop: Loop;
   readonly #commands: Commands;
+  readonly #jobs: JobRunner;
   readonly #problems: UdpProblem[] = [];
   #control: Control | undefined;
   #watch: AddressWatch | undefined;
@@ -92,6 +96,7 @@ class RunningDaemon implements Daemon {
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
     });
+    this.#jobs = parts.jobs ?? createJobRunner();
     this.#udp = new Udp({
       port,
       natPort,
@@ -108,6 +113,7 @@ class RunningDaemon implements Daemon {
         this.#udp.send(path, bytes);
       },
       route: (remote) => servedRoute(remote, this.#addresses.served, native),
+      authenticate: (job) => this.#jobs.run(job),
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,
       stopped: () => void this.#finish(true),
@@ -253,7 +259,7 @@ class RunningDaemon implements Daemon {
     const { kernel, configuration } = this.#parts;
     this.#watch?.close();
     this.#udp.close();
-    await within(LAST_WORDS_MS, Promise.all([this.#control?.close(), kernel.close()]));
+    await within(LAST_WORDS_MS, Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]));
     destroyPolicy(configuration.policy);
   }
 }

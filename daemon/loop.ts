@@ -2,6 +2,8 @@
  * The event loop: one queue of inputs, one timer, effects carried out in order; answers of the kernel and of routing come back as inputs.
  * Invariant: `engine.handle` is never entered twice, nothing here waits, and a bug in the core costs one input and a line in the log.
  */
+import type { AuthJob, JobId } from "../auth/method.ts";
+import type { JobRunner } from "../auth/providers/run-job.ts";
 import type { Effect, ReplyLine, SaEvent } from "../ike/effect.ts";
 import type { Engine } from "../ike/engine.ts";
 import type { Input, Instant } from "../ike/input.ts";
@@ -17,6 +19,7 @@ export interface LoopParts {
   readonly clock: () => Instant;
   readonly send: (effect: Extract<Effect, { type: "send" }>) => void;
   readonly route: (remote: string) => Promise<string | undefined>;
+  readonly authenticate: JobRunner["run"];
   readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
   readonly log: (event: SaEvent) => void;
   readonly stopped: () => void;
@@ -145,6 +148,7 @@ export class Loop {
     if (effect.type === "send") send(effect);
     else if (effect.type === "kernel") this.#runKernel(effect);
     else if (effect.type === "route") this.#findRoute(effect.id, effect.remote);
+    else if (effect.type === "job") this.#runJob(effect.id, effect.job);
     else if (effect.type === "reply") reply(effect.id, effect.line, effect.last);
     else if (effect.type === "event") log(effect.event);
     else stopped();
@@ -164,6 +168,18 @@ export class Loop {
     // `async` turns a throw of `run` itself into a rejection.
     const run = async () => this.#parts.kernel.run(commands);
     run().then(answer, failed);
+  }
+
+  /** Waits for nobody: a job may take as long as a Kerberos server does. */
+  #runJob(id: JobId, job: AuthJob): void {
+    const run = async () => this.#parts.authenticate(job);
+    const done = (outcome: Extract<Input, { type: "job-done" }>["outcome"]): void => {
+      if (job.kind !== "gss-drop") this.push({ type: "job-done", id, outcome });
+    };
+    run().then(done, (error: unknown) => {
+      this.#bug(`running the job ${job.kind}`, error);
+      done(err({ reason: "provider-failed", what: `the job ${job.kind} failed`, hint: null, whose: "me" }));
+    });
   }
 
   #findRoute(id: number, remote: string): void {
@@ -243,6 +259,7 @@ function describeInput(input: Input): string {
     case "command":
       return `the command ${input.command.name}`;
     case "kernel-done":
+    case "job-done":
     case "route-done":
       return `${input.type} ${input.id}`;
     default:

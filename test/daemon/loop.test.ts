@@ -23,6 +23,7 @@ function parts(engine: Engine, more: Partial<LoopParts> = {}) {
     clock: () => performance.now(),
     send: ({ bytes: [tag] }) => done.push(`send ${tag}`),
     route: async () => "192.0.2.1",
+    authenticate: async () => ok({ kind: "usable" }),
     reply: (id: number, line: ReplyLine, last: boolean) => done.push(`reply ${id} ${line.text} ${line.exit} ${last}`),
     log: (record) => {
       log.push(record);
@@ -67,6 +68,35 @@ test("effects of one input are carried out in their order", async () => {
   loop.push({ type: "tick" });
   await until(() => done.length === 6, "all effects");
   assert.deepEqual(done, ["send 1", "two", "reply 7 three undefined false", "send 4", "reply 7 five 1 true", "stopped"]);
+  loop.close();
+});
+
+test("a job's outcome comes back as an input, also that of a runner that breaks; a dropped context has none", async () => {
+  const context = "1";
+  const engine = fakeEngine((input) =>
+    input.type === "tick"
+      ? [
+          { type: "job", id: 21, job: { kind: "gss-drop", context } },
+          { type: "job", id: 22, job: { kind: "gss-wrap", context, data: bytes } },
+          { type: "job", id: 23, job: { kind: "gss-unwrap", context, data: bytes } },
+        ]
+      : [],
+  );
+  const authenticate: LoopParts["authenticate"] = async (job) => {
+    if (job.kind === "gss-unwrap") throw new Error("broken");
+    return ok({ kind: "gss-wrapped", data: bytes });
+  };
+  const loop = new Loop(parts(engine, { authenticate }).all);
+  loop.push({ type: "tick" });
+  const answers = () => engine.inputs.filter((input): input is Extract<Input, { type: "job-done" }> => input.type === "job-done");
+  await until(() => answers().length === 2, "both outcomes");
+  assert.deepEqual(
+    answers().map(({ id, outcome }) => [id, outcome.ok ? outcome.value.kind : outcome.error.reason]),
+    [
+      [22, "gss-wrapped"],
+      [23, "provider-failed"],
+    ],
+  );
   loop.close();
 });
 
