@@ -31,7 +31,17 @@ import { clearNotifyType, receiveInformational } from "./informational.ts";
 import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
-import { endNegotiation, giveUp, onClearNotify, onExpire, onRetransmit, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import {
+  endNegotiation,
+  giveUp,
+  onClearNotify,
+  onExpire,
+  onRetransmit,
+  onSendFailed,
+  receiveFirst,
+  receiveMainMode,
+  repeatMainMode,
+} from "./phase1.ts";
 import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
 import { PolicyTable } from "./standing.ts";
 import { type TimerName, Timers } from "./timers.ts";
@@ -118,6 +128,8 @@ function dispatch(core: Core, input: Input): void {
   switch (input.type) {
     case "datagram":
       return onDatagram(core, input.path, input.bytes);
+    case "send-failed":
+      return onSendFailed(core, input.path, input.why);
     case "tick":
       return onTick(core);
     case "kernel-event":

@@ -286,6 +286,8 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   n.tries++;
   const over = n.tries >= RETRANSMIT_WAITS.length || (n.refusal !== null && n.tries >= n.refusal.tries + 2);
   if (over) return giveUp(core, n);
+  // What kept the last message here may be over.
+  if (n.lastError?.kind === "not-sent") n.lastError = null;
   if (n.flight) send(core, n.path, n.flight);
   if (n.tries === 1)
     for (const wish of n.refusal ? [] : n.wishes)
@@ -295,6 +297,15 @@ export function onRetransmit(core: Core, n: Negotiation): void {
         n.state.kind === "auth-sent" ? "no answer to our proof yet: a PSK mismatch is probable" : "no answer yet, sending again",
       );
   armRetransmit(core, n);
+}
+
+/** A message of a negotiation of ours never left: nothing else explains as well why no answer came. */
+export function onSendFailed(core: Core, path: Path, why: string): void {
+  for (const n of core.store.byPeer(path.local.address, path.remote.address)) {
+    if (n.phase !== "negotiating" || n.role !== "initiator" || n.lastError) continue;
+    n.lastError = { kind: "not-sent", what: `nothing could be sent to ${peerName(path)} from ${path.local.address}: ${why}` };
+    for (const wish of n.tries === 0 ? n.wishes : []) tell(core, wish.watchers, n.lastError.what);
+  }
 }
 
 /** The best reason for a negotiation that came to nothing. */

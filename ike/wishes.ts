@@ -32,7 +32,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   const running = core.wishes.get(key);
   if (running) {
     for (const id of watchers) running.watchers.add(id);
-    return;
+    return tell(core, watchers, `${formatSelector(spec.selector)} is being negotiated already`);
   }
   const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
