@@ -84,21 +84,23 @@ const nameOf = (command: StaticCommand): string => text(command, "name") ?? "";
 /** Minutes; 0 stands for the default. */
 const LIFETIME_MINUTES = 480;
 
+/** A policy as Windows makes it where nothing is said. */
+export const newPolicy = (name: string, { line, column }: Place): StoredPolicy => ({
+  line,
+  column,
+  name,
+  description: "",
+  masterPfs: false,
+  quickModes: 0,
+  lifetimeMinutes: LIFETIME_MINUTES,
+  defaultRule: { line, column, active: true, pfs: false, methods: null, auth: [], assumed: true },
+  assigned: false,
+  methods: null,
+  rules: new Shelf<StoredRule>("rule"),
+});
+
 function addPolicy(store: WindowsStore, command: StaticCommand, findings: Findings): void {
-  const at = place(command);
-  const fresh: StoredPolicy = {
-    ...at,
-    name: nameOf(command),
-    description: "",
-    masterPfs: false,
-    quickModes: 0,
-    lifetimeMinutes: LIFETIME_MINUTES,
-    defaultRule: { ...at, active: true, pfs: false, methods: null, auth: [], assumed: true },
-    assigned: false,
-    methods: null,
-    rules: new Shelf<StoredRule>("rule"),
-  };
-  const policy = changedPolicy(fresh, command, findings);
+  const policy = changedPolicy(newPolicy(nameOf(command), command), command, findings);
   store.policies.add(policy, findings);
   if (policy.assigned && store.policies.find(policy.name) === policy) assignOnly(store, policy.name, findings);
 }

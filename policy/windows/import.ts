@@ -8,6 +8,7 @@ import { findCommand } from "./context.ts";
 import { type ConvertOptions, convertPolicy } from "./convert.ts";
 import { type Finding, type Findings, startFindings } from "./diagnostics.ts";
 import type { DraftPolicy, SecretFile } from "./draft.ts";
+import { applyIpsecpol, isIpsecpol } from "./ipsecpol.ts";
 import { parseStatic } from "./parse.ts";
 import { readScript, shellOf } from "./script.ts";
 import { decodeScript } from "./source-text.ts";
@@ -64,6 +65,10 @@ function playScript(text: string, options: ImportOptions, store: WindowsStore, f
     const words = splitWords(line.text, line, shell);
     if (!words.ok) {
       findings.say("E_SYNTAX", words.error, words.error.what);
+      continue;
+    }
+    if (isIpsecpol(words.value[0])) {
+      applyIpsecpol(words.value.slice(1), store, findings);
       continue;
     }
     const command = findCommand(words.value, context, findings);
