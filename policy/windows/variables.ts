@@ -60,8 +60,8 @@ export function substitute(
   };
   const result =
     shell === "batch"
-      ? text.replace(/%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(?::[^%]*)?%|!([A-Za-z_]\w*)!/g, (whole, argument, name, delayed) =>
-          argument !== undefined ? put(whole, "") : put(whole, name ?? delayed),
+      ? text.replace(/%%|%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(?::[^%]*)?%|!([A-Za-z_]\w*)!/g, (whole, argument, name, delayed) =>
+          whole === "%%" ? "%" : argument !== undefined ? put(whole, "") : put(whole, name ?? delayed),
         )
       : text.replace(/\$\{(\w+)\}|\$(\w+(?::\w+)?)|(\$\()/g, (whole, braced, name, computed) =>
           computed !== undefined ? put(whole, "") : (BUILT_IN.get(String(braced ?? name).toLowerCase()) ?? put(whole, braced ?? name)),
