@@ -1,5 +1,5 @@
 /**
- * Where netsh stands: `netsh ipsec static …` in one line, `pushd ipsec static` and lines after it, transcripts with their prompt.
+ * Where netsh stands: `netsh ipsec static …` in one line, `pushd ipsec static` and lines after it.
  */
 import type { Findings } from "./diagnostics.ts";
 import type { Word } from "./words.ts";
@@ -13,8 +13,6 @@ export interface NetshContext {
 export function findCommand(words: readonly Word[], context: NetshContext, findings: Findings): readonly Word[] | undefined {
   const [first] = words;
   if (!first) return undefined;
-  const transcript = withoutPrompt(words);
-  if (transcript) return transcript.length > 0 ? transcript : undefined;
   if (isNetsh(first.text)) return afterNetsh(words.slice(1), findings);
   const word = first.text.toLowerCase();
   if (word === "popd" || word === "exit" || word === "bye" || word === "quit" || word === "..") {
@@ -35,16 +33,6 @@ export function findCommand(words: readonly Word[], context: NetshContext, findi
 }
 
 const isNetsh = (text: string): boolean => /^(.*[\\/])?netsh(\.exe)?$/i.test(text);
-
-/** `netsh ipsec static>add policy …`: a transcript's prompt is glued to the first word. */
-function withoutPrompt(words: readonly Word[]): readonly Word[] | undefined {
-  const end = words.findIndex(({ text }) => /^static>/i.test(text));
-  const prompt = end >= 0 && words.slice(0, end).every(({ text }) => /^(netsh|ipsec)$/i.test(text));
-  if (!prompt) return undefined;
-  const glued = words[end] as Word;
-  const rest = glued.text.slice("static>".length);
-  return [...(rest === "" ? [] : [{ ...glued, text: rest, equals: glued.equals - "static>".length }]), ...words.slice(end + 1)];
-}
 
 /** `ipsec static …`, each word shortened at will. */
 function afterContext(words: readonly Word[]): readonly Word[] | undefined {

@@ -69,7 +69,7 @@ function readTags(row: CommandRow, words: readonly Word[], at: Place, findings: 
     if (AUTH_TAGS.has(given.tag)) auth.push(given);
   }
   const missing = row.tags.filter(({ name, required }) => required && !values.has(name)).map(({ name }) => name);
-  if (missing.length > 0) findings.say("E_SYNTAX", at, `${row.verb} ${row.object} needs ${missing.join(", ")}`);
+  if (whole && missing.length > 0) findings.say("E_SYNTAX", at, `${row.verb} ${row.object} needs ${missing.join(", ")}`);
   return whole && missing.length === 0 ? { row, values, auth, line: at.line, column: at.column } : undefined;
 }
 

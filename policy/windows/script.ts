@@ -20,7 +20,7 @@ export function readScript(text: string, shell: Shell, findings: Findings): read
   const commands: CommandLine[] = [];
   let depth = 0;
   for (const line of joinLines(text, shell)) {
-    const code = withoutComment(line.text, shell).trim();
+    const code = withoutPrompt(withoutComment(line.text, shell).trim());
     if (code === "") continue;
     if (code.length > LONGEST_LINE) {
       findings.say("E_SYNTAX", line, `a line of ${code.length} characters`);
@@ -74,6 +74,9 @@ function withoutComment(line: string, shell: Shell): string {
   if (/^\s*(@?rem(\s|$)|::|#|;)/i.test(line)) return "";
   return shell === "powershell" ? cutAt(line, (i) => line[i] === "#" && /\s/.test(line[i - 1] ?? " ")) : line;
 }
+
+/** `netsh ipsec static>add …` of a transcript: the prompt says the context. */
+const withoutPrompt = (line: string): string => line.replace(/^(netsh(?:\s+ipsec(?:\s+static)?)?)\s*>/i, "$1 ");
 
 /** The line up to the first place outside of quotes that fits. */
 function cutAt(line: string, fits: (index: number) => boolean): string {
