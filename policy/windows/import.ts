@@ -10,6 +10,8 @@ import { type Finding, type Findings, startFindings } from "./diagnostics.ts";
 import type { DraftPolicy, SecretFile } from "./draft.ts";
 import { applyIpsecpol, isIpsecpol } from "./ipsecpol.ts";
 import { parseStatic } from "./parse.ts";
+import { playRegistry } from "./registry.ts";
+import { isRegistryFile } from "./registry-file.ts";
 import { readScript, shellOf } from "./script.ts";
 import { decodeScript } from "./source-text.ts";
 import { emptyStore, resolvePolicy, type StoredPolicy, type WindowsPolicy, type WindowsStore } from "./store.ts";
@@ -39,7 +41,8 @@ export function importScript(bytes: Uint8Array, options: ImportOptions): Result<
   const findings = startFindings();
   const store = emptyStore();
   const text = decodeScript(bytes, options.encoding);
-  if (text.ok) playScript(text.value, options, store, findings);
+  if (text.ok && isRegistryFile(text.value)) playRegistry(text.value, store, findings);
+  else if (text.ok) playScript(text.value, options, store, findings);
   else findings.say("E_ENCODING", { line: 1, column: 1 }, text.error);
   const chosen = choosePolicy(store, options.policy, findings);
   if (!chosen) return err(inOrder(findings.all));
