@@ -3,11 +3,20 @@
  * What was already refused is not judged again, so that one mistake gives one message.
  */
 import { formatRange, intersection, isHost, parseAddress } from "../isakmp/address.ts";
-import { buildAuth, type SecretReader } from "./auth-entries.ts";
+import { type AuthContext, buildAuth } from "./auth-entries.ts";
 import { reportConflicts } from "./conflicts.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { type Allowed, DEFAULT_MAIN_MODE, DEFAULT_QUICK_MODE, mainModeOf, policyPermits, quickModeOf, rulePermits } from "./offers.ts";
+import {
+  type Allowed,
+  alsoAllowed,
+  DEFAULT_MAIN_MODE,
+  DEFAULT_QUICK_MODE,
+  mainModeOf,
+  policyPermits,
+  quickModeOf,
+  rulePermits,
+} from "./offers.ts";
 import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
 import { formatEnd } from "./selector.ts";
@@ -15,12 +24,7 @@ import type { KeyPath } from "./toml-locator.ts";
 import type { Policy, Rule } from "./types.ts";
 
 /** What a rule gets from around it. */
-export interface Surroundings {
-  readonly report: Report;
-  readonly readSecret: SecretReader;
-  /** Others may read the configuration file: then no key should stand in it. */
-  readonly exposed: boolean;
-}
+export type Surroundings = AuthContext;
 
 /** The policy. It is usable only if `report` has no error; its secrets are the caller's to destroy in either case. */
 export function buildPolicy(document: Document, around: Surroundings): Policy {
@@ -57,7 +61,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     name: raw.name ?? "",
     action,
     filters: (raw.filters ?? []).filter((filter) => filter !== undefined),
-    auth: buildAuth(raw, path, around),
+    auth: buildAuth(raw, path, alsoAllowed(base.allowed, raw["allow-weak"] ?? []), around),
     mode: raw.mode ?? DEFAULTS.mode,
     tunnel: raw.tunnel?.remote === undefined ? null : { local: raw.tunnel.local ?? null, remote: raw.tunnel.remote },
     peer: raw.peer ?? null,

@@ -33,6 +33,8 @@ export const DEFAULTS = {
   quickModePfs: "modp2048",
   mode: "transport",
   start: "on-traffic",
+  crl: "if-present",
+  sendCertificate: "asked",
 } as const;
 
 /** Names of rules: what commands and log lines can carry. */
@@ -140,12 +142,15 @@ const quickMode = z.strictObject({
   pfs: pfs.optional(),
 });
 
-/** Keys that belong to one method of authentication, where it is not psk. */
+/** Keys that belong to one method of authentication. */
 export const METHOD_OF_KEY = {
+  secret: "psk",
+  "secret-file": "psk",
   certificate: "x509",
   key: "x509",
   ca: "x509",
   crl: "x509",
+  "crl-files": "x509",
   "send-certificate": "x509",
   "password-file": "x509",
   keytab: "kerberos",
@@ -156,18 +161,21 @@ export const METHOD_OF_KEY = {
 /** Known, and judged together with the entry's method. */
 const foreign = z.unknown().optional();
 
+const file = z.string({ error: "the path of a file is expected, in quotes" });
+
 const authEntry = z.strictObject({
-  method: choice(["psk"], ["x509", "kerberos"]).optional(),
+  method: choice(["psk", "x509"], ["kerberos"]).optional(),
   secret: z.string({ error: "the key is expected in quotes" }).optional(),
-  "secret-file": z.string({ error: "the path of a file is expected, in quotes" }).optional(),
+  "secret-file": file.optional(),
   "local-id": identity.optional(),
   "remote-id": identity.optional(),
-  certificate: foreign,
-  key: foreign,
-  ca: foreign,
-  crl: foreign,
-  "send-certificate": foreign,
-  "password-file": foreign,
+  certificate: file.optional(),
+  key: file.optional(),
+  ca: list(file, "files").optional(),
+  crl: choice(["if-present", "require"]).optional(),
+  "crl-files": list(file, "files").optional(),
+  "send-certificate": choice(["asked", "always", "never"]).optional(),
+  "password-file": file.optional(),
   keytab: foreign,
   principal: foreign,
   "peer-principal": foreign,
