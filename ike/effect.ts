@@ -57,6 +57,10 @@ export type EventName =
   | "child.retry"
   | "child.rekeyed"
   | "child.closed"
+  /** Its volume is too small for its link. */
+  | "child.volume"
+  | "peer.silent"
+  | "peer.back"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

@@ -5,11 +5,10 @@
 import type { KeyObject } from "node:crypto";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import { attributeTexts } from "../../policy/name-match.ts";
-import type { AuthReason } from "../method.ts";
 import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, sameCertificate } from "./certificate.ts";
 import { dateText, type RevocationList, revocationStatus } from "./crl.ts";
 import { constraintFault, type GeneralNames } from "./general-names.ts";
-import { signatureFault, usableKey, type Weakness, WRONG_SIGNATURE } from "./signed.ts";
+import { signatureFault, usableKey, type Weakness } from "./signed.ts";
 
 /** What a path has to lead to, and what is at hand to build it. */
 export interface Terrain {
@@ -33,16 +32,7 @@ export interface ValidPath {
 }
 
 export interface PathFault {
-  readonly kind: Extract<
-    AuthReason,
-    | "certificate-untrusted"
-    | "certificate-expired"
-    | "certificate-not-yet-valid"
-    | "certificate-revoked"
-    | "certificate-unsuitable"
-    | "crl-missing"
-    | "crl-expired"
-  >;
+  readonly kind: "certificate-untrusted" | "certificate-expired" | "certificate-revoked" | "crl-missing" | "certificate-refused";
   readonly what: string;
 }
 
@@ -118,7 +108,7 @@ function couldIssue(issuer: Certificate, subject: Certificate): boolean {
 }
 
 const refused = (certificate: Certificate, what: string): PathFault => ({
-  kind: "certificate-unsuitable",
+  kind: "certificate-refused",
   what: `${certificateTitle(certificate)}: ${what}`,
 });
 
@@ -153,11 +143,6 @@ function checkSignature(search: Search, issuer: Certificate, subject: Certificat
     );
   }
   const fault = known.get(subject);
-  if (fault === WRONG_SIGNATURE)
-    return {
-      kind: "certificate-untrusted",
-      what: `${certificateTitle(subject)}: its signature is wrong: it is not of the ${certificateTitle(issuer)} that we know`,
-    };
   return fault === undefined ? undefined : refused(subject, fault);
 }
 
@@ -167,7 +152,7 @@ function commonFault(certificate: Certificate, { milliseconds }: Terrain): PathF
   const title = certificateTitle(certificate);
   if (milliseconds < notBefore)
     return {
-      kind: "certificate-not-yet-valid",
+      kind: "certificate-expired",
       what: `${title} is not valid before ${dateText(notBefore)}; it is ${dateText(milliseconds)} here`,
     };
   if (milliseconds > notAfter)
@@ -255,8 +240,10 @@ function revocationWarnings({ terrain, faults }: Search, path: readonly Certific
       if (terrain.lists.length > 0) warnings.push(status.why);
       continue;
     }
-    const kind = status.kind === "revoked" ? "certificate-revoked" : status.expired ? "crl-expired" : "crl-missing";
-    faults.push({ kind, what: status.kind === "revoked" ? status.why : `${status.why}, and crl = "require" wants a current one` });
+    const required = '; put a current list into crl-files, or write crl = "if-present"';
+    faults.push(
+      status.kind === "revoked" ? { kind: "certificate-revoked", what: status.why } : { kind: "crl-missing", what: status.why + required },
+    );
     return undefined;
   }
   return warnings;
