@@ -72,7 +72,6 @@ function rule(name: RuleName, r: number, role: BenchRole, secret: Uint8Array): R
       pfs: group,
     },
     start: "on-traffic",
-    dpdSeconds: null,
   };
 }
 

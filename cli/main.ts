@@ -44,6 +44,7 @@ function buildProgram(finish: Finish): Command {
     .exitOverride();
   addDaemon(program);
   addOffline(program, finish);
+  addPolicy(program, finish);
   addSaCommands(program, finish);
   if (hasDemo()) addDemo(program, finish);
   return program;
@@ -70,6 +71,42 @@ function addDaemon(program: Command): void {
       process.exit(await runDaemon({ configFile: config, logFormat, logLevel, ...override }));
     });
 }
+
+/** The policy as a whole: from Windows and to it. */
+function addPolicy(program: Command, finish: Finish): void {
+  const policy = program.command("policy").description("policies of Windows, in and out");
+  policy
+    .command("import")
+    .description("turn a script of netsh ipsec static into a configuration; keys go to files of their own")
+    .argument("<file>", "the script: batch, PowerShell, netsh -f, or a transcript")
+    .option("-o, --output <file>", "the configuration to write; without it stdout")
+    .option("--secrets <folder>", "where the files with keys go; else beside the configuration")
+    .option("--policy <name>", "which policy, where the script makes several")
+    .option("--local <address>", "an address of this host, to tell a tunnel's ends apart; repeatable", collect, [])
+    .option("--certificate <file>", "this host's certificate, for rules that authenticate by one")
+    .option("--key <file>", "its key")
+    .option("--ca <file>", "a CA that such rules trust; repeatable", collect, [])
+    .option("--upgrade-crypto", "put AES, SHA-256 and modp2048 in front of every list of offers")
+    .option("--allow-weak", "take over DES, MD5 and groups 1 and 2")
+    .option("--lenient", "go on after words that netsh would refuse")
+    .option("--encoding <name>", "of the script, where it is neither UTF-8 nor marked")
+    .action(async (file: string, options) => {
+      const { importPolicy } = await import("./commands/policy-import.ts");
+      const { allowWeak = false, upgradeCrypto = false, lenient = false } = options;
+      finish(importPolicy({ ...EMPTY_IMPORT, ...options, file, allowWeak, upgradeCrypto, lenient }));
+    });
+}
+
+const EMPTY_IMPORT = {
+  output: undefined,
+  secrets: undefined,
+  policy: undefined,
+  encoding: undefined,
+  certificate: undefined,
+  key: undefined,
+};
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 /** Commands that work without a daemon. */
 function addOffline(program: Command, finish: Finish): void {

@@ -6,6 +6,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { canonicalAddress } from "../isakmp/address.ts";
+import { CHILD_ENVIRONMENT } from "../kernel/ip-text.ts";
 
 export interface LocalAddresses {
   /** Every unicast address but loopback (if there is another) and link-local ones: what `me` means. Canonical, sorted. */
@@ -43,8 +44,6 @@ export async function readAddresses(configured: readonly string[] | null, ip = "
 
 /** Whether a line of `ip -o monitor address link` may mean that the list, or what can be bound, has changed. */
 export const isBell = (line: string): boolean => /^(Deleted )?\d+: /.test(line);
-
-const CHILD_ENVIRONMENT = { PATH: process.env["PATH"], LC_ALL: "C" };
 
 export interface AddressWatch {
   close(): void;

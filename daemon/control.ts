@@ -76,8 +76,8 @@ export const answersAt = (path: string): Promise<boolean> =>
 async function makeRoom(path: string): Promise<Result<undefined, string>> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (!found) return ok(undefined);
-  if (!found.isSocket()) return err(`${path} exists and is no socket: move it away, or name another path in [daemon] control`);
-  if (await answersAt(path)) return err(`another daemon answers at ${path}: stop it, or name another path in [daemon] control`);
+  if (!found.isSocket()) return err(`${path} exists and is no socket`);
+  if (await answersAt(path)) return err(`another daemon answers at ${path}`);
   unlinkSync(path);
   return ok(undefined);
 }

@@ -8,6 +8,7 @@ import { createJobRunner, type JobRunner } from "../auth/providers/run-job.ts";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
+import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
@@ -236,7 +237,9 @@ class RunningDaemon implements Daemon {
 
   #onProblem(problem: UdpProblem): void {
     if (this.#problems.length < 16) this.#problems.push(problem);
-    const { text, code: reason, peer } = problem;
+    const { text, code: reason, unsent } = problem;
+    const peer = unsent && formatEndpoint(unsent.path.remote.address, unsent.path.remote.port);
+    if (unsent) this.#loop.push({ type: "send-failed", ...unsent });
     const hint = SOCKET_HINTS[reason] ?? "look at this host's addresses, routes and firewall";
     this.#parts.log({ event: "svc.socket", level: "warning", text, ...(peer ? { peer } : {}), failurePoint: "me", reason, hint });
   }
@@ -280,7 +283,7 @@ const controlFailure = (text: string): StartFailure => ({
   exit: 1,
   text,
   reason: "control-socket",
-  hint: "name a path that nobody else uses in [daemon] control, or with --control",
+  hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
 });
 
 /** Waits for `promise`, but not longer, and not for its value: nothing may keep the daemon from ending. */

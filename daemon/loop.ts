@@ -247,13 +247,15 @@ const BUG_REPLY: ReplyLine = {
 
 /** Whether whoever caused the input will do so again. */
 const isRepeated = (input: Input): boolean =>
-  input.type === "datagram" || (input.type === "kernel-event" && input.event.type === "acquire");
+  input.type === "datagram" || input.type === "send-failed" || (input.type === "kernel-event" && input.event.type === "acquire");
 
 /** For the log: who and what, no content (a message may hold an identity, a command never holds a secret). */
 function describeInput(input: Input): string {
   switch (input.type) {
     case "datagram":
       return `a datagram of ${input.bytes.length} octets from ${input.path.remote.address}`;
+    case "send-failed":
+      return `a message to ${input.path.remote.address} that was not sent`;
     case "kernel-event":
       return `the kernel's ${input.event.type}`;
     case "command":

@@ -3,6 +3,7 @@
  * The composition root: the only file that chooses the real kernel, the crypto provider and the random numbers.
  */
 
+import { x509Loader } from "../auth/providers/load.ts";
 import { nobleCrypto } from "../ike/crypto/noble.ts";
 import { opensslCrypto, warmUp } from "../ike/crypto/openssl.ts";
 import type { Crypto } from "../ike/crypto/provider.ts";
@@ -37,7 +38,7 @@ const EXIT = { done: 0, failed: 1, notPermitted: 77, configuration: 78 } as cons
 
 /** Runs until it is told to stop; resolves with the exit code. What it has to say before the log stands goes to stderr. */
 export async function runDaemon(options: RunOptions, replacements: Replacements = {}): Promise<number> {
-  const loaded = loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"]);
+  const loaded = loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"], x509Loader());
   if (!loaded.ok) {
     for (const diagnostic of loaded.error) say(formatDiagnostic(diagnostic));
     return EXIT.configuration;

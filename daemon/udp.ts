@@ -25,8 +25,8 @@ export interface UdpProblem {
   readonly code: string;
   readonly address: string;
   readonly port: number;
-  /** Whom a message was for that could not be sent. */
-  readonly peer: string | null;
+  /** Of a message that could not be sent, and why. */
+  readonly unsent: { readonly path: Path; readonly why: string } | null;
   readonly text: string;
 }
 
@@ -90,7 +90,7 @@ export class Udp {
     const { local, remote } = path;
     const to = formatEndpoint(remote.address, remote.port);
     const problem = (code: string, why: string): void =>
-      this.#options.onProblem({ what: "send", code, ...local, peer: to, text: `nothing sent to ${to}: ${why}` });
+      this.#options.onProblem({ what: "send", code, ...local, unsent: { path, why }, text: `nothing sent to ${to}: ${why}` });
     const from = this.#open.get(endpointKey(local));
     if (!from) {
       problem("no-socket", `no socket on ${formatEndpoint(local.address, local.port)}`);
@@ -159,7 +159,7 @@ export class Udp {
   #failed(slot: Slot, what: "open" | "receive", code: string, text: string): void {
     slot.failures++;
     if (code !== "EADDRNOTAVAIL" ? slot.failures === 1 : slot.failures === 4)
-      this.#options.onProblem({ what, code, address: slot.address, port: slot.wantedPort, peer: null, text });
+      this.#options.onProblem({ what, code, address: slot.address, port: slot.wantedPort, unsent: null, text });
     const wait = Math.min((this.#options.retryMs ?? 500) * 2 ** (slot.failures - 1), LONGEST_WAIT_MS);
     slot.timer = setTimeout(() => void this.#try(slot), wait);
   }

@@ -4,6 +4,7 @@
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { x509Loader } from "../auth/providers/load.ts";
 import { type Daemon, startDaemon } from "../daemon/daemon.ts";
 import { loadNative } from "../daemon/native.ts";
 import { systemRandom } from "../daemon/random.ts";
@@ -83,7 +84,7 @@ interface Host {
 }
 
 async function startHost(end: End, watched: Watched, from: Rung["from"]): Promise<Host> {
-  const loaded = loadConfiguration(end.configFile, undefined);
+  const loaded = loadConfiguration(end.configFile, undefined, x509Loader());
   if (!loaded.ok) throw new Error(loaded.error.map(formatDiagnostic).join("; "));
   const lines: string[] = [];
   const kernel = memoryKernel({ log: (line) => lines.push(line) });

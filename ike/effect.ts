@@ -57,10 +57,6 @@ export type EventName =
   | "child.retry"
   | "child.rekeyed"
   | "child.closed"
-  /** Its volume is too small for its link. */
-  | "child.volume"
-  | "peer.silent"
-  | "peer.back"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

@@ -23,6 +23,7 @@ export type IkeError =
   | { readonly kind: "silent-after-auth"; readonly what: string }
   | { readonly kind: "kernel"; readonly what: string }
   | { readonly kind: "no-route"; readonly what: string }
+  | { readonly kind: "not-sent"; readonly what: string }
   | { readonly kind: "terminated"; readonly what: string }
   | { readonly kind: "unsupported"; readonly what: string };
 
@@ -95,6 +96,7 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     "error",
   ),
   "no-route": row("no-route", null, "me", "add a route to the peer, or name our address in the rule"),
+  "not-sent": row("not-sent", null, "me", "look at this host's addresses, routes and firewall; the daemon's log says more"),
   terminated: row("terminated", null, "me", "start it again with `mainmode initiate`", "info"),
   unsupported: row("unsupported", null, "peer", "mainmode speaks Main Mode and Quick Mode of IKEv1 only"),
 };

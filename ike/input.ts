@@ -18,6 +18,8 @@ export interface Path {
 export type Input =
   /** An ISAKMP message; the non-ESP marker of port 4500 is already gone. The core keeps slices of `bytes`. */
   | { readonly type: "datagram"; readonly path: Path; readonly bytes: Uint8Array }
+  /** A message of ours did not leave this machine: `why` in words. */
+  | { readonly type: "send-failed"; readonly path: Path; readonly why: string }
   /** Due timers: the caller sends it when `nextWake()` has come. */
   | { readonly type: "tick" }
   | { readonly type: "kernel-event"; readonly event: KernelEvent }

@@ -15,7 +15,6 @@ import { type Chain, open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
-import { heard } from "./liveness.ts";
 import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
@@ -65,7 +64,6 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   });
   const ex: QuickExchange = {
     messageId,
-    startedAt: core.now,
     role: "initiator",
     iv,
     state: { kind: "offered", offered: next, wish },
@@ -109,7 +107,7 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
   ike.usedMessageIds.add(header.messageId);
   ike.quickModes++;
-  heard(core, ike);
+  ike.silent = false;
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
 }
 
@@ -164,7 +162,6 @@ function onAnswer(
     if (checkHashed(core, ike.sa, ex.messageId, payloads, plain, offered.nonce)) return drop(core, ike, "message 2", agreed.error);
     return endExchange(core, ike, ex, agreed.error);
   }
-  heard(core, ike);
   offered.pair?.privateKey.destroy();
   releaseSpis(
     core,

@@ -5,10 +5,14 @@
 import type { Secret } from "../ike/crypto/secret.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Report } from "./diagnostic.ts";
+import { isIdentityPattern } from "./identity.ts";
+import type { Allowed } from "./offers.ts";
 import { METHOD_OF_KEY, type RawAuth, type RawRule } from "./schema.ts";
 import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
-import type { AuthEntry } from "./types.ts";
+import type { AuthEntry, Identity } from "./types.ts";
+import { buildX509 } from "./x509-entries.ts";
+import type { CertificateAccess } from "./x509-files.ts";
 
 /**
  * Octets of a secret file, as they stand there; the receiver wipes them. The error never holds any of them.
@@ -21,33 +25,61 @@ export interface AuthContext {
   readonly report: Report;
   readonly readSecret: SecretReader;
   readonly exposed: boolean;
+  /** undefined: nobody here can read certificates. */
+  readonly certificates: CertificateAccess | undefined;
 }
 
-/** The entries of a rule that could be read. */
-export function buildAuth(rule: RawRule, path: KeyPath, context: AuthContext): readonly AuthEntry[] {
+/** The entries of a rule that could be read. `allowed`: which weak algorithms the rule may use. */
+export function buildAuth(rule: RawRule, path: KeyPath, allowed: Allowed, context: AuthContext): readonly AuthEntry[] {
   const entries: AuthEntry[] = [];
   for (const [i, raw] of (rule.auth ?? []).entries()) {
     const at = [...path, "auth", i];
-    if (!raw || !isPsk(raw, at, context.report)) continue;
-    const secret = readPsk(raw, at, context);
-    if (!secret) continue;
+    const method = raw && methodOf(raw, at, context.report);
+    if (!raw || !method) continue;
     const [localId, remoteId] = [raw["local-id"] ?? rule["local-id"] ?? null, raw["remote-id"] ?? rule["remote-id"] ?? null];
-    entries.push({ method: "psk", secret, localId, remoteId });
+    reportPattern(localId, raw["local-id"] ? [...at, "local-id"] : [...path, "local-id"], context.report);
+    const entry = BUILDERS[method]({ raw, at, allowed, localId, remoteId }, context);
+    if (entry) entries.push(entry);
   }
   return entries;
 }
 
-/** Whether the entry is a complete one of the only method there is today. */
-function isPsk(raw: RawAuth, at: KeyPath, report: Report): boolean {
-  if (report.failed([...at, "method"])) return false;
+type Method = "psk" | "x509";
+
+/** An entry as it was written, and what it has from its rule. */
+export interface EntrySource {
+  readonly raw: RawAuth;
+  readonly at: KeyPath;
+  readonly allowed: Allowed;
+  readonly localId: Identity | null;
+  readonly remoteId: Identity | null;
+}
+
+const BUILDERS: Readonly<Record<Method, (source: EntrySource, context: AuthContext) => AuthEntry | undefined>> = {
+  psk: ({ raw, at, localId, remoteId }, context) => {
+    const secret = readPsk(raw, at, context);
+    return secret && { method: "psk", secret, localId, remoteId };
+  },
+  x509: buildX509,
+};
+
+/** The method, where it is one, after saying which keys belong to another. */
+function methodOf(raw: RawAuth, at: KeyPath, report: Report): Method | undefined {
+  if (report.failed([...at, "method"])) return undefined;
   if (raw.method === undefined) {
-    report.error(at, 'method is missing; add method = "psk"');
-    return false;
+    report.error(at, 'method is missing; add method = "psk" or method = "x509"');
+    return undefined;
   }
   for (const [key, method] of Object.entries(METHOD_OF_KEY)) {
-    if (raw[key as keyof typeof METHOD_OF_KEY] !== undefined) report.error([...at, key], `${key} belongs to the method ${method}`, "key");
+    if (method !== raw.method && raw[key as keyof typeof METHOD_OF_KEY] !== undefined)
+      report.error([...at, key], `${key} belongs to the method ${method}`, "key");
   }
-  return true;
+  return raw.method;
+}
+
+function reportPattern(localId: Identity | null, at: KeyPath, report: Report): void {
+  if (localId && isIdentityPattern(localId) && !report.failed(at))
+    report.error(at, "a * stands for any value, and we are somebody; write the value");
 }
 
 function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, exposed }: AuthContext): Secret | undefined {

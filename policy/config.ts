@@ -3,6 +3,7 @@
  * The only file of `policy/` that touches the disk. Keys are wiped again where the configuration is refused.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { SecretReader } from "./auth-entries.ts";
@@ -12,6 +13,7 @@ import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { locate } from "./toml-locator.ts";
 import type { AuthEntry, Policy } from "./types.ts";
+import type { CertificateAccess, FileReader, X509Loader } from "./x509-files.ts";
 
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
 
@@ -35,19 +37,23 @@ export interface DaemonSettings {
 
 /**
  * Reads a configuration file and the secret files it names. The policy's secrets belong to the caller: `destroyPolicy`.
- * `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY).
+ * `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY); without `loader` certificates can't be read.
  * Errors: everything that is wrong, in the order of the file.
  */
-export function loadConfiguration(file: string, credentialsDirectory: string | undefined): Result<Configuration, readonly Diagnostic[]> {
-  return load(file, { credentialsDirectory, inService: true });
+export function loadConfiguration(
+  file: string,
+  credentialsDirectory: string | undefined,
+  loader?: X509Loader,
+): Result<Configuration, readonly Diagnostic[]> {
+  return load(file, { credentialsDirectory, inService: true }, loader);
 }
 
 /**
  * Everything `mainmode check` says about a file: errors, or the warnings where there are none. Keeps no secrets.
  * Without `credentialsDirectory` credentials are left unchecked, with a warning.
  */
-export function checkConfiguration(file: string, credentialsDirectory?: string): readonly Diagnostic[] {
-  const loaded = load(file, { credentialsDirectory, inService: false });
+export function checkConfiguration(file: string, credentialsDirectory?: string, loader?: X509Loader): readonly Diagnostic[] {
+  const loaded = load(file, { credentialsDirectory, inService: false }, loader);
   if (!loaded.ok) return loaded.error;
   destroyPolicy(loaded.value.policy);
   return loaded.value.warnings;
@@ -62,6 +68,7 @@ export function parseConfiguration(
   file: string,
   readSecret: SecretReader,
   exposed = false,
+  certificates?: CertificateAccess,
 ): Result<Configuration, readonly Diagnostic[]> {
   const parsed = parseToml(text, file);
   if (!parsed.ok) return err([parsed.error]);
@@ -70,7 +77,7 @@ export function parseConfiguration(
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
-  const policy = buildPolicy(document, { report, readSecret, exposed });
+  const policy = buildPolicy(document, { report, readSecret, exposed, certificates });
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const diagnostics = diagnosticsOf(report, file, locate(text), names);
   if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics });
@@ -93,10 +100,11 @@ interface Place {
   readonly inService: boolean;
 }
 
-function load(file: string, place: Place): Result<Configuration, readonly Diagnostic[]> {
+function load(file: string, place: Place, loader: X509Loader | undefined): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
-  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed);
+  const certificates = loader && { readFile: fileReader(file, place), load: loader };
+  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed, certificates);
 }
 
 function daemonSettings({ daemon, policy }: Document): DaemonSettings {
@@ -128,6 +136,8 @@ function parseToml(text: string, file: string): Result<unknown, Diagnostic> {
 
 const MAX_CONFIGURATION = 1 << 20;
 const MAX_SECRET = 4096;
+/** A CA's list of what it revoked may be long. */
+const MAX_CERTIFICATES = 16 << 20;
 
 function readConfiguration(file: string): Result<{ readonly text: string; readonly exposed: boolean }, string> {
   const read = readBounded(file, MAX_CONFIGURATION);
@@ -149,7 +159,7 @@ function secretReader(file: string, place: Place): SecretReader {
   return (reference) => {
     const [, credential] = /^credential:(.*)$/s.exec(reference) ?? [];
     if (credential !== undefined) return readCredential(credential, place);
-    const path = reference.startsWith("/") ? reference : `${file.slice(0, file.lastIndexOf("/") + 1)}${reference}`;
+    const path = beside(file, reference);
     const read = readBounded(path, MAX_SECRET);
     if (!read.ok) return err(`${path}: ${read.error}`);
     const { octets, mode, group } = read.value;
@@ -157,6 +167,27 @@ function secretReader(file: string, place: Place): SecretReader {
     if (refusal === undefined) return ok(octets);
     octets.fill(0);
     return err(`${path}: ${refusal}`);
+  };
+}
+
+const beside = (file: string, reference: string): string =>
+  reference.startsWith("/") ? reference : `${file.slice(0, file.lastIndexOf("/") + 1)}${reference}`;
+
+/** Reads certificates, keys and lists. Only the loader knows whether one holds a key, so that who may read it matters. */
+function fileReader(file: string, place: Place): FileReader {
+  return (reference) => {
+    const [, credential] = /^credential:(.*)$/s.exec(reference) ?? [];
+    if (credential !== undefined) {
+      const octets = readCredential(credential, place);
+      return octets.ok
+        ? ok(octets.value && { path: `${place.credentialsDirectory}/${credential}`, octets: octets.value, exposed: undefined })
+        : octets;
+    }
+    const path = resolve(beside(file, reference));
+    const read = readBounded(path, MAX_CERTIFICATES);
+    if (!read.ok) return err(`${path}: ${read.error}`);
+    const { octets, mode, group } = read.value;
+    return ok({ path, octets, exposed: refuseAccess(mode, group) });
   };
 }
 
@@ -205,6 +236,9 @@ interface ReadFile {
   readonly group: number;
 }
 
+/** Octets for files whose size the system does not tell. */
+const LEAST_ROOM = 4096;
+
 /** A regular file of at most `limit` octets, with the access rights of the very file that was read. */
 function readBounded(path: string, limit: number): Result<ReadFile, string> {
   let descriptor: number | undefined;
@@ -213,13 +247,13 @@ function readBounded(path: string, limit: number): Result<ReadFile, string> {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const status = fstatSync(descriptor);
     if (!status.isFile()) return err("it is no regular file");
-    const octets = new Uint8Array(limit + 1);
+    const octets = new Uint8Array(Math.min(limit, Math.max(status.size, LEAST_ROOM)) + 1);
     let length = 0;
-    for (let got = -1; got !== 0 && length <= limit; length += got)
+    for (let got = -1; got !== 0 && length < octets.length; length += got)
       got = readSync(descriptor, octets, length, octets.length - length, null);
-    if (length > limit) {
+    if (length === octets.length) {
       octets.fill(0);
-      return err(`it is longer than ${limit} octets`);
+      return err(length > limit ? `it is longer than ${limit} octets` : "it grew while it was read");
     }
     return ok({ octets: octets.subarray(0, length), mode: status.mode, group: status.gid });
   } catch (error) {

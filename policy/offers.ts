@@ -22,6 +22,9 @@ import { parseDuration, parseVolume } from "./units.ts";
 /** Which weak algorithms may be offered: all, or those named. */
 export type Allowed = true | readonly string[];
 
+/** What a rule may use: what the policy allows and what it allows itself. */
+export const alsoAllowed = (policy: Allowed, rule: Allowed): Allowed => (policy === true || rule === true ? true : [...policy, ...rule]);
+
 /** Whether a weak algorithm may be offered in a part of a table: null where it may, else where to allow it. */
 export type Permits = (part: "proposals" | "pfs", algorithm: string) => string | null;
 
@@ -98,8 +101,6 @@ export const DEFAULT_MAIN_MODE: MainModePolicy = {
   quickModes: DEFAULTS.quickModes,
   masterPfs: DEFAULTS.masterPfs,
 };
-
-export const DEFAULT_DPD: number | null = built(parseDuration(DEFAULTS.dpd));
 
 export const DEFAULT_QUICK_MODE: QuickModePolicy = {
   proposals: DEFAULTS.quickModeProposals.map((text) => built(parseChildSuite(text))),

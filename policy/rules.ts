@@ -3,13 +3,13 @@
  * What was already refused is not judged again, so that one mistake gives one message.
  */
 import { formatRange, intersection, isHost, parseAddress } from "../isakmp/address.ts";
-import { buildAuth, type SecretReader } from "./auth-entries.ts";
+import { type AuthContext, buildAuth } from "./auth-entries.ts";
 import { reportConflicts } from "./conflicts.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import {
   type Allowed,
-  DEFAULT_DPD,
+  alsoAllowed,
   DEFAULT_MAIN_MODE,
   DEFAULT_QUICK_MODE,
   mainModeOf,
@@ -24,12 +24,7 @@ import type { KeyPath } from "./toml-locator.ts";
 import type { Policy, Rule } from "./types.ts";
 
 /** What a rule gets from around it. */
-export interface Surroundings {
-  readonly report: Report;
-  readonly readSecret: SecretReader;
-  /** Others may read the configuration file: then no key should stand in it. */
-  readonly exposed: boolean;
-}
+export type Surroundings = AuthContext;
 
 /** The policy. It is usable only if `report` has no error; its secrets are the caller's to destroy in either case. */
 export function buildPolicy(document: Document, around: Surroundings): Policy {
@@ -45,7 +40,6 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
     allowed,
     mainMode: mainModeOf(policy?.["main-mode"], DEFAULT_MAIN_MODE, context("main-mode")),
     quickMode: quickModeOf(policy?.["quick-mode"], DEFAULT_QUICK_MODE, context("quick-mode")),
-    dpdSeconds: policy?.dpd === undefined ? DEFAULT_DPD : policy.dpd,
   };
   const raw = document.rule ?? [];
   if (raw.length === 0 && !around.report.failed(["rule"])) around.report.warning([], "there is no [[rule]]; nothing will be protected");
@@ -55,7 +49,7 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
   return { name: policy?.name ?? DEFAULTS.policyName, rules };
 }
 
-type Base = Pick<Rule, "mainMode" | "quickMode" | "dpdSeconds"> & { readonly allowed: Allowed };
+type Base = Pick<Rule, "mainMode" | "quickMode"> & { readonly allowed: Allowed };
 
 function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings): Rule {
   const { report } = around;
@@ -67,7 +61,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     name: raw.name ?? "",
     action,
     filters: (raw.filters ?? []).filter((filter) => filter !== undefined),
-    auth: buildAuth(raw, path, around),
+    auth: buildAuth(raw, path, alsoAllowed(base.allowed, raw["allow-weak"] ?? []), around),
     mode: raw.mode ?? DEFAULTS.mode,
     tunnel: raw.tunnel?.remote === undefined ? null : { local: raw.tunnel.local ?? null, remote: raw.tunnel.remote },
     peer: raw.peer ?? null,
@@ -75,7 +69,6 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     quickMode: quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode")),
     // A rule that only answers must not make the kernel ask.
     start: action === "respond" ? "never" : (raw.start ?? DEFAULTS.start),
-    dpdSeconds: raw.dpd === undefined ? base.dpdSeconds : raw.dpd,
   };
   reportTunnel(raw, rule, path, report);
   reportFilters(raw, rule, path, report);

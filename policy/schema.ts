@@ -33,7 +33,8 @@ export const DEFAULTS = {
   quickModePfs: "modp2048",
   mode: "transport",
   start: "on-traffic",
-  dpd: "60s",
+  crl: "if-present",
+  sendCertificate: "asked",
 } as const;
 
 /** Names of rules: what commands and log lines can carry. */
@@ -41,8 +42,6 @@ const NAME = /^(?=.*\S)[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,64}$/u;
 /** Octets of `sun_path` without its final zero. */
 const SOCKET_PATH_LIMIT = 107;
 const MAX_LIST = 64;
-/** More than these an IKE SA has no message ids for. */
-const MAX_QUICK_MODES = 10_000;
 
 /** Text that `reader` understands. `expected` is said of anything that is no text. */
 const read = <T>(expected: string, reader: (text: string) => Result<T, string>) =>
@@ -102,7 +101,6 @@ const none =
   <T>(reader: (text: string) => Result<T, string>) =>
   (text: string): Result<T | null, string> =>
     text === "none" ? ok(null) : reader(text);
-const dpd = read('a duration such as "60s", or "none"', none(parseDuration));
 const volume = read('a volume such as "100MB"', none(parseVolume));
 const pfs = read(
   'a group such as "modp2048", "main-mode" or "none"',
@@ -133,11 +131,8 @@ const notYet = <T>(schema: z.ZodType<T>, built: T) =>
 const mainMode = z.strictObject({
   proposals: list(read<IkeSuite>('an offer such as "aes256-sha256-modp2048"', parseIkeSuite), "offers").optional(),
   lifetime: duration.optional(),
-  "quick-modes": z
-    .int({ error: "a number is expected, without quotes" })
-    .refine((value) => value >= 0 && value <= MAX_QUICK_MODES, { error: `from 0 (no limit) to ${MAX_QUICK_MODES}` })
-    .optional(),
-  "master-pfs": yesOrNo.optional(),
+  "quick-modes": notYet(z.int({ error: "a number is expected, without quotes" }), DEFAULTS.quickModes as number).optional(),
+  "master-pfs": notYet(yesOrNo, DEFAULTS.masterPfs as boolean).optional(),
 });
 
 const quickMode = z.strictObject({
@@ -147,12 +142,15 @@ const quickMode = z.strictObject({
   pfs: pfs.optional(),
 });
 
-/** Keys that belong to one method of authentication, where it is not psk. */
+/** Keys that belong to one method of authentication. */
 export const METHOD_OF_KEY = {
+  secret: "psk",
+  "secret-file": "psk",
   certificate: "x509",
   key: "x509",
   ca: "x509",
   crl: "x509",
+  "crl-files": "x509",
   "send-certificate": "x509",
   "password-file": "x509",
   keytab: "kerberos",
@@ -163,18 +161,21 @@ export const METHOD_OF_KEY = {
 /** Known, and judged together with the entry's method. */
 const foreign = z.unknown().optional();
 
+const file = z.string({ error: "the path of a file is expected, in quotes" });
+
 const authEntry = z.strictObject({
-  method: choice(["psk"], ["x509", "kerberos"]).optional(),
+  method: choice(["psk", "x509"], ["kerberos"]).optional(),
   secret: z.string({ error: "the key is expected in quotes" }).optional(),
-  "secret-file": z.string({ error: "the path of a file is expected, in quotes" }).optional(),
+  "secret-file": file.optional(),
   "local-id": identity.optional(),
   "remote-id": identity.optional(),
-  certificate: foreign,
-  key: foreign,
-  ca: foreign,
-  crl: foreign,
-  "send-certificate": foreign,
-  "password-file": foreign,
+  certificate: file.optional(),
+  key: file.optional(),
+  ca: list(file, "files").optional(),
+  crl: choice(["if-present", "require"]).optional(),
+  "crl-files": list(file, "files").optional(),
+  "send-certificate": choice(["asked", "always", "never"]).optional(),
+  "password-file": file.optional(),
   keytab: foreign,
   principal: foreign,
   "peer-principal": foreign,
@@ -194,7 +195,6 @@ const rule = z.strictObject({
   "quick-mode": quickMode.optional(),
   "allow-weak": allowWeak.optional(),
   start: choice(["on-traffic", "now", "never"]).optional(),
-  dpd: dpd.optional(),
   "fallback-after": later.optional(),
   "fallback-for": later.optional(),
 });
@@ -218,7 +218,6 @@ export const DOCUMENT = z.strictObject({
       "allow-weak": allowWeak.optional(),
       "main-mode": mainMode.optional(),
       "quick-mode": quickMode.optional(),
-      dpd: dpd.optional(),
       "on-stop": choice(["remove"], ["keep"]).optional(),
       exempt: later.optional(),
     })

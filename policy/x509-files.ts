@@ -2,6 +2,7 @@
  * What reading an x509 entry needs from outside: somebody who understands keys and certificates. The configuration reads files and knows where in
  * the text a fault belongs; the loader (`auth/providers/load.ts`) knows what is in them.
  */
+import type { Result } from "../isakmp/result.ts";
 import type { OwnCertificate, Trust } from "./types.ts";
 
 /** A file that was read. `exposed`: why what is secret must not lie in it, where somebody else may read it. */
@@ -38,3 +39,15 @@ export interface X509Loaded {
 }
 
 export type X509Loader = (files: X509Files) => X509Loaded;
+
+/**
+ * A file by its reference in the configuration. undefined: it is not to be had here, and that is no fault of the configuration (a credential of
+ * the service).
+ */
+export type FileReader = (reference: string) => Result<FileOctets | undefined, string>;
+
+/** Both halves: who reads files and who understands them. */
+export interface CertificateAccess {
+  readonly readFile: FileReader;
+  readonly load: X509Loader;
+}

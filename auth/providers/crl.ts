@@ -37,11 +37,11 @@ export function readCrl(der: Uint8Array): Result<RevocationList, string> {
   return read.ok ? read : err(`at octet ${read.error.offset}: ${read.error.what}`);
 }
 
-/** What the lists at hand say about a certificate. `old`: the newest good one is past its time, and does not have the certificate. */
+/** What the lists at hand say about a certificate. `expired`: there is a good list, and its time is over. */
 export type Status =
   | { readonly kind: "good" }
   | { readonly kind: "revoked"; readonly why: string }
-  | { readonly kind: "unknown"; readonly why: string };
+  | { readonly kind: "unknown"; readonly expired: boolean; readonly why: string };
 
 /** Who signs what, and when it is asked. `milliseconds` is the time of day since 1970. */
 export interface StatusQuestion {
@@ -57,8 +57,8 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   const { certificate, milliseconds } = question;
   const own = lists.filter(({ issuer }) => issuer.key === certificate.issuer.key);
   const title = certificateTitle(certificate);
-  if (own.length === 0) return { kind: "unknown", why: `there is no revocation list of ${certificate.issuer.text}` };
-  let [why, good] = ["", false];
+  if (own.length === 0) return { kind: "unknown", expired: false, why: `there is no revocation list of ${certificate.issuer.text}` };
+  let [why, good, expired] = ["", false, false];
   for (const list of own.slice(0, MAX_LISTS)) {
     const fault = list.unusable ?? listFault(list, question);
     if (fault !== undefined) why = `the revocation list of ${list.issuer.text} is of no use: ${fault}`;
@@ -67,11 +67,12 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
       return { kind: "revoked", why: `${title} is revoked by ${list.issuer.text} (serial number ${certificate.serial})` };
     else if (list.thisUpdate > milliseconds)
       why = `the revocation list of ${list.issuer.text} is of the future, ${dateText(list.thisUpdate)}`;
-    else if (list.nextUpdate === undefined || list.nextUpdate <= milliseconds)
-      why = `the revocation list of ${list.issuer.text} ended ${list.nextUpdate === undefined ? "without a date" : dateText(list.nextUpdate)}; fetch a new one`;
+    else if (list.nextUpdate === undefined) why = `the revocation list of ${list.issuer.text} does not say until when it holds`;
+    else if (list.nextUpdate <= milliseconds)
+      [why, expired] = [`the revocation list of ${list.issuer.text} ended ${dateText(list.nextUpdate)}`, true];
     else good = true;
   }
-  return good ? { kind: "good" } : { kind: "unknown", why };
+  return good ? { kind: "good" } : { kind: "unknown", expired, why };
 }
 
 /** Lists of one issuer that are looked at: each costs a signature check. */

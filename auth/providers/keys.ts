@@ -20,30 +20,50 @@ const NOTHING: Material = { certificates: [], lists: [], keys: [] };
 /** Reads a file of any of the known forms. `password` opens keys and PKCS#12 that are encrypted. */
 export function readMaterial(octets: Uint8Array, password: Uint8Array | undefined): Result<Material, string> {
   const text = Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString("latin1");
-  if (/-----BEGIN [A-Z0-9 ]+-----/.test(text)) return readPem(text, password);
+  if (text.includes(BEGIN)) return readPem(text, password);
   return octets[0] === SEQUENCE ? readDer(octets, text, password) : err("it holds neither PEM nor DER");
 }
 
 const SEQUENCE = 0x30;
-const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END \1-----/g;
-
 type Part = Result<Partial<Material>, string>;
 
 function readPem(text: string, password: Uint8Array | undefined): Result<Material, string> {
-  let found = NOTHING;
-  for (const [block, label = "", body = ""] of text.matchAll(BLOCK)) {
+  const found = { certificates: [] as Uint8Array[], lists: [] as Uint8Array[], keys: [] as KeyObject[] };
+  for (const { label, body, block } of blocksOf(text)) {
     const part = readBlock(label, body, block, password);
     if (!part.ok) return part;
-    found = joined(found, part.value);
+    found.certificates.push(...(part.value.certificates ?? []));
+    found.lists.push(...(part.value.lists ?? []));
+    found.keys.push(...(part.value.keys ?? []));
   }
   return found.certificates.length + found.keys.length + found.lists.length > 0
     ? ok(found)
     : err("its PEM blocks are no certificates, keys or revocation lists");
 }
 
-function joined(all: Material, { certificates = [], lists = [], keys = [] }: Partial<Material>): Material {
-  return { certificates: [...all.certificates, ...certificates], lists: [...all.lists, ...lists], keys: [...all.keys, ...keys] };
+interface Block {
+  readonly label: string;
+  readonly body: string;
+  /** With its first and last line. */
+  readonly block: string;
 }
+
+/** The blocks one after another; text between them is nobody's (RFC 7468 §2). */
+function blocksOf(text: string): readonly Block[] {
+  const blocks: Block[] = [];
+  for (let at = text.indexOf(BEGIN); at >= 0; at = text.indexOf(BEGIN, at)) {
+    const label = /^[A-Z0-9 ]{1,64}(?=-----)/.exec(text.slice(at + BEGIN.length, at + 96))?.[0];
+    const start = at + BEGIN.length + (label?.length ?? 0) + DASHES.length;
+    const last = `-----END ${label}${DASHES}`;
+    const end = label === undefined ? -1 : text.indexOf(last, start);
+    if (label !== undefined && end < 0) return blocks;
+    if (label !== undefined) blocks.push({ label, body: text.slice(start, end), block: text.slice(at, end + last.length) });
+    at = label === undefined ? start : end + last.length;
+  }
+  return blocks;
+}
+
+const [BEGIN, DASHES] = ["-----BEGIN ", "-----"];
 
 function readBlock(label: string, body: string, block: string, password: Uint8Array | undefined): Part {
   if (label.endsWith("PRIVATE KEY")) {
@@ -80,16 +100,16 @@ function readDer(octets: Uint8Array, text: string, password: Uint8Array | undefi
   if (tag === 0x02) {
     const types = ["pkcs8", "pkcs1", "sec1"] as const;
     const found = types.map((type) => readKey({ key: whole, format: "der", type })).find((part) => part.ok);
-    return found?.ok ? ok(joined(NOTHING, found.value)) : err("it has a private key of a form that is not known");
+    return found?.ok ? ok({ ...NOTHING, ...found.value }) : err("it has a private key of a form that is not known");
   }
   if (tag === 0x06) return asMaterial(readPkcs7(octets));
   if (tag !== SEQUENCE) return err("it is none of certificate, revocation list, key, PKCS#7 and PKCS#12");
   // An encrypted PKCS#8 key begins with the identifier of its cipher, a certificate or list with a longer sequence of its own.
   if (length !== undefined && length < 0x80 && version === 0x06) return readEncrypted(whole, password);
-  return ok(joined(NOTHING, isList(octets) ? { lists: [octets] } : { certificates: [octets] }));
+  return ok({ ...NOTHING, ...(isList(octets) ? { lists: [octets] } : { certificates: [octets] }) });
 }
 
-const asMaterial = (part: Part): Result<Material, string> => (part.ok ? ok(joined(NOTHING, part.value)) : part);
+const asMaterial = (part: Part): Result<Material, string> => (part.ok ? ok({ ...NOTHING, ...part.value }) : part);
 
 function readEncrypted(key: Buffer, password: Uint8Array | undefined): Result<Material, string> {
   if (!password) return err(ENCRYPTED);

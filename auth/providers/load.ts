@@ -89,8 +89,9 @@ function readKeys(
     if (inside.length > 0) return inside;
     return say.error("certificate", `${file.path} holds no private key; add key = "…"`);
   }
-  if (keyFile.exposed !== undefined) return say.error("key", `${keyFile.path}: ${keyFile.exposed}`);
   const material = readMaterial(keyFile.octets, password);
+  const keyless = material.ok && material.value.keys.length === 0;
+  if (keyFile.exposed !== undefined && !keyless) return say.error("key", `${keyFile.path}: ${keyFile.exposed}`);
   if (!material.ok)
     return say.error(material.error.includes("password-file does not") ? "password-file" : "key", `${keyFile.path}: ${material.error}`);
   return material.value.keys.length > 0 ? material.value.keys : say.error("key", `${keyFile.path} holds no private key`);
@@ -176,14 +177,11 @@ function readTrust(files: X509Files, intermediates: readonly Certificate[], say:
     if (!material.ok) say.error("ca", `${file.path}: ${material.error}`, index);
     else if (certificates?.length === 0) say.error("ca", `${file.path} holds no certificate`, index);
     for (const one of certificates ?? []) {
-      judgeAnchor(one, file, files.weak, index, say, now);
+      judgeAnchor(one, file, files.weak, index, say);
       if (!found.some((other) => sameCertificate(one, other))) found.push(one);
     }
   }
-  if (found.length > 0 && found.every((one) => validityFault(one, now) !== undefined)) {
-    const [first] = found as [Certificate];
-    say.error("ca", `${certificateTitle(first)}: ${validityFault(first, now)}`, 0);
-  }
+  reportLate(found, say, now);
   for (const [index, file] of files.crlFiles.entries()) {
     const lists = readLists(file);
     if (!lists.ok) say.error("crl-files", lists.error, index);
@@ -200,12 +198,16 @@ function readTrust(files: X509Files, intermediates: readonly Certificate[], say:
   };
 }
 
-function judgeAnchor(one: Certificate, file: FileOctets, weak: Trust["weak"], index: number, say: Faults, now: number): void {
-  const title = `${file.path}: ${certificateTitle(one)}`;
+function judgeAnchor(one: Certificate, file: FileOctets, weak: Trust["weak"], index: number, say: Faults): void {
   const key = usableKey(one.publicKey, weak);
-  if (!key.ok) say.error("ca", `${title}: ${key.error}`, index);
-  const late = validityFault(one, now);
-  if (late !== undefined) say.warning("ca", `${title}: ${late}`, index);
+  if (!key.ok) say.error("ca", `${file.path}: ${certificateTitle(one)}: ${key.error}`, index);
+}
+
+/** Bundles have old CAs in them; where there is no other, nobody can be believed. */
+function reportLate(found: readonly Certificate[], say: Faults, now: number): void {
+  const late = found.filter((one) => validityFault(one, now) !== undefined);
+  const tell = late.length === found.length ? say.error : say.warning;
+  for (const one of late.slice(0, 4)) tell("ca", `${certificateTitle(one)}: ${validityFault(one, now)}`);
 }
 
 function readCertificates(

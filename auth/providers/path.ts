@@ -5,10 +5,11 @@
 import type { KeyObject } from "node:crypto";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import { attributeTexts } from "../../policy/name-match.ts";
+import type { AuthReason } from "../method.ts";
 import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, sameCertificate } from "./certificate.ts";
 import { dateText, type RevocationList, revocationStatus } from "./crl.ts";
 import { constraintFault, type GeneralNames } from "./general-names.ts";
-import { signatureFault, usableKey, type Weakness } from "./signed.ts";
+import { signatureFault, usableKey, type Weakness, WRONG_SIGNATURE } from "./signed.ts";
 
 /** What a path has to lead to, and what is at hand to build it. */
 export interface Terrain {
@@ -32,7 +33,16 @@ export interface ValidPath {
 }
 
 export interface PathFault {
-  readonly kind: "certificate-untrusted" | "certificate-expired" | "certificate-revoked" | "crl-missing" | "certificate-refused";
+  readonly kind: Extract<
+    AuthReason,
+    | "certificate-untrusted"
+    | "certificate-expired"
+    | "certificate-not-yet-valid"
+    | "certificate-revoked"
+    | "certificate-unsuitable"
+    | "crl-missing"
+    | "crl-expired"
+  >;
   readonly what: string;
 }
 
@@ -108,7 +118,7 @@ function couldIssue(issuer: Certificate, subject: Certificate): boolean {
 }
 
 const refused = (certificate: Certificate, what: string): PathFault => ({
-  kind: "certificate-refused",
+  kind: "certificate-unsuitable",
   what: `${certificateTitle(certificate)}: ${what}`,
 });
 
@@ -143,6 +153,11 @@ function checkSignature(search: Search, issuer: Certificate, subject: Certificat
     );
   }
   const fault = known.get(subject);
+  if (fault === WRONG_SIGNATURE)
+    return {
+      kind: "certificate-untrusted",
+      what: `${certificateTitle(subject)}: its signature is wrong: it is not of the ${certificateTitle(issuer)} that we know`,
+    };
   return fault === undefined ? undefined : refused(subject, fault);
 }
 
@@ -152,7 +167,7 @@ function commonFault(certificate: Certificate, { milliseconds }: Terrain): PathF
   const title = certificateTitle(certificate);
   if (milliseconds < notBefore)
     return {
-      kind: "certificate-expired",
+      kind: "certificate-not-yet-valid",
       what: `${title} is not valid before ${dateText(notBefore)}; it is ${dateText(milliseconds)} here`,
     };
   if (milliseconds > notAfter)
@@ -240,10 +255,8 @@ function revocationWarnings({ terrain, faults }: Search, path: readonly Certific
       if (terrain.lists.length > 0) warnings.push(status.why);
       continue;
     }
-    const required = '; put a current list into crl-files, or write crl = "if-present"';
-    faults.push(
-      status.kind === "revoked" ? { kind: "certificate-revoked", what: status.why } : { kind: "crl-missing", what: status.why + required },
-    );
+    const kind = status.kind === "revoked" ? "certificate-revoked" : status.expired ? "crl-expired" : "crl-missing";
+    faults.push({ kind, what: status.kind === "revoked" ? status.why : `${status.why}, and crl = "require" wants a current one` });
     return undefined;
   }
   return warnings;

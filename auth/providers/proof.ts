@@ -10,6 +10,7 @@ import { AUTH_METHOD } from "../../isakmp/numbers.ts";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import { fitsIdentity, formatIdentity, identityOf } from "../../policy/identity.ts";
 import type { Identity, Trust } from "../../policy/types.ts";
+import type { AuthFailure, AuthReason } from "../method.ts";
 import { type Certificate, certificateTitle, sameCertificate } from "./certificate.ts";
 import type { RevocationList } from "./crl.ts";
 import { identitiesOf, proves } from "./identities.ts";
@@ -57,19 +58,6 @@ export interface Proven {
   readonly warnings: readonly string[];
 }
 
-/** Why not. `hint` is what to try next, here or at the peer's. */
-export interface ProofFault {
-  readonly reason:
-    | PathFault["kind"]
-    | "certificate-missing"
-    | "certificate-flood"
-    | "signature-wrong"
-    | "identity-unproven"
-    | "id-mismatch";
-  readonly what: string;
-  readonly hint: string;
-}
-
 /** What the check has from outside: the time of day in milliseconds since 1970, and the lists of the files that a `Trust` names. */
 export interface ProofWorld {
   readonly milliseconds: number;
@@ -78,20 +66,24 @@ export interface ProofWorld {
 }
 
 /** Whether the peer is who it says, and for which of the entries. */
-export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, ProofFault> {
+export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, AuthFailure> {
   const received = readReceived(claim.certificates);
-  if (!received.ok) return fault("certificate-flood", received.error, "nobody needs so many; is this peer what it seems to be?");
+  if (!received.ok)
+    return fault("certificate-malformed", received.error, "nobody needs so many certificates; is this peer what it seems to be?");
   const id = identityOf(claim.id);
-  const pinned = claim.entries.flatMap(({ trust }) =>
-    world.parsed(trust.anchors).filter(({ extensions }) => !extensions.basicConstraints?.ca),
-  );
+  const trusts = [...new Set(claim.entries.map(({ trust }) => trust))];
+  const pinned = trusts.flatMap(({ anchors }) => world.parsed(anchors).filter(({ extensions }) => !extensions.basicConstraints?.ca));
   const candidates = [...received.value.certificates, ...pinned.slice(0, MAX_PINNED)];
   if (candidates.length === 0) {
     const [why] = received.value.ignored;
-    return fault("certificate-missing", `the peer sent no certificate${why === undefined ? "" : ` but ${why}`}`, MISSING);
+    return fault(
+      "certificate-missing",
+      `the peer sent no certificate${why === undefined ? "" : ` but ${why}`}`,
+      "let the peer send its certificate, or put that very certificate into ca here",
+    );
   }
   const named = candidates.filter((one) => proves(identitiesOf(one), id));
-  if (named.length === 0) return fault("identity-unproven", unproven(id, candidates), UNPROVEN);
+  if (named.length === 0) return fault("identity-not-certified", unproven(id, candidates));
   const signer = findSigner(claim, named);
   if (!signer.ok) return signer;
   return judge(claim, world, id, signer.value, { certificates: received.value.certificates, lists: received.value.lists });
@@ -101,10 +93,8 @@ const MAX_PINNED = 32;
 /** Certificates of one identity whose key is tried on the signature. */
 const MAX_SIGNERS = 4;
 
-const MISSING = "the peer must be set to send its certificate; or put its very certificate into ca here";
-const UNPROVEN = "set the peer's identity to one that its certificate has, or have a certificate issued with that alternative name";
-
-const fault = (reason: ProofFault["reason"], what: string, hint: string): Result<never, ProofFault> => err({ reason, what, hint });
+const fault = (reason: AuthReason, what: string, hint: string | null = null): Result<never, AuthFailure> =>
+  err({ reason, what, hint, whose: reason.startsWith("crl") ? "me" : "peer" });
 
 function unproven(id: Identity, candidates: readonly Certificate[]): string {
   const [first] = candidates as [Certificate];
@@ -113,20 +103,17 @@ function unproven(id: Identity, candidates: readonly Certificate[]): string {
 }
 
 /** The certificate whose key made the signature. */
-function findSigner({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Certificate, ProofFault> {
-  let why = "";
+function findSigner({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Certificate, AuthFailure> {
+  let first: Result<never, AuthFailure> | undefined;
+  const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false };
   for (const certificate of named.slice(0, MAX_SIGNERS)) {
-    const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false };
     const key = usableKey(certificate.publicKey, weak);
-    if (!key.ok) {
-      why ||= `${certificateTitle(certificate)}: ${key.error}`;
-      continue;
-    }
-    const wrong = signatureFault(method, key.value, hash, signature);
-    if (wrong === undefined) return ok(certificate);
-    why ||= `${wrong} (key of ${certificateTitle(certificate)})`;
+    const wrong = key.ok ? signatureFault(method, key.value, hash, signature) : undefined;
+    if (key.ok && wrong === undefined) return ok(certificate);
+    if (!key.ok) first ??= fault("certificate-unsuitable", `${certificateTitle(certificate)}: ${key.error}`);
+    else first ??= fault("signature-invalid", `${wrong} (key of ${certificateTitle(certificate)})`);
   }
-  return fault("signature-wrong", why, "the peer has another private key than its certificate's, or somebody changed the messages");
+  return first ?? fault("signature-invalid", "no certificate of that identity");
 }
 
 /** Why a signature of Main Mode is not one of `hash` under `key`, or undefined. */
@@ -168,7 +155,7 @@ interface Sent {
 }
 
 /** Whose CAs lead to the signer, and which of them wanted this identity. Entries that believe the same CAs are asked once. */
-function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Certificate, sent: Sent): Result<Proven, ProofFault> {
+function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Certificate, sent: Sent): Result<Proven, AuthFailure> {
   const identities = identitiesOf(signer);
   const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
   const accepted: number[] = [];
@@ -190,24 +177,15 @@ function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Cert
     return ok({ entries: accepted, id, identities, subject: certificateTitle(signer), issuer: signer.issuer.text, warnings });
   if (unwanted.length > 0)
     return fault(
-      "id-mismatch",
+      "identity-not-wanted",
       `the peer proved to be ${formatIdentity(id)}; wanted is ${[...new Set(unwanted)].slice(0, 4).join(" or ")}`,
-      WANTED,
     );
-  if (untrusted) return fault(untrusted.kind, untrusted.what, HINTS[untrusted.kind]);
-  return fault("certificate-untrusted", "no rule for this peer has a ca", "add ca to the rule's x509 entry");
+  if (untrusted) return fault(untrusted.kind, untrusted.what);
+  return fault("certificate-untrusted", "no rule for this peer has a ca");
 }
 
+/** Rules may believe different CAs; each costs a search. */
 const MAX_TRUSTS = 16;
-const WANTED = "correct remote-id in the rule, or see who is calling";
-
-const HINTS: Readonly<Record<PathFault["kind"], string>> = {
-  "certificate-untrusted": "add the CA to ca in the rule, or set the peer to send its intermediate certificates",
-  "certificate-expired": "have the certificate renewed, and see that both clocks are right",
-  "certificate-revoked": "the peer needs a new certificate",
-  "crl-missing": "put the CA's current revocation list into crl-files",
-  "certificate-refused": "have the certificate issued anew without that",
-};
 
 /** CAs of `ca` that another one of them issued are on the way and not its end, so that their own revocation is asked, too. */
 function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent): ReturnType<typeof validatePath> {

@@ -33,6 +33,8 @@ export function readSigned(r: Reader, what: string): Signed {
   return { contents: contents.body, octets: contents.der, algorithm, signature };
 }
 
+export const WRONG_SIGNATURE = "its signature is wrong";
+
 /** Why a signature does not hold under a key, or undefined where it does. */
 export function signatureFault({ octets, algorithm, signature }: Signed, key: KeyObject, weak: Weakness): string | undefined {
   const found = readWith(algorithm.der, readAlgorithm);
@@ -44,10 +46,10 @@ export function signatureFault({ octets, algorithm, signature }: Signed, key: Ke
   if (!type.includes(key.asymmetricKeyType ?? "")) return "its signature is of another kind than the issuer's key";
   const options = pss === undefined ? { key } : { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: pss };
   try {
-    return verify(hash, octets, options, signature) ? undefined : "its signature is wrong";
+    return verify(hash, octets, options, signature) ? undefined : WRONG_SIGNATURE;
   } catch {
     // OpenSSL throws for keys and sizes that cannot belong together.
-    return "its signature is wrong";
+    return WRONG_SIGNATURE;
   }
 }
 

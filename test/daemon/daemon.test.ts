@@ -29,6 +29,22 @@ const initiate = (host: Host, wait = 20) => {
   };
 };
 
+test("an address of ours without a socket is the reason that a command gets, not a silent peer", async (t) => {
+  const [folder, port] = [scratch(t), await freePort(["127.0.0.2"])];
+  const text = configuration("192.0.2.77", "127.0.0.3", port, await freePort(["127.0.0.2"])).replace(
+    'addresses = ["192.0.2.77"]',
+    'addresses = ["127.0.0.2", "192.0.2.77"]',
+  );
+  const host = await startHost(t, text, join(folder, "a.sock"));
+  const { exit, reason, text: what } = await initiate(host, 1).end;
+  assert.deepEqual({ exit, reason }, { exit: 1, reason: "not-sent" });
+  assert.match(what ?? "", /from 192\.0\.2\.77: no socket/);
+  const { peer, failurePoint, hint } =
+    host.records.find(({ event, text }) => event === "svc.socket" && text.startsWith("nothing sent")) ?? {};
+  assert.deepEqual([peer, failurePoint], [`127.0.0.3:${port}`, "me"]);
+  assert.ok(hint);
+});
+
 test("two daemons negotiate over UDP, show it, and leave nothing behind when they stop", async (t) => {
   const { a, b } = await startPair(t);
   const { lines, end } = initiate(a);

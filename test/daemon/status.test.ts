@@ -44,7 +44,6 @@ const child = (id: number, of: number | null, more: Partial<ChildSaView> = {}): 
   secondsLeft: 290,
   lifetimeKilobytes: null,
   rekeys: 0,
-  warning: null,
   ...more,
 });
 

@@ -101,7 +101,6 @@ const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
       secondsLeft: 290,
       lifetimeKilobytes: null,
       rekeys: 0,
-      warning: null,
     },
   ],
 });

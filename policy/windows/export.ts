@@ -1,0 +1,225 @@
+/**
+ * `mainmode policy export`: our policy as one of Windows, as it is or as its mirror image for the peer. What Windows' static policies
+ * can't express is reported and left out.
+ */
+import { err, ok, type Result } from "../../isakmp/result.ts";
+import { decodeName } from "../distinguished-name.ts";
+import { formatChildSuite, formatIkeSuite } from "../proposal.ts";
+import type { AuthEntry, Policy, Rule } from "../types.ts";
+import { type Finding, type Findings, type Place, startFindings } from "./diagnostics.ts";
+import { windowsFilter } from "./filter-text.ts";
+import type { MainMethod, QuickMethod } from "./methods.ts";
+import { windowsKnows, writeNetsh } from "./netsh-writer.ts";
+import type { FilterAction, WindowsAuth, WindowsFilter, WindowsPolicy, WindowsRule } from "./store.ts";
+import type { WindowsAddress } from "./values.ts";
+
+export interface ExportOptions {
+  /** For the peer: sides and tunnel ends change places. `local` is our address as the peer sees it; undefined: as it is. */
+  readonly mirror: { readonly local: string } | undefined;
+}
+
+export interface Exported {
+  /** A batch file. */
+  readonly script: string;
+  readonly policy: WindowsPolicy;
+  /** Their lines are the rules' numbers, from 1. */
+  readonly findings: readonly Finding[];
+}
+
+/** Exports a policy. Keys become variables that whoever runs the script has to set. */
+export function exportPolicy(policy: Policy, options: ExportOptions): Exported {
+  const findings = startFindings();
+  const windows = windowsPolicy(policy, options, findings);
+  const comments = [`Policy ${policy.name}${options.mirror ? `, for the peers of ${options.mirror.local}` : ""}`];
+  return { script: writeNetsh(windows, comments), policy: windows, findings: findings.all };
+}
+
+function windowsPolicy(policy: Policy, options: ExportOptions, findings: Findings): WindowsPolicy {
+  const negotiating = policy.rules.filter(({ auth }) => auth.length > 0);
+  const [first] = negotiating;
+  const at = { line: 1, column: 1 };
+  const standard = policy.rules.findIndex(isDefaultResponse);
+  const answering = policy.rules[standard];
+  if (negotiating.some((rule) => first && mainText(rule) !== mainText(first)))
+    findings.say("W_MIXED_OFFERS", at, "rules differ in their Main Mode; Windows has one for all, that of the first");
+  return {
+    ...at,
+    name: policy.name,
+    description: "",
+    masterPfs: first?.mainMode.masterPfs ?? false,
+    quickModes: first?.mainMode.quickModes ?? 0,
+    lifetimeMinutes: Math.max(1, Math.floor((first?.mainMode.lifetimeSeconds ?? 28_800) / 60)),
+    defaultRule: answering
+      ? {
+          line: standard + 1,
+          column: 1,
+          active: true,
+          assumed: false,
+          pfs: answering.quickMode.pfs !== null,
+          methods: quickMethods(answering, at, findings),
+          auth: answering.auth.map((entry) => windowsAuth(entry, answering)),
+        }
+      : { ...at, active: false, assumed: false, pfs: false, methods: null, auth: [] },
+    assigned: true,
+    methods: first ? mainMethods(first, at, findings) : null,
+    rules: policy.rules.flatMap((rule, index) => windowsRules(rule, { line: index + 1, column: 1 }, options, findings)),
+  };
+}
+
+/** The rule that stands for Windows' default response: answers for whatever else there is. */
+const isDefaultResponse = (rule: Rule): boolean =>
+  rule.action === "respond" && rule.mode === "transport" && rule.filters.every(({ text }) => /^\s*me\s*<->\s*any\s*$/i.test(text));
+
+const mainText = ({ mainMode }: Rule): string =>
+  [mainMode.proposals.map(formatIkeSuite), mainMode.lifetimeSeconds, mainMode.quickModes, mainMode.masterPfs].join();
+
+function mainMethods(rule: Rule, at: Place, findings: Findings): readonly MainMethod[] | null {
+  const methods = rule.mainMode.proposals.flatMap((suite): readonly MainMethod[] => {
+    const [cipher, hash, group] = [suite.encryption.name, suite.hash.name, suite.group.name];
+    if ([cipher, hash, group].every(windowsKnows)) return [{ cipher, hash, group }];
+    findings.say("W_OTHER_COMMAND", at, `${formatIkeSuite(suite)} is unknown to netsh ipsec static and was left out`);
+    return [];
+  });
+  if (methods.length === 0)
+    findings.say("E_NO_METHOD", at, `rule ${JSON.stringify(rule.name)} has no Main Mode offer that Windows' static policies know`);
+  return methods.length > 0 ? methods : null;
+}
+
+function quickMethods(rule: Rule, at: Place, findings: Findings): readonly QuickMethod[] | null {
+  const { lifetimeSeconds, volumeOctets } = rule.quickMode;
+  const methods = rule.quickMode.proposals.flatMap((suite): readonly QuickMethod[] => {
+    const [ah, esp] = (["ah", "esp"] as const).map((protocol) => suite.find((part) => part.protocol === protocol));
+    const names = suite.flatMap(({ cipher, integrity }) => [cipher?.name, integrity?.name]).filter((name) => name !== undefined);
+    if (!names.every(windowsKnows) || (esp && !esp.integrity)) {
+      findings.say("W_OTHER_COMMAND", at, `${formatChildSuite(suite)} is unknown to netsh ipsec static and was left out`);
+      return [];
+    }
+    return [
+      {
+        ah: ah?.integrity?.name ?? null,
+        esp: esp?.cipher && esp.integrity ? { cipher: esp.cipher.name, integrity: esp.integrity.name } : null,
+        kilobytes: volumeOctets === null ? 0 : Math.floor(volumeOctets / 1000),
+        seconds: lifetimeSeconds,
+        pfs: false,
+      },
+    ];
+  });
+  if (methods.length === 0)
+    findings.say("E_NO_METHOD", at, `rule ${JSON.stringify(rule.name)} has no Quick Mode offer that Windows' static policies know`);
+  return methods.length > 0 ? methods : null;
+}
+
+function windowsAuth(entry: AuthEntry, rule: Rule): WindowsAuth {
+  if (entry.method === "kerberos") return { kind: "kerberos" };
+  if (entry.method === "psk") return { kind: "psk", key: `%PSK_${rule.name.toUpperCase().replace(/[^A-Z0-9]+/g, "_")}%` };
+  const [name] = entry.trust.names;
+  return { kind: "ca", name: (name && decodeName(name)) ?? "", mapping: false, excludeName: false };
+}
+
+function windowsRules(rule: Rule, at: Place, options: ExportOptions, findings: Findings): readonly WindowsRule[] {
+  if (isDefaultResponse(rule)) return [];
+  const filterAction = windowsAction(rule, at, findings);
+  const filters = rule.filters.flatMap(({ text }): readonly WindowsFilter[] => {
+    const filter = windowsFilter(text, at);
+    const sided = filter.ok && options.mirror ? mirrored(filter.value, options.mirror.local, rule.mode) : filter;
+    if (!sided.ok) findings.say("E_FILTER", at, `rule ${JSON.stringify(rule.name)}: ${sided.error}`);
+    return sided.ok ? [sided.value] : [];
+  });
+  if (!filterAction || filters.length === 0) return [];
+  const base = {
+    ...at,
+    description: "",
+    connection: "all",
+    active: true,
+    auth: rule.auth.map((entry) => windowsAuth(entry, rule)),
+  } as const;
+  if (!rule.tunnel) return [{ ...base, name: rule.name, filterList: list(rule.name, filters, at), filterAction, tunnel: null }];
+  return tunnelRules(rule, base, filters, filterAction, at, options, findings);
+}
+
+const list = (name: string, filters: readonly WindowsFilter[], at: Place) => ({ ...at, name, description: "", filters });
+
+type Base = Pick<WindowsRule, "line" | "column" | "description" | "connection" | "active" | "auth">;
+
+/** A tunnel is two one-way rules, each named by the end it leads to. */
+function tunnelRules(
+  rule: Rule,
+  base: Base,
+  filters: readonly WindowsFilter[],
+  filterAction: FilterAction,
+  at: Place,
+  { mirror }: ExportOptions,
+  findings: Findings,
+): readonly WindowsRule[] {
+  const local = rule.tunnel?.local ?? mirror?.local;
+  const remote = rule.tunnel?.remote;
+  if (local === undefined || remote === undefined) {
+    findings.say("E_TUNNEL_UNPAIRED", at, `rule ${JSON.stringify(rule.name)} does not say its tunnel's local end`);
+    return [];
+  }
+  const [near, far] = mirror ? [remote, local] : [local, remote];
+  const out = filters.map((filter) => ({ ...filter, mirrored: false }));
+  const back = out.map((filter) => swapped(filter));
+  const end = (address: string): WindowsAddress => ({ kind: "address", address, length: null });
+  return [
+    { ...base, name: rule.name, filterList: list(`${rule.name} out`, out, at), filterAction, tunnel: end(far) },
+    { ...base, name: `${rule.name} in`, filterList: list(`${rule.name} in`, back, at), filterAction, tunnel: end(near) },
+  ];
+}
+
+const swapped = (filter: WindowsFilter): WindowsFilter => ({
+  ...filter,
+  source: filter.destination,
+  destination: filter.source,
+  sourceMask: filter.destinationMask,
+  destinationMask: filter.sourceMask,
+  sourcePort: filter.destinationPort,
+  destinationPort: filter.sourcePort,
+});
+
+/**
+ * A filter as the peer has to write it. Its sides keep their places, so that one-way filters keep their direction;
+ * our `me` becomes our address, and in transport mode whatever stood for the peer becomes its `me`.
+ */
+function mirrored(filter: WindowsFilter, local: string, mode: Rule["mode"]): Result<WindowsFilter, string> {
+  const ours: WindowsAddress = { kind: "address", address: local, length: null };
+  const sides = [filter.source, filter.destination];
+  const mine = sides.findIndex(({ kind }) => kind === "me");
+  if (mode === "tunnel") {
+    const [source, destination] = sides.map((side) => (side.kind === "me" ? ours : side)) as [WindowsAddress, WindowsAddress];
+    return ok(swapped({ ...filter, source, destination }));
+  }
+  if (mine < 0) return err("neither side is me; its mirror image is not known");
+  const [source, destination] = mine === 0 ? [ours, ME] : [ME, ours];
+  const plain = { ...filter, source, destination, sourceMask: null, destinationMask: null };
+  return ok(filter.mirrored ? swapped(plain) : plain);
+}
+
+const ME: WindowsAddress = { kind: "me" };
+
+/** null where Windows has nothing like it. */
+function windowsAction(rule: Rule, at: Place, findings: Findings): FilterAction | null {
+  const plain = { ...at, name: rule.name, description: "", inpass: false, soft: false, pfs: false, methods: null } as const;
+  if (rule.action === "permit" || rule.action === "block") return { ...plain, action: rule.action };
+  if (rule.action === "respond") {
+    findings.say(
+      "E_SUBSET",
+      at,
+      `rule ${JSON.stringify(rule.name)} only answers; on Windows that is the default response rule, for me <-> any alone`,
+    );
+    return null;
+  }
+  const methods = quickMethods(rule, at, findings);
+  if (!methods) return null;
+  return {
+    ...plain,
+    action: "negotiate",
+    inpass: inboundClear(rule),
+    soft: rule.action === "request",
+    pfs: rule.quickMode.pfs !== null,
+    methods,
+  };
+}
+
+/** Whether the rule accepts unprotected packets and answers protected. */
+const inboundClear = (rule: Rule & { readonly inboundClear?: boolean }): boolean => rule.inboundClear === true;
