@@ -72,6 +72,7 @@ function rule(name: RuleName, r: number, role: BenchRole, secret: Uint8Array): R
       pfs: group,
     },
     start: "on-traffic",
+    dpdSeconds: null,
   };
 }
 

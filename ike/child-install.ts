@@ -9,12 +9,13 @@ import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
-import { activate, forgetChild, limitsOf, newChild, removeChild } from "./children.ts";
+import { activate, forgetChild, newChild, predecessorOf, removeChild } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
+import { limitsOf } from "./limits.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { deleteChild, errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
@@ -33,14 +34,17 @@ type Outcome = Result<readonly SaCounters[], KernelRefusal>;
 /** Asks the kernel for the inbound SAs of an exchange in state `installing`. */
 export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void {
   if (ex.state.kind !== "installing") return;
-  const { agreed, spec } = ex.state;
-  const sas = kernelSas(spec, agreed.keys, "in", limitsOf(ex.role, agreed));
+  const { agreed, spec, wish } = ex.state;
+  const sas = kernelSas(spec, agreed.keys, "in", limitsFor(ex, agreed, predecessorOf(core, spec, wish)));
   kernel(
     core,
     sas.map((sa) => ({ do: "add-sa", sa })),
     { kind: "inbound", ike: ike.id, messageId: ex.messageId, sas },
   );
 }
+
+const limitsFor = (ex: QuickExchange, agreed: ChildAgreed, older: ChildSa | undefined) =>
+  limitsOf(ex.role, { ...agreed, spi: agreed.keys[0]?.spiIn ?? 0 }, older?.use);
 
 /** The kernel's answer to `installInbound`. */
 export function onInbound(
@@ -58,7 +62,7 @@ export function onInbound(
   }
   if (!outcome.ok) return onInboundRefused(core, ike, ex, outcome.error, undo);
   const { agreed, spec, wish, answer } = ex.state;
-  const child = newChild(core, ike, spec, ex.role, agreed, wish?.replaces ?? null);
+  const child = newChild(core, ike, spec, { role: ex.role, agreed, wish, startedAt: ex.startedAt });
   ex.flight = answer;
   ex.tries = 0;
   send(core, ike.path, answer);
@@ -125,7 +129,7 @@ export function installOutbound(core: Core, ike: IkeSa, ex: QuickExchange): void
   const { agreed, child } = ex.state;
   if (child.outbound !== "none") return;
   child.outbound = "asked";
-  const sas = kernelSas(child.spec, agreed.keys, "out", limitsOf(ex.role, agreed));
+  const sas = kernelSas(child.spec, agreed.keys, "out", limitsFor(ex, agreed, predecessorOf(core, child.spec, null, child)));
   const commands = [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...core.policies.take(child)];
   const wish = ex.state.kind === "confirmed" ? ex.state.wish : null;
   kernel(core, commands, { kind: "outbound", child, agreed, wish, ike: ike.id, messageId: ex.messageId, sas, commands });

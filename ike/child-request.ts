@@ -59,6 +59,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   const spec = { rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid };
   const ex: QuickExchange = {
     messageId,
+    startedAt: core.now,
     role: "responder",
     iv,
     received: Uint8Array.from(message.bytes),
@@ -193,6 +194,7 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
   const told = tellPeer(core, ike, [errorNotify(notify, proposal ? { protocol: proposal.protocol, spi: proposal.spi } : null)]);
   const ex: QuickExchange = {
     messageId,
+    startedAt: core.now,
     role: "responder",
     iv: message.iv,
     received: Uint8Array.from(message.bytes),

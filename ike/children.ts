@@ -3,56 +3,61 @@
  */
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import { formatSelector } from "../policy/selector.ts";
-import type { ChildSa, ChildSpec, Protection } from "../sa-store/child-sa.ts";
+import type { ChildSa, ChildSpec, ChildUse, Protection } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { type Core, childFields, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
-import { type Limits, saKeys } from "./install.ts";
+import { sayAgain } from "./farewell.ts";
+import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 import { deleteChild } from "./notifies.ts";
 import { endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
+import { armChild, NONE } from "./rekey.ts";
 import { DRAIN } from "./retransmit.ts";
 import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
-import { keepTrying, RETRY_FIRST, specKey, stopTrying, wishFor } from "./wishes.ts";
+import { keepTrying, stopTrying } from "./retry.ts";
+import { specKey } from "./wishes.ts";
 
-/** Where the soft limits lie: the original initiator renews first, the responder only if it does not. */
-const SOFT_SHARE: Readonly<Record<Role, number>> = { initiator: 0.8, responder: 0.9 };
+/** Less than this no Quick Mode takes, whatever was measured on a quiet wire. Milliseconds. */
+const LEAST_QUICK_MODE = 200;
 
-/** Our own timers are the backstop of the kernel's events, so they come a little later. Milliseconds. */
-const BACKSTOP = 2000;
+export const childOwner = (child: ChildSa): string => `child ${child.id}`;
 
-const owner = (child: ChildSa): string => `child ${child.id}`;
-
-/** Kernel limits of a child. One kilobyte is 1000 octets. */
-export function limitsOf(role: Role, agreed: Pick<ChildAgreed, "lifetimeSeconds" | "lifetimeKilobytes">): Limits {
-  const softShare = SOFT_SHARE[role];
-  return {
-    softSeconds: Math.max(1, Math.floor(agreed.lifetimeSeconds * softShare)),
-    hardSeconds: agreed.lifetimeSeconds,
-    kilobytes: agreed.lifetimeKilobytes,
-    softShare,
-  };
+/** What a new child gets from the exchange that makes it. */
+export interface Origin {
+  readonly role: Role;
+  readonly agreed: ChildAgreed;
+  /** The initiator's. */
+  readonly wish: ChildWish | null;
+  readonly startedAt: number;
 }
 
+/** The child that a new one for the same selectors follows. */
+export const predecessorOf = (core: Core, spec: ChildSpec, wish: ChildWish | null, itself?: ChildSa): ChildSa | undefined =>
+  (wish?.replaces == null ? undefined : core.store.children.get(wish.replaces)) ??
+  core.store.byKey(specKey(spec)).findLast((child) => child !== itself);
+
 /** Files a child whose inbound SAs are in the kernel. */
-export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, agreed: ChildAgreed, replaces: number | null): ChildSa {
-  const key = specKey(spec);
-  const older = replaces === null ? core.store.byKey(key).at(-1) : core.store.children.get(replaces);
+export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed, wish, startedAt }: Origin): ChildSa {
+  const older = predecessorOf(core, spec, wish);
   const child: ChildSa = {
     id: core.store.newId(),
-    key,
+    key: specKey(spec),
     spec,
+    peerId: ike.sa.peerId,
     role,
     protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
     group: agreed.group?.name ?? null,
     lifetimeSeconds: agreed.lifetimeSeconds,
     lifetimeKilobytes: agreed.lifetimeKilobytes,
     installedAt: core.now,
+    wanted: (older?.wanted ?? false) || (wish?.watchers.size ?? 0) > 0,
     rekeys: older ? older.rekeys + 1 : 0,
+    use: newUse(core.now, startedAt, older?.use),
     ike: ike.id,
     state: "installed",
     outbound: "none",
@@ -62,12 +67,26 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, role: Role, ag
   return child;
 }
 
+/** Nothing went through it yet; what was measured before it is the best guess. */
+const newUse = (now: number, startedAt: number, before: ChildUse | undefined): ChildUse => ({
+  askedAt: now,
+  in: NONE,
+  out: NONE,
+  rate: before?.rate ?? 0,
+  // Until it is in use: when the exchange began.
+  quickMode: now - startedAt,
+  tooFast: before?.tooFast ?? false,
+  warned: before?.warned ?? false,
+  oneWay: before?.oneWay ?? false,
+  heardAt: now,
+});
+
 /** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
 export function activate(core: Core, child: ChildSa, wish: ChildWish | null): void {
-  const { lifetimeSeconds, role } = child;
+  const { lifetimeSeconds, use } = child;
   stopTrying(core, child.spec);
-  core.timers.set(owner(child), "rekey", child.installedAt + limitsOf(role, child).softSeconds * 1000 + BACKSTOP);
-  core.timers.set(owner(child), "expire", child.installedAt + lifetimeSeconds * 1000 + BACKSTOP);
+  use.quickMode = Math.max(LEAST_QUICK_MODE, use.quickMode + core.now - child.installedAt);
+  armChild(core, child);
   const suites = child.protections.map(({ suite }) => protocolSuiteName(suite)).join("+");
   const [first] = child.protections;
   const spis = first ? `spi ${spiText(first.spiIn)} in, ${spiText(first.spiOut)} out` : "";
@@ -84,12 +103,12 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
 const MOST_RIVALS = 2;
 
 /** The other pairs for the same selectors that carry traffic, oldest first. */
-const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
+export const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
   core.store.byKey(child.key).filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
 function supersede(core: Core, child: ChildSa, old: ChildSa): void {
   const ike = carrierFor(core, child);
-  if (ike) tellDelete(core, ike, old);
+  if (ike) tellDelete(core, ike, old, false);
   drain(core, old);
 }
 
@@ -97,11 +116,12 @@ function supersede(core: Core, child: ChildSa, old: ChildSa): void {
 export function drain(core: Core, old: ChildSa): void {
   if (old.state === "draining") return;
   old.state = "draining";
-  core.timers.clear(owner(old), "rekey");
+  core.timers.clear(childOwner(old), "rekey");
+  core.timers.clear(childOwner(old), "measure");
   upkeep(core, [...removals(outboundOf(old)), ...core.policies.release(old, false)]);
   // What the kernel is only asked for yet is undone when it answers.
   if (old.outbound === "installed") old.outbound = "none";
-  core.timers.set(owner(old), "drained", core.now + DRAIN);
+  core.timers.set(childOwner(old), "drained", core.now + DRAIN);
 }
 
 /** The peer deleted its inbound SA, which is our outbound one. */
@@ -114,28 +134,6 @@ export function onPeerDelete(core: Core, child: ChildSa): void {
   keepTrying(core, child.spec);
 }
 
-/** Soft expiry, by the kernel's event or by our timer: a new Quick Mode takes over, unless one already did. */
-export function renewChild(core: Core, child: ChildSa): void {
-  if (child.state !== "installed" || child.outbound !== "installed") return;
-  if (rivals(core, child).some((other) => outlives(other, child))) return;
-  // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
-  if (core.wishes.has(child.key)) return core.timers.set(owner(child), "rekey", core.now + RETRY_FIRST);
-  core.timers.clear(owner(child), "rekey");
-  child.state = "rekeying";
-  wishFor(core, child.spec, [], child.id);
-}
-
-/** Pairs that both ends made within one schedule of repetitions count as made at once. Milliseconds. */
-const AT_ONCE = 30_000;
-
-/** Which of two pairs is renewed: the younger, and of two made at once the one that both ends find by its SPIs. */
-function outlives(one: ChildSa, other: ChildSa): boolean {
-  const gap = one.installedAt - other.installedAt;
-  return Math.abs(gap) > AT_ONCE ? gap > 0 : greatestSpi(one) > greatestSpi(other);
-}
-
-const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
-
 /** Hard expiry: the kernel dropped one direction, so the other is of no use. */
 export function expireChild(core: Core, child: ChildSa): void {
   const { state } = child;
@@ -147,7 +145,7 @@ export function expireChild(core: Core, child: ChildSa): void {
 export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer: boolean): void {
   if (endUnfinished(core, child, { kind: "terminated", what: why })) return;
   const ike = tellThePeer ? carrierFor(core, child) : undefined;
-  if (ike) tellDelete(core, ike, child);
+  if (ike) tellDelete(core, ike, child, true);
   log(
     core,
     "child.closed",
@@ -169,7 +167,7 @@ function endUnfinished(core: Core, child: ChildSa, error: IkeError): boolean {
 
 /** Without a word: kernel SAs, policies, store, timers. */
 export function forgetChild(core: Core, child: ChildSa): void {
-  core.timers.clearAll(owner(child));
+  core.timers.clearAll(childOwner(child));
   core.store.removeChild(child);
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.delete(child.id);
@@ -184,12 +182,14 @@ export function carrierFor(core: Core, child: ChildSa): IkeSa | undefined {
   return core.store.byPeer(child.spec.local, child.spec.remote).findLast((entry): entry is IkeSa => entry.phase === "established");
 }
 
-function tellDelete(core: Core, ike: IkeSa, child: ChildSa): void {
-  tellPeer(
+/** `again`: nothing takes over, so that a lost delete would leave the peer sending into the void until the pair's life ends. */
+export function tellDelete(core: Core, ike: IkeSa, child: ChildSa, again: boolean): void {
+  const bytes = tellPeer(
     core,
     ike,
     child.protections.map(({ suite, spiIn }) => deleteChild(suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiIn)),
   );
+  if (again && bytes) sayAgain(core, ike.path, bytes);
 }
 
 /** The outbound SAs that the kernel surely has of ours. One that it is asked for may turn out to be somebody else's. */

@@ -31,6 +31,14 @@ export interface Core extends Tools {
   readonly watches: Map<number, Watch>;
   /** Failed tries in a row of rules that should be up, by wish key. */
   readonly retries: Map<string, { readonly spec: ChildSpec; readonly tries: number }>;
+  /** Peers that did not answer lately, by both addresses. */
+  readonly outages: Map<string, Outage>;
+  /** Wishes whose Main Mode waits for its turn, by wish key. */
+  readonly paced: Map<string, ChildWish>;
+  /** When the next Main Mode that nobody waits for may begin. */
+  nextStart: Instant;
+  /** Deletes that are said again. */
+  readonly farewells: Map<number, { readonly path: Path; readonly bytes: Uint8Array; readonly times: number }>;
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
   policy: Policy;
@@ -46,6 +54,15 @@ export interface Core extends Tools {
   readonly stops: number[];
   /** The IKE SA that the present input is about: what a bug costs. */
   touched: number | null;
+}
+
+/** A peer with which Main Mode came to nothing. */
+export interface Outage {
+  readonly failures: number;
+  /** Until then traffic begins no other. */
+  readonly until: Instant;
+  /** Wishes that will be tried again, by key: at once when the peer is heard of. */
+  readonly waiting: Set<string>;
 }
 
 /** What goes on when the kernel answers. */
@@ -66,6 +83,8 @@ export type Pending =
     }
   /** Has the new inbound SA seen a packet? Then message 3 was sent. */
   | { readonly kind: "proof"; readonly ike: number; readonly messageId: number }
+  /** How much a child was used: because it is to be renewed, or as a look in between. */
+  | { readonly kind: "measure"; readonly child: number; readonly why: "renew" | "look" }
   /** Policies of ours, and removals: what the kernel refuses is logged, what it did not come to is asked again. */
   | { readonly kind: "upkeep"; readonly commands: readonly KernelCommand[] }
   /** The last line of a command that waited for the kernel. */

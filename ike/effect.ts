@@ -57,6 +57,9 @@ export type EventName =
   | "child.retry"
   | "child.rekeyed"
   | "child.closed"
+  /** Its volume is too small for its link. */
+  | "child.volume"
+  | "peer.silent"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

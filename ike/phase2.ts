@@ -64,6 +64,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   });
   const ex: QuickExchange = {
     messageId,
+    startedAt: core.now,
     role: "initiator",
     iv,
     state: { kind: "offered", offered: next, wish },

@@ -14,6 +14,12 @@ export type TimerName =
   /** The old outbound SA gives way: the peer surely has the new one. */
   | "switch"
   | "rekey"
+  /** Ask the kernel how much an SA was used. */
+  | "measure"
+  /** Ask the peer again whether it lives. */
+  | "dpd"
+  /** Delete an IKE SA whose children another one has taken over. */
+  | "close"
   | "expire"
   /** Remove what a replaced child left for packets on their way. */
   | "drained"

@@ -102,6 +102,8 @@ export const DEFAULT_MAIN_MODE: MainModePolicy = {
   masterPfs: DEFAULTS.masterPfs,
 };
 
+export const DEFAULT_DPD: number | null = built(parseDuration(DEFAULTS.dpd));
+
 export const DEFAULT_QUICK_MODE: QuickModePolicy = {
   proposals: DEFAULTS.quickModeProposals.map((text) => built(parseChildSuite(text))),
   lifetimeSeconds: built(parseDuration(DEFAULTS.quickModeLifetime)),

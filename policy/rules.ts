@@ -10,6 +10,7 @@ import { familyOf } from "./filter.ts";
 import {
   type Allowed,
   alsoAllowed,
+  DEFAULT_DPD,
   DEFAULT_MAIN_MODE,
   DEFAULT_QUICK_MODE,
   mainModeOf,
@@ -40,6 +41,7 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
     allowed,
     mainMode: mainModeOf(policy?.["main-mode"], DEFAULT_MAIN_MODE, context("main-mode")),
     quickMode: quickModeOf(policy?.["quick-mode"], DEFAULT_QUICK_MODE, context("quick-mode")),
+    dpdSeconds: policy?.dpd === undefined ? DEFAULT_DPD : policy.dpd,
   };
   const raw = document.rule ?? [];
   if (raw.length === 0 && !around.report.failed(["rule"])) around.report.warning([], "there is no [[rule]]; nothing will be protected");
@@ -49,7 +51,7 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
   return { name: policy?.name ?? DEFAULTS.policyName, rules };
 }
 
-type Base = Pick<Rule, "mainMode" | "quickMode"> & { readonly allowed: Allowed };
+type Base = Pick<Rule, "mainMode" | "quickMode" | "dpdSeconds"> & { readonly allowed: Allowed };
 
 function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings): Rule {
   const { report } = around;
@@ -69,6 +71,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     quickMode: quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode")),
     // A rule that only answers must not make the kernel ask.
     start: action === "respond" ? "never" : (raw.start ?? DEFAULTS.start),
+    dpdSeconds: raw.dpd === undefined ? base.dpdSeconds : raw.dpd,
   };
   reportTunnel(raw, rule, path, report);
   reportFilters(raw, rule, path, report);

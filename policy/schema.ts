@@ -35,6 +35,7 @@ export const DEFAULTS = {
   start: "on-traffic",
   crl: "if-present",
   sendCertificate: "asked",
+  dpd: "60s",
 } as const;
 
 /** Names of rules: what commands and log lines can carry. */
@@ -42,6 +43,8 @@ const NAME = /^(?=.*\S)[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,64}$/u;
 /** Octets of `sun_path` without its final zero. */
 const SOCKET_PATH_LIMIT = 107;
 const MAX_LIST = 64;
+/** More than these an IKE SA has no message ids for. */
+const MAX_QUICK_MODES = 10_000;
 
 /** Text that `reader` understands. `expected` is said of anything that is no text. */
 const read = <T>(expected: string, reader: (text: string) => Result<T, string>) =>
@@ -101,6 +104,7 @@ const none =
   <T>(reader: (text: string) => Result<T, string>) =>
   (text: string): Result<T | null, string> =>
     text === "none" ? ok(null) : reader(text);
+const dpd = read('a duration such as "60s", or "none"', none(parseDuration));
 const volume = read('a volume such as "100MB"', none(parseVolume));
 const pfs = read(
   'a group such as "modp2048", "main-mode" or "none"',
@@ -131,8 +135,11 @@ const notYet = <T>(schema: z.ZodType<T>, built: T) =>
 const mainMode = z.strictObject({
   proposals: list(read<IkeSuite>('an offer such as "aes256-sha256-modp2048"', parseIkeSuite), "offers").optional(),
   lifetime: duration.optional(),
-  "quick-modes": notYet(z.int({ error: "a number is expected, without quotes" }), DEFAULTS.quickModes as number).optional(),
-  "master-pfs": notYet(yesOrNo, DEFAULTS.masterPfs as boolean).optional(),
+  "quick-modes": z
+    .int({ error: "a number is expected, without quotes" })
+    .refine((value) => value >= 0 && value <= MAX_QUICK_MODES, { error: `from 0 (no limit) to ${MAX_QUICK_MODES}` })
+    .optional(),
+  "master-pfs": yesOrNo.optional(),
 });
 
 const quickMode = z.strictObject({
@@ -195,6 +202,7 @@ const rule = z.strictObject({
   "quick-mode": quickMode.optional(),
   "allow-weak": allowWeak.optional(),
   start: choice(["on-traffic", "now", "never"]).optional(),
+  dpd: dpd.optional(),
   "fallback-after": later.optional(),
   "fallback-for": later.optional(),
 });
@@ -218,6 +226,7 @@ export const DOCUMENT = z.strictObject({
       "allow-weak": allowWeak.optional(),
       "main-mode": mainMode.optional(),
       "quick-mode": quickMode.optional(),
+      dpd: dpd.optional(),
       "on-stop": choice(["remove"], ["keep"]).optional(),
       exempt: later.optional(),
     })

@@ -30,6 +30,8 @@ export interface Rule {
   readonly mainMode: MainModePolicy;
   readonly quickMode: QuickModePolicy;
   readonly start: "on-traffic" | "now" | "never";
+  /** Seconds without a sign of life, while we send, until the peer is asked (RFC 3706); null: never. */
+  readonly dpdSeconds: number | null;
 }
 
 export interface MainModePolicy {

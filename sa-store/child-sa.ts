@@ -2,7 +2,9 @@
  * A child SA: one pair of kernel SAs for each protocol, and the selectors they protect.
  */
 import type { ProtocolSuite } from "../ike/crypto/suite.ts";
-import type { Rule, TrafficSelector } from "../policy/types.ts";
+import type { Instant } from "../ike/input.ts";
+import type { SaCounters } from "../ike/kernel-contract.ts";
+import type { Identity, Rule, TrafficSelector } from "../policy/types.ts";
 
 /** What somebody wants protected: the key by which a second wish for the same is recognised. */
 export interface ChildSpec {
@@ -21,11 +23,33 @@ export interface Protection {
   readonly spiOut: number;
 }
 
+/** What the kernel counted when it was asked last, and what follows from it. */
+export interface ChildUse {
+  /** When it was asked; at first: when the pair was made. */
+  askedAt: Instant;
+  in: SaCounters;
+  out: SaCounters;
+  /** Octets a second of the busier direction; at first its predecessor's. */
+  rate: number;
+  /** Milliseconds from message 1 to the new pair being in use. */
+  quickMode: number;
+  /** The volume lasts for less than ten Quick Modes. */
+  tooFast: boolean;
+  /** That was said. */
+  warned: boolean;
+  /** Packets went out and none came in although the peer lives: a new pair was tried once, and perhaps that is how it should be. */
+  oneWay: boolean;
+  /** The last sign of life on it. */
+  heardAt: Instant;
+}
+
 export interface ChildSa {
   readonly id: number;
   /** What equal children share: the key of the wish that made it. */
   readonly key: string;
   readonly spec: ChildSpec;
+  /** What the peer proved to be when it was made. */
+  readonly peerId: Identity;
   readonly role: "initiator" | "responder";
   readonly protections: readonly Protection[];
   /** PFS group name, or null. */
@@ -33,9 +57,12 @@ export interface ChildSa {
   readonly lifetimeSeconds: number;
   readonly lifetimeKilobytes: number | null;
   readonly installedAt: number;
+  /** Somebody asked for it by name: it is kept up although nothing else would bring it back. */
+  readonly wanted: boolean;
   /** How often this selector pair was keyed anew. */
   readonly rekeys: number;
-  /** The IKE SA it was made under; null once that is gone. */
+  readonly use: ChildUse;
+  /** The IKE SA it was made under, or that took it over; null once that is gone. */
   ike: number | null;
   /** `draining`: a successor carries the traffic, only late packets still arrive here. */
   state: "installed" | "rekeying" | "draining";

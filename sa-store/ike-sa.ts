@@ -65,6 +65,14 @@ export interface IkeSa extends Repeat {
   /** The newest R-U-THERE of the peer's (RFC 3706). */
   lastProbe: { readonly sequence: number; readonly messageId: number } | null;
   quickModes: number;
+  /** `rekeying`: a new Main Mode is tried. `replaced`: a newer SA has taken over its children, nothing new begins here. */
+  state: "established" | "rekeying" | "replaced";
+  /** The last authentic message of the peer's, or packet on a child. */
+  heardAt: Instant;
+  /** Our question whether the peer lives (RFC 3706): the number that it must answer with, and how often it was sent; null while none is open. */
+  probe: { readonly sequence: number; readonly tries: number } | null;
+  /** When the peer was last asked. */
+  askedAt: Instant;
   /** The peer answered nothing under it lately: perhaps it restarted, and nothing new begins here. */
   silent: boolean;
 }
@@ -72,6 +80,7 @@ export interface IkeSa extends Repeat {
 /** A Quick Mode under way, or lingering for the peer's repeats. */
 export interface QuickExchange extends Repeat {
   readonly messageId: number;
+  readonly startedAt: Instant;
   readonly role: Role;
   iv: Uint8Array;
   state: QuickState;

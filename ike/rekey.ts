@@ -1,0 +1,169 @@
+/**
+ * Renewal of children, make before break: when it is due the kernel is asked how much the pair was used. A pair in use gets a successor by
+ * a new Quick Mode; one that nobody used since the last is let go, and traffic brings it back.
+ */
+import { formatSelector } from "../policy/selector.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import { carrierFor, childOwner, drain, rivals, tellDelete } from "./children.ts";
+import { type Core, childFields, kernel, log } from "./core.ts";
+import { saKeys } from "./install.ts";
+import type { KernelCommand, SaCounters } from "./kernel-contract.ts";
+import { isTooFast, limitsOf, OCTETS_PER_KILOBYTE, reserveOf } from "./limits.ts";
+import { onSilence } from "./liveness.ts";
+import { RETRY_FIRST, wishFor } from "./wishes.ts";
+
+/** Our own timers are the backstop of the kernel's events, so they come a little later. Milliseconds. */
+const BACKSTOP = 2000;
+
+/** A pair younger than this is not idle yet. Milliseconds. */
+const TOO_YOUNG = 10_000;
+
+/** Waits between two looks at the kernel's counters. Milliseconds. */
+const FIRST_LOOK = 2000;
+const LEAST_LOOK = 1000;
+
+/** Sets the timers of a pair that is in use from now on. */
+export function armChild(core: Core, child: ChildSa): void {
+  const { softSeconds, hardSeconds } = limitsOf(child.role, { ...child, spi: firstSpi(child) }, child.use);
+  core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
+  core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
+  judgeVolume(core, child);
+  if (child.use.tooFast && child.role === "initiator") return core.timers.set(childOwner(child), "rekey", core.now);
+  const look = child.lifetimeKilobytes === null ? lookForLife(child) : FIRST_LOOK;
+  if (look !== null) core.timers.set(childOwner(child), "measure", core.now + look);
+}
+
+const firstSpi = (child: ChildSa): number => child.protections[0]?.spiIn ?? 0;
+
+/** One warning per selector pair: the children that follow inherit it. */
+function judgeVolume(core: Core, child: ChildSa): void {
+  const before = child.use.tooFast;
+  child.use.tooFast = isTooFast(child.lifetimeKilobytes, child.use);
+  if (!child.use.tooFast || before || child.use.warned) return;
+  child.use.warned = true;
+  log(
+    core,
+    "child.volume",
+    "warning",
+    `${child.spec.remote}: ${formatSelector(child.spec.selector)}: ${child.lifetimeKilobytes} kB are too small for this link, which carries ${Math.round(child.use.rate / 1000)} kB/s; the next Quick Mode begins at once (rule ${child.spec.rule.name})`,
+    { ...childFields(child), reason: "volume-too-small", hint: "raise `volume` in [policy.quick-mode], or set it to none" },
+  );
+}
+
+/** Soft expiry, by the kernel's event or by our timer: a new Quick Mode takes over, unless one already did. */
+export function renewChild(core: Core, child: ChildSa): void {
+  if (child.state !== "installed" || child.outbound !== "installed") return;
+  core.timers.clear(childOwner(child), "rekey");
+  if (rivals(core, child).some((other) => outlives(other, child))) return;
+  // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
+  if (core.wishes.has(child.key)) return core.timers.set(childOwner(child), "rekey", core.now + RETRY_FIRST);
+  ask(core, child, "renew");
+}
+
+/** Pairs that both ends made within one schedule of repetitions count as made at once. Milliseconds. */
+const AT_ONCE = 30_000;
+
+/** Which of two pairs is renewed: the younger, and of two made at once the one that both ends find by its SPIs. */
+function outlives(one: ChildSa, other: ChildSa): boolean {
+  const gap = one.installedAt - other.installedAt;
+  return Math.abs(gap) > AT_ONCE ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+}
+
+const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
+
+/** Asks the kernel for the counters of both directions. */
+export function ask(core: Core, child: ChildSa, why: "renew" | "look"): void {
+  const { spec, protections } = child;
+  const sas = (["in", "out"] as const).flatMap((direction) => saKeys(spec, protections, direction).slice(0, 1));
+  const commands = sas.map((sa): KernelCommand => ({ do: "read-sa", sa }));
+  kernel(core, commands, { kind: "measure", child: child.id, why });
+}
+
+/** The kernel's answer to `ask`; null where it could not say: an SA that is gone counts as used. */
+export function onMeasured(core: Core, child: ChildSa | undefined, why: "renew" | "look", counters: readonly SaCounters[] | null): void {
+  if (!child || child.state !== "installed" || child.outbound !== "installed") return;
+  const news = counters && take(core, child, counters);
+  if (why === "renew") return renew(core, child, counters !== null);
+  judgeVolume(core, child);
+  if (isNearLimit(child)) return renew(core, child, counters !== null);
+  const next = nextLook(child);
+  if (next !== null) core.timers.set(childOwner(child), "measure", core.now + next);
+  if (news) onSilence(core, child, news);
+}
+
+/** What moved since the last look. */
+export interface News {
+  readonly came: boolean;
+  readonly went: boolean;
+}
+
+function take(core: Core, child: ChildSa, [inbound = NONE, outbound = NONE]: readonly SaCounters[]): News {
+  const { use } = child;
+  const seconds = Math.max(core.now - use.askedAt, 1) / 1000;
+  const octets = Math.max(inbound.octets - use.in.octets, outbound.octets - use.out.octets, 0);
+  const news = { came: inbound.packets > use.in.packets, went: outbound.packets > use.out.packets };
+  // A look right after another says little about the rate.
+  if (seconds >= 0.5) use.rate = octets / seconds;
+  Object.assign(use, { askedAt: core.now, in: inbound, out: outbound });
+  if (news.came) {
+    use.heardAt = core.now;
+    use.oneWay = false;
+  }
+  return news;
+}
+
+export const NONE: SaCounters = { octets: 0, packets: 0 };
+
+function renew(core: Core, child: ChildSa, known: boolean): void {
+  const { use } = child;
+  const unused = known && use.in.packets === 0 && use.out.packets === 0;
+  if (unused && core.now - child.installedAt < TOO_YOUNG) {
+    // The flow that wanted a quick succession is over.
+    use.rate = 0;
+    return armChild(core, child);
+  }
+  if (unused && !isKeptUp(child)) return letGo(core, child);
+  core.timers.clear(childOwner(child), "rekey");
+  core.timers.clear(childOwner(child), "measure");
+  child.state = "rekeying";
+  wishFor(core, child.spec, [], child.id);
+}
+
+/** Whether an unused pair is renewed: rules that should be up, and what traffic can't bring back although somebody asked for it. */
+const isKeptUp = ({ spec: { rule }, wanted }: ChildSa): boolean =>
+  rule.start === "now" || (rule.start === "never" && rule.action === "require" && wanted);
+
+/**
+ * An idle pair ends instead of being renewed for ever. Its owner says so to the peer and stops sending, so that the next packet asks for
+ * another; what is on its way still arrives. The other end waits for that, or for the end of the pair's life.
+ */
+function letGo(core: Core, child: ChildSa): void {
+  if (child.role === "responder") return;
+  log(
+    core,
+    "child.closed",
+    "info",
+    `${child.spec.remote}: ${formatSelector(child.spec.selector)}: idle, let go; traffic brings it back (rule ${child.spec.rule.name})`,
+    childFields(child),
+  );
+  const ike = carrierFor(core, child);
+  if (ike) tellDelete(core, ike, child, true);
+  drain(core, child);
+}
+
+/** The rate has grown since the kernel was told when to warn. */
+const isNearLimit = (child: ChildSa): boolean =>
+  child.lifetimeKilobytes !== null &&
+  child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - Math.max(child.use.in.octets, child.use.out.octets) <= reserveOf(child.role, child.use);
+
+/** Sparingly: half of the time that the volume lasts at this rate, and never longer than dead peer detection needs; null: never. */
+function nextLook(child: ChildSa): number | null {
+  const life = lookForLife(child);
+  if (child.lifetimeKilobytes === null) return life;
+  const left = child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - Math.max(child.use.in.octets, child.use.out.octets);
+  const lasts = child.use.rate > 0 ? (left / child.use.rate) * 500 : Number.POSITIVE_INFINITY;
+  const third = (child.lifetimeSeconds * 1000) / 3;
+  return Math.max(LEAST_LOOK, Math.min(lasts, third, life ?? Number.POSITIVE_INFINITY));
+}
+
+const lookForLife = ({ spec }: ChildSa): number | null => (spec.rule.dpdSeconds === null ? null : spec.rule.dpdSeconds * 1000);

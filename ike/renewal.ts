@@ -1,0 +1,114 @@
+/**
+ * Renewal of IKE SAs: a new Main Mode before the old one ends, as long as children are in use; the newer SA takes over the children of the
+ * older, which is deleted only then, and some time later: strongSwan destroys children with their IKE SA unless it has had time to adopt them.
+ * Of two that both ends began at once neither is deleted: the newer is used, the other ends by itself.
+ */
+import { acceptsProof } from "../auth/psk.ts";
+import { sameIdentity } from "../policy/identity.ts";
+import type { Identity, Rule } from "../policy/types.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import { closeIke } from "./closing.ts";
+import { type Core, ikeFields, log, peerName } from "./core.ts";
+import { ikeRenewal } from "./limits.ts";
+import { hasIdsForUs } from "./message-ids.ts";
+import { allowsSuite } from "./negotiate-ike.ts";
+import { startMainMode } from "./phase1.ts";
+import { DRAIN } from "./retransmit.ts";
+
+/** Before a renewal that came to nothing is tried again. Milliseconds. */
+const AGAIN = 60_000;
+
+const owner = (ike: IkeSa): string => `ike ${ike.id}`;
+
+/** Sets the timer of an SA that was just established. */
+export function armRenewal(core: Core, ike: IkeSa): void {
+  const dice = new DataView(ike.sa.cookieR.buffer, ike.sa.cookieR.byteOffset).getUint16(0);
+  core.timers.set(owner(ike), "rekey", ike.establishedAt + ikeRenewal(ike.role, ike.sa.lifetimeSeconds, dice));
+}
+
+/** Its time has come: without children it may end, and the first Quick Mode after that begins anew. */
+export function renewIke(core: Core, ike: IkeSa): void {
+  if (core.stopping || ike.state === "replaced" || ike.children.size === 0 || core.now >= ike.expiresAt) return;
+  const rule = ruleFor(core, ike);
+  if (!rule) return;
+  ike.state = "rekeying";
+  const left = ike.expiresAt - core.now;
+  core.timers.set(owner(ike), "rekey", core.now + Math.min(AGAIN, Math.max(left / 2, 1000)));
+  if (isUnderWay(core, ike)) return;
+  log(core, "ike.started", "debug", `${peerName(ike.path)}: the IKE SA is renewed, ${Math.round(left / 1000)} s are left`, ikeFields(ike));
+  startMainMode(core, rule, ike.path, null);
+}
+
+/** The rule it was made for, as the policy has it now; else that of a child. */
+function ruleFor(core: Core, ike: IkeSa): Rule | undefined {
+  const named = (name: string) => core.policy.rules.find((rule) => rule.name === name);
+  const children = [...ike.children].flatMap((id) => core.store.children.get(id)?.spec.rule.name ?? []);
+  return named(ike.sa.rule.name) ?? children.map(named).find((rule) => rule !== undefined);
+}
+
+const isUnderWay = (core: Core, { path }: IkeSa): boolean =>
+  core.store
+    .byPeer(path.local.address, path.remote.address)
+    .some((entry): entry is Negotiation => entry.phase === "negotiating" && entry.role === "initiator");
+
+/** A new SA is there: it takes over from the older ones with the same peer. `startedAt`: of its Main Mode. */
+export function takeOver(core: Core, newer: IkeSa, startedAt: number): void {
+  const { local, remote } = newer.path;
+  for (const old of core.store.byPeer(local.address, remote.address)) {
+    if (old.phase !== "established" || old.id === newer.id || !isSamePair(old, newer)) continue;
+    for (const id of [...old.children]) {
+      const child = core.store.children.get(id);
+      if (child && couldServe(newer, child.spec.rule)) handOver(child, old, newer);
+    }
+    if (old.children.size === 0 && couldServe(newer, old.sa.rule)) retire(core, old, newer, startedAt);
+  }
+  for (const child of core.store.childrenBetween(local.address, remote.address))
+    if (child.ike === null && sameIdentity(child.peerId, newer.sa.peerId)) handOver(child, undefined, newer);
+}
+
+function handOver(child: ChildSa, old: IkeSa | undefined, newer: IkeSa): void {
+  old?.children.delete(child.id);
+  newer.children.add(child.id);
+  child.ike = newer.id;
+}
+
+/** Nothing begins under it any more. Whoever made the newer one deletes it, if it stood before that began. */
+function retire(core: Core, old: IkeSa, newer: IkeSa, startedAt: number): void {
+  old.state = "replaced";
+  core.timers.clear(owner(old), "rekey");
+  if (newer.role === "initiator" && old.establishedAt < startedAt) core.timers.set(owner(old), "close", core.now + DRAIN);
+}
+
+/** The time for that has come; a Quick Mode under it may still end. */
+export function onClose(core: Core, ike: IkeSa): void {
+  const busy = [...ike.exchanges.values()].some(({ state }) => state.kind !== "done");
+  if (busy) return core.timers.set(owner(ike), "close", core.now + DRAIN);
+  closeIke(core, ike, "a newer one has taken over");
+}
+
+/** Both ends are who they were. */
+const isSamePair = ({ sa: a }: IkeSa, { sa: b }: IkeSa): boolean => sameIdentity(a.peerId, b.peerId) && sameIdentity(a.ownId, b.ownId);
+
+/** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
+export const couldServe = (entry: IkeSa, rule: Rule): boolean =>
+  allowsSuite(rule, entry.sa.suite) && speaksAs(rule, entry) && acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
+
+/** Whether a new Quick Mode for a rule may begin under it. */
+export const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
+  entry.expiresAt > now &&
+  entry.state !== "replaced" &&
+  !entry.silent &&
+  hasIdsForUs(entry) &&
+  entry.quickModes < quickModesOf(rule) &&
+  couldServe(entry, rule);
+
+/** Quick Modes that a rule allows under one IKE SA. With PFS for the keys of phase 1 too it is one. */
+export const quickModesOf = ({ mainMode: { quickModes, masterPfs } }: Rule): number =>
+  masterPfs ? 1 : quickModes === 0 ? Number.POSITIVE_INFINITY : quickModes;
+
+/** Whether we proved ourselves there as whom the rule wants us to be. */
+const speaksAs = (rule: Rule, { sa, path }: IkeSa): boolean => {
+  const own: Identity = rule.auth.find((entry) => entry.method === "psk")?.localId ?? { type: "ip", address: path.local.address };
+  return sameIdentity(own, sa.ownId);
+};
