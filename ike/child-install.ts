@@ -20,7 +20,7 @@ import { spiBytes } from "./negotiate-child.ts";
 import { deleteChild, errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
 import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
-import { SWITCH } from "./retransmit.ts";
+import { switchDelay } from "./rekey.ts";
 import { releaseSpis } from "./spis.ts";
 import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
@@ -73,7 +73,7 @@ export function onInbound(
   ex.state = { kind: "confirmed", agreed, child, wish };
   tell(core, wish.watchers, "peer accepted, inbound SA in the kernel");
   if (wish.replaces === null && !agreed.commit) return installOutbound(core, ike, ex);
-  core.timers.set(exchangeOwner(ike, messageId), "switch", core.now + SWITCH);
+  core.timers.set(exchangeOwner(ike, messageId), "switch", core.now + switchDelay(core, predecessorOf(core, spec, wish, child)));
   if (agreed.commit) armRetransmit(core, ike, ex);
 }
 

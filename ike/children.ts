@@ -8,8 +8,8 @@ import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { type Core, childFields, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
-import { tellPeer } from "./informational.ts";
 import { sayAgain } from "./farewell.ts";
+import { tellPeer } from "./informational.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 import { deleteChild } from "./notifies.ts";
@@ -17,14 +17,15 @@ import { endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { DRAIN } from "./retransmit.ts";
+import { keepTrying, stopTrying } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
-import { keepTrying, stopTrying } from "./retry.ts";
 import { specKey } from "./wishes.ts";
 
 /** Less than this no Quick Mode takes, whatever was measured on a quiet wire. Milliseconds. */
 const LEAST_QUICK_MODE = 200;
 
+/** The owner of a child's timers. */
 export const childOwner = (child: ChildSa): string => `child ${child.id}`;
 
 /** What a new child gets from the exchange that makes it. */
@@ -78,6 +79,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
   tooFast: before?.tooFast ?? false,
   warned: before?.warned ?? false,
   oneWay: before?.oneWay ?? false,
+  sending: false,
   heardAt: now,
 });
 
@@ -106,7 +108,8 @@ const MOST_RIVALS = 2;
 export const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
   core.store.byKey(child.key).filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
-function supersede(core: Core, child: ChildSa, old: ChildSa): void {
+/** `child` carries the traffic of `old` from now on. */
+export function supersede(core: Core, child: ChildSa, old: ChildSa): void {
   const ike = carrierFor(core, child);
   if (ike) tellDelete(core, ike, old, false);
   drain(core, old);

@@ -4,6 +4,7 @@
  */
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { type Core, ikeFields, log, peerName } from "./core.ts";
+import { sayAgain } from "./farewell.ts";
 import { tellPeer } from "./informational.ts";
 import { destroyKeys } from "./main-mode-states.ts";
 import { deleteIke } from "./notifies.ts";
@@ -12,7 +13,8 @@ import { beginAnew, endExchange, exchangeOwner } from "./phase2.ts";
 /** Tells the peer, then forgets. */
 export function closeIke(core: Core, ike: IkeSa, why: string): void {
   endExchanges(core, ike, why);
-  tellPeer(core, ike, [deleteIke(ike.sa.cookieI, ike.sa.cookieR)]);
+  const bytes = tellPeer(core, ike, [deleteIke(ike.sa.cookieI, ike.sa.cookieR)]);
+  if (bytes) sayAgain(core, ike.path, bytes);
   dropIke(core, ike, why);
 }
 

@@ -13,12 +13,14 @@ import { closeIke } from "./closing.ts";
 import { type Core, emit } from "./core.ts";
 import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
+import { dropFarewells } from "./farewell.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { endNegotiation, reasonFor } from "./phase1.ts";
 import { endExchange } from "./phase2.ts";
+import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
-import { isUp, specKey, wishFor } from "./wishes.ts";
+import { failWish, isUp, specKey, wishFor } from "./wishes.ts";
 
 /** Before a rule that should be up looks for a route again. Milliseconds. */
 const ROUTE_RETRY = 10_000;
@@ -251,6 +253,7 @@ function end(core: Core, target: TerminateTarget): void {
     core.retries.delete(key);
     core.timers.clearAll(`retry ${key}`);
   }
+  for (const wish of dropPaced(core, ofRule)) failWish(core, wish, { kind: "terminated", what: "terminated by command" });
   for (const { name } of core.policy.rules) if (ofRule(name)) stopLooking(core, name);
   for (const entry of [...core.store.ikes.values()])
     endWishes(core, entry, (name) => ofRule(name) || (target.kind === "ike" && target.id === entry.id));
@@ -301,6 +304,7 @@ function shutdown(core: Core, id: number, keep: boolean): void {
   core.stopping = true;
   if (!keep) {
     end(core, { kind: "all" });
+    dropFarewells(core);
     upkeep(core, core.policies.removeAll());
   }
   for (const watch of [...core.watches.values()]) {

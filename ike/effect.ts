@@ -60,6 +60,7 @@ export type EventName =
   /** Its volume is too small for its link. */
   | "child.volume"
   | "peer.silent"
+  | "peer.back"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

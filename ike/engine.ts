@@ -10,7 +10,7 @@ import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { Store } from "../sa-store/store.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
-import { expireChild, forgetChild, renewChild } from "./children.ts";
+import { expireChild, forgetChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
 import {
   adoptPolicy,
@@ -27,10 +27,12 @@ import { type Core, count, emit, ikeFields, log, logError, type Pending, peerNam
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
+import { onFarewell } from "./farewell.ts";
 import { clearNotifyType, receiveInformational } from "./informational.ts";
 import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
+import { onProbeTimer } from "./liveness.ts";
 import {
   endNegotiation,
   giveUp,
@@ -43,10 +45,13 @@ import {
   repeatMainMode,
 } from "./phase1.ts";
 import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
+import { ask, onMeasured, renewChild } from "./rekey.ts";
+import { onClose, renewIke } from "./renewal.ts";
+import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { PolicyTable } from "./standing.ts";
 import { type TimerName, Timers } from "./timers.ts";
 import { viewOf } from "./view.ts";
-import { onRetry, wishFor } from "./wishes.ts";
+import { wishFor } from "./wishes.ts";
 
 export interface Engine {
   /** Decides about one input. Never throws for anything that a peer, the kernel or an administrator did. */
@@ -82,6 +87,10 @@ export function createEngine(options: EngineOptions): Engine {
     wishes: new Map(),
     watches: new Map(),
     retries: new Map(),
+    outages: new Map(),
+    paced: new Map(),
+    nextStart: 0,
+    farewells: new Map(),
     counters: new Map(),
     policy: { name: "none", rules: [] },
     roaming: new Set(),
@@ -118,6 +127,8 @@ export function createEngine(options: EngineOptions): Engine {
         core.wishes.size +
         core.watches.size +
         core.retries.size +
+        core.paced.size +
+        core.farewells.size +
         core.policies.size
       );
     },
@@ -253,7 +264,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "start RULE". */
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N". */
 function onTimer(core: Core, owner: string, name: TimerName): void {
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
@@ -270,6 +281,10 @@ function onTimer(core: Core, owner: string, name: TimerName): void {
       return onWatchTimeout(core, Number(rest));
     case "retry":
       return onRetry(core, rest);
+    case "pace":
+      return onPace(core, rest);
+    case "bye":
+      return onFarewell(core, Number(rest));
     case "start":
       return onStartRetry(core, rest);
   }
@@ -281,6 +296,9 @@ function onIkeTimer(core: Core, id: number, name: TimerName): void {
   core.touched = id;
   if (entry.phase === "negotiating") return name === "retransmit" ? onRetransmit(core, entry) : giveUp(core, entry);
   if (name === "expire") return onExpire(core, entry);
+  if (name === "rekey") return renewIke(core, entry);
+  if (name === "close") return onClose(core, entry);
+  if (name === "dpd") return onProbeTimer(core, entry);
   entry.flight = null;
   entry.received = null;
 }
@@ -298,6 +316,7 @@ function onQuickTimer(core: Core, rest: string, name: TimerName): void {
 
 function onChildTimer(core: Core, child: ChildSa, name: TimerName): void {
   if (name === "rekey") renewChild(core, child);
+  else if (name === "measure") ask(core, child, "look");
   else if (name === "drained") forgetChild(core, child);
   else expireChild(core, child);
 }
@@ -329,6 +348,7 @@ function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }
   const [local, remote] = rule.tunnel ? [rule.tunnel.local ?? event.source, rule.tunnel.remote] : [event.source, event.destination];
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
+  if (isHeldOff(core, local, remote)) return;
   wishFor(core, { rule, selector, local, remote, reqid: event.reqid }, [], null);
 }
 
@@ -348,6 +368,8 @@ function resume(core: Core, pending: Pending, outcome: (Input & { readonly type:
       return onOutbound(core, establishedIke(core, pending.ike), pending, outcome, removals(pending.sas));
     case "proof":
       return onProofOfTraffic(core, establishedIke(core, pending.ike), pending.messageId, outcome);
+    case "measure":
+      return onMeasured(core, core.store.children.get(pending.child), pending.why, outcome.ok ? outcome.value : null);
     case "upkeep":
       return onPolicies(core, pending.commands, outcome.ok ? null : outcome.error);
     case "reply":

@@ -15,10 +15,11 @@ import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
+import { heard, onDoubt, onInvalidSpi, onProbeAnswer } from "./liveness.ts";
 import { hasIdsForPeer, isFreshProbe, newMessageId, probeKind } from "./message-ids.ts";
 import { deadPeerAnswer } from "./notifies.ts";
 import { forgetOlder } from "./phase1.ts";
-import { chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
+import { beginAnew, chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
 import { type ChildOffered, checkHashed, sealHashed } from "./quick-mode.ts";
 
 /** Sends payloads in an Informational exchange of their own; what was sent. */
@@ -31,7 +32,7 @@ export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], m
 
 /** An Informational message under an established IKE SA. */
 export function receiveInformational(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
-  if (!(header.flags & FLAG.ENCRYPTION)) return count(core, "informational in clear");
+  if (!(header.flags & FLAG.ENCRYPTION)) return onClear(core, ike, header, bytes);
   // Replays are not acted on: each message id counts once.
   if (header.messageId === 0 || ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
   const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
@@ -41,9 +42,9 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
     count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
     return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, ikeFields(ike));
   }
-  ike.silent = false;
   const kind = probeKind(opened.value.payloads);
-  if (kind === "answer") return count(core, "answer to no question");
+  if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);
+  heard(core, ike);
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
   if (kind === undefined) ike.usedMessageIds.add(header.messageId);
   for (const payload of opened.value.payloads) {
@@ -51,6 +52,17 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
     if (payload.name === "notify") onNotify(core, ike, payload, header.messageId);
     if (payload.name === "delete") onDelete(core, ike, payload);
   }
+}
+
+/** Anybody may have written it: at most it makes us ask whether the peer still knows us. */
+function onClear(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
+  const type = clearNotifyType(header, bytes);
+  if (type === NOTIFY["INVALID-COOKIE"] || type === NOTIFY["INVALID-SPI"]) return onDoubt(core, ike, `${nameOf(NOTIFY, type)} in clear`);
+  count(core, "informational in clear");
+}
+
+function onAnswer(core: Core, ike: IkeSa, [, notify]: readonly Payload[]): void {
+  if (notify?.name === "notify") onProbeAnswer(core, ike, notify.value.data);
 }
 
 /** The error notifies of a clear message, for a negotiation of ours; undefined where it holds none. */
@@ -85,10 +97,12 @@ function onProbe(core: Core, ike: IkeSa, data: Uint8Array, messageId: number): v
 /** An authenticated error ends the Quick Mode that it is about: by our SPI, else the oldest that waits for an answer. */
 function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], text: string): void {
   // That is about packets, not about an offer.
-  if (value.type === NOTIFY["INVALID-SPI"]) return;
+  if (value.type === NOTIFY["INVALID-SPI"]) return onInvalidSpi(core, ike, value.spi.length === 4 ? value.spi : value.data);
   const open = [...ike.exchanges.values()];
   const ex = open.find((candidate) => hasOurSpi(candidate, value.spi)) ?? open.find(({ state }) => state.kind === "offered");
   if (!ex) return;
+  // Its peer may allow fewer Quick Modes under one IKE SA than we do.
+  if (ex.state.kind === "offered" && ex.state.wish.replaces !== null && ike.quickModes > 1 && beginAnew(core, ike, ex)) return;
   const offered = ex.state.kind === "offered" ? `; we offered ${describeOffer(ex.state.offered)}` : "";
   endExchange(core, ike, ex, { kind: "peer-refused", what: `${text}${offered}` });
 }

@@ -8,16 +8,15 @@
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
-import { carrierFor, removeChild } from "./children.ts";
+import { carrierFor, childOwner, removeChild, rivals } from "./children.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, childFields, count, ikeFields, log, peerName, random32 } from "./core.ts";
+import { type Core, childFields, count, ikeFields, log, peerName } from "./core.ts";
 import { tellPeer } from "./informational.ts";
 import { newMessageId } from "./message-ids.ts";
 import { deadPeerQuestion } from "./notifies.ts";
-import { ask, type News } from "./rekey.ts";
+import { ask, succeed } from "./rekey.ts";
 import { RETRANSMIT_WAITS } from "./retransmit.ts";
 import { failPeer, keepTrying } from "./retry.ts";
-import { wishFor } from "./wishes.ts";
 
 /** Between two questions that others caused. Milliseconds. */
 const HARASSED = 10_000;
@@ -32,16 +31,18 @@ export function heard(core: Core, ike: IkeSa): void {
 }
 
 /** After a look at a child's counters: is its silence worth a question? */
-export function onSilence(core: Core, child: ChildSa, { came, went }: News): void {
+export function onLook(core: Core, child: ChildSa, came: boolean): void {
   const { rule } = child.spec;
   const ike = carrierFor(core, child);
   if (came && ike) ike.heardAt = core.now;
-  if (came || rule.dpdSeconds === null || (!went && rule.start !== "now")) return;
-  const last = Math.max(ike?.heardAt ?? 0, child.use.heardAt);
-  // A look may come a little early: half of the time is enough.
-  if (core.now - last < rule.dpdSeconds * 500) return went ? onOneWay(core, child) : undefined;
-  if (ike?.sa.peer.dpd) return askPeer(core, ike);
-  if (went) onOneWay(core, child);
+  const unrequited = child.use.sending || rule.start === "now";
+  if (came || rule.dpdSeconds === null || !unrequited) return;
+  const patience = rule.dpdSeconds * 1000;
+  // Each end sends on the newest pair that it knows, so that of two for the same selectors each may go one way only.
+  const heardAt = Math.max(...core.store.byKey(child.key).map(({ use }) => use.heardAt));
+  if (core.now - heardAt <= patience) return core.timers.set(childOwner(child), "measure", core.now + Math.max(1000, patience / 4));
+  if (ike?.sa.peer.dpd && core.now - ike.heardAt > patience) return askPeer(core, ike);
+  if (child.use.sending && rivals(core, child).length === 0) onOneWay(core, child);
 }
 
 /**
@@ -58,41 +59,40 @@ function onOneWay(core: Core, child: ChildSa): void {
     `${child.spec.remote}: ${formatSelector(child.spec.selector)}: we send and nothing comes back; a new pair is tried (rule ${child.spec.rule.name})`,
     childFields(child),
   );
-  child.state = "rekeying";
-  wishFor(core, child.spec, [], child.id);
+  succeed(core, child);
 }
 
 /** R-U-THERE, unless one is open. */
 function askPeer(core: Core, ike: IkeSa): void {
   if (ike.probe !== null) return;
   ike.askedAt = core.now;
-  // 31 bits: RFC 3706 §6.1 leaves the highest one free, so that the number can't come round.
-  sendProbe(core, ike, random32(core, 1) >>> 1, 0);
+  ike.sequence++;
+  sendProbe(core, ike, 0);
 }
 
-function sendProbe(core: Core, ike: IkeSa, sequence: number, tries: number): void {
-  ike.probe = { sequence, tries };
+function sendProbe(core: Core, ike: IkeSa, tries: number): void {
+  ike.probe = { tries };
   core.timers.set(`ike ${ike.id}`, "dpd", core.now + (RETRANSMIT_WAITS[tries] ?? 0));
-  tellPeer(core, ike, [deadPeerQuestion(ike.sa.cookieI, ike.sa.cookieR, sequence)], newMessageId(core, ike, false));
+  tellPeer(core, ike, [deadPeerQuestion(ike.sa.cookieI, ike.sa.cookieR, ike.sequence)], newMessageId(core, ike, false));
 }
 
 /** R-U-THERE-ACK: `heard` has noted that the peer lives; this only counts answers to nothing. */
 export function onProbeAnswer(core: Core, ike: IkeSa, data: Uint8Array): void {
   const sequence = data.length === 4 ? new DataView(data.buffer, data.byteOffset, 4).getUint32(0) : undefined;
-  if (ike.probe?.sequence !== sequence) return count(core, "answer to no question");
+  if (ike.probe === null || ike.sequence !== sequence) return count(core, "answer to no question");
   heard(core, ike);
   // It lives: pairs through which nothing came back are the next suspects.
   for (const id of [...ike.children]) {
     const child = core.store.children.get(id);
-    if (child && child.use.heardAt < ike.askedAt && child.use.out.packets > 0 && child.use.in.packets === 0) ask(core, child, "look");
+    if (child?.use.sending && child.use.heardAt < ike.askedAt) ask(core, child, "look");
   }
 }
 
 /** No answer yet: again, or that is the end of this peer. */
 export function onProbeTimer(core: Core, ike: IkeSa): void {
   if (ike.probe === null) return;
-  const { sequence, tries } = ike.probe;
-  if (tries + 1 < RETRANSMIT_WAITS.length) return sendProbe(core, ike, sequence, tries + 1);
+  const { tries } = ike.probe;
+  if (tries + 1 < RETRANSMIT_WAITS.length) return sendProbe(core, ike, tries + 1);
   ike.probe = null;
   bury(core, ike);
 }

@@ -31,6 +31,10 @@ export const initialContact = (initiator: Uint8Array, responder: Uint8Array): No
 export const deadPeerAnswer = (initiator: Uint8Array, responder: Uint8Array, sequence: Uint8Array): Notify =>
   ofIke(NOTIFY["R-U-THERE-ACK"], initiator, responder, sequence);
 
+/** R-U-THERE, RFC 3706 §5.3: a sequence number of 32 bits. */
+export const deadPeerQuestion = (initiator: Uint8Array, responder: Uint8Array, sequence: number): Notify =>
+  ofIke(NOTIFY["R-U-THERE"], initiator, responder, spiBytes(sequence));
+
 /** RESPONDER-LIFETIME of phase 1, RFC 2407 §4.6.3.1: our lifetime is the shorter one. */
 export const responderLifetime = (initiator: Uint8Array, responder: Uint8Array, seconds: number): Notify =>
   ofIke(

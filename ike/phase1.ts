@@ -11,7 +11,6 @@ import type { Result } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
 import { rulesForPeer } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
-import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke } from "./closing.ts";
@@ -24,7 +23,9 @@ import { offer, onAnswer, onInitiatorProof, onKeyExchange, onOffer, onProof, onP
 import { destroyMainMode, type Established, type MainModeState } from "./main-mode-states.ts";
 import { errorNotify } from "./notifies.ts";
 import { startChild } from "./phase2.ts";
+import { armRenewal, takeOver } from "./renewal.ts";
 import { HALF_OPEN, LINGER, RETRANSMIT_WAITS } from "./retransmit.ts";
+import { failPeer, peerIsBack } from "./retry.ts";
 import { tell } from "./watch.ts";
 import { failWish } from "./wishes.ts";
 
@@ -34,10 +35,10 @@ const MAX_HALF_OPEN_OCTETS = 64 * 2 ** 20;
 
 const owner = (id: number): string => `ike ${id}`;
 
-/** Begins Main Mode with a peer because of a wish. */
-export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWish): void {
+/** Begins Main Mode with a peer because of a wish, or (null) to renew an IKE SA. */
+export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWish | null): void {
   const psk = choosePsk([rule]);
-  if (!psk) return failWish(core, wish, { kind: "no-rule", what: `rule ${rule.name} has no pre-shared key` });
+  if (!psk) return wish ? failWish(core, wish, { kind: "no-rule", what: `rule ${rule.name} has no pre-shared key` }) : undefined;
   const cookieI = nonZero(core);
   const { next, send: bytes } = offer(core, path, rule, psk, cookieI);
   const n: Negotiation = {
@@ -48,7 +49,7 @@ export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWis
     cookieI,
     startedAt: core.now,
     state: next,
-    wishes: [wish],
+    wishes: wish ? [wish] : [],
     lastError: null,
     refusal: null,
     told: false,
@@ -58,7 +59,8 @@ export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWis
   };
   core.store.putIke(n);
   log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, ikeFields(n));
-  tell(core, wish.watchers, `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")})`);
+  if (wish)
+    tell(core, wish.watchers, `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")})`);
   send(core, path, bytes as Uint8Array);
   armRetransmit(core, n);
 }
@@ -228,6 +230,12 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     children: new Set(),
     lastProbe: null,
     quickModes: 0,
+    state: "established",
+    heardAt: core.now,
+    probe: null,
+    // The highest bit stays free, so that the number does not come round (RFC 3706 §6.1).
+    sequence: random32(core, 1) >>> 1,
+    askedAt: 0,
     silent: false,
     received: n.received,
     flight: n.flight,
@@ -236,6 +244,8 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   core.timers.clearAll(owner(n.id));
   core.store.putIke(ike);
   core.timers.set(owner(ike.id), "expire", ike.expiresAt);
+  armRenewal(core, ike);
+  peerIsBack(core, ike.path.local.address, ike.path.remote.address);
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
   if (ike.flight) send(core, ike.path, ike.flight);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, pre-shared key, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
@@ -243,6 +253,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike);
+  takeOver(core, ike, n.startedAt);
   forgetSurplus(core, ike);
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
     if (other.phase === "established" && other.silent) dropIke(core, other, "the peer answered nothing under it");
@@ -252,18 +263,19 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   }
 }
 
-/** INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older with this identity from this address. */
+/**
+ * INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older with this identity from this address. Others behind
+ * the same address keep what they have, and so does a child that the newer SA took over: it is told by its age.
+ */
 export function forgetOlder(core: Core, ike: IkeSa): void {
-  for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address)) {
+  const { local, remote } = ike.path;
+  for (const child of core.store.childrenBetween(local.address, remote.address))
+    if (child.installedAt <= ike.establishedAt && sameIdentity(child.peerId, ike.sa.peerId))
+      removeChild(core, child, "the peer made initial contact anew", false);
+  for (const other of core.store.byPeer(local.address, remote.address)) {
     if (other.phase !== "established" || other.id === ike.id || other.establishedAt > ike.establishedAt) continue;
-    if (!sameIdentity(other.sa.peerId, ike.sa.peerId)) continue;
-    for (const id of [...other.children])
-      removeChild(core, core.store.children.get(id) as ChildSa, "the peer made initial contact anew", false);
-    dropIke(core, other, "the peer made initial contact anew");
+    if (sameIdentity(other.sa.peerId, ike.sa.peerId)) dropIke(core, other, "the peer made initial contact anew");
   }
-  // Children whose IKE SA ended before them are older than any that the peer knows now.
-  for (const child of core.store.childrenBetween(ike.path.local.address, ike.path.remote.address))
-    if (child.ike === null && child.installedAt <= ike.establishedAt) removeChild(core, child, "the peer made initial contact anew", false);
 }
 
 /** IKE SAs between two addresses; a peer that begins anew all the time must not fill our memory for their whole lifetime. */
@@ -338,6 +350,7 @@ export function endNegotiation(core: Core, n: Negotiation, error: IkeError): voi
   core.timers.clearAll(owner(n.id));
   core.store.removeIke(n.id);
   destroyMainMode(n.state);
+  if (n.role === "initiator" && error.kind !== "terminated") failPeer(core, n.path.local.address, n.path.remote.address);
   for (const wish of n.wishes) failWish(core, wish, error);
 }
 
@@ -359,7 +372,7 @@ export function repeatMainMode(core: Core, ike: IkeSa, bytes: Uint8Array): void 
 
 /** The end of an SA's life: silent where children still live, since peers destroy children with their parent. */
 export function onExpire(core: Core, ike: IkeSa): void {
-  if (ike.children.size === 0) closeIke(core, ike, "its lifetime ended");
+  if (!core.store.hasChildren(ike.path.local.address, ike.path.remote.address)) closeIke(core, ike, "its lifetime ended");
   else dropIke(core, ike, "its lifetime ended; its children live on");
 }
 

@@ -15,6 +15,7 @@ import { type Chain, open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
+import { heard } from "./liveness.ts";
 import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
@@ -108,7 +109,7 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
   ike.usedMessageIds.add(header.messageId);
   ike.quickModes++;
-  ike.silent = false;
+  heard(core, ike);
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
 }
 
@@ -163,6 +164,7 @@ function onAnswer(
     if (checkHashed(core, ike.sa, ex.messageId, payloads, plain, offered.nonce)) return drop(core, ike, "message 2", agreed.error);
     return endExchange(core, ike, ex, agreed.error);
   }
+  heard(core, ike);
   offered.pair?.privateKey.destroy();
   releaseSpis(
     core,

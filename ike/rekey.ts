@@ -4,19 +4,27 @@
  */
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
-import { carrierFor, childOwner, drain, rivals, tellDelete } from "./children.ts";
+import { carrierFor, childOwner, drain, rivals, supersede, tellDelete } from "./children.ts";
 import { type Core, childFields, kernel, log } from "./core.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaCounters } from "./kernel-contract.ts";
 import { isTooFast, limitsOf, OCTETS_PER_KILOBYTE, reserveOf } from "./limits.ts";
-import { onSilence } from "./liveness.ts";
-import { RETRY_FIRST, wishFor } from "./wishes.ts";
+import { onLook } from "./liveness.ts";
+import { SWITCH } from "./retransmit.ts";
+import { RETRY_FIRST } from "./retry.ts";
+import { wishFor } from "./wishes.ts";
 
 /** Our own timers are the backstop of the kernel's events, so they come a little later. Milliseconds. */
 const BACKSTOP = 2000;
 
 /** A pair younger than this is not idle yet. Milliseconds. */
 const TOO_YOUNG = 10_000;
+
+/** By then message 3 has arrived, if it does. Milliseconds. */
+const LEAST_SWITCH = 100;
+
+/** Where the volume is too small: until the first packets on the new pair show that the flow goes on. Milliseconds. */
+const AT_ONCE_MORE = 250;
 
 /** Waits between two looks at the kernel's counters. Milliseconds. */
 const FIRST_LOOK = 2000;
@@ -28,7 +36,7 @@ export function armChild(core: Core, child: ChildSa): void {
   core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
   core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
   judgeVolume(core, child);
-  if (child.use.tooFast && child.role === "initiator") return core.timers.set(childOwner(child), "rekey", core.now);
+  if (child.use.tooFast && child.role === "initiator") return core.timers.set(childOwner(child), "rekey", core.now + AT_ONCE_MORE);
   const look = child.lifetimeKilobytes === null ? lookForLife(child) : FIRST_LOOK;
   if (look !== null) core.timers.set(childOwner(child), "measure", core.now + look);
 }
@@ -54,22 +62,44 @@ function judgeVolume(core: Core, child: ChildSa): void {
 export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
   core.timers.clear(childOwner(child), "rekey");
-  if (rivals(core, child).some((other) => outlives(other, child))) return;
-  // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
-  if (core.wishes.has(child.key)) return core.timers.set(childOwner(child), "rekey", core.now + RETRY_FIRST);
+  const better = rivals(core, child).find((other) => outlives(other, child));
+  // One of the two that both ends made at once goes on, the same one at either end.
+  if (better) return stepBack(core, child, better);
   ask(core, child, "renew");
 }
 
-/** Pairs that both ends made within one schedule of repetitions count as made at once. Milliseconds. */
+/** By then the peer surely sends on a new pair of its making, and has deleted what that replaces. Milliseconds. */
+const SETTLED = 3000;
+
+function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
+  const wait = Math.max(better.installedAt, child.installedAt) + SETTLED - core.now;
+  if (wait > 0) core.timers.set(childOwner(child), "rekey", core.now + wait);
+  else supersede(core, better, child);
+}
+
+/** Pairs that both ends made within one schedule of repetitions count as made at once, but never two that followed each other. Milliseconds. */
 const AT_ONCE = 30_000;
+const atOnce = ({ lifetimeSeconds }: ChildSa): number => Math.min(AT_ONCE, lifetimeSeconds * 250);
 
 /** Which of two pairs is renewed: the younger, and of two made at once the one that both ends find by its SPIs. */
 function outlives(one: ChildSa, other: ChildSa): boolean {
   const gap = one.installedAt - other.installedAt;
-  return Math.abs(gap) > AT_ONCE ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+  return Math.abs(gap) > atOnce(one) ? gap > 0 : greatestSpi(one) > greatestSpi(other);
 }
 
 const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
+
+/**
+ * How long the old pair carries the traffic after message 3 of a renewal, unless a sign comes that the peer has the new one: a second, or less
+ * where its volume would not last. Milliseconds.
+ */
+export function switchDelay(core: Core, child: ChildSa | undefined): number {
+  if (!child || child.lifetimeKilobytes === null || child.use.rate === 0) return SWITCH;
+  const { out, askedAt, rate } = child.use;
+  const since = ((core.now - askedAt) * rate) / 1000;
+  const lasts = ((child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - out.octets - since) / rate) * 1000;
+  return Math.max(LEAST_SWITCH, Math.min(SWITCH, lasts / 2));
+}
 
 /** Asks the kernel for the counters of both directions. */
 export function ask(core: Core, child: ChildSa, why: "renew" | "look"): void {
@@ -81,18 +111,18 @@ export function ask(core: Core, child: ChildSa, why: "renew" | "look"): void {
 
 /** The kernel's answer to `ask`; null where it could not say: an SA that is gone counts as used. */
 export function onMeasured(core: Core, child: ChildSa | undefined, why: "renew" | "look", counters: readonly SaCounters[] | null): void {
-  if (!child || child.state !== "installed" || child.outbound !== "installed") return;
+  if (child?.state !== "installed" || child.outbound !== "installed") return;
   const news = counters && take(core, child, counters);
   if (why === "renew") return renew(core, child, counters !== null);
   judgeVolume(core, child);
   if (isNearLimit(child)) return renew(core, child, counters !== null);
   const next = nextLook(child);
   if (next !== null) core.timers.set(childOwner(child), "measure", core.now + next);
-  if (news) onSilence(core, child, news);
+  if (news) onLook(core, child, news.came);
 }
 
 /** What moved since the last look. */
-export interface News {
+interface News {
   readonly came: boolean;
   readonly went: boolean;
 }
@@ -103,12 +133,10 @@ function take(core: Core, child: ChildSa, [inbound = NONE, outbound = NONE]: rea
   const octets = Math.max(inbound.octets - use.in.octets, outbound.octets - use.out.octets, 0);
   const news = { came: inbound.packets > use.in.packets, went: outbound.packets > use.out.packets };
   // A look right after another says little about the rate.
-  if (seconds >= 0.5) use.rate = octets / seconds;
+  if (seconds >= 0.2) use.rate = octets / seconds;
   Object.assign(use, { askedAt: core.now, in: inbound, out: outbound });
-  if (news.came) {
-    use.heardAt = core.now;
-    use.oneWay = false;
-  }
+  use.sending = !news.came && (use.sending || news.went);
+  if (news.came) Object.assign(use, { heardAt: core.now, oneWay: false });
   return news;
 }
 
@@ -123,6 +151,13 @@ function renew(core: Core, child: ChildSa, known: boolean): void {
     return armChild(core, child);
   }
   if (unused && !isKeptUp(child)) return letGo(core, child);
+  succeed(core, child);
+}
+
+/** Begins the Quick Mode for its successor. */
+export function succeed(core: Core, child: ChildSa): void {
+  // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
+  if (core.wishes.has(child.key)) return core.timers.set(childOwner(child), "rekey", core.now + RETRY_FIRST);
   core.timers.clear(childOwner(child), "rekey");
   core.timers.clear(childOwner(child), "measure");
   child.state = "rekeying";

@@ -48,6 +48,7 @@ export function stopTrying(core: Core, spec: ChildSpec): void {
   core.timers.clearAll(`retry ${specKey(spec)}`);
 }
 
+/** The wait is over. */
 export function onRetry(core: Core, key: string): void {
   const retry = core.retries.get(key);
   if (retry && !isUp(core, retry.spec)) wishFor(core, retry.spec, [], null);

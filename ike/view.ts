@@ -56,7 +56,7 @@ function ikeView(entry: IkeSa, now: Instant): IkeSaView {
     id: entry.id,
     rule: sa.rule.name,
     role: entry.role,
-    state: "established",
+    state: entry.state === "replaced" ? "closing" : entry.state,
     local: endpoint(entry.path.local),
     remote: endpoint(entry.path.remote),
     localId: formatIdentity(sa.ownId),
@@ -100,5 +100,6 @@ function childView(child: ChildSa, now: Instant): ChildSaView {
     secondsLeft: secondsUntil(child.installedAt + child.lifetimeSeconds * 1000, now),
     lifetimeKilobytes: child.lifetimeKilobytes,
     rekeys: child.rekeys,
+    warning: child.use.tooFast ? "the volume is too small for this link" : null,
   };
 }

@@ -1,26 +1,20 @@
 /**
  * Wishes: somebody needs a child SA. One negotiation per need, however many ask; a wish finds an IKE SA, joins one that is
- * being negotiated, or starts one. Rules that should be up try again for ever.
+ * being negotiated, or starts one.
  */
 
-import { acceptsProof } from "../auth/psk.ts";
-import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
-import type { Identity, Rule } from "../policy/types.ts";
+import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
-import { type Core, log, logError, spiText } from "./core.ts";
+import { type Core, logError, spiText } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
-import { hasIdsForUs } from "./message-ids.ts";
-import { allowsSuite } from "./negotiate-ike.ts";
 import { startMainMode } from "./phase1.ts";
 import { startChild } from "./phase2.ts";
+import { serves } from "./renewal.ts";
+import { keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
 import { settle, tell } from "./watch.ts";
-
-/** First wait before a rule that should be up tries again; doubles up to the ceiling. Milliseconds. */
-export const RETRY_FIRST = 5_000;
-const RETRY_CEILING = 300_000;
 
 /** Equal keys mean the same need. */
 export const specKey = (spec: ChildSpec): string => `${spec.rule.name}|${spec.local}|${spec.remote}|${formatSelector(spec.selector)}`;
@@ -58,24 +52,10 @@ export function pursue(core: Core, wish: ChildWish): void {
     underway.wishes.push(wish);
     return tell(core, wish.watchers, `Main Mode with ${remote} is under way`);
   }
+  if (!mayBegin(core, wish)) return;
   const path: Path = { local: { address: local, port: core.port }, remote: { address: remote, port: core.port } };
   startMainMode(core, rule, path, wish);
 }
-
-/** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
-const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
-  entry.expiresAt > now &&
-  !entry.silent &&
-  hasIdsForUs(entry) &&
-  allowsSuite(rule, entry.sa.suite) &&
-  speaksAs(rule, entry) &&
-  acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
-
-/** Whether we proved ourselves there as whom the rule wants us to be. */
-const speaksAs = (rule: Rule, { sa, path }: IkeSa): boolean => {
-  const own: Identity = rule.auth.find((entry) => entry.method === "psk")?.localId ?? { type: "ip", address: path.local.address };
-  return sameIdentity(own, sa.ownId);
-};
 
 const negotiatesFor = (entry: Negotiation, rule: Rule): boolean =>
   (entry.state.kind === "sa-sent" || entry.state.kind === "ke-sent" || entry.state.kind === "auth-sent") &&
@@ -101,28 +81,4 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError): void {
   }
   settle(core, wish.watchers, wish.key, error);
   if (error.kind !== "terminated") keepTrying(core, wish.spec);
-}
-
-/** A rule with start = "now" is never given up. */
-export function keepTrying(core: Core, spec: ChildSpec): void {
-  if (core.stopping || spec.rule.start !== "now" || core.policy.rules.every((rule) => rule.name !== spec.rule.name)) return;
-  const key = specKey(spec);
-  if (isUp(core, spec)) return stopTrying(core, spec);
-  const tries = core.retries.get(key)?.tries ?? 0;
-  const wait = Math.min(RETRY_CEILING, RETRY_FIRST * 2 ** tries);
-  core.retries.set(key, { spec, tries: Math.min(tries + 1, 16) });
-  core.timers.set(`retry ${key}`, "retry", core.now + wait);
-  log(core, "child.retry", "info", `rule ${spec.rule.name}: next try in ${wait / 1000} s`, { rule: spec.rule.name, peer: spec.remote });
-}
-
-/** A pair is up, whoever asked for it: the next outage begins with the shortest wait again. */
-export function stopTrying(core: Core, spec: ChildSpec): void {
-  core.retries.delete(specKey(spec));
-  core.timers.clearAll(`retry ${specKey(spec)}`);
-}
-
-/** The wait of `keepTrying` is over. */
-export function onRetry(core: Core, key: string): void {
-  const retry = core.retries.get(key);
-  if (retry && !isUp(core, retry.spec)) wishFor(core, retry.spec, [], null);
 }

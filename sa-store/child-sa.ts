@@ -39,6 +39,8 @@ export interface ChildUse {
   warned: boolean;
   /** Packets went out and none came in although the peer lives: a new pair was tried once, and perhaps that is how it should be. */
   oneWay: boolean;
+  /** Something went out since something came in. */
+  sending: boolean;
   /** The last sign of life on it. */
   heardAt: Instant;
 }

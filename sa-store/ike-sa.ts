@@ -69,8 +69,10 @@ export interface IkeSa extends Repeat {
   state: "established" | "rekeying" | "replaced";
   /** The last authentic message of the peer's, or packet on a child. */
   heardAt: Instant;
-  /** Our question whether the peer lives (RFC 3706): the number that it must answer with, and how often it was sent; null while none is open. */
-  probe: { readonly sequence: number; readonly tries: number } | null;
+  /** Our question whether the peer lives (RFC 3706): how often it was sent; null while none is open. */
+  probe: { readonly tries: number } | null;
+  /** The number of our last question, which its answer must bear; each new one has the next. */
+  sequence: number;
   /** When the peer was last asked. */
   askedAt: Instant;
   /** The peer answered nothing under it lately: perhaps it restarted, and nothing new begins here. */

@@ -48,6 +48,8 @@ export interface ChildSaView {
   readonly secondsLeft: number | null;
   readonly lifetimeKilobytes: number | null;
   readonly rekeys: number;
+  /** What an administrator should change, or null. */
+  readonly warning: string | null;
 }
 
 export interface ProtectionView {

@@ -53,6 +53,7 @@ const STATUS: StatusDocument = {
       secondsLeft: 290,
       lifetimeKilobytes: 100_000,
       rekeys: 0,
+      warning: null,
     },
   ],
 };

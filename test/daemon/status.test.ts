@@ -44,6 +44,7 @@ const child = (id: number, of: number | null, more: Partial<ChildSaView> = {}): 
   secondsLeft: 290,
   lifetimeKilobytes: null,
   rekeys: 0,
+  warning: null,
   ...more,
 });
 

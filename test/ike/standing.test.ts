@@ -3,6 +3,7 @@ import test from "node:test";
 import type { Core } from "../../ike/core.ts";
 import type { Effect } from "../../ike/effect.ts";
 import { type KernelCommand, REQID_BASE } from "../../ike/kernel-contract.ts";
+import { NONE } from "../../ike/rekey.ts";
 import { PolicyTable } from "../../ike/standing.ts";
 import { hostRange, parseAddress } from "../../isakmp/address.ts";
 import type { Policy, Rule, TrafficSelector } from "../../policy/types.ts";
@@ -52,6 +53,20 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   lifetimeSeconds: 1,
   lifetimeKilobytes: null,
   installedAt: 0,
+  peerId: { type: "ip", address: "192.0.2.2" },
+  wanted: false,
+  use: {
+    askedAt: 0,
+    in: NONE,
+    out: NONE,
+    rate: 0,
+    quickMode: 1000,
+    tooFast: false,
+    warned: false,
+    oneWay: false,
+    sending: false,
+    heardAt: 0,
+  },
   rekeys: 0,
   ike: null,
   state: "installed",

@@ -101,6 +101,7 @@ const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
       secondsLeft: 290,
       lifetimeKilobytes: null,
       rekeys: 0,
+      warning: null,
     },
   ],
 });

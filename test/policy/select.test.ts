@@ -32,6 +32,7 @@ const rule = (name: string, filters: readonly string[], rest: Partial<Rule> = {}
   mainMode: DEFAULT_MAIN_MODE,
   quickMode: DEFAULT_QUICK_MODE,
   start: "on-traffic",
+  dpdSeconds: null,
   ...rest,
 });
 const tunnelTo = (remote: string, local: string | null = null): Partial<Rule> => ({ mode: "tunnel", tunnel: { local, remote } });
