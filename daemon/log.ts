@@ -97,10 +97,11 @@ export function jsonLine(record: LogRecord, time: number): string {
 
 /** `TIME LEVEL TEXT [EVENT key=value …] (HINT)`, or `<N>TEXT […]` where the journal keeps the time. */
 export function textLine(record: LogRecord, options: Pick<LogOptions, "prefixed" | "time">): string {
-  const fields = FIELDS.flatMap((name) => (record[name] === undefined ? [] : [`${name}=${quoted(String(record[name]))}`]));
+  let fields: string = record.event;
+  for (const name of FIELDS) if (record[name] !== undefined) fields += ` ${name}=${quoted(String(record[name]))}`;
   const hint = record.hint === undefined ? "" : ` (${oneLine(record.hint)})`;
   const head = options.prefixed ? `<${PRIORITY[record.level]}>` : `${new Date(options.time()).toISOString()} ${record.level} `;
-  return `${head}${oneLine(record.text)}${hint} [${[record.event, ...fields].join(" ")}]`;
+  return `${head}${oneLine(record.text)}${hint} [${fields}]`;
 }
 
 /** Fields of the journal's native protocol: capital letters; WIN_EVENT_ID stands for the Windows event. */
@@ -120,10 +121,16 @@ export function journalFields(record: LogRecord): ReadonlyMap<string, string> {
 }
 
 /** Everything that is not printable becomes an escape: a peer's text must not forge lines or move a terminal's cursor. */
-const oneLine = (text: string): string => (PLAIN.test(text) ? text : escaped(text));
+const oneLine = (text: string): string => (isPlain(text) ? text : escaped(text));
 
-/** Nearly every record: printable ASCII. */
-const PLAIN = /^[\x20-\x7e]{0,4096}$/;
+/** Nearly every record: printable ASCII, and not too long. */
+function isPlain(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code > 0x7e) return false;
+  }
+  return text.length <= LONGEST_TEXT;
+}
 
 const escaped = (text: string): string =>
   text.slice(0, LONGEST_TEXT).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {

@@ -1,6 +1,7 @@
 /**
  * Named timers of many owners over one binary heap: set, clear, the earliest, those that are due.
- * An owner is a string such as "ike 7"; setting a timer again moves it.
+ * An owner is a string such as "ike 7"; setting a timer again moves it. Each timer knows its place in the heap, so that one which is
+ * cleared leaves nothing behind: most are, and what they left would weigh more than the SAs.
  */
 import type { Instant } from "./input.ts";
 
@@ -26,110 +27,129 @@ export type TimerName =
   /** A rule that should be up tries again. */
   | "retry";
 
+/** A timer that runs, and the next one of its owner's. */
 interface Entry {
-  readonly at: Instant;
   readonly owner: string;
   readonly name: TimerName;
-  readonly serial: number;
+  at: Instant;
+  serial: number;
+  place: number;
+  next: Entry | undefined;
 }
 
 export class Timers {
   readonly #heap: Entry[] = [];
-  readonly #owners = new Map<string, Map<TimerName, number>>();
+  /** The first timer of each owner. */
+  readonly #owners = new Map<string, Entry>();
   #serial = 0;
-  #live = 0;
 
   set(owner: string, name: TimerName, at: Instant): void {
-    const names = this.#owners.get(owner) ?? new Map<TimerName, number>();
-    this.#owners.set(owner, names);
-    if (!names.has(name)) this.#live++;
-    const serial = ++this.#serial;
-    names.set(name, serial);
-    this.#push({ at, owner, name, serial });
-    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#live) this.#compact();
+    const first = this.#owners.get(owner);
+    const known = find(first, name);
+    const entry = known ?? { owner, name, at, serial: 0, place: this.#heap.length, next: first };
+    entry.at = at;
+    entry.serial = ++this.#serial;
+    if (!known) {
+      this.#owners.set(owner, entry);
+      this.#heap.push(entry);
+    }
+    this.#settle(entry);
   }
 
   clear(owner: string, name: TimerName): void {
-    const names = this.#owners.get(owner);
-    if (!names?.delete(name)) return;
-    this.#live--;
-    if (names.size === 0) this.#owners.delete(owner);
+    const first = this.#owners.get(owner);
+    const entry = find(first, name);
+    if (!first || !entry) return;
+    if (entry !== first) before(first, entry).next = entry.next;
+    else if (entry.next) this.#owners.set(owner, entry.next);
+    else this.#owners.delete(owner);
+    this.#remove(entry);
   }
 
   clearAll(owner: string): void {
-    const names = this.#owners.get(owner);
-    if (!names) return;
-    this.#live -= names.size;
+    for (let entry = this.#owners.get(owner); entry; entry = entry.next) this.#remove(entry);
     this.#owners.delete(owner);
   }
 
   has(owner: string, name: TimerName): boolean {
-    return this.#owners.get(owner)?.has(name) ?? false;
+    return find(this.#owners.get(owner), name) !== undefined;
   }
 
   /** How many timers run: the simulator's leak check. */
   get size(): number {
-    return this.#live;
+    return this.#heap.length;
   }
 
   /** When the earliest timer is due. */
   next(): Instant | undefined {
-    this.#dropStale();
     return this.#heap[0]?.at;
   }
 
   /** Takes the earliest timer that is due, or undefined. */
   take(now: Instant): { readonly owner: string; readonly name: TimerName } | undefined {
-    this.#dropStale();
     const top = this.#heap[0];
     if (!top || top.at > now) return undefined;
-    this.#pop();
     this.clear(top.owner, top.name);
     return { owner: top.owner, name: top.name };
   }
 
-  #isLive(entry: Entry): boolean {
-    return this.#owners.get(entry.owner)?.get(entry.name) === entry.serial;
+  /** Takes an entry out of the heap: the last one fills its place. */
+  #remove(entry: Entry): void {
+    const last = this.#heap.pop() as Entry;
+    if (last === entry) return;
+    this.#put(last, entry.place);
+    this.#settle(last);
   }
 
-  #dropStale(): void {
-    for (let top = this.#heap[0]; top && !this.#isLive(top); top = this.#heap[0]) this.#pop();
+  /** Moves an entry up or down to where its time belongs. */
+  #settle(entry: Entry): void {
+    this.#rise(entry);
+    this.#sink(entry);
   }
 
-  #compact(): void {
-    const live = this.#heap.filter((entry) => this.#isLive(entry)).sort(before);
-    this.#heap.length = 0;
-    this.#heap.push(...live);
-  }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let i = heap.push(entry) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (before(heap[parent] as Entry, entry) <= 0) break;
-      heap[i] = heap[parent] as Entry;
-      i = parent;
+  #rise(entry: Entry): void {
+    while (entry.place > 0) {
+      const parent = this.#heap[(entry.place - 1) >> 1] as Entry;
+      if (isEarlier(parent, entry)) return;
+      this.#swap(parent, entry);
     }
-    heap[i] = entry;
   }
 
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (!last || heap.length === 0) return;
-    let i = 0;
+  #sink(entry: Entry): void {
     for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as Entry, heap[child] as Entry) < 0) child++;
-      if (before(last, heap[child] as Entry) <= 0) break;
-      heap[i] = heap[child] as Entry;
-      i = child;
+      const left = this.#heap[2 * entry.place + 1];
+      const right = this.#heap[2 * entry.place + 2];
+      const child = left && right && isEarlier(right, left) ? right : left;
+      if (!child || isEarlier(entry, child)) return;
+      this.#swap(entry, child);
     }
-    heap[i] = last;
+  }
+
+  #swap(above: Entry, below: Entry): void {
+    const { place } = above;
+    this.#put(above, below.place);
+    this.#put(below, place);
+  }
+
+  #put(entry: Entry, place: number): void {
+    entry.place = place;
+    this.#heap[place] = entry;
   }
 }
 
 /** Earlier first; equal times in the order in which they were set, so that runs are repeatable. */
-const before = (a: Entry, b: Entry): number => a.at - b.at || a.serial - b.serial;
+const isEarlier = (a: Entry, b: Entry): boolean => a.at < b.at || (a.at === b.at && a.serial < b.serial);
+
+/** An owner has a handful of timers. */
+function find(first: Entry | undefined, name: TimerName): Entry | undefined {
+  let entry = first;
+  while (entry && entry.name !== name) entry = entry.next;
+  return entry;
+}
+
+/** The entry in front of another in their owner's list. */
+function before(first: Entry, entry: Entry): Entry {
+  let at = first;
+  while (at.next && at.next !== entry) at = at.next;
+  return at;
+}
