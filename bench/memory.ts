@@ -1,43 +1,49 @@
 /**
- * Resident memory of a pair of IKE SA and child SA, at each side: what ten thousand of them add to a process that had a hundred.
- * The in-memory kernel keeps nothing here, since a real one has memory of its own.
+ * Resident memory of a pair of IKE SA and child SA, at each side: the slope between two numbers of pairs, so that what a process has
+ * anyway does not count, and with it the young generation, which V8 lets grow to its full size in the first thousands of negotiations.
+ * Garbage is collected before each look. The in-memory kernel keeps no SAs here, since a real one has memory of its own.
  */
+import type { BenchRole } from "./pairs.ts";
+import type { SideAnswer } from "./side-protocol.ts";
 import { type Both, establish, startSides } from "./sides.ts";
 
-/** Octets a pair. `fresh`: right after the negotiations, when last messages are still kept for peers that repeat theirs. */
+/** Octets a pair, between `few` and `many` pairs. */
 export interface MemoryCost {
-  readonly pairs: number;
+  readonly few: number;
+  readonly many: number;
+  /** Right after the negotiations, when last messages are still kept for peers that repeat theirs. */
   readonly fresh: Both<number>;
+  /** When nothing lingers any more. */
   readonly settled: Both<number>;
 }
 
 /** Longer than anything lingers. */
 const LINGER_SECONDS = 165;
-const FIRST = 100;
 
-/** Measures with `pairs` pairs, in two new processes. */
-export async function measureMemory(pairs: number, progress: (text: string) => void): Promise<MemoryCost> {
+/** Measures with up to `many` pairs, in two new processes; `few` is a quarter of them. */
+export async function measureMemory(many: number, progress: (text: string) => void): Promise<MemoryCost> {
+  const few = Math.floor(many / 4);
   const sides = await startSides({ crypto: "openssl", kernel: "forgets" });
-  const resident = async (): Promise<Both<number>> => {
-    const { initiator, responder } = await sides.perform({ do: "memory" });
-    return { initiator: initiator.residentOctets, responder: responder.residentOctets };
+  const look = async (): Promise<Look> => {
+    const fresh = await sides.perform({ do: "memory" });
+    await sides.perform({ do: "advance", seconds: LINGER_SECONDS });
+    return { fresh, settled: await sides.perform({ do: "memory" }) };
   };
   try {
     progress("memory");
-    await establish(sides, "x25519", 0, 200);
-    await sides.perform({ do: "delete", rule: "x25519", count: 200 });
-    await establish(sides, "standing", 0, FIRST);
-    const before = await resident();
-    await establish(sides, "standing", FIRST, pairs - FIRST);
-    const fresh = await resident();
-    await sides.perform({ do: "advance", seconds: LINGER_SECONDS });
-    const settled = await resident();
-    const perPair = (now: Both<number>): Both<number> => ({
-      initiator: (now.initiator - before.initiator) / (pairs - FIRST),
-      responder: (now.responder - before.responder) / (pairs - FIRST),
-    });
-    return { pairs, fresh: perPair(fresh), settled: perPair(settled) };
+    await establish(sides, "standing", 0, few);
+    const first = await look();
+    await establish(sides, "standing", few, many - few);
+    const last = await look();
+    const slope = (when: keyof Look): Both<number> => {
+      const of = (role: BenchRole): number => (last[when][role].residentOctets - first.settled[role].residentOctets) / (many - few);
+      return { initiator: of("initiator"), responder: of("responder") };
+    };
+    return { few, many, fresh: slope("fresh"), settled: slope("settled") };
   } finally {
-    sides.close();
+    await sides.close();
   }
 }
+
+/** What the sides weigh, before and after everything that lingers is over. */
+type Look = Readonly<Record<"fresh" | "settled", Both<SideAnswer>>>;

@@ -1,9 +1,10 @@
 /**
  * CPU time of negotiations against their floor, with few and with many SAs standing by.
- * Each repeat measures a batch of negotiations and, right after it and in the same processes, as many passes over the floor: what else runs on
- * the machine then slows both. The ratios of the repeats are compared, not their times.
+ * A batch of negotiations is measured between two halves of as many passes over the floor, in the same processes; batches with few and with
+ * many SAs take turns, each in processes of their own. What else runs on the machine then slows all of them alike, and medians of ratios
+ * of neighbours are compared, not times.
  */
-import { GROUPS, type MeasuredGroup, pairsOf } from "./pairs.ts";
+import { type BenchRole, GROUPS, type MeasuredGroup, pairsOf } from "./pairs.ts";
 import { type Both, establish, type Sides, startSides } from "./sides.ts";
 import { median, spread } from "./statistics.ts";
 
@@ -36,57 +37,78 @@ export interface NegotiationCost extends Both<SideCost> {
 
 /** Measures every group at every number of standing SAs; `progress` is told what begins. */
 export async function measureNegotiations(plan: NegotiationPlan, progress: (text: string) => void): Promise<readonly NegotiationCost[]> {
-  const sides = await startSides({ crypto: "openssl", kernel: "keeps" });
+  const places: Place[] = [];
   try {
-    progress("warming up");
-    for (let i = 0; i < plan.warmUp; i++) for (const group of GROUPS) await measure(sides, group, plan.batch);
-    const costs: NegotiationCost[] = [];
-    let standing = 0;
-    for (const goal of plan.standing) {
-      progress(`${goal} SAs stand by`);
-      await establish(sides, "standing", standing, goal - standing);
-      standing = goal;
-      costs.push(...(await measureGroups(sides, plan, standing, progress)));
+    for (const standing of plan.standing)
+      places.push({ standing, sides: await startSides({ crypto: "openssl", kernel: "keeps" }), samples: new Map() });
+    await prepare(places, plan, progress);
+    for (let i = 0; i < plan.repeats; i++) {
+      progress(`repeat ${i + 1} of ${plan.repeats}`);
+      await measureOnce(places, plan.batch);
     }
-    return costs;
+    return places.flatMap(costsOf);
   } finally {
-    sides.close();
+    await Promise.all(places.map(({ sides }) => sides.close()));
   }
 }
 
-/** Groups take turns within each repeat, so that a slow minute of the machine is everybody's. */
-async function measureGroups(sides: Sides, plan: NegotiationPlan, standing: number, progress: (text: string) => void) {
-  const samples = new Map<MeasuredGroup, Both<Sample>[]>(GROUPS.map((group) => [group, []]));
-  for (let i = 0; i < plan.repeats; i++) {
-    progress(`${standing} SAs stand by, repeat ${i + 1} of ${plan.repeats}`);
-    for (const group of GROUPS) samples.get(group)?.push(await measure(sides, group, plan.batch));
-  }
-  return [...samples].map(
-    ([group, list]): NegotiationCost => ({
-      group,
-      standing,
-      initiator: summary(list.map(({ initiator }) => initiator)),
-      responder: summary(list.map(({ responder }) => responder)),
-    }),
-  );
+/** Two processes with a number of SAs standing, and what was measured there. */
+interface Place {
+  readonly standing: number;
+  readonly sides: Sides;
+  readonly samples: Map<MeasuredGroup, Both<Sample>[]>;
 }
+
+/** SAs stand, and V8 has had the same work everywhere: where fewer stand, as many more were made and deleted. */
+async function prepare(places: readonly Place[], plan: NegotiationPlan, progress: (text: string) => void): Promise<void> {
+  const most = Math.max(...plan.standing);
+  for (const { sides, standing } of places) {
+    progress(`warming up, ${standing} SAs`);
+    for (let i = 0; i < plan.warmUp; i++) for (const group of GROUPS) await measure(sides, group, plan.batch);
+    for (let made = standing; made < most; made += plan.batch) {
+      await establish(sides, "x25519", 0, plan.batch);
+      await sides.perform({ do: "delete", rule: "x25519", count: plan.batch });
+    }
+    await establish(sides, "standing", 0, standing);
+  }
+}
+
+/** Groups and places take turns, so that a slow minute of the machine is everybody's. */
+async function measureOnce(places: readonly Place[], batch: number): Promise<void> {
+  for (const group of GROUPS)
+    for (const { sides, samples } of places) {
+      const known = samples.get(group) ?? [];
+      known.push(await measure(sides, group, batch));
+      samples.set(group, known);
+    }
+}
+
+const costsOf = ({ standing, samples }: Place): readonly NegotiationCost[] =>
+  [...samples].map(([group, list]) => ({
+    group,
+    standing,
+    initiator: summary(list.map(({ initiator }) => initiator)),
+    responder: summary(list.map(({ responder }) => responder)),
+  }));
 
 interface Sample {
   readonly cpuMs: number;
   readonly floorMs: number;
 }
 
-/** One batch, its floor, and the deletes that make room for the next, which don't count. */
+/** One batch between two halves of its floor; the deletes that make room for the next batch don't count. */
 async function measure(sides: Sides, group: MeasuredGroup, count: number): Promise<Both<Sample>> {
   if (count > pairsOf(group)) throw new Error(`a batch of ${count}, but ${pairsOf(group)} pairs`);
+  const half = { do: "floor", group, passes: Math.ceil(count / 2) } as const;
+  const before = await sides.perform(half);
   const cost = await establish(sides, group, 0, count);
-  const floor = await sides.perform({ do: "floor", group, passes: count });
+  const after = await sides.perform(half);
   await sides.perform({ do: "delete", rule: group, count });
-  const sample = (cpuMs: number, floorMs: number): Sample => ({ cpuMs: cpuMs / count, floorMs: floorMs / count });
-  return {
-    initiator: sample(cost.initiator, floor.initiator.cpuMs),
-    responder: sample(cost.responder, floor.responder.cpuMs),
-  };
+  const sample = (role: BenchRole): Sample => ({
+    cpuMs: cost[role] / count,
+    floorMs: (before[role].cpuMs + after[role].cpuMs) / (2 * half.passes),
+  });
+  return { initiator: sample("initiator"), responder: sample("responder") };
 }
 
 const summary = (samples: readonly Sample[]): SideCost => ({

@@ -65,11 +65,12 @@ function growthOf(costs: readonly NegotiationCost[]): number | undefined {
   return Math.max(...growths);
 }
 
-function memoryLines({ pairs, fresh, settled }: MemoryCost): readonly string[] {
+function memoryLines({ few, many, fresh, settled }: MemoryCost): readonly string[] {
   const row = (name: string, { initiator, responder }: MemoryCost["fresh"]): readonly string[] => [name, kib(initiator), kib(responder)];
   return [
-    `Resident memory of a pair of IKE SA and child SA, ${count(pairs)} pairs, KiB`,
+    "Resident memory of a pair of IKE SA and child SA, KiB",
     ...table([["", "initiator", "responder"], row("at once", fresh), row("after 165 s", settled)], 1),
+    `growth from ${count(few)} to ${count(many)} pairs, by their difference; after gc()`,
     verdict("a pair", Math.max(...Object.values(settled)) / 1024, TARGET.pairKiB, (value) => `${value.toFixed(1)} KiB`),
   ];
 }

@@ -39,9 +39,14 @@ class BenchSide {
   readonly #keys = new Map<string, Uint8Array>();
   #peerPort = 0;
   #clockOffset = 0;
-  /** Children that came up and went, and who waits for how many. */
+  /**
+   * Children that came up and went, and how many of each were asked for. Both are counted from the beginning: the other side may be ahead
+   * of our own request.
+   */
   #established = 0;
   #closed = 0;
+  #toEstablish = 0;
+  #toClose = 0;
   #onEvent: () => void = () => {};
   #commands = 0;
   #onReply: () => void = () => {};
@@ -106,14 +111,15 @@ class BenchSide {
   readonly #clock = (): number => performance.now() + this.#clockOffset;
 
   async #establish(rule: RuleName, first: number, count: number): Promise<void> {
-    const goal = this.#established + count;
+    const before = this.#toEstablish;
+    this.#toEstablish += count;
     let started = 0;
     const more = (): void => {
-      while (this.#role === "initiator" && started < count && started - (this.#established - goal + count) < WINDOW)
+      while (this.#role === "initiator" && started < count && before + started - this.#established < WINDOW)
         this.#acquire(rule, first + started++);
     };
     more();
-    while (this.#established < goal) {
+    while (this.#established < this.#toEstablish) {
       await this.#event();
       more();
     }
@@ -137,14 +143,14 @@ class BenchSide {
   }
 
   async #delete(rule: RuleName, count: number): Promise<void> {
-    const goal = this.#closed + count;
+    this.#toClose += count;
     if (this.#role === "initiator")
       await new Promise<void>((resolve) => {
         this.#onReply = resolve;
         const command = { name: "terminate", target: { kind: "rule", rule } } as const;
         this.#loop.push({ type: "command", id: ++this.#commands, command });
       });
-    while (this.#closed < goal) await this.#event();
+    while (this.#closed < this.#toClose) await this.#event();
     await this.#loop.settled();
   }
 

@@ -30,7 +30,12 @@ const results = (ratio: number, otherMs: number, grown: number, pairKiB: number)
     { group: "modp2048", standing: 100, initiator: side(ratio, otherMs), responder: side(1.1, 0.1) },
     { group: "modp2048", standing: 10_000, initiator: side(ratio, otherMs), responder: side(1.1 * grown, 0.1) },
   ],
-  memory: { pairs: 10_000, fresh: { initiator: 20_000, responder: 20_000 }, settled: { initiator: 1024, responder: pairKiB * 1024 } },
+  memory: {
+    few: 2500,
+    many: 10_000,
+    fresh: { initiator: 20_000, responder: 20_000 },
+    settled: { initiator: 1024, responder: pairKiB * 1024 },
+  },
   kernel: err("no root"),
 });
 
