@@ -18,13 +18,15 @@ export interface Doing {
 export function failureOf(status: GssStatus, doing: Doing): AuthFailure {
   const row = ROWS.find((each) => each.calls.includes(doing.call) && each.matches(status)) ?? OTHER[doing.call];
   const words = status.text === "" ? `${status.call} failed with ${status.major}, ${status.minor}` : status.text;
-  return { reason: row.reason, what: `${row.what(doing)} (${words})`, hint: null, whose: row.whose };
+  return { reason: row.reason, what: `${row.what(doing)} (${words})`, hint: row.hint?.(doing) ?? null, whose: row.whose };
 }
 
 interface Row {
   readonly reason: AuthReason;
   readonly whose: "me" | "peer";
   readonly what: (doing: Doing) => string;
+  /** Where the reason's own does not do. */
+  readonly hint?: (doing: Doing) => string;
 }
 interface MatchedRow extends Row {
   readonly calls: readonly Doing["call"][];
@@ -42,10 +44,6 @@ const routine =
   (...numbers: readonly number[]) =>
   ({ major }: GssStatus): boolean =>
     numbers.includes((major >>> 16) & 0xff);
-const said =
-  (pattern: RegExp) =>
-  ({ text }: GssStatus): boolean =>
-    pattern.test(text);
 const either =
   (...tests: readonly ((status: GssStatus) => boolean)[]) =>
   (status: GssStatus): boolean =>
@@ -124,11 +122,19 @@ const ROWS: readonly MatchedRow[] = [
   { calls: ["accept"], matches: minor(34, 163), reason: "kerberos-replay", whose: "peer", what: () => "the peer's token was used before" },
   {
     calls: ["accept"],
-    // The library tells "not for us" and "not with our key" from "changed on the way" in words only.
-    matches: either(minor(35, 44, 45, 144, 230), said(/not found in keytab|keytab is likely out of date|Cannot decrypt ticket/)),
+    matches: minor(35, 44, 45, 144, 181, 230),
     reason: "kerberos-wrong-key",
     whose: "me",
     what: (doing) => `the peer's ticket can't be opened with a key of ${doing.principal} in ${keytab(doing)}`,
+  },
+  {
+    calls: ["accept"],
+    matches: minor(31, 41),
+    reason: "kerberos-token-invalid",
+    whose: "peer",
+    what: ({ principal }) => `the peer's token for ${principal} can't be decrypted`,
+    hint: (doing) =>
+      `it was changed on its way, or the key of ${doing.principal} in ${keytab(doing)} is not the KDC's: if this happens with every peer, write the keytab anew`,
   },
   {
     calls: ["unwrap"],

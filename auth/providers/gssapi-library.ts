@@ -9,7 +9,7 @@ import { err, ok, type Result } from "../../isakmp/result.ts";
 export type Handle = bigint;
 export const NO_HANDLE: Handle = 0n;
 
-/** A call that failed: its name, both status values as unsigned numbers, and the library's words for them. */
+/** A call that failed: its name, both status values as unsigned numbers, and the library's words for the more telling of them. */
 export interface GssStatus {
   readonly call: string;
   readonly major: number;
@@ -239,7 +239,8 @@ class Caller {
   }
 
   async #describe(name: Call, major: number, minor: number): Promise<GssStatus> {
-    const texts: string[] = [];
+    let text = "";
+    // The mechanism's words say more than "unspecified failure", where it has any. Its longest ones stay with the thread of the failed call.
     for (const [value, type] of [
       [major, GSS_CODE],
       [minor, MECHANISM_CODE],
@@ -248,9 +249,10 @@ class Caller {
       const memory = this.frame();
       const output = memory.space(16);
       const done = await this.call(memory, "display_status", value, type, memory.buffer(KRB5_MECHANISM), memory.space(8).at, output.at);
-      if (done.ok) texts.push(new TextDecoder().decode(await this.take(output)));
+      const words = done.ok ? new TextDecoder().decode(await this.take(output)) : "";
+      if (words !== "" && words !== "Success") text = words;
     }
-    return { call: `gss_${name}`, major, minor, text: texts.join(": ") };
+    return { call: `gss_${name}`, major, minor, text };
   }
 
   /** A copy of what the library put into an output buffer, which it gets back, wiped. */

@@ -127,6 +127,15 @@ test("each thing that can be wrong has a reason and a sentence of its own", asyn
   const token = await tokenOf(endOf(provider, a, old.principal).step(null));
   assert.match(await refused(endOf(provider, old, null).step(token), "kerberos-wrong-key"), /old\.keytab/);
 
+  const again = realm.keytab("again.keytab", "host/again.example.test");
+  realm.admin("delprinc -force host/again.example.test");
+  realm.keytab("other.keytab", "host/again.example.test");
+  const same = entryOf("host/again.example.test@EXAMPLE.TEST", again);
+  assert.match(await refused(usable(same), "kerberos-wrong-key"), /again\.keytab/);
+  const settled = await endOf(provider, same, null).step(await tokenOf(endOf(provider, a, same.principal).step(null)));
+  assert.ok(!settled.ok && settled.error.reason === "kerberos-token-invalid");
+  assert.match(settled.error.hint ?? "", /again\.keytab/, "the same version with another key looks like a changed token");
+
   const rubbish = join(realm.folder, "rubbish.keytab");
   writeFileSync(rubbish, "no keytab at all");
   await refused(usable({ ...a, keytab: rubbish }), "kerberos-no-credentials");
