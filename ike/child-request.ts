@@ -3,7 +3,7 @@
  * a refusal tells the peer, and tells us what was offered, what is configured, and the first difference.
  */
 
-import { acceptsProof } from "../auth/psk.ts";
+import { acceptsProof } from "../auth/proof.ts";
 import { type AddressRange, hostRange, includesAddress, intersection, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
 import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";

@@ -10,12 +10,12 @@ import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
 import { removeChild } from "./children.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, emit } from "./core.ts";
+import { type Core, emit, ruleOf } from "./core.ts";
 import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { dropFarewells } from "./farewell.ts";
 import type { Command, TerminateTarget } from "./input.ts";
-import { endNegotiation, reasonFor } from "./phase1.ts";
+import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
@@ -285,8 +285,7 @@ function stopLooking(core: Core, name: string): void {
 function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean): void {
   const error: IkeError = { kind: "terminated", what: "terminated by command" };
   if (entry.phase === "negotiating") {
-    const rule = "rule" in entry.state ? entry.state.rule : entry.state.psk.rule;
-    if (meant(rule.name)) endNegotiation(core, entry, error);
+    if (meant(ruleOf(entry).name)) endNegotiation(core, entry, error);
     return;
   }
   for (const ex of [...entry.exchanges.values()]) {

@@ -10,8 +10,11 @@ import type { Store } from "../sa-store/store.ts";
 import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Instant, Path } from "./input.ts";
+import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
-import type { Tools } from "./main-mode.ts";
+import { responderCookieOf, ruleOfState } from "./main-mode-states.ts";
+import type { Tools } from "./main-mode-table.ts";
+import type { Learnt, Unusable } from "./methods.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
@@ -26,6 +29,12 @@ export interface Core extends Tools {
   readonly pending: Map<number, Pending>;
   /** Questions for a route under way. */
   readonly routes: Map<number, { readonly remote: string; readonly resume: RouteResume }>;
+  /** Authentication jobs under way. */
+  readonly jobs: Jobs;
+  /** Entries that did not work here lately, and why. */
+  readonly unusable: Unusable;
+  /** Which method a peer took when it would not take an offer of several. */
+  readonly learnt: Learnt;
   /** Wishes under way, by key: one negotiation per need. */
   readonly wishes: Map<string, ChildWish>;
   readonly watches: Map<number, Watch>;
@@ -156,7 +165,7 @@ export function logError(
 
 /** The fields that name an IKE SA in events. */
 export const ikeFields = (entry: Negotiation | IkeSa) => {
-  const cookieR = entry.phase === "established" ? entry.sa.cookieR : entry.state.kind === "sa-sent" ? null : entry.state.cookieR;
+  const cookieR = entry.phase === "established" ? entry.sa.cookieR : responderCookieOf(entry.state);
   const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
   return {
     rule: ruleOf(entry).name,
@@ -167,8 +176,7 @@ export const ikeFields = (entry: Negotiation | IkeSa) => {
 };
 
 /** The rule that a negotiation is for, or that an SA was made for. */
-export const ruleOf = (entry: Negotiation | IkeSa): Rule =>
-  entry.phase === "established" ? entry.sa.rule : "rule" in entry.state ? entry.state.rule : entry.state.psk.rule;
+export const ruleOf = (entry: Negotiation | IkeSa): Rule => (entry.phase === "established" ? entry.sa.rule : ruleOfState(entry.state));
 
 /** The fields that name a child SA in events. */
 export const childFields = (child: ChildSa) => {

@@ -52,6 +52,7 @@ export type EventName =
   | "ike.established"
   | "ike.failed"
   | "ike.closed"
+  | "auth.unusable"
   | "child.established"
   | "child.failed"
   | "child.retry"

@@ -31,19 +31,12 @@ import { onFarewell } from "./farewell.ts";
 import { clearNotifyType, receiveInformational } from "./informational.ts";
 import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
+import { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { onProbeTimer } from "./liveness.ts";
-import {
-  endNegotiation,
-  giveUp,
-  onClearNotify,
-  onExpire,
-  onRetransmit,
-  onSendFailed,
-  receiveFirst,
-  receiveMainMode,
-  repeatMainMode,
-} from "./phase1.ts";
+import { responderCookieOf } from "./main-mode-states.ts";
+import { onExpire, onJobDone, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { endNegotiation, giveUp, onClearNotify, onRetransmit, onSendFailed } from "./phase1-end.ts";
 import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
@@ -84,6 +77,9 @@ export function createEngine(options: EngineOptions): Engine {
     policies: new PolicyTable(),
     pending: new Map(),
     routes: new Map(),
+    jobs: new Jobs(),
+    unusable: new Map(),
+    learnt: new Map(),
     wishes: new Map(),
     watches: new Map(),
     retries: new Map(),
@@ -123,6 +119,7 @@ export function createEngine(options: EngineOptions): Engine {
         core.store.size +
         core.timers.size +
         core.pending.size +
+        core.jobs.size +
         core.routes.size +
         core.wishes.size +
         core.watches.size +
@@ -148,7 +145,7 @@ function dispatch(core: Core, input: Input): void {
     case "kernel-done":
       return onKernelDone(core, input);
     case "job-done":
-      return count(core, "answer to no job");
+      return onJobDone(core, input.id, input.outcome);
     case "route-done":
       return onRouteDone(core, input.id, input.local);
     case "addresses":
@@ -229,9 +226,8 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
   if (first && (!entry.received || Buffer.compare(entry.received, bytes) !== 0)) return count(core, "message 1 changed");
   core.touched = entry.id;
   if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
-  const { state } = entry;
-  if (!first && state.kind !== "sa-sent" && Buffer.compare(state.cookieR, header.responderCookie) !== 0)
-    return count(core, "unknown cookies");
+  const known = responderCookieOf(entry.state);
+  if (!first && known && Buffer.compare(known, header.responderCookie) !== 0) return count(core, "unknown cookies");
   receiveMainMode(core, entry, header, bytes);
 }
 

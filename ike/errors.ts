@@ -2,6 +2,7 @@
  * Everything that can go wrong because of somebody else, and what we do about it: one row per kind.
  * `reason` is the stable code of logs, replies and docs; `notify` is what the peer is told, if anything.
  */
+import { AUTH_REASONS, type AuthFailure } from "../auth/method.ts";
 import { NOTIFY } from "../isakmp/numbers.ts";
 import type { Level } from "./effect.ts";
 import type { KernelCommand, KernelRefusal } from "./kernel-contract.ts";
@@ -17,6 +18,9 @@ export type IkeError =
   | { readonly kind: "bad-hash"; readonly what: string }
   | { readonly kind: "psk-mismatch"; readonly what: string }
   | { readonly kind: "id-mismatch"; readonly what: string }
+  /** A provider's finding; reason, hint and fault are its own. */
+  | { readonly kind: "auth-failed"; readonly what: string; readonly failure: AuthFailure }
+  | { readonly kind: "silent-after-proof"; readonly what: string }
   | { readonly kind: "selectors"; readonly what: string }
   | { readonly kind: "peer-refused"; readonly what: string }
   | { readonly kind: "peer-silent"; readonly what: string }
@@ -88,6 +92,13 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     "peer",
     "compare the pre-shared keys of both ends; a peer that can't decrypt keeps silent",
   ),
+  "auth-failed": row("authentication-failed", NOTIFY["AUTHENTICATION-FAILED"], "peer", "look at the logs of both ends"),
+  "silent-after-proof": row(
+    "proof-unanswered",
+    null,
+    "peer",
+    "look at the peer's log: it probably refused our certificate or ticket, or could not read a long message",
+  ),
   kernel: row(
     "kernel-refused",
     NOTIFY["NO-PROPOSAL-CHOSEN"],
@@ -124,5 +135,14 @@ export const explain = (
   readonly failurePoint: "me" | "peer";
 } => {
   const { reason, hint, exit, level, failurePoint } = ERROR_POLICY[error.kind];
-  return { text: error.what, reason, hint, exit, level, failurePoint };
+  if (error.kind !== "auth-failed") return { text: error.what, reason, hint, exit, level, failurePoint };
+  const { failure } = error;
+  return {
+    text: error.what,
+    reason: failure.reason,
+    hint: failure.hint ?? AUTH_REASONS[failure.reason],
+    exit,
+    level,
+    failurePoint: failure.whose,
+  };
 };

@@ -32,15 +32,27 @@ export interface IkeOffer {
   readonly method: number;
   /** null: no lifetime in seconds was named (RFC 2409: 8 hours). */
   readonly lifetimeSeconds: number | null;
+  /** All of them as they stood there; private ones may mean something to a method. */
+  readonly attributes: readonly Attribute[];
 }
+
+/** A method in an offer of ours, with what it adds to each transform. */
+export interface OfferedMethod {
+  readonly number: number;
+  readonly attributes: readonly Attribute[];
+}
+
+/** Transform numbers are one octet, and start with 1. */
+const MOST_TRANSFORMS = 255;
 
 /** Attributes from here on are private use (RFC 2409 appendix A): unknown ones are no reason to refuse. */
 const PRIVATE_ATTRIBUTES = 16384;
 
-/** Our SA payload: every suite with every method, in order of preference. */
-export function offerIke(suites: readonly IkeSuite[], methods: readonly number[], lifetimeSeconds: number): SaBody {
+/** Our SA payload: every method with every suite, both in order of preference. */
+export function offerIke(suites: readonly IkeSuite[], methods: readonly OfferedMethod[], lifetimeSeconds: number): SaBody {
   const transforms = methods
     .flatMap((method) => suites.map((suite) => ({ suite, method })))
+    .slice(0, MOST_TRANSFORMS)
     .map(({ suite, method }, i) => ({
       number: i + 1,
       id: ISAKMP_TRANSFORM.KEY_IKE,
@@ -49,9 +61,10 @@ export function offerIke(suites: readonly IkeSuite[], methods: readonly number[]
         ...(suite.encryption.keyLengthAttribute === null ? [] : [numberAttribute(A["Key Length"], suite.encryption.keyLengthAttribute)]),
         numberAttribute(A["Hash Algorithm"], suite.hash.ike),
         numberAttribute(A["Group Description"], suite.group.ike),
-        numberAttribute(A["Authentication Method"], method),
+        numberAttribute(A["Authentication Method"], method.number),
         numberAttribute(A["Life Type"], LIFE_TYPE.seconds),
         numberAttribute(A["Life Duration"], lifetimeSeconds),
+        ...method.attributes,
       ],
     }));
   return {
@@ -74,7 +87,8 @@ export function readIkeTransform(transform: Transform): Result<IkeOffer, string>
   if (!suite.ok) return suite;
   const method = numbers.get(A["Authentication Method"]);
   if (method === undefined) return err("no authentication method");
-  return ok({ suite: suite.value, method, lifetimeSeconds: readLife(transform.attributes, A["Life Type"], A["Life Duration"]).seconds });
+  const { seconds } = readLife(transform.attributes, A["Life Type"], A["Life Duration"]);
+  return ok({ suite: suite.value, method, lifetimeSeconds: seconds, attributes: transform.attributes });
 }
 
 const READ: ReadonlySet<number> = new Set([

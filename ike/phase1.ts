@@ -3,67 +3,55 @@
  * Until the peer has proved itself nothing it says ends a negotiation; only our own timer does.
  */
 
-import { choosePsk } from "../auth/psk.ts";
+import { methodName } from "../auth/choice.ts";
+import type { AuthFailure, AuthOutcome, JobId } from "../auth/method.ts";
+import type { PeerProof } from "../auth/proof.ts";
 import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts";
-import { EXCHANGE, FLAG, NOTIFY } from "../isakmp/numbers.ts";
-import { nameOf } from "../isakmp/registry.ts";
-import type { Result } from "../isakmp/result.ts";
+import { EXCHANGE, FLAG } from "../isakmp/numbers.ts";
+import { err, type Result } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
 import { rulesForPeer } from "../policy/select.ts";
-import type { Rule } from "../policy/types.ts";
-import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { AuthEntry, Rule } from "../policy/types.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke } from "./closing.ts";
-import { type Core, count, hex, ikeFields, log, logError, peerName, random32, ruleOf, send } from "./core.ts";
+import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
-import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
-import { offer, onAnswer, onInitiatorProof, onKeyExchange, onOffer, onProof, onPublicValue, type Stepped } from "./main-mode.ts";
-import { destroyMainMode, type Established, type MainModeState } from "./main-mode-states.ts";
+import { dropContext, jobRefusal, startJob } from "./jobs.ts";
+import { onAccepted, onAnswer, onKeyExchange, onPublicValue, onTicket } from "./main-mode.ts";
+import { onGssMessage, onStepped, onUnwrapped, onWrapped } from "./main-mode-kerberos.ts";
+import { onOffer } from "./main-mode-offer.ts";
+import { onInitiatorKeyProof, onKeyProof } from "./main-mode-proof.ts";
+import { onProven, onSignature, onSigned, onVerified } from "./main-mode-signatures.ts";
+import {
+  type AuthSent,
+  abandonWaiting,
+  type Established,
+  isWaiting,
+  type KeAnswered,
+  type OpenState,
+  responderCookieOf,
+  type WaitingState,
+} from "./main-mode-states.ts";
+import type { Message, Step } from "./main-mode-table.ts";
+import { failureError, isUnusable, learnMethod, markUnusable, planFor } from "./methods.ts";
 import { errorNotify } from "./notifies.ts";
+import { armRetransmit, endNegotiation, giveUp } from "./phase1-end.ts";
+import { offerAnew, onWeighed } from "./phase1-start.ts";
 import { startChild } from "./phase2.ts";
 import { armRenewal, takeOver } from "./renewal.ts";
-import { HALF_OPEN, LINGER, RETRANSMIT_WAITS } from "./retransmit.ts";
-import { failPeer, peerIsBack } from "./retry.ts";
+import { HALF_OPEN, LINGER } from "./retransmit.ts";
+import { peerIsBack } from "./retry.ts";
 import { tell } from "./watch.ts";
-import { failWish } from "./wishes.ts";
 
 /** Half-open negotiations that we answer, and octets of their messages that we keep; beyond it the oldest make room. */
 const MAX_HALF_OPEN = 20_000;
 const MAX_HALF_OPEN_OCTETS = 64 * 2 ** 20;
 
 const owner = (id: number): string => `ike ${id}`;
-
-/** Begins Main Mode with a peer because of a wish, or (null) to renew an IKE SA. */
-export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWish | null): void {
-  const psk = choosePsk([rule]);
-  if (!psk) return wish ? failWish(core, wish, { kind: "no-rule", what: `rule ${rule.name} has no pre-shared key` }) : undefined;
-  const cookieI = nonZero(core);
-  const { next, send: bytes } = offer(core, path, rule, psk, cookieI);
-  const n: Negotiation = {
-    phase: "negotiating",
-    id: core.store.newId(),
-    role: "initiator",
-    path,
-    cookieI,
-    startedAt: core.now,
-    state: next,
-    wishes: wish ? [wish] : [],
-    lastError: null,
-    refusal: null,
-    told: false,
-    received: null,
-    flight: bytes,
-    tries: 0,
-  };
-  core.store.putIke(n);
-  log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, ikeFields(n));
-  if (wish)
-    tell(core, wish.watchers, `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")})`);
-  send(core, path, bytes as Uint8Array);
-  armRetransmit(core, n);
-}
 
 /** A message 1 from somebody: one bounded entry at most, and no exponentiation. */
 export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
@@ -76,12 +64,14 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     });
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return refuseFirst(core, path, header, { kind: "no-rule", what: `no rule for peer ${path.remote.address}` });
-  const stepped = onOffer(core, path, candidates, header, payloads.value);
+  const id = core.store.newId();
+  const welcome = { candidates, context: String(id), unusable: (entry: AuthEntry) => isUnusable(core, entry) };
+  const stepped = onOffer(core, path, welcome, header, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header, stepped.error, candidates[0]);
   const { next, send: flight } = stepped.value;
   const n: Negotiation = {
     phase: "negotiating",
-    id: core.store.newId(),
+    id,
     role: "responder",
     path,
     cookieI: next.cookieI,
@@ -91,6 +81,9 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     lastError: null,
     refusal: null,
     told: false,
+    working: null,
+    refused: { message: null, count: 0 },
+    plan: planFor([], false),
     received: Uint8Array.from(bytes),
     flight,
     tries: 0,
@@ -125,23 +118,103 @@ function clearNotify(cookieI: Uint8Array, cookieR: Uint8Array, type: number, cor
 
 /** A Main Mode message for a negotiation that exists. */
 export function receiveMainMode(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): void {
+  // While a job runs its message is worked on already, and any other can only be late or forged.
+  if (n.working)
+    return count(
+      core,
+      n.working.message && sameOctets(n.working.message, bytes) ? "repeat while a job runs" : "main-mode while a job runs",
+    );
   if (n.received && sameOctets(n.received, bytes)) return answerRepeat(core, n);
   // Message 3 looks like message 4: our own would be taken for the peer's, and the peer's come too late.
   if (n.flight && sameOctets(n.flight, bytes)) return count(core, "reflected");
+  if (n.refused.message && sameOctets(n.refused.message, bytes)) return count(core, "refused before");
   // Each state waits for a message in clear or for a sealed one: late repeats of earlier messages end here.
   const sealed = n.state.kind === "ke-answered" || n.state.kind === "auth-sent";
   if (sealed !== ((header.flags & FLAG.ENCRYPTION) !== 0)) return count(core, "main-mode out of turn");
+  const full = jobRefusal(core, n);
+  if (full !== undefined) return count(core, full);
   const stepped = step(core, n, header, bytes);
   if (!stepped.ok) return onStepError(core, n, stepped.error);
-  n.received = Uint8Array.from(bytes);
-  n.flight = stepped.value.send;
+  commit(core, n, stepped.value, Uint8Array.from(bytes));
+}
+
+/** The message is taken: the next state, and what goes with it; or a job comes first, and the message waits for it. */
+function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
+  if ("job" in stepped) {
+    n.state = stepped.next;
+    startJob(core, n, stepped.job, message);
+    core.store.movedOn(n);
+    return makeRoom(core);
+  }
+  const before = n.state;
+  n.working = null;
+  n.received = message;
+  n.flight = stepped.send;
   n.tries = 0;
   n.refusal = null;
   n.lastError = null;
-  const { next, spent } = stepped.value;
-  if (next.kind === "established") establish(core, n, next);
-  else advance(core, n, next);
+  const { next, spent } = stepped;
+  if (next.kind === "established") {
+    dropContext(core, before);
+    establish(core, n, next);
+  } else advance(core, n, next);
   for (const secret of spent) secret.destroy();
+}
+
+/** A job's outcome: the negotiation that waits for it goes on, or back to where it was before the message that needed it. */
+export function onJobDone(core: Core, id: JobId, outcome: Result<AuthOutcome, AuthFailure>): void {
+  const owned = core.jobs.take(id);
+  const n = owned === undefined ? undefined : core.store.ikes.get(owned);
+  if (n?.phase !== "negotiating" || n.working?.job !== id) return count(core, "outcome of a job that nobody waits for");
+  core.touched = n.id;
+  const { message } = n.working;
+  n.working = null;
+  if (n.state.kind === "weighing") return onWeighed(core, n, outcome);
+  const { state } = n;
+  if (!isWaiting(state)) return;
+  const resumed = outcome.ok ? resume(core, state, outcome.value) : err(failureError(outcome.error));
+  if (resumed.ok) return commit(core, n, resumed.value, message);
+  onJobRefused(core, n, state, message, resumed.error);
+}
+
+/** What was waited for is here; a provider that answers something else has a bug, which costs this negotiation only. */
+function resume(core: Core, state: WaitingState, outcome: AuthOutcome): Step {
+  switch (outcome.kind) {
+    case "gss-stepped":
+      if (state.kind === "ticketing") return onTicket(core, state, outcome);
+      if (state.kind === "accepting") return onAccepted(core, state, outcome);
+      if (state.kind === "stepping") return onStepped(core, state, outcome);
+      break;
+    case "signed":
+      if (state.kind === "signing") return onSigned(core, state, outcome.signature);
+      if (state.kind === "proving") return onProven(core, state, outcome.signature);
+      break;
+    case "verified":
+      if (state.kind === "checking") return onVerified(core, state, outcome);
+      break;
+    case "gss-wrapped":
+      if (state.kind === "wrapping") return onWrapped(core, state, outcome.data);
+      break;
+    case "gss-unwrapped":
+      if (state.kind === "unwrapping") return onUnwrapped(core, state, outcome.data);
+      break;
+    case "usable":
+      break;
+  }
+  throw new Error(`the outcome ${outcome.kind} for a negotiation that is ${state.kind}`);
+}
+
+/** As if the message had never come; but its repeats are not worked on again, and what can't work here ends what we began. */
+function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: Uint8Array | null, error: IkeError): void {
+  if (state.before.kind === "sa-sent" || state.before.kind === "sa-answered") dropContext(core, state);
+  const auth = "keyed" in state ? state.keyed.auth : state.auth;
+  n.state = abandonWaiting(state);
+  n.refused = { message, count: n.refused.count + 1 };
+  const ours = error.kind === "auth-failed" && error.failure.whose === "me";
+  if (ours) markUnusable(core, auth.rule, auth.entry, error.failure);
+  if (!ours || n.role === "responder") return onStepError(core, n, error);
+  n.lastError = error;
+  if (!offerAnew(core, n, error, auth)) giveUp(core, n);
 }
 
 /** The Main Mode responder never sets a timer: it answers repeats. The initiator repeats by timer, so it stays silent here. */
@@ -150,34 +223,40 @@ function answerRepeat(core: Core, n: Negotiation | IkeSa): void {
   if (n.role === "responder" && n.flight) send(core, n.path, n.flight);
 }
 
-type Step = Result<Stepped<MainModeState | Established>, IkeError>;
-
 /** Which step a message means depends on the state alone: each has exactly one successor. */
 function step(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): Step {
   const { state } = n;
-  switch (state.kind) {
-    case "ke-answered":
-      return onInitiatorProof(core, state, header, bytes);
-    case "auth-sent":
-      return onProof(core, state, header, bytes);
-  }
+  if (state.kind === "ke-answered" || state.kind === "auth-sent") return proofStep(core, state, { header, bytes });
   const payloads = decodePayloads(header.nextPayload, bytes.subarray(28, header.length));
   if (!payloads.ok)
-    return {
-      ok: false,
-      error: { kind: "malformed", offset: payloads.error.offset, what: `${payloads.error.what} at octet ${payloads.error.offset}` },
-    };
+    return err({ kind: "malformed", offset: payloads.error.offset, what: `${payloads.error.what} at octet ${payloads.error.offset}` });
   switch (state.kind) {
     case "sa-sent":
-      return onAnswer(core, state, header, payloads.value);
+      return onAnswer(core, state, header, payloads.value, String(n.id));
     case "ke-sent":
       return onPublicValue(core, state, payloads.value, isFirstContact(core, n));
     case "sa-answered":
       return onKeyExchange(core, state, payloads.value);
+    default:
+      return err({ kind: "payloads", what: "a message where none is awaited" });
   }
 }
 
-function advance(core: Core, n: Negotiation, next: MainModeState): void {
+function proofStep(core: Core, state: AuthSent | KeAnswered, message: Message): Step {
+  const { auth } = state;
+  switch (auth.method) {
+    case "psk":
+      return state.kind === "auth-sent"
+        ? onKeyProof(core, { ...state, auth }, message)
+        : onInitiatorKeyProof(core, { ...state, auth }, message);
+    case "x509":
+      return onSignature(core, { ...state, auth }, message);
+    case "kerberos":
+      return onGssMessage(core, { ...state, auth }, message);
+  }
+}
+
+function advance(core: Core, n: Negotiation, next: OpenState): void {
   n.state = next;
   core.store.movedOn(n);
   makeRoom(core);
@@ -194,16 +273,17 @@ function advance(core: Core, n: Negotiation, next: MainModeState): void {
 
 /** What is wrong with a message is remembered as the probable reason, and shown; the negotiation waits for a better one. */
 function onStepError(core: Core, n: Negotiation, error: IkeError): void {
-  count(core, `main-mode ${ERROR_POLICY[error.kind].reason}`);
+  count(core, `main-mode ${explain(error).reason}`);
   const first = n.lastError?.kind !== error.kind;
   n.lastError = error;
   if (!first) return;
   logError(core, "ike.failed", `${peerName(n.path)}: Main Mode message not accepted`, error, ikeFields(n));
   for (const wish of n.wishes) tell(core, wish.watchers, error.what);
   const { notify } = ERROR_POLICY[error.kind];
-  if (notify === null || n.told || n.state.kind === "sa-sent") return;
+  const cookieR = responderCookieOf(n.state);
+  if (notify === null || n.told || !cookieR) return;
   n.told = true;
-  send(core, n.path, clearNotify(n.cookieI, n.state.cookieR, notify, core));
+  send(core, n.path, clearNotify(n.cookieI, cookieR, notify, core));
 }
 
 /** INITIAL-CONTACT only where it is surely true, RFC 2407 §4.6.3.3: it makes the peer drop what it has of us. */
@@ -241,6 +321,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     flight: n.flight,
     tries: 0,
   };
+  if (n.plan.alone && n.role === "initiator") learnMethod(core, sa.rule, n.path.remote.address, sa.proof.entry);
   core.timers.clearAll(owner(n.id));
   core.store.putIke(ike);
   core.timers.set(owner(ike.id), "expire", ike.expiresAt);
@@ -248,7 +329,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   peerIsBack(core, ike.path.local.address, ike.path.remote.address);
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
   if (ike.flight) send(core, ike.path, ike.flight);
-  const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, pre-shared key, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
+  const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
   log(core, "ike.established", "notice", text, ikeFields(ike));
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
@@ -261,6 +342,13 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     wish.renewed = true;
     startChild(core, ike, wish);
   }
+}
+
+/** By what the peer proved itself, and as whom, where that is not its identity. */
+function proofText(proof: PeerProof): string {
+  const method = methodName(proof.entry);
+  if (proof.method === "psk") return method;
+  return `${method} as ${proof.method === "x509" ? proof.subject : proof.peer.principal}`;
 }
 
 /**
@@ -288,82 +376,6 @@ function forgetSurplus(core: Core, ike: IkeSa): void {
   for (const other of standing.slice(0, Math.max(0, standing.length - MOST_IKE_SAS))) dropIke(core, other, "the peer has made too many");
 }
 
-function armRetransmit(core: Core, n: Negotiation): void {
-  const wait = RETRANSMIT_WAITS[n.tries];
-  if (wait !== undefined) core.timers.set(owner(n.id), "retransmit", core.now + wait);
-}
-
-/** The initiator's timer: send again, or give up with the best reason known. */
-export function onRetransmit(core: Core, n: Negotiation): void {
-  n.tries++;
-  const over = n.tries >= RETRANSMIT_WAITS.length || (n.refusal !== null && n.tries >= n.refusal.tries + 2);
-  if (over) return giveUp(core, n);
-  // What kept the last message here may be over.
-  if (n.lastError?.kind === "not-sent") n.lastError = null;
-  if (n.flight) send(core, n.path, n.flight);
-  if (n.tries === 1)
-    for (const wish of n.refusal ? [] : n.wishes)
-      tell(
-        core,
-        wish.watchers,
-        n.state.kind === "auth-sent" ? "no answer to our proof yet: a PSK mismatch is probable" : "no answer yet, sending again",
-      );
-  armRetransmit(core, n);
-}
-
-/** A message of a negotiation of ours never left: nothing else explains as well why no answer came. */
-export function onSendFailed(core: Core, path: Path, why: string): void {
-  for (const n of core.store.byPeer(path.local.address, path.remote.address)) {
-    if (n.phase !== "negotiating" || n.role !== "initiator" || n.lastError) continue;
-    n.lastError = { kind: "not-sent", what: `nothing could be sent to ${peerName(path)} from ${path.local.address}: ${why}` };
-    for (const wish of n.tries === 0 ? n.wishes : []) tell(core, wish.watchers, n.lastError.what);
-  }
-}
-
-/** The best reason for a negotiation that came to nothing. */
-export function reasonFor(n: Negotiation): IkeError {
-  if (n.lastError) return n.lastError;
-  const said = n.refusal && `the peer says, unverified: ${n.refusal.name}`;
-  // A peer that could not decrypt message 5 complains in many words; about an identity only after it could.
-  if (n.state.kind === "auth-sent" && n.refusal?.name !== nameOf(NOTIFY, NOTIFY["INVALID-ID-INFORMATION"]))
-    return {
-      kind: "silent-after-auth",
-      what: `probable PSK mismatch with ${n.path.remote.address} (rule ${n.state.rule.name}): ${said ?? "the peer did not answer our proof (message 5)"}`,
-    };
-  if (said) return { kind: "peer-refused", what: `${said}; we offered ${offeredBy(n)}` };
-  return { kind: "peer-silent", what: `${peerName(n.path)} did not answer message ${n.state.kind === "sa-sent" ? 1 : 3} of Main Mode` };
-}
-
-/** What message 1 of a negotiation of ours offered. */
-const offeredBy = (n: Negotiation): string => ruleOf(n).mainMode.proposals.map(ikeSuiteName).join(", ");
-
-/** No answer came, or none that could be accepted: the negotiation ends, with the best reason known. */
-export function giveUp(core: Core, n: Negotiation): void {
-  const error = reasonFor(n);
-  if (n.role === "initiator" || n.state.kind === "ke-answered")
-    logError(core, "ike.failed", `${peerName(n.path)}: Main Mode given up`, error, ikeFields(n));
-  endNegotiation(core, n, error);
-}
-
-/** Takes a negotiation away; its wishes fail with the reason. */
-export function endNegotiation(core: Core, n: Negotiation, error: IkeError): void {
-  core.timers.clearAll(owner(n.id));
-  core.store.removeIke(n.id);
-  destroyMainMode(n.state);
-  if (n.role === "initiator" && error.kind !== "terminated") failPeer(core, n.path.local.address, n.path.remote.address);
-  for (const wish of n.wishes) failWish(core, wish, error);
-}
-
-/** A notify in clear for a negotiation of ours: shown, believed only as far as to try less long. */
-export function onClearNotify(core: Core, n: Negotiation, type: number): void {
-  if (n.role !== "initiator" || type >= NOTIFY.CONNECTED) return count(core, "clear notify");
-  const name = nameOf(NOTIFY, type);
-  if (n.refusal !== null) return;
-  n.refusal = { name, tries: n.tries };
-  logError(core, "notify.received", peerName(n.path), { kind: "peer-refused", what: `says, unverified: ${name}` }, ikeFields(n));
-  for (const wish of n.wishes) tell(core, wish.watchers, `peer says, unverified: ${name}`);
-}
-
 /** An established SA got a Main Mode message: only a repeat of the last one is answered. */
 export function repeatMainMode(core: Core, ike: IkeSa, bytes: Uint8Array): void {
   if (ike.received && sameOctets(ike.received, bytes)) answerRepeat(core, ike);
@@ -383,13 +395,5 @@ function makeRoom(core: Core): void {
     count(core, "half-open table full");
     endNegotiation(core, oldest, { kind: "peer-silent", what: "the table of half-open negotiations is full" });
     ({ count: entries, octets } = core.store.halfOpen);
-  }
-}
-
-/** A cookie of zeros means "none" (RFC 2408 §2.5.3). */
-function nonZero(core: Core): Uint8Array {
-  for (;;) {
-    const cookie = core.random(8);
-    if (cookie.some((b) => b !== 0)) return cookie;
   }
 }

@@ -18,9 +18,18 @@ export interface Transcript {
   readonly ownIdBody: Uint8Array;
 }
 
-/** HASH_I or HASH_R, RFC 2409 §5: prf(SKEYID, g^x-own | g^x-peer | CKY-own | CKY-peer | SAi_b | ID_b). */
-export const phase1Hash = (crypto: Crypto, hash: HashAlgorithm, skeyid: Secret, t: Transcript): Uint8Array =>
-  skeyid.use((key) => crypto.hmac(hash.name, key, t.ownPublic, t.peerPublic, t.ownCookie, t.peerCookie, t.saBody, t.ownIdBody));
+/**
+ * HASH_I or HASH_R, RFC 2409 §5: prf(SKEYID, g^x-own | g^x-peer | CKY-own | CKY-peer | SAi_b | ID_b). `more` is what Kerberos adds: GIx and
+ * GSSx (draft-ietf-ipsec-isakmp-gss-auth-07 §3.1). `hash` is phase 1's, or that of an ECDSA method (RFC 4754 §3).
+ */
+export const phase1Hash = (
+  crypto: Crypto,
+  hash: HashAlgorithm,
+  skeyid: Secret,
+  t: Transcript,
+  more: readonly Uint8Array[] = [],
+): Uint8Array =>
+  skeyid.use((key) => crypto.hmac(hash.name, key, t.ownPublic, t.peerPublic, t.ownCookie, t.peerCookie, t.saBody, t.ownIdBody, ...more));
 
 /** HASH(1), RFC 2409 §5.5 and §5.7: prf(SKEYID_a, M-ID | everything after the HASH payload). */
 export const hash1 = (crypto: Crypto, hash: HashAlgorithm, skeyidA: Secret, messageId: number, rest: Uint8Array): Uint8Array =>

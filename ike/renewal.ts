@@ -3,9 +3,9 @@
  * older, which is deleted only then, and some time later: strongSwan destroys children with their IKE SA unless it has had time to adopt them.
  * Of two that both ends began at once neither is deleted: the newer is used, the other ends by itself.
  */
-import { acceptsProof } from "../auth/psk.ts";
+import { acceptsProof, speaksAs } from "../auth/proof.ts";
 import { sameIdentity } from "../policy/identity.ts";
-import type { Identity, Rule } from "../policy/types.ts";
+import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { closeIke } from "./closing.ts";
@@ -13,7 +13,7 @@ import { type Core, ikeFields, log, peerName } from "./core.ts";
 import { ikeRenewal } from "./limits.ts";
 import { hasIdsForUs } from "./message-ids.ts";
 import { allowsSuite } from "./negotiate-ike.ts";
-import { startMainMode } from "./phase1.ts";
+import { startMainMode } from "./phase1-start.ts";
 import { DRAIN } from "./retransmit.ts";
 
 /** Before a renewal that came to nothing is tried again. Milliseconds. */
@@ -91,8 +91,10 @@ export function onClose(core: Core, ike: IkeSa): void {
 const isSamePair = ({ sa: a }: IkeSa, { sa: b }: IkeSa): boolean => sameIdentity(a.peerId, b.peerId) && sameIdentity(a.ownId, b.ownId);
 
 /** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
-export const couldServe = (entry: IkeSa, rule: Rule): boolean =>
-  allowsSuite(rule, entry.sa.suite) && speaksAs(rule, entry) && acceptsProof(rule, entry.sa.proof, entry.sa.peerId);
+export const couldServe = ({ sa, path }: IkeSa, rule: Rule): boolean =>
+  allowsSuite(rule, sa.suite) &&
+  speaksAs(rule, sa.proof, sa.ownId, sa.peerId, path.local.address) &&
+  acceptsProof(rule, sa.proof, sa.peerId);
 
 /** Whether a new Quick Mode for a rule may begin under it. */
 export const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
@@ -106,9 +108,3 @@ export const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
 /** Quick Modes that a rule allows under one IKE SA. With PFS for the keys of phase 1 too it is one. */
 export const quickModesOf = ({ mainMode: { quickModes, masterPfs } }: Rule): number =>
   masterPfs ? 1 : quickModes === 0 ? Number.POSITIVE_INFINITY : quickModes;
-
-/** Whether we proved ourselves there as whom the rule wants us to be. */
-const speaksAs = (rule: Rule, { sa, path }: IkeSa): boolean => {
-  const own: Identity = rule.auth.find((entry) => entry.method === "psk")?.localId ?? { type: "ip", address: path.local.address };
-  return sameIdentity(own, sa.ownId);
-};

@@ -1,16 +1,19 @@
 /**
  * The secret-free picture of the tables (interface.md §3). Counters of octets are the kernel's; the daemon fills them in.
  */
+import { methodWord } from "../auth/choice.ts";
 import { formatEndpoint, formatRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { formatIdentity } from "../policy/identity.ts";
+import type { AuthEntry } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { ChildSaView, IkeSaView, StatusDocument } from "../sa-store/view.ts";
 import { type Core, hex, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Instant } from "./input.ts";
+import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weighing } from "./main-mode-states.ts";
 
 /** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
@@ -29,7 +32,9 @@ const endpoint = ({ address, port }: { readonly address: string; readonly port: 
 const secondsUntil = (at: Instant, now: Instant): number => Math.max(0, Math.round((at - now) / 1000));
 
 function negotiationView(n: Negotiation): IkeSaView {
-  const rule = "rule" in n.state ? n.state.rule : n.state.psk.rule;
+  const rule = ruleOfState(n.state);
+  const settled = settledState(n.state);
+  const cookieR = responderCookieOf(n.state);
   return {
     id: n.id,
     rule: rule.name,
@@ -39,15 +44,22 @@ function negotiationView(n: Negotiation): IkeSaView {
     remote: endpoint(n.path.remote),
     localId: null,
     remoteId: null,
-    auth: "psk",
-    ...suiteView("suite" in n.state ? n.state.suite : null),
+    auth: methodWord(entryOf(settled)),
+    ...suiteView("suite" in settled ? settled.suite : null),
     initiatorCookie: hex(n.cookieI),
-    responderCookie: n.state.kind === "sa-sent" ? "0".repeat(16) : hex(n.state.cookieR),
+    responderCookie: cookieR ? hex(cookieR) : "0".repeat(16),
     nat: "none",
     lifetimeSeconds: null,
     secondsLeft: null,
     quickModes: 0,
   };
+}
+
+/** The method under way; of an offer of several the first. */
+function entryOf(state: Weighing | OpenState): AuthEntry {
+  if ("auth" in state) return state.auth.entry;
+  const [first] = state.kind === "sa-sent" ? state.choices : [...state.usable, ...state.left];
+  return (first?.entry ?? state.rule.auth[0]) as AuthEntry;
 }
 
 function ikeView(entry: IkeSa, now: Instant): IkeSaView {
@@ -61,7 +73,7 @@ function ikeView(entry: IkeSa, now: Instant): IkeSaView {
     remote: endpoint(entry.path.remote),
     localId: formatIdentity(sa.ownId),
     remoteId: formatIdentity(sa.peerId),
-    auth: "psk",
+    auth: methodWord(sa.proof.entry),
     ...suiteView(sa.suite),
     initiatorCookie: hex(sa.cookieI),
     responderCookie: hex(sa.cookieR),

@@ -7,10 +7,10 @@ import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
-import { type Core, logError, spiText } from "./core.ts";
+import { type Core, logError, ruleOf, spiText } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
-import { startMainMode } from "./phase1.ts";
+import { startMainMode } from "./phase1-start.ts";
 import { startChild } from "./phase2.ts";
 import { serves } from "./renewal.ts";
 import { keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
@@ -57,9 +57,7 @@ export function pursue(core: Core, wish: ChildWish): void {
   startMainMode(core, rule, path, wish);
 }
 
-const negotiatesFor = (entry: Negotiation, rule: Rule): boolean =>
-  (entry.state.kind === "sa-sent" || entry.state.kind === "ke-sent" || entry.state.kind === "auth-sent") &&
-  entry.state.rule.name === rule.name;
+const negotiatesFor = (entry: Negotiation, rule: Rule): boolean => entry.role === "initiator" && ruleOf(entry).name === rule.name;
 
 /** The wish came true. */
 export function fulfil(core: Core, wish: ChildWish): void {

@@ -2,6 +2,7 @@
  * An ISAKMP SA, before and after its Main Mode: what is negotiating, and what is established.
  * Types of the protocol's states come from ike/ as types only; nothing here decides.
  */
+import type { AuthChoice } from "../auth/choice.ts";
 import type { AuthenticRequest } from "../ike/child-request.ts";
 import type { IkeError } from "../ike/errors.ts";
 import type { Instant, Path } from "../ike/input.ts";
@@ -48,6 +49,22 @@ export interface Negotiation extends Repeat {
   refusal: { readonly name: string; readonly tries: number } | null;
   /** The peer was told that its proof failed: once is enough. */
   told: boolean;
+  /** The job under way, and the message of the peer's that it is about: its repeats are absorbed. */
+  working: { readonly job: number; readonly message: Uint8Array | null } | null;
+  /** A message that a job found wanting: its repeats are not worked on again. `count`: such messages so far. */
+  refused: { readonly message: Uint8Array | null; readonly count: number };
+  /** What else could be offered, should this offer come to nothing. */
+  readonly plan: OfferPlan;
+}
+
+/** Peers that read only the first transform of an offer are offered one method after the other. */
+export interface OfferPlan {
+  /** Offers for later, each a list of methods. */
+  readonly next: readonly (readonly AuthChoice[])[];
+  /** How often message 1 is sent before the next offer is made, or the end has come. */
+  readonly patience: number;
+  /** An offer of several came to nothing before this one. */
+  readonly alone: boolean;
 }
 
 export interface IkeSa extends Repeat {

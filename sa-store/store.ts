@@ -70,7 +70,7 @@ export class Store {
   }
 
   #weigh(entry: Negotiation): void {
-    const octets = entry.state.saBody.length + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0);
+    const octets = tokenOctets(entry) + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0) + (entry.working?.message?.length ?? 0);
     this.#halfOpen.set(entry, octets);
     this.#halfOpenOctets += octets;
   }
@@ -175,7 +175,17 @@ const isHeard = (entry: IkeEntry): boolean => entry.phase === "established" || e
 
 function cookieR(entry: IkeEntry): Uint8Array | undefined {
   if (entry.phase === "established") return entry.sa.cookieR;
-  return entry.state.kind === "sa-sent" ? undefined : entry.state.cookieR;
+  const { state } = entry;
+  if ("cookieR" in state) return state.cookieR;
+  return "before" in state && "cookieR" in state.before ? state.before.cookieR : undefined;
+}
+
+/** Octets of the SA payload, and of Kerberos tokens: those of a ticket may be many. */
+function tokenOctets({ state }: Negotiation): number {
+  const holder = "keyed" in state ? state.keyed : "before" in state ? state.before : state;
+  const auth = "auth" in state ? state.auth : "auth" in holder ? holder.auth : undefined;
+  const tokens = auth?.method === "kerberos" ? [...auth.gss.own.tokens, ...auth.gss.peer.tokens] : [];
+  return tokens.reduce((sum, { length }) => sum + length, "saBody" in holder ? holder.saBody.length : 0);
 }
 
 /** A cookie's 8 octets as four characters. Asking a small array for its buffer would move it out of V8's heap, at the price of many look-ups. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
 import { flight, match, OPEN, SEALED } from "../../ike/flight.ts";
-import { MAIN_MODE } from "../../ike/main-mode.ts";
+import { MAIN_MODE } from "../../ike/main-mode-table.ts";
 import { QUICK_MODE } from "../../ike/quick-mode.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 

@@ -16,8 +16,9 @@ function suite(text: string): IkeSuite {
   return parsed.value;
 }
 
+const KEY = { number: PSK, attributes: [] };
 const OURS = ["aes256-sha256-modp2048", "aes128-sha1-x25519", "3des-sha1-modp1536"].map(suite);
-const offered = offerIke(OURS, [PSK], 28_800);
+const offered = offerIke(OURS, [KEY], 28_800);
 const [proposal] = offered.proposals;
 assert.ok(proposal);
 
@@ -42,7 +43,7 @@ const anySuite: fc.Arbitrary<IkeSuite> = fc.record({
 test("every suite reads back as it was offered, with its lifetime, in order of preference", () => {
   fc.assert(
     fc.property(fc.array(anySuite, { minLength: 1, maxLength: 10 }), fc.integer({ min: 1, max: 0xffffffff }), (suites, lifetime) => {
-      const [only, ...more] = offerIke(suites, [PSK], lifetime).proposals;
+      const [only, ...more] = offerIke(suites, [KEY], lifetime).proposals;
       assert.ok(only && more.length === 0);
       assert.deepEqual(
         only.transforms.map(({ number }) => number),
@@ -58,7 +59,7 @@ test("every suite reads back as it was offered, with its lifetime, in order of p
 });
 
 test("several methods give every suite once for each, the first method first", () => {
-  const transforms = offerIke(OURS, [PSK, 3], 60).proposals[0]?.transforms ?? [];
+  const transforms = offerIke(OURS, [KEY, { number: 3, attributes: [] }], 60).proposals[0]?.transforms ?? [];
   const names = transforms.map(readIkeTransform).map((offer) => (offer.ok ? offer.value.method : 0));
   assert.deepEqual(names, [PSK, PSK, PSK, 3, 3, 3]);
 });
@@ -173,7 +174,7 @@ for (const [name, answer, words] of NOT_OURS)
 test("what a responder chooses, the initiator accepts, and no suite of another's", () => {
   fc.assert(
     fc.property(fc.uniqueArray(anySuite, { minLength: 1, maxLength: 6, selector: ikeSuiteName }), anySuite, (suites, wanted) => {
-      const offer = offerIke(suites, [PSK], 600);
+      const offer = offerIke(suites, [KEY], 600);
       const chosen = chooseIke(offer, ({ suite: s }) => (ikeSuiteName(s) === ikeSuiteName(wanted) ? undefined : "no"));
       assert.equal(
         chosen.ok,
@@ -184,7 +185,7 @@ test("what a responder chooses, the initiator accepts, and no suite of another's
         assert.ok(verified.ok);
         assert.equal(ikeOfferName(verified.value), `${ikeSuiteName(wanted)} (Pre-shared key)`);
       }
-      assert.equal(verifyIkeAnswer(offer, offerIke([wanted], [PSK], 600)).ok, chosen.ok);
+      assert.equal(verifyIkeAnswer(offer, offerIke([wanted], [KEY], 600)).ok, chosen.ok);
     }),
   );
 });

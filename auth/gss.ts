@@ -1,0 +1,169 @@
+/**
+ * Kerberos in Main Mode as octets and names (draft-ietf-ipsec-isakmp-gss-auth-07, and what Windows and racoon do): tokens in payload 129, names
+ * in attribute 16384, and what of both the hashes cover. Pure; the calls themselves are jobs.
+ */
+import { type Attribute, variable } from "../isakmp/attributes.ts";
+import { IKE_ATTRIBUTE } from "../isakmp/numbers.ts";
+import type { KerberosEntry } from "../policy/types.ts";
+import type { GssPeer } from "./method.ts";
+
+/** Tokens that one side may send; Kerberos needs one, the draft allows any number. */
+export const MOST_TOKENS = 3;
+
+/** What the hash of one side covers beside the usual (draft §3.1): its name and all its tokens, in order. */
+export interface GssSide {
+  /** null: no name was exchanged, so none is hashed. */
+  readonly name: GssName | null;
+  /** As hashed. */
+  readonly tokens: readonly Uint8Array[];
+  /** Body of its ID payload, once sent: it is sent once. */
+  readonly idBody: Uint8Array | null;
+  /** Its HASH was sent, and where it is the peer's, was right. */
+  readonly proved: boolean;
+}
+
+/** A context and what both sides said in it so far. */
+export interface GssRecord {
+  readonly context: string;
+  readonly own: GssSide;
+  readonly peer: GssSide;
+  readonly complete: boolean;
+  /** Whom the ticket proves, once complete. */
+  readonly principal: GssPeer | null;
+}
+
+/** A principal as it stood in the attribute, and as text. */
+export interface GssName {
+  readonly wire: Uint8Array;
+  readonly text: string;
+}
+
+const freshSide = (name: GssName | null): GssSide => ({ name, tokens: [], idBody: null, proved: false });
+
+/** A context that has not begun. The names are those of the two attributes. */
+export const freshRecord = (context: string, own: GssName | null, peer: GssName | null): GssRecord => ({
+  context,
+  own: freshSide(own),
+  peer: freshSide(peer),
+  complete: false,
+  principal: null,
+});
+
+/** Our own name for attribute 16384: UTF-16LE without an end, or single octets. */
+export function ownName(entry: KerberosEntry): GssName {
+  const text = entry.principal;
+  return { text, wire: entry.quirks.nameEncoding === "utf-16le" ? Buffer.from(text, "utf16le") : Buffer.from(text, "latin1") };
+}
+
+/** The identity attribute; the name never fits two octets, so it is of variable length. */
+export const nameAttribute = (name: GssName): Attribute => variable(IKE_ATTRIBUTE["GSS Identity Name"], name.wire);
+
+/** Whether an attribute names a GSS identity: 16384, or 32001 as Windows 2000 sends beside it. */
+export const isNameAttribute = ({ type }: Attribute): boolean =>
+  type === IKE_ATTRIBUTE["GSS Identity Name"] || type === IKE_ATTRIBUTE["GSS Identity Name (Windows 2000)"];
+
+/** Octets of a name that we read. */
+const LONGEST_NAME = 1024;
+
+/** A peer's name, in either encoding; undefined where it is empty, too long, or holds what no principal does. */
+export function readName(attributes: readonly Attribute[]): GssName | undefined {
+  const found = attributes.find(({ type }) => type === IKE_ATTRIBUTE["GSS Identity Name"]) ?? attributes.find(isNameAttribute);
+  if (!found || found.value.length === 0 || found.value.length > LONGEST_NAME) return undefined;
+  const wire = Uint8Array.from(found.value);
+  const text = decodeText(wire);
+  return /^[\x21-\x7e\u00a1-\uffff]+$/.test(text) ? { wire, text } : undefined;
+}
+
+/** UTF-16LE where every second octet of a name in ASCII is zero; single octets otherwise. A final NUL is no part of a name. */
+function decodeText(wire: Uint8Array): string {
+  const wide = wire.length % 2 === 0 && wire.some((octet, i) => i % 2 === 1 && octet === 0);
+  return Buffer.from(wire)
+    .toString(wide ? "utf16le" : "latin1")
+    .replace(/\0+$/, "");
+}
+
+/** How a name may be hashed. */
+export type NameForm = "wire" | "single-octet";
+
+/** How we hash names in our own proof (reference §5): "auto" as on the wire to Windows, in single octets to others. */
+export const ownNameForm = ({ quirks }: KerberosEntry, windows: boolean): NameForm =>
+  quirks.hashedName === "auto" ? (windows ? "wire" : "single-octet") : quirks.hashedName;
+
+/** The peer's proof is tried in both forms, the likelier one first. */
+export const peerNameForms = (entry: KerberosEntry, windows: boolean): readonly NameForm[] =>
+  ownNameForm(entry, windows) === "wire" ? ["wire", "single-octet"] : ["single-octet", "wire"];
+
+/** What the hash of a side covers behind its ID body: GIx, if names were exchanged, and GSSx in order. */
+export const hashedParts = ({ name, tokens }: GssSide, form: NameForm): readonly Uint8Array[] => [
+  ...(name ? [form === "wire" ? name.wire : Uint8Array.from(Buffer.from(name.text, "latin1"))] : []),
+  ...tokens,
+];
+
+/** The body of payload 129, and what of it is hashed. Windows wants an octet before the token (draft §3.3.3). */
+export function tokenPayload(
+  entry: KerberosEntry,
+  windows: boolean,
+  token: Uint8Array,
+): { readonly body: Uint8Array; readonly hashed: Uint8Array } {
+  const { tokenOctet, hashTokenOctet } = entry.quirks;
+  if (tokenOctet === "never" || (tokenOctet === "auto" && !windows)) return { body: token, hashed: token };
+  const body = Buffer.concat([Uint8Array.of(0), token]);
+  return { body, hashed: hashTokenOctet ? body : token };
+}
+
+/** The token in a received payload 129, with or without an octet before it; undefined for what is no GSS token at all. */
+export function readToken(entry: KerberosEntry, body: Uint8Array): { readonly token: Uint8Array; readonly hashed: Uint8Array } | undefined {
+  // Payload bodies are views into a datagram that is not ours to keep.
+  if (isToken(body)) {
+    const token = Uint8Array.from(body);
+    return { token, hashed: token };
+  }
+  if (!isToken(body.subarray(1))) return undefined;
+  const token = Uint8Array.from(body.subarray(1));
+  return { token, hashed: entry.quirks.hashTokenOctet ? Uint8Array.from(body) : token };
+}
+
+/** RFC 2743 §3.1: [APPLICATION 0], with a DER length that fits what follows exactly. Cheap, and done before anything that is not. */
+function isToken(octets: Uint8Array): boolean {
+  if (octets[0] !== 0x60 || octets.length < 4) return false;
+  const first = octets[1] ?? 0;
+  if (first < 0x80) return octets.length === 2 + first;
+  const count = first & 0x7f;
+  if (count < 1 || count > 3 || octets.length < 2 + count) return false;
+  let length = 0;
+  for (let i = 0; i < count; i++) length = length * 256 + (octets[2 + i] ?? 0);
+  return octets.length === 2 + count + length;
+}
+
+/** Whether an entry wants this authenticated principal: `peer-principal` (its realm may be missing), or `host/` of a name of the address. */
+export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
+  const { name, realm } = splitPrincipal(peer.principal);
+  if (entry.peerPrincipal === null) {
+    // Another realm vouches for its own hosts only: nobody said that it may for this address.
+    const ours = splitPrincipal(entry.principal).realm;
+    const names = peer.addressNames.map((host) => `host/${host}`.toLowerCase());
+    return names.includes(name.toLowerCase()) && (ours === null || realm === ours);
+  }
+  const wanted = splitPrincipal(entry.peerPrincipal);
+  return samePrincipal(wanted.name, name) && (wanted.realm === null || wanted.realm === realm);
+}
+
+/** What `acceptsPrincipal` would have taken, in words. */
+export function expectedPrincipal(entry: KerberosEntry, peer: GssPeer): string {
+  if (entry.peerPrincipal !== null) return entry.peerPrincipal;
+  if (peer.addressNames.length === 0) return "host/ of its address's name, and the address has no name here; set peer-principal";
+  return peer.addressNames
+    .slice(0, 4)
+    .map((host) => `host/${host}`)
+    .join(" or ");
+}
+
+/** Names of hosts know no case; everything else does. */
+const samePrincipal = (a: string, b: string): boolean =>
+  a === b || (/^host\//i.test(a) && /^host\//i.test(b) && a.toLowerCase() === b.toLowerCase());
+
+/** The realm is what follows the last `@`. */
+function splitPrincipal(principal: string): { readonly name: string; readonly realm: string | null } {
+  const at = principal.lastIndexOf("@");
+  return at < 0 ? { name: principal, realm: null } : { name: principal.slice(0, at), realm: principal.slice(at + 1) };
+}

@@ -1,0 +1,166 @@
+/**
+ * What a peer has proved itself with, to which rule that belongs, and which other rules would have taken it: only those may use the IKE SA.
+ */
+import type { IkeError } from "../ike/errors.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { fitsIdentity, formatIdentity, sameIdentity } from "../policy/identity.ts";
+import type { AuthEntry, Identity, KerberosEntry, Rule, Trust } from "../policy/types.ts";
+import { type KerberosChoice, ownIdentity, type PskChoice, signatureMethod, type X509Choice } from "./choice.ts";
+import { acceptsPrincipal, expectedPrincipal } from "./gss.ts";
+import type { GssPeer, VerifiedOutcome } from "./method.ts";
+import { sharesKey } from "./psk.ts";
+
+/** Enough to decide which rules may use the IKE SA. `entry` is the one that the peer's proof was taken for. */
+export type PeerProof =
+  | PskChoice
+  | (X509Choice & {
+      /** Those of the entries that believed the chain. */
+      readonly trusts: readonly Trust[];
+      /** All that the certificate proves. */
+      readonly identities: readonly Identity[];
+      readonly subject: string;
+    })
+  | (KerberosChoice & { readonly peer: GssPeer });
+
+/** A rule that a proof belongs to. */
+export interface Found<P extends PeerProof = PeerProof> {
+  readonly rule: Rule;
+  readonly proof: P;
+  readonly warning: string | null;
+}
+
+/**
+ * The rule that an identity proven by the shared key belongs to: it must share that key, and its `remote-id`, where set, must be that identity.
+ * Without `remote-id` the peer's address is expected; another identity is accepted with a warning, as behind NAT addresses differ.
+ */
+export function ruleForKey(
+  candidates: readonly Rule[],
+  psk: PskChoice,
+  peerId: Identity,
+  peerAddress: string,
+): Result<Found<PskChoice>, IkeError> {
+  const sharing = candidates.flatMap((rule) =>
+    rule.auth.flatMap((entry): readonly PskChoice[] => (sharesKey(entry, psk.entry) ? [{ method: "psk", rule, entry }] : [])),
+  );
+  return ruleForIdentity(sharing, peerId, peerAddress);
+}
+
+/** The rule that an authenticated principal belongs to; the identity counts as with a shared key. `choice` is what we accepted the ticket with. */
+export function ruleForPrincipal(
+  candidates: readonly Rule[],
+  choice: KerberosChoice,
+  peer: GssPeer,
+  peerId: Identity,
+  peerAddress: string,
+): Result<Found, IkeError> {
+  const willing = kerberosChoices(candidates, choice.entry).filter(({ entry }) => acceptsPrincipal(entry, peer));
+  if (willing.length === 0) return err(wrongPrincipal(candidates, choice.entry, peer));
+  return ruleForIdentity(
+    willing.map((one) => ({ ...one, peer })),
+    peerId,
+    peerAddress,
+  );
+}
+
+/** Why no candidate takes a principal, or undefined where one does. */
+export const principalFault = (candidates: readonly Rule[], entry: KerberosEntry, peer: GssPeer): IkeError | undefined =>
+  kerberosChoices(candidates, entry).some((one) => acceptsPrincipal(one.entry, peer)) ? undefined : wrongPrincipal(candidates, entry, peer);
+
+/** The rule that a certificate belongs to: an entry that names the identity before one that takes any. */
+export function ruleForCertificate(claimed: readonly X509Choice[], verified: VerifiedOutcome): Result<Found, IkeError> {
+  const taking = verified.entries.flatMap((index) => claimed[index] ?? []);
+  const best = taking.find(({ entry }) => entry.remoteId) ?? taking[0];
+  if (!best) return err({ kind: "id-mismatch", what: `no rule wants ${verified.subject}` });
+  const trusts = [...new Set(taking.map(({ entry }) => entry.trust))];
+  const { identities, subject, warnings } = verified;
+  return ok({
+    rule: best.rule,
+    proof: { ...best, trusts, identities, subject },
+    warning: warnings.length > 0 ? warnings.join("; ") : null,
+  });
+}
+
+/** Whether a rule would have taken this proof: only then may it use an SA that the proof made. */
+export const acceptsProof = (rule: Rule, proof: PeerProof, peerId: Identity): boolean =>
+  rule.auth.some((entry) => acceptsAs(entry, proof, peerId));
+
+/** Whether we proved ourselves there as whom the rule wants us to be: `sent` is the identity that we gave. */
+export const speaksAs = (rule: Rule, proof: PeerProof, sent: Identity, peerId: Identity, address: string): boolean =>
+  rule.auth.some(
+    (entry) =>
+      acceptsAs(entry, proof, peerId) &&
+      sameIdentity(ownIdentity(entry, address), sent) &&
+      (entry.method !== "kerberos" || (proof.method === "kerberos" && entry.principal === proof.entry.principal)),
+  );
+
+function acceptsAs(entry: AuthEntry, proof: PeerProof, peerId: Identity): boolean {
+  switch (proof.method) {
+    case "psk":
+      return sharesKey(entry, proof.entry) && wants(entry.remoteId, [peerId]);
+    case "kerberos":
+      return entry.method === "kerberos" && acceptsPrincipal(entry, proof.peer) && wants(entry.remoteId, [peerId]);
+    case "x509":
+      return (
+        entry.method === "x509" &&
+        signatureMethod(entry) === signatureMethod(proof.entry) &&
+        proof.trusts.some((trust) => sameTrust(trust, entry.trust)) &&
+        wants(entry.remoteId, [peerId, ...proof.identities])
+      );
+  }
+}
+
+const wants = (remoteId: Identity | null, proven: readonly Identity[]): boolean =>
+  remoteId === null || proven.some((one) => fitsIdentity(remoteId, one));
+
+function ruleForIdentity<P extends Exclude<PeerProof, { method: "x509" }>>(
+  sharing: readonly P[],
+  peerId: Identity,
+  peerAddress: string,
+): Result<Found<P>, IkeError> {
+  const named = sharing.find(({ entry }) => entry.remoteId && fitsIdentity(entry.remoteId, peerId));
+  if (named) return ok({ rule: named.rule, proof: named, warning: null });
+  const open = sharing.find(({ entry }) => entry.remoteId === null);
+  if (!open) {
+    const wanted = sharing
+      .map(({ rule, entry }) => `rule ${rule.name} wants ${entry.remoteId ? formatIdentity(entry.remoteId) : "any"}`)
+      .join(", ");
+    return err({ kind: "id-mismatch", what: `the peer says ${formatIdentity(peerId)}; ${wanted}` });
+  }
+  const expected: Identity = { type: "ip", address: peerAddress };
+  const warning = sameIdentity(expected, peerId)
+    ? null
+    : `the peer at ${peerAddress} calls itself ${formatIdentity(peerId)}; set remote-id to insist on one identity`;
+  return ok({ rule: open.rule, proof: open, warning });
+}
+
+/** Entries that accept tickets for the same principal out of the same keytab. */
+const kerberosChoices = (rules: readonly Rule[], own: KerberosEntry): readonly KerberosChoice[] =>
+  rules.flatMap((rule) =>
+    rule.auth.flatMap((entry): readonly KerberosChoice[] => (sharesKeytab(entry, own) ? [{ method: "kerberos", rule, entry }] : [])),
+  );
+
+/** Whether an entry is the same principal of the same keytab: a ticket accepted for one is good for the other. */
+export const sharesKeytab = (entry: AuthEntry, own: KerberosEntry): entry is KerberosEntry =>
+  entry.method === "kerberos" && entry.principal === own.principal && entry.keytab === own.keytab;
+
+function wrongPrincipal(rules: readonly Rule[], own: KerberosEntry, peer: GssPeer): IkeError {
+  const wanted = kerberosChoices(rules, own)
+    .slice(0, 6)
+    .map(({ rule, entry }) => `rule ${rule.name} wants ${expectedPrincipal(entry, peer)}`);
+  const what = `the peer authenticates as ${peer.principal}; ${wanted.join(", ")}`;
+  return { kind: "auth-failed", what, failure: { reason: "kerberos-wrong-peer", what, hint: null, whose: "peer" } };
+}
+
+/** Equal settings judge every chain alike; after a reload they are other objects. */
+function sameTrust(a: Trust, b: Trust): boolean {
+  if (a === b) return true;
+  const sameDers = (x: readonly Uint8Array[], y: readonly Uint8Array[]): boolean =>
+    x.length === y.length && x.every((der, i) => Buffer.compare(der, y[i] ?? new Uint8Array(0)) === 0);
+  return (
+    sameDers(a.anchors, b.anchors) &&
+    a.crl === b.crl &&
+    a.crlFiles.join("\n") === b.crlFiles.join("\n") &&
+    a.weak.shortRsa === b.weak.shortRsa &&
+    a.weak.sha1 === b.weak.sha1
+  );
+}

@@ -1,0 +1,170 @@
+/**
+ * Message 1 at the responder: the first of the initiator's transforms that a rule for this peer allows, method and algorithms together.
+ * Nothing here costs more than reading: the sender's address may be forged.
+ */
+import { type AuthChoice, choiceOf, methodNumber } from "../auth/choice.ts";
+import { freshRecord, isNameAttribute, nameAttribute, ownName, readName } from "../auth/gss.ts";
+import { sharesKeytab } from "../auth/proof.ts";
+import { choosePsk, hasKey } from "../auth/psk.ts";
+import { encodeMessage, type Header } from "../isakmp/message.ts";
+import { AUTH_METHOD } from "../isakmp/numbers.ts";
+import { type Payload, payload } from "../isakmp/payloads.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import type { AuthEntry, Rule } from "../policy/types.ts";
+import type { IkeError } from "./errors.ts";
+import { match } from "./flight.ts";
+import type { Path } from "./input.ts";
+import { hearRequests, NOTHING_ASKED } from "./main-mode-signatures.ts";
+import type { Auth, SaAnswered } from "./main-mode-states.ts";
+import { MAIN_MODE, mainMode, type Stepped, type Tools } from "./main-mode-table.ts";
+import { allowsSuite, type ChosenIke, chooseIke, configuredProposals, type IkeOffer, ikeDifference, type SaBody } from "./negotiate-ike.ts";
+import { ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
+
+/** What an answer to a stranger needs to know beside its message. */
+export interface Welcome {
+  /** Rules for this peer's address, most specific first. */
+  readonly candidates: readonly Rule[];
+  /** Name of a GSS context, should one be needed. */
+  readonly context: string;
+  /** Methods that did not work here lately are taken only where nothing else fits. */
+  readonly unusable: (entry: AuthEntry) => boolean;
+}
+
+/** Message 1 came: the first offer that one of the candidate rules allows. */
+export function onOffer(
+  tools: Tools,
+  path: Path,
+  welcome: Welcome,
+  header: Header,
+  payloads: readonly Payload[],
+): Result<Stepped<SaAnswered>, IkeError> {
+  const got = match(MAIN_MODE.m1, payloads);
+  if (!got.ok) return got;
+  const peer = traitsOf(got.value.vid);
+  const chosen = choose(welcome, got.value.sa.value, peer);
+  if (!chosen.ok) return chosen;
+  const { offer: theirs, answer, choice, rules } = chosen.value;
+  const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
+  const { auth, body } = begin(choice, theirs, answer, welcome.context, hearRequests(NOTHING_ASKED, got.value.certReq));
+  const vids = ownVendorIds(tools.crypto, auth.method === "kerberos");
+  const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", body), ...vids]);
+  const next: SaAnswered = {
+    kind: "sa-answered",
+    path,
+    cookieI,
+    cookieR,
+    saBody: Uint8Array.from(got.value.sa.raw),
+    candidates: rules,
+    auth,
+    suite: theirs.suite,
+    offeredSeconds: theirs.lifetimeSeconds,
+    peer,
+  };
+  return ok({ next, send, spent: [] });
+}
+
+/** A method that rules have, and those rules. */
+interface Able {
+  readonly choice: AuthChoice;
+  readonly rules: readonly Rule[];
+}
+
+type Chosen = ChosenIke & Able;
+
+/** What works is preferred; what did not work lately is better than to send away a peer that has nothing else. */
+function choose(welcome: Welcome, sa: SaBody, peer: PeerTraits): Result<Chosen, IkeError> {
+  const { candidates, unusable } = welcome;
+  const broken = candidates.some(({ auth }) => auth.some(unusable));
+  const first = chooseAmong(candidates, broken ? (entry) => !unusable(entry) : () => true, sa, peer);
+  return first.ok || !broken ? first : chooseAmong(candidates, () => true, sa, peer);
+}
+
+function chooseAmong(
+  candidates: readonly Rule[],
+  may: (entry: AuthEntry) => boolean,
+  sa: SaBody,
+  peer: PeerTraits,
+): Result<Chosen, IkeError> {
+  const known = new Map<number, Able | string>();
+  const able = (method: number): Able | string => {
+    const found = known.get(method) ?? ableRules(candidates, may, method, peer);
+    known.set(method, found);
+    return found;
+  };
+  const chosen = chooseIke(sa, ({ suite, method }) => {
+    const found = able(method);
+    if (typeof found === "string") return () => found;
+    return found.rules.some((rule) => allowsSuite(rule, suite)) ? undefined : () => ikeDifference(suite, found.rules);
+  });
+  if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configuredProposals(answering(candidates, able))}` });
+  const { suite, method } = chosen.value.offer;
+  const found = able(method);
+  if (typeof found === "string") return err({ kind: "no-proposal", what: found });
+  const rules = found.rules.filter((rule) => allowsSuite(rule, suite));
+  return ok({ ...chosen.value, choice: choiceIn(found.choice, rules), rules });
+}
+
+/** Rules that take part in a negotiation of any method that they have: all but those whose key is not this address's. */
+const answering = (candidates: readonly Rule[], able: (method: number) => Able | string): readonly Rule[] =>
+  candidates.filter((rule) =>
+    rule.auth.some((entry) => {
+      const found = able(methodNumber(entry));
+      return typeof found !== "string" && found.rules.includes(rule);
+    }),
+  );
+
+/** The rules that have a method, or why none does. */
+function ableRules(candidates: readonly Rule[], may: (entry: AuthEntry) => boolean, method: number, peer: PeerTraits): Able | string {
+  if (method === AUTH_METHOD["Pre-shared key"]) {
+    const psk = choosePsk(candidates);
+    // The address alone decides on the key: algorithms must not lead to that of a wider rule.
+    return psk ? { choice: psk, rules: candidates.filter((rule) => hasKey(rule, psk)) } : "no rule for this peer has a pre-shared key";
+  }
+  if (method === AUTH_METHOD.Kerberos && !peer.gss) return "method 65001 without a vendor id of GSS-API is XAUTH, which is not supported";
+  const wanted = (entry: AuthEntry): boolean => entry.method !== "psk" && methodNumber(entry) === method && may(entry);
+  const [choice] = candidates.flatMap((rule) => rule.auth.filter(wanted).map((entry) => choiceOf(rule, entry)));
+  if (!choice) return KNOWN.has(method) ? "no rule for this peer has this method" : "this authentication method is not configured";
+  const { entry: own } = choice;
+  // A ticket is accepted before anybody is named: as with a key, the address decides on the principal.
+  const shares = (entry: AuthEntry): boolean => wanted(entry) && (own.method !== "kerberos" || sharesKeytab(entry, own));
+  return { choice, rules: candidates.filter(({ auth }) => auth.some(shares)) };
+}
+
+const KNOWN: ReadonlySet<number> = new Set([3, 9, 10, 11, AUTH_METHOD.Kerberos]);
+
+/** The same method, of a rule that also allows the algorithms. The key, or the principal, stays that of the address. */
+function choiceIn(choice: AuthChoice, rules: readonly Rule[]): AuthChoice {
+  const [rule] = rules;
+  if (!rule || choice.method === "psk" || rules.includes(choice.rule)) return choice;
+  const entry = rule.auth.find((one) => methodNumber(one) === methodNumber(choice.entry));
+  return entry ? choiceOf(rule, entry) : choice;
+}
+
+/** The negotiation's view of its method, and message 2's SA: the transform as offered, but with our own Kerberos name (draft §3.2). */
+function begin(
+  choice: AuthChoice,
+  theirs: IkeOffer,
+  answer: SaBody,
+  context: string,
+  asked: Extract<Auth, { method: "x509" }>["asked"],
+): { readonly auth: Auth; readonly body: SaBody } {
+  if (choice.method === "psk") return { auth: choice, body: answer };
+  if (choice.method === "x509") return { auth: { ...choice, asked }, body: answer };
+  const name = readName(theirs.attributes) ?? null;
+  const own = name && ownName(choice.entry);
+  const auth: Auth = { ...choice, gss: freshRecord(context, own, name) };
+  return { auth, body: own ? renamed(answer, nameAttribute(own)) : answer };
+}
+
+/** The chosen transform with another name in it; everything else byte for byte. */
+function renamed(answer: SaBody, name: ReturnType<typeof nameAttribute>): SaBody {
+  const proposals = answer.proposals.map((proposal) => ({
+    ...proposal,
+    transforms: proposal.transforms.map((transform) => {
+      const at = transform.attributes.findIndex(isNameAttribute);
+      const others = (list: typeof transform.attributes) => list.filter((attribute) => !isNameAttribute(attribute));
+      return { ...transform, attributes: [...others(transform.attributes.slice(0, at)), name, ...others(transform.attributes.slice(at))] };
+    }),
+  }));
+  return { ...answer, proposals };
+}
