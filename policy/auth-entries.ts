@@ -6,13 +6,14 @@ import type { Secret } from "../ike/crypto/secret.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Report } from "./diagnostic.ts";
 import { isIdentityPattern } from "./identity.ts";
+import { buildKerberos } from "./kerberos-entries.ts";
 import type { Allowed } from "./offers.ts";
 import { METHOD_OF_KEY, type RawAuth, type RawRule } from "./schema.ts";
 import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { AuthEntry, Identity } from "./types.ts";
 import { buildX509 } from "./x509-entries.ts";
-import type { CertificateAccess } from "./x509-files.ts";
+import type { CertificateAccess, FileReader } from "./x509-files.ts";
 
 /**
  * Octets of a secret file, as they stand there; the receiver wipes them. The error never holds any of them.
@@ -27,6 +28,7 @@ export interface AuthContext {
   readonly exposed: boolean;
   /** undefined: nobody here can read certificates. */
   readonly certificates: CertificateAccess | undefined;
+  readonly readFile: FileReader;
 }
 
 /** The entries of a rule that could be read. `allowed`: which weak algorithms the rule may use. */
@@ -44,7 +46,7 @@ export function buildAuth(rule: RawRule, path: KeyPath, allowed: Allowed, contex
   return entries;
 }
 
-type Method = "psk" | "x509";
+type Method = AuthEntry["method"];
 
 /** An entry as it was written, and what it has from its rule. */
 export interface EntrySource {
@@ -61,13 +63,14 @@ const BUILDERS: Readonly<Record<Method, (source: EntrySource, context: AuthConte
     return secret && { method: "psk", secret, localId, remoteId };
   },
   x509: buildX509,
+  kerberos: buildKerberos,
 };
 
 /** The method, where it is one, after saying which keys belong to another. */
 function methodOf(raw: RawAuth, at: KeyPath, report: Report): Method | undefined {
   if (report.failed([...at, "method"])) return undefined;
   if (raw.method === undefined) {
-    report.error(at, 'method is missing; add method = "psk" or method = "x509"');
+    report.error(at, 'method is missing; add method = "psk", method = "x509" or method = "kerberos"');
     return undefined;
   }
   for (const [key, method] of Object.entries(METHOD_OF_KEY)) {

@@ -69,6 +69,7 @@ export function parseConfiguration(
   readSecret: SecretReader,
   exposed = false,
   certificates?: CertificateAccess,
+  readFile: FileReader = () => err("files can't be read here"),
 ): Result<Configuration, readonly Diagnostic[]> {
   const parsed = parseToml(text, file);
   if (!parsed.ok) return err([parsed.error]);
@@ -77,7 +78,7 @@ export function parseConfiguration(
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
-  const policy = buildPolicy(document, { report, readSecret, exposed, certificates });
+  const policy = buildPolicy(document, { report, readSecret, exposed, certificates, readFile });
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const diagnostics = diagnosticsOf(report, file, locate(text), names);
   if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics });
@@ -103,8 +104,9 @@ interface Place {
 function load(file: string, place: Place, loader: X509Loader | undefined): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
-  const certificates = loader && { readFile: fileReader(file, place), load: loader };
-  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed, certificates);
+  const readFile = fileReader(file, place);
+  const certificates = loader && { readFile, load: loader };
+  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed, certificates, readFile);
 }
 
 function daemonSettings({ daemon, policy }: Document): DaemonSettings {
@@ -158,7 +160,7 @@ const [OTHERS_READ, OTHERS_WRITE, GROUP_READ, GROUP_WRITE] = [0o004, 0o002, 0o04
 function secretReader(file: string, place: Place): SecretReader {
   return (reference) => {
     const [, credential] = /^credential:(.*)$/s.exec(reference) ?? [];
-    if (credential !== undefined) return readCredential(credential, place);
+    if (credential !== undefined) return readCredential(credential, place, MAX_SECRET);
     const path = beside(file, reference);
     const read = readBounded(path, MAX_SECRET);
     if (!read.ok) return err(`${path}: ${read.error}`);
@@ -178,7 +180,7 @@ function fileReader(file: string, place: Place): FileReader {
   return (reference) => {
     const [, credential] = /^credential:(.*)$/s.exec(reference) ?? [];
     if (credential !== undefined) {
-      const octets = readCredential(credential, place);
+      const octets = readCredential(credential, place, MAX_CERTIFICATES);
       return octets.ok
         ? ok(octets.value && { path: `${place.credentialsDirectory}/${credential}`, octets: octets.value, exposed: undefined })
         : octets;
@@ -192,11 +194,15 @@ function fileReader(file: string, place: Place): FileReader {
 }
 
 /** systemd has already seen to who may read a credential. */
-function readCredential(name: string, { credentialsDirectory: directory, inService }: Place): Result<Uint8Array | undefined, string> {
+function readCredential(
+  name: string,
+  { credentialsDirectory: directory, inService }: Place,
+  limit: number,
+): Result<Uint8Array | undefined, string> {
   if (!/^[^/\0]{1,255}$/.test(name) || name === "." || name === "..") return err(`${JSON.stringify(name)} is no name of a credential`);
   if (directory === undefined && !inService) return ok(undefined);
   if (directory === undefined) return err(`the credential ${name} exists only inside the service; add LoadCredential=${name} to the unit`);
-  const read = readBounded(`${directory}/${name}`, MAX_SECRET);
+  const read = readBounded(`${directory}/${name}`, limit);
   return read.ok ? ok(read.value.octets) : err(`credential ${name}: ${read.error}; is there LoadCredential=${name} in the unit?`);
 }
 

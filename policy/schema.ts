@@ -35,6 +35,11 @@ export const DEFAULTS = {
   start: "on-traffic",
   crl: "if-present",
   sendCertificate: "asked",
+  keytab: "/etc/krb5.keytab",
+  tokenOctet: "auto",
+  hashTokenOctet: false,
+  hashedName: "auto",
+  nameEncoding: "utf-16le",
   dpd: "60s",
 } as const;
 
@@ -163,15 +168,22 @@ export const METHOD_OF_KEY = {
   keytab: "kerberos",
   principal: "kerberos",
   "peer-principal": "kerberos",
+  "token-octet": "kerberos",
+  "hash-token-octet": "kerberos",
+  "hashed-name": "kerberos",
+  "name-encoding": "kerberos",
 } as const;
 
-/** Known, and judged together with the entry's method. */
-const foreign = z.unknown().optional();
+/** A name and perhaps a realm (RFC 1964 §2.1.1). Longer names than this no peer takes. */
+const PRINCIPAL = /^(?=.{1,255}$)(?:[^\s\p{Cc}\p{Cf}\\@]|\\.)+(?:@[^\s\p{Cc}\p{Cf}\\@]+)?$/u;
+const principal = read("a principal", (text) =>
+  PRINCIPAL.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no principal such as "host/a.example.test@EXAMPLE.TEST"`),
+);
 
 const file = z.string({ error: "the path of a file is expected, in quotes" });
 
 const authEntry = z.strictObject({
-  method: choice(["psk", "x509"], ["kerberos"]).optional(),
+  method: choice(["psk", "x509", "kerberos"]).optional(),
   secret: z.string({ error: "the key is expected in quotes" }).optional(),
   "secret-file": file.optional(),
   "local-id": identity.optional(),
@@ -183,9 +195,13 @@ const authEntry = z.strictObject({
   "crl-files": list(file, "files").optional(),
   "send-certificate": choice(["asked", "always", "never"]).optional(),
   "password-file": file.optional(),
-  keytab: foreign,
-  principal: foreign,
-  "peer-principal": foreign,
+  keytab: file.optional(),
+  principal: principal.optional(),
+  "peer-principal": principal.optional(),
+  "token-octet": choice(["auto", "always", "never"]).optional(),
+  "hash-token-octet": yesOrNo.optional(),
+  "hashed-name": choice(["auto", "wire", "single-octet"]).optional(),
+  "name-encoding": choice(["utf-16le", "latin-1"]).optional(),
 });
 
 const rule = z.strictObject({

@@ -153,8 +153,6 @@ const LATER: readonly (readonly [string, string, string])[] = [
   ["permit", RULE.replace("require", "permit"), "5:10"],
   ["block", RULE.replace("require", "block"), "5:10"],
   ["request", RULE.replace("require", "request"), "5:10"],
-  ["kerberos", RULE.replace('"psk", secret = "k"', '"kerberos", keytab = "k"'), "4:20"],
-  ["kerberos", RULE.replace('"psk", secret = "k"', '"kerberos"'), "4:20"],
   ["fallback-after", `${RULE}fallback-after = "3s"\n`, "6:18"],
   ["fallback-for", `${RULE}fallback-for = "5m"\n`, "6:16"],
   ["one-way filters", RULE.replace("<->", "->"), "3:12"],

@@ -212,7 +212,11 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     RULE.replace('secret = "k"', 'secret-file = "credential:later"'),
     ['4:41: warning: rule "hr": auth.secret-file: not checked: credentials exist only inside the service'],
   ],
-  ["no method", RULE.replace('method = "psk", ', ""), ['4:9: rule "hr": auth: method is missing; add method = "psk" or method = "x509"']],
+  [
+    "no method",
+    RULE.replace('method = "psk", ', ""),
+    ['4:9: rule "hr": auth: method is missing; add method = "psk", method = "x509" or method = "kerberos"'],
+  ],
   [
     "an unknown method",
     RULE.replace('"psk"', '"pks"'),

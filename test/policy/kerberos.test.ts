@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { checkConfiguration, formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
+import type { KerberosEntry } from "../../policy/types.ts";
+import { host, keytabOf } from "./keytabs.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "mainmode-kerberos-"));
+after(() => rmSync(directory, { recursive: true }));
+
+function write(name: string, content: string | Uint8Array, mode = 0o600): string {
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  chmodSync(path, mode);
+  return path;
+}
+
+const machine = { realm: "EXAMPLE.TEST", components: ["WS1$"] };
+write("one.keytab", keytabOf(host("a"), host("a")));
+write("many.keytab", keytabOf(machine, host("a"), { realm: "EXAMPLE.TEST", components: ["RestrictedKrbHost", "a"] }));
+write("two.keytab", keytabOf(host("a"), host("b")));
+write("realms.keytab", keytabOf(host("a"), { ...host("a"), realm: "OTHER.TEST" }));
+write("open.keytab", keytabOf(host("a")), 0o644);
+write("text.keytab", "not at all\n");
+
+const config = (keys: string) =>
+  write(
+    "c.toml",
+    `[[rule]]\nname = "hr"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\nauth = [{ method = "kerberos"${keys === "" ? "" : `, ${keys}`} }]\n`,
+  );
+
+/** What is said beside the warning that names travel in clear, which every one of these gets. */
+function said(keys: string): readonly string[] {
+  const all = checkConfiguration(config(keys)).map((each) => formatDiagnostic(each).replaceAll(`${directory}/`, ""));
+  return all.filter((line) => !line.includes("in clear"));
+}
+
+function entry(keys: string): KerberosEntry {
+  const loaded = loadConfiguration(config(keys), undefined);
+  assert.ok(loaded.ok, loaded.ok ? "" : loaded.error.map(formatDiagnostic).join());
+  const [first] = loaded.value.policy.rules[0]?.auth ?? [];
+  assert.ok(first?.method === "kerberos");
+  return first;
+}
+
+test("a kerberos entry has the keytab's absolute path, the principal with its realm, and the usual for what nobody knows for certain", () => {
+  assert.deepEqual(entry('keytab = "one.keytab"'), {
+    method: "kerberos",
+    principal: "host/a.example.test@EXAMPLE.TEST",
+    keytab: join(directory, "one.keytab"),
+    peerPrincipal: null,
+    quirks: { tokenOctet: "auto", hashTokenOctet: false, hashedName: "auto", nameEncoding: "utf-16le" },
+    localId: null,
+    remoteId: null,
+  });
+  const all =
+    'keytab = "many.keytab", principal = "WS1$", peer-principal = "host/b.example.test@EXAMPLE.TEST", token-octet = "always", hash-token-octet = true, hashed-name = "wire", name-encoding = "latin-1", local-id = "fqdn:a.example.test"';
+  const { principal, peerPrincipal, quirks, localId } = entry(all);
+  assert.deepEqual([principal, peerPrincipal], ["WS1$@EXAMPLE.TEST", "host/b.example.test@EXAMPLE.TEST"]);
+  assert.deepEqual(quirks, { tokenOctet: "always", hashTokenOctet: true, hashedName: "wire", nameEncoding: "latin-1" });
+  assert.deepEqual(localId, { type: "fqdn", name: "a.example.test" });
+});
+
+test("of a keytab with many names the only host/ is ours, unless another is named", () => {
+  assert.equal(entry('keytab = "many.keytab"').principal, "host/a.example.test@EXAMPLE.TEST");
+  assert.equal(entry('keytab = "two.keytab", principal = "host/b.example.test"').principal, "host/b.example.test@EXAMPLE.TEST");
+});
+
+test("a keytab that is missing, open to others, or none at all is an error with its place", () => {
+  const at = 'c.toml:5:41: rule "hr": auth.keytab: ';
+  assert.deepEqual(said('keytab = "none.keytab"'), [`${at}none.keytab: there is no such file`]);
+  assert.deepEqual(said('keytab = "open.keytab"'), [
+    `${at}open.keytab: others may read or write this file, so the key is not secret; chmod o= it and choose a new key`,
+  ]);
+  assert.match(said('keytab = "text.keytab"').join(), /^c\.toml:5:41: .*text\.keytab: it is no keytab/);
+});
+
+test("a principal that the keytab has no key of, or that could be two, is an error that lists what there is", () => {
+  assert.deepEqual(said('keytab = "one.keytab", principal = "host/c.example.test"'), [
+    'c.toml:5:67: rule "hr": auth.principal: there is no key of host/c.example.test: one.keytab holds host/a.example.test@EXAMPLE.TEST; mend the name, or add the key to the keytab',
+  ]);
+  assert.match(said('keytab = "two.keytab"').join(), /^c\.toml:5:9: .*principal is missing: two\.keytab holds host\/a.*, host\/b/);
+  assert.match(said('keytab = "realms.keytab", principal = "host/a.example.test"').join(), /several realms.*add the realm/);
+  assert.match(said('keytab = "one.keytab", peer-principal = "no such name"').join(), /^c\.toml:5:72: .*is no principal such as/);
+});
+
+test("that names travel in clear is said once for a file", () => {
+  const text = ["a", "b"].map(
+    (name, i) =>
+      `[[rule]]\nname = "${name}"\nfilters = ["me <-> 192.0.2.${i + 2}"]\naction = "require"\nauth = [{ method = "kerberos", keytab = "one.keytab" }]\n`,
+  );
+  const lines = checkConfiguration(write("two.toml", text.join(""))).map(formatDiagnostic);
+  assert.equal(lines.length, 1, lines.join("\n"));
+  assert.match(lines[0] ?? "", /two\.toml:5:20: warning: .*in clear/);
+});
+
+test("a keytab may be a credential of the service, and is not checked outside of it", () => {
+  mkdirSync(join(directory, "creds"), { recursive: true });
+  writeFileSync(join(directory, "creds/host"), keytabOf(...Array.from({ length: 100 }, () => host("a"))));
+  const file = config('keytab = "credential:host"');
+  assert.match(checkConfiguration(file).map(formatDiagnostic).join("\n"), /not checked: credentials exist only inside the service/);
+  const loaded = loadConfiguration(file, join(directory, "creds"));
+  assert.ok(loaded.ok);
+  const [first] = loaded.value.policy.rules[0]?.auth ?? [];
+  assert.ok(first?.method === "kerberos" && first.keytab === join(directory, "creds/host"));
+});
