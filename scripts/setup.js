@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPackages, makeLibreswanRoot } from "./debian.js";
 
@@ -25,13 +25,22 @@ const WIRE = {
 const CERTIFICATES = {
   openssl: "an independent judge of certificates",
 };
+const KERBEROS = {
+  "krb5-kdc": "a throwaway realm on loopback",
+  "krb5-admin-server": "makes the realm's principals and keytabs",
+  "libgssapi-krb5-2": "Kerberos itself, for rules that want it",
+  "libkrb5-dev": "builds the npm package kerberos, an independent peer",
+  "g++": "builds the npm package kerberos",
+  make: "builds the npm package kerberos",
+  python3: "builds the npm package kerberos",
+};
 const PACKAGES = {
   build: {},
   /** A guest only where this machine's own kernel does not do. */
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, ...WIRE, ...CERTIFICATES },
+  test: { ...KERNEL, ...WIRE, ...CERTIFICATES, ...KERBEROS },
   interop: {
     ...KERNEL,
     ...WIRE,
@@ -48,6 +57,7 @@ if (!(what in PACKAGES)) fail(`setup: no such purpose: ${what}; there are ${Obje
 checkNode();
 installModules();
 await installPackages(PACKAGES[what]);
+if (what === "test") installPeers();
 if (what === "interop") await makeLibreswanRoot(join(root, ".lab/libreswan-root"));
 build();
 
@@ -68,6 +78,23 @@ function installModules() {
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(join(root, "package-lock.json")).mtimeMs) return;
   console.log("setup: npm ci");
   run("npm", ["ci", "--no-audit", "--no-fund"], "npm ci failed; its last lines say why");
+}
+
+/** Peers for tests that are npm packages, which mainmode itself never needs. Where they can't be installed, their tests are named as not run. */
+function installPeers() {
+  const cwd = join(root, "test/peers/kerberos");
+  const [marker, lock] = [join(cwd, "node_modules/.package-lock.json"), join(cwd, "package-lock.json")];
+  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
+  console.log("setup: npm ci in test/peers/kerberos");
+  // Node's own headers, where they came with it, or they would be fetched.
+  const prefix = dirname(dirname(process.execPath));
+  const headers = existsSync(join(prefix, "include/node/node_api.h")) ? { npm_config_nodedir: prefix } : {};
+  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], {
+    cwd,
+    env: { ...process.env, ...headers },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  if (status !== 0) console.error("setup: the npm package kerberos can't be built; its last lines say why");
 }
 
 /** Whether this machine's own kernel can be given ESP SAs: then no guest is needed to show them. */

@@ -10,17 +10,19 @@ import { fileURLToPath } from "node:url";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
 /** Fewer files than this mean that the build lost some. */
-const LEAST = { unit: 40, guest: 1, judged: 1 };
+const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3 };
 
 const compiled = readdirSync("dist/test", { recursive: true })
   .map((name) => join("dist/test", name))
   .sort();
 const judged = compiled.filter((name) => name.endsWith("tshark.test.js"));
 const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.includes(name));
+const kerberos = compiled.filter((name) => name.endsWith(".kdc.js"));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
 if (guest.length < LEAST.guest) fail("no tests for the guest in dist/test");
 if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
+if (kerberos.length < LEAST.kerberos) fail("no tests with a KDC in dist/test");
 
 const reports = ".lab/reports";
 rmSync(reports, { recursive: true, force: true });
@@ -30,6 +32,11 @@ const steps = [
   { name: "lint", needs: [], run: () => spawn(process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
   { name: "tests", needs: [], run: () => testFiles("unit", [], unit) },
   { name: "tshark against our decode", needs: ["/usr/bin/tshark"], run: () => testFiles("tshark", [], judged) },
+  {
+    name: "Kerberos with a real KDC",
+    needs: ["/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "test/peers/kerberos/node_modules/kerberos/build/Release/kerberos.node"],
+    run: () => testFiles("kerberos", [], kerberos),
+  },
   {
     name: "kernel tests in a guest",
     needs: ["/usr/bin/linux.uml"],

@@ -37,7 +37,17 @@ const TABLE: readonly Rule[] = [
     of: ["auth/providers/"],
     may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts", "policy/name-match.ts", "policy/distinguished-name.ts"],
     types: ["policy/"],
-    packages: ["node:crypto", "node:fs", "node:child_process", "node:worker_threads", "node:module", "node-forge", "koffi"],
+    packages: [
+      "node:crypto",
+      "node:fs",
+      "node:child_process",
+      "node:dns/promises",
+      "node:url",
+      "node:worker_threads",
+      "node:module",
+      "node-forge",
+      "koffi",
+    ],
   },
   { of: ["auth/"], may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts"], types: ["policy/types.ts", "ike/"] },
   {

@@ -1,0 +1,133 @@
+/**
+ * A throwaway Kerberos realm: an MIT KDC on loopback with its own folder, and keytabs. Nothing outside the folder changes. The keys in it
+ * are random or written here for tests only, and protect nothing.
+ */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface Realm {
+  readonly name: string;
+  readonly folder: string;
+  /** What `KRB5_CONFIG` must be. */
+  readonly config: string;
+  readonly process: ChildProcess;
+  /** A keytab that holds the keys of these principals, which are made if they are not there. */
+  keytab(file: string, ...principals: readonly string[]): string;
+  /** A command of kadmin.local. */
+  admin(query: string): string;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+export interface RealmOptions {
+  readonly name?: string;
+  /** Where the KDC listens; 127.0.0.1 if not given. */
+  readonly address?: string;
+  /** A free one if not given. */
+  readonly port?: number;
+  /** More lines of kdc.conf's realm. */
+  readonly settings?: readonly string[];
+  /** Other realms, by their krb5.conf's [realms] lines. */
+  readonly others?: Readonly<Record<string, string>>;
+  /** In front of every command: `ip netns exec …`. */
+  readonly prefix?: readonly string[];
+}
+
+/** Starts a realm; resolves when its KDC listens. */
+export async function startRealm(options: RealmOptions = {}): Promise<Realm> {
+  const { name = "EXAMPLE.TEST", address = "127.0.0.1", prefix = [] } = options;
+  const port = options.port ?? (await freePort());
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-kdc-"));
+  const config = join(folder, "krb5.conf");
+  const log = join(folder, "kdc.log");
+  writeFileSync(config, clientConfiguration(name, `${address}:${port}`, options.others ?? {}));
+  writeFileSync(join(folder, "kdc.conf"), serverConfiguration(name, folder, `${address}:${port}`, options.settings ?? []));
+  const env = { ...process.env, KRB5_CONFIG: config, KRB5_KDC_PROFILE: join(folder, "kdc.conf") };
+  const run = (program: string, ...args: readonly string[]): string =>
+    execFileSync(program, args, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  run("/usr/sbin/kdb5_util", "create", "-r", name, "-s", "-P", "throwaway test password");
+  const [program = "", ...argv] = [...prefix, "/usr/sbin/krb5kdc", "-n"];
+  const kdc = spawn(program, argv, { env, stdio: "ignore" });
+  const readLog = (): string => readFileSync(log, { encoding: "utf8", flag: "a+" });
+  await until(() => readLog().includes("commencing operation"), "the KDC did not start");
+  const admin = (query: string): string => run("/usr/sbin/kadmin.local", "-r", name, "-q", query);
+  return {
+    name,
+    folder,
+    config,
+    process: kdc,
+    admin,
+    log: readLog,
+    keytab: (file, ...principals) => {
+      const path = join(folder, file);
+      const known = admin("listprincs");
+      for (const principal of principals) {
+        if (!known.includes(`${principal}@${name}`)) admin(`addprinc -randkey ${principal}`);
+        admin(`ktadd -k ${path} ${principal}`);
+      }
+      return path;
+    },
+    stop: async () => {
+      await stop(kdc);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Ends a process, however deeply it sleeps. */
+export async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGKILL");
+  await gone;
+}
+
+export async function until(condition: () => boolean, otherwise: string): Promise<void> {
+  for (let tries = 0; !condition(); tries++) {
+    if (tries > 1000) throw new Error(otherwise);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A TCP port of loopback that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const at = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (at === null || typeof at === "string") throw new Error("no port");
+  return at.port;
+}
+
+/** krb5.conf without any use of the name service. */
+export function clientConfiguration(name: string, kdc: string, others: Readonly<Record<string, string>>): string {
+  const realms = Object.entries({ [name]: `kdc = ${kdc}`, ...others });
+  return `[libdefaults]
+  default_realm = ${name}
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+[realms]
+${realms.map(([realm, line]) => `  ${realm} = {\n    ${line}\n  }`).join("\n")}
+[domain_realm]
+  .example.test = ${name}
+`;
+}
+
+const serverConfiguration = (name: string, folder: string, listen: string, settings: readonly string[]): string => `[kdcdefaults]
+  kdc_listen = ${listen}
+  kdc_tcp_listen = ${listen}
+[realms]
+  ${name} = {
+    database_name = ${folder}/principal
+    key_stash_file = ${folder}/stash
+    acl_file = ${folder}/kadm5.acl
+    ${settings.join("\n    ")}
+  }
+[logging]
+  kdc = FILE:${folder}/kdc.log
+`;
