@@ -12,7 +12,7 @@ import { systemRandom } from "../../daemon/random.ts";
 import { opensslCrypto } from "../../ike/crypto/openssl.ts";
 import { ok } from "../../isakmp/result.ts";
 import { memoryKernel } from "../../kernel/memory.ts";
-import { parseConfiguration } from "../../policy/config.ts";
+import { type Configuration, parseConfiguration } from "../../policy/config.ts";
 
 export const PSK = "a secret that no output may hold";
 
@@ -74,10 +74,15 @@ auth = [{ method = "psk", secret = "${psk}" }]
 export async function startHost(t: TestContext, text: string, controlPath: string): Promise<Host> {
   const parsed = parseConfiguration(text, "test.toml", () => ok(undefined));
   if (!parsed.ok) throw new Error(parsed.error.map(({ message }) => message).join("\n"));
+  return startConfigured(t, parsed.value, controlPath);
+}
+
+/** Starts a daemon that is stopped after the test. */
+export async function startConfigured(t: TestContext, configuration: Configuration, controlPath: string): Promise<Host> {
   const [records, kernelLines]: [LogRecord[], string[]] = [[], []];
   const native = await loadNative();
   const started = await startDaemon({
-    configuration: parsed.value,
+    configuration,
     crypto: opensslCrypto,
     random: systemRandom,
     kernel: memoryKernel({ log: (line) => kernelLines.push(line) }),

@@ -13,7 +13,10 @@ export interface Realm {
   readonly folder: string;
   /** What `KRB5_CONFIG` must be. */
   readonly config: string;
+  /** The KDC that runs now. */
   readonly process: ChildProcess;
+  /** Another KDC of the same realm, where the last one has ended. */
+  revive(): Promise<void>;
   /** A keytab that holds the keys of these principals, which are made if they are not there. */
   keytab(file: string, ...principals: readonly string[]): string;
   /** A command of kadmin.local. */
@@ -50,15 +53,27 @@ export async function startRealm(options: RealmOptions = {}): Promise<Realm> {
     execFileSync(program, args, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   run("/usr/sbin/kdb5_util", "create", "-r", name, "-s", "-P", "throwaway test password");
   const [program = "", ...argv] = [...prefix, "/usr/sbin/krb5kdc", "-n"];
-  const kdc = spawn(program, argv, { env, stdio: "ignore" });
   const readLog = (): string => readFileSync(log, { encoding: "utf8", flag: "a+" });
-  await until(() => readLog().includes("commencing operation"), "the KDC did not start");
+  const starts = (): number => readLog().split("commencing operation").length;
+  const start = async (): Promise<ChildProcess> => {
+    const before = starts();
+    const child = spawn(program, argv, { env, stdio: "ignore" });
+    await until(() => starts() > before, "the KDC did not start");
+    return child;
+  };
+  let kdc = await start();
   const admin = (query: string): string => run("/usr/sbin/kadmin.local", "-r", name, "-q", query);
   return {
     name,
     folder,
     config,
-    process: kdc,
+    get process() {
+      return kdc;
+    },
+    revive: async () => {
+      await stop(kdc);
+      kdc = await start();
+    },
     admin,
     log: readLog,
     keytab: (file, ...principals) => {
