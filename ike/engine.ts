@@ -35,8 +35,9 @@ import { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { onProbeTimer } from "./liveness.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
-import { onExpire, onJobDone, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
-import { endNegotiation, giveUp, onClearNotify, onRetransmit, onSendFailed } from "./phase1-end.ts";
+import { onExpire, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { endNegotiation, giveUp, onClearNotify, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
+import { onJobDone } from "./phase1-jobs.ts";
 import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
@@ -295,6 +296,7 @@ function onIkeTimer(core: Core, id: number, name: TimerName): void {
   if (name === "rekey") return renewIke(core, entry);
   if (name === "close") return onClose(core, entry);
   if (name === "dpd") return onProbeTimer(core, entry);
+  if (name === "retransmit") return sendLast(core, entry);
   entry.flight = null;
   entry.received = null;
 }

@@ -5,7 +5,7 @@
 import { methodName } from "../auth/choice.ts";
 import { NOTIFY } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
-import type { Negotiation } from "../sa-store/ike-sa.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count, ikeFields, logError, peerName, ruleOf, send } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
@@ -25,6 +25,17 @@ const owner = (id: number): string => `ike ${id}`;
 export function armRetransmit(core: Core, n: Negotiation): void {
   const wait = RETRANSMIT_WAITS[n.tries];
   if (wait !== undefined) core.timers.set(owner(n.id), "retransmit", core.now + wait);
+}
+
+/** How often an initiator sends the last message of a Main Mode, where that is its own (Kerberos with further rounds). */
+const LAST_TRIES = 3;
+
+/** The last message of a Main Mode. The responder answers repeats; an initiator's has no answer, so it goes out more than once. */
+export function sendLast(core: Core, ike: IkeSa): void {
+  if (!ike.flight) return;
+  send(core, ike.path, ike.flight);
+  if (ike.role === "responder" || ike.tries >= LAST_TRIES) return;
+  core.timers.set(owner(ike.id), "retransmit", core.now + (RETRANSMIT_WAITS[ike.tries++] ?? 0));
 }
 
 /** The initiator's timer: send again, or give up with the best reason known. */

@@ -4,11 +4,10 @@
  */
 
 import { methodName } from "../auth/choice.ts";
-import type { AuthFailure, AuthOutcome, JobId } from "../auth/method.ts";
 import type { PeerProof } from "../auth/proof.ts";
 import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG } from "../isakmp/numbers.ts";
-import { err, type Result } from "../isakmp/result.ts";
+import { err } from "../isakmp/result.ts";
 import { formatIdentity, sameIdentity } from "../policy/identity.ts";
 import { rulesForPeer } from "../policy/select.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
@@ -21,26 +20,16 @@ import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
 import type { Path } from "./input.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
-import { onAccepted, onAnswer, onKeyExchange, onPublicValue, onTicket } from "./main-mode.ts";
-import { onGssMessage, onStepped, onUnwrapped, onWrapped } from "./main-mode-kerberos.ts";
+import { onAnswer, onKeyExchange, onPublicValue } from "./main-mode.ts";
+import { onGssMessage } from "./main-mode-kerberos.ts";
 import { onOffer } from "./main-mode-offer.ts";
 import { onInitiatorKeyProof, onKeyProof } from "./main-mode-proof.ts";
-import { onProven, onSignature, onSigned, onVerified } from "./main-mode-signatures.ts";
-import {
-  type AuthSent,
-  abandonWaiting,
-  type Established,
-  isWaiting,
-  type KeAnswered,
-  type OpenState,
-  responderCookieOf,
-  type WaitingState,
-} from "./main-mode-states.ts";
+import { onSignature } from "./main-mode-signatures.ts";
+import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf } from "./main-mode-states.ts";
 import type { Message, Step } from "./main-mode-table.ts";
-import { failureError, isUnusable, learnMethod, markUnusable, planFor } from "./methods.ts";
+import { isUnusable, learnMethod, planFor } from "./methods.ts";
 import { errorNotify } from "./notifies.ts";
-import { armRetransmit, endNegotiation, giveUp } from "./phase1-end.ts";
-import { offerAnew, onWeighed } from "./phase1-start.ts";
+import { armRetransmit, endNegotiation, sendLast } from "./phase1-end.ts";
 import { startChild } from "./phase2.ts";
 import { armRenewal, takeOver } from "./renewal.ts";
 import { HALF_OPEN, LINGER } from "./retransmit.ts";
@@ -139,7 +128,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
 }
 
 /** The message is taken: the next state, and what goes with it; or a job comes first, and the message waits for it. */
-function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
+export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
   if ("job" in stepped) {
     n.state = stepped.next;
     startJob(core, n, stepped.job, message);
@@ -159,62 +148,6 @@ function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>
     establish(core, n, next);
   } else advance(core, n, next);
   for (const secret of spent) secret.destroy();
-}
-
-/** A job's outcome: the negotiation that waits for it goes on, or back to where it was before the message that needed it. */
-export function onJobDone(core: Core, id: JobId, outcome: Result<AuthOutcome, AuthFailure>): void {
-  const owned = core.jobs.take(id);
-  const n = owned === undefined ? undefined : core.store.ikes.get(owned);
-  if (n?.phase !== "negotiating" || n.working?.job !== id) return count(core, "outcome of a job that nobody waits for");
-  core.touched = n.id;
-  const { message } = n.working;
-  n.working = null;
-  if (n.state.kind === "weighing") return onWeighed(core, n, outcome);
-  const { state } = n;
-  if (!isWaiting(state)) return;
-  const resumed = outcome.ok ? resume(core, state, outcome.value) : err(failureError(outcome.error));
-  if (resumed.ok) return commit(core, n, resumed.value, message);
-  onJobRefused(core, n, state, message, resumed.error);
-}
-
-/** What was waited for is here; a provider that answers something else has a bug, which costs this negotiation only. */
-function resume(core: Core, state: WaitingState, outcome: AuthOutcome): Step {
-  switch (outcome.kind) {
-    case "gss-stepped":
-      if (state.kind === "ticketing") return onTicket(core, state, outcome);
-      if (state.kind === "accepting") return onAccepted(core, state, outcome);
-      if (state.kind === "stepping") return onStepped(core, state, outcome);
-      break;
-    case "signed":
-      if (state.kind === "signing") return onSigned(core, state, outcome.signature);
-      if (state.kind === "proving") return onProven(core, state, outcome.signature);
-      break;
-    case "verified":
-      if (state.kind === "checking") return onVerified(core, state, outcome);
-      break;
-    case "gss-wrapped":
-      if (state.kind === "wrapping") return onWrapped(core, state, outcome.data);
-      break;
-    case "gss-unwrapped":
-      if (state.kind === "unwrapping") return onUnwrapped(core, state, outcome.data);
-      break;
-    case "usable":
-      break;
-  }
-  throw new Error(`the outcome ${outcome.kind} for a negotiation that is ${state.kind}`);
-}
-
-/** As if the message had never come; but its repeats are not worked on again, and what can't work here ends what we began. */
-function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: Uint8Array | null, error: IkeError): void {
-  if (state.before.kind === "sa-sent" || state.before.kind === "sa-answered") dropContext(core, state);
-  const auth = "keyed" in state ? state.keyed.auth : state.auth;
-  n.state = abandonWaiting(state);
-  n.refused = { message, count: n.refused.count + 1 };
-  const ours = error.kind === "auth-failed" && error.failure.whose === "me";
-  if (ours) markUnusable(core, auth.rule, auth.entry, error.failure);
-  if (!ours || n.role === "responder") return onStepError(core, n, error);
-  n.lastError = error;
-  if (!offerAnew(core, n, error, auth)) giveUp(core, n);
 }
 
 /** The Main Mode responder never sets a timer: it answers repeats. The initiator repeats by timer, so it stays silent here. */
@@ -272,7 +205,7 @@ function advance(core: Core, n: Negotiation, next: OpenState): void {
 }
 
 /** What is wrong with a message is remembered as the probable reason, and shown; the negotiation waits for a better one. */
-function onStepError(core: Core, n: Negotiation, error: IkeError): void {
+export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
   count(core, `main-mode ${explain(error).reason}`);
   const first = n.lastError?.kind !== error.kind;
   n.lastError = error;
@@ -328,7 +261,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   armRenewal(core, ike);
   peerIsBack(core, ike.path.local.address, ike.path.remote.address);
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
-  if (ike.flight) send(core, ike.path, ike.flight);
+  sendLast(core, ike);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
   log(core, "ike.established", "notice", text, ikeFields(ike));
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));

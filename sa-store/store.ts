@@ -176,6 +176,8 @@ const isHeard = (entry: IkeEntry): boolean => entry.phase === "established" || e
 function cookieR(entry: IkeEntry): Uint8Array | undefined {
   if (entry.phase === "established") return entry.sa.cookieR;
   const { state } = entry;
+  // Of a message 2 that may yet turn out to be worth nothing.
+  if (state.kind === "ticketing") return undefined;
   if ("cookieR" in state) return state.cookieR;
   return "before" in state && "cookieR" in state.before ? state.before.cookieR : undefined;
 }

@@ -1,6 +1,7 @@
 /**
  * One simulated machine: an engine, a kernel in memory that answers after a while, and the log of what it said.
  */
+import type { AuthJob } from "../../auth/method.ts";
 import type { Crypto, Random } from "../../ike/crypto/provider.ts";
 import type { Effect, ReplyLine, SaEvent } from "../../ike/effect.ts";
 import { createEngine, type Engine } from "../../ike/engine.ts";
@@ -10,6 +11,7 @@ import { err } from "../../isakmp/result.ts";
 import { type MemoryXfrm, memoryXfrm } from "../../kernel/memory.ts";
 import { describeCommand, saName } from "../../kernel/xfrm-args.ts";
 import type { Policy } from "../../policy/types.ts";
+import { type RunJob, simJobs } from "./jobs.ts";
 
 export interface HostOptions {
   readonly name: string;
@@ -17,6 +19,8 @@ export interface HostOptions {
   readonly policy: Policy;
   /** Algorithms that the kernel was built without. */
   readonly lacks?: readonly string[];
+  /** Carries out authentication jobs; one of the default realm where not given. */
+  readonly jobs?: (fail: (text: string) => never) => RunJob;
 }
 
 /** What a host asks of its world. */
@@ -31,6 +35,8 @@ export interface Surroundings {
   fail(text: string): never;
   /** How long the kernel takes for a group of commands. */
   kernelDelay(): number;
+  /** How long a job takes. */
+  jobDelay(): number;
   /** After each group of kernel commands, with those that were carried out. */
   onKernel(host: Host, done: readonly KernelCommand[]): void;
 }
@@ -50,6 +56,10 @@ export class Host {
   engine: Engine;
   policy: Policy;
   refuse: Refuse = () => undefined;
+  /** Carries out jobs; stories may replace it. */
+  runJob: RunJob;
+  /** Every job that was asked for. */
+  readonly jobs: AuthJob[] = [];
   stopped = false;
   /** A bug of the core fails the world, unless the story is about bugs. */
   mayHaveBugs = false;
@@ -57,6 +67,7 @@ export class Host {
   readonly #finished = new Set<number>();
   #nextCommand = 0;
   #kernelFreeAt = 0;
+  #jobsFreeAt = 0;
   #generation = 0;
   #lastAcquire = "";
   #busy = { at: -1, inputs: 0 };
@@ -67,6 +78,7 @@ export class Host {
     this.policy = options.policy;
     this.xfrm = memoryXfrm({ lacks: options.lacks ?? [] });
     this.#around = around;
+    this.runJob = (options.jobs ?? simJobs)(around.fail);
     this.engine = this.#newEngine();
   }
 
@@ -123,6 +135,8 @@ export class Host {
         return this.#around.send(this, effect.path, effect.bytes);
       case "kernel":
         return this.#askKernel(effect.id, effect.commands);
+      case "job":
+        return this.#runJob(effect.id, effect.job);
       case "route":
         return this.#later(0, () =>
           this.input({
@@ -175,6 +189,18 @@ export class Host {
       const outcome = this.#apply(commands);
       this.#around.onKernel(this, commands.slice(0, outcome.ok ? commands.length : outcome.error.index));
       this.input({ type: "kernel-done", id, outcome });
+    });
+  }
+
+  /** One after the other, as the contract says. */
+  #runJob(id: number, job: AuthJob): void {
+    const { now, jobDelay, note } = this.#around;
+    this.jobs.push(job);
+    this.#jobsFreeAt = Math.max(this.#jobsFreeAt, now()) + jobDelay();
+    this.#later(this.#jobsFreeAt - now(), () => {
+      const outcome = this.runJob(job);
+      note(this, `job ${job.kind}: ${outcome?.ok === false ? outcome.error.what : "done"}`);
+      if (outcome) this.input({ type: "job-done", id, outcome });
     });
   }
 

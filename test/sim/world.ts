@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly cycleUntil?: number;
   /** How long kernels take, in turn; default 1 ms. */
   readonly kernelDelays?: readonly number[];
+  /** How long authentication jobs take, in turn; default 2 ms. */
+  readonly jobDelays?: readonly number[];
   /** Real Diffie-Hellman instead of the toy. */
   readonly realGroups?: boolean;
   /** Policies that others put into the kernel of a host before we start, by its name. */
@@ -73,6 +75,8 @@ export class World {
   readonly #secrets = liveSecrets();
   #serial = 0;
   #delay = 0;
+  readonly #jobDelays: readonly number[];
+  #jobDelay = 0;
   #fate = 0;
   #steps = 0;
   #crashed = false;
@@ -83,6 +87,7 @@ export class World {
     this.#fates = options.fates ?? [];
     this.#cycleUntil = options.cycleUntil ?? 0;
     this.#delays = options.kernelDelays ?? [1];
+    this.#jobDelays = options.jobDelays ?? [2];
     this.#invariants = new Invariants({ hostAt: (address) => this.hostAt(address), fail: (text) => this.fail(text) });
     this.hosts = options.hosts.map((host, i) => new Host(host, this.#surroundings(i)));
     for (const host of this.hosts) {
@@ -101,6 +106,7 @@ export class World {
       note: (host: Host, text: string) => void this.rungs.push({ at: this.now, kind: "note", host: host.name, text }),
       fail: (text: string): never => this.fail(text),
       kernelDelay: () => this.#delays[this.#delay++ % this.#delays.length] ?? 1,
+      jobDelay: () => this.#jobDelays[this.#jobDelay++ % this.#jobDelays.length] ?? 2,
       onKernel: this.#onKernel.bind(this),
     };
   }
