@@ -7,8 +7,9 @@ import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
+import { exemptionsFor } from "./exemptions.ts";
 import { kernelPolicies } from "./install.ts";
-import { type KernelCommand, type KernelPolicy, type KernelRefusal, type KernelSelector, REQID_BASE } from "./kernel-contract.ts";
+import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
 import { PolicySlots } from "./policy-slots.ts";
 
 /** What a reqid stands for: acquires name it. */
@@ -18,9 +19,6 @@ export interface Standing {
   readonly policies: readonly KernelPolicy[];
 }
 
-/** Neighbour discovery (RFC 4861) must stay in clear, or no IPv6 peer is ever found. ICMPv6 types. */
-const NEIGHBOUR_DISCOVERY: readonly number[] = [133, 134, 135, 136, 137];
-
 const REQIDS = 0xffff;
 
 export class PolicyTable {
@@ -28,7 +26,7 @@ export class PolicyTable {
   readonly #reqids = new Map<string, number>();
   readonly #standing = new Map<number, Standing>();
   readonly #reqidsInUse = new Set<number>();
-  #exempt = false;
+  #exempt: readonly KernelPolicy[] = [];
   #lastReqid = REQID_BASE;
 
   /** The rule and selector that a reqid in an acquire stands for. */
@@ -81,10 +79,8 @@ export class PolicyTable {
       for (const policy of policies) this.#slots.dropBase(policy);
       upkeep(core, this.#slots.settle(policies));
     }
-    this.#syncExemptions(
-      core,
-      [...wanted.values()].some((standing) => standing.selector.remote.family === 6),
-    );
+    const families = new Set([...wanted.values()].map(({ selector }) => selector.remote.family));
+    this.#syncExemptions(core, exemptionsFor(core.policy, families));
     for (const [reqid, standing] of wanted) {
       this.#standing.set(reqid, standing);
       for (const policy of standing.policies) this.#slots.setBase(policy);
@@ -108,14 +104,12 @@ export class PolicyTable {
     return wanted;
   }
 
-  #syncExemptions(core: Core, wanted: boolean): void {
-    if (wanted === this.#exempt) return;
+  #syncExemptions(core: Core, wanted: readonly KernelPolicy[]): void {
+    const before = this.#exempt;
     this.#exempt = wanted;
-    for (const policy of exemptions()) {
-      if (wanted) this.#slots.setBase(policy);
-      else this.#slots.dropBase(policy);
-      upkeep(core, this.#slots.settle([policy]));
-    }
+    for (const policy of before) this.#slots.dropBase(policy);
+    for (const policy of wanted) this.#slots.setBase(policy);
+    for (const policy of new Set([...before, ...wanted])) upkeep(core, this.#slots.settle([policy]));
   }
 
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */
@@ -156,7 +150,7 @@ export class PolicyTable {
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const [template] = base?.templates ?? [];
     const rule = template && this.#standing.get(template.reqid)?.rule.name;
-    // Somebody else lets neighbour discovery through: so much the better.
+    // Somebody else lets it through: so much the better.
     if (refused.do === "add-policy" && base && !template && refusal.exists) {
       this.#slots.dropBase(base);
       upkeep(core, this.#slots.settle([base]));
@@ -172,7 +166,7 @@ export class PolicyTable {
   /** Everything of ours: for a full stop. What the kernel has not answered yet follows its answer. */
   removeAll(): readonly KernelCommand[] {
     this.#standing.clear();
-    this.#exempt = false;
+    this.#exempt = [];
     return this.#slots.clear();
   }
 }
@@ -209,20 +203,3 @@ const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly str
     .map((t) => t.protocol)
     .sort()
     .join() === [...protocols].sort().join();
-
-function exemptions(): readonly KernelPolicy[] {
-  return NEIGHBOUR_DISCOVERY.flatMap((type) =>
-    (["in", "out"] as const).map((direction): KernelPolicy => {
-      const selector: KernelSelector = {
-        source: "::",
-        sourceLength: 0,
-        destination: "::",
-        destinationLength: 0,
-        protocol: 58,
-        sourcePort: type,
-        destinationPort: 0,
-      };
-      return { direction, selector, action: "allow", priority: 1000, templates: [] };
-    }),
-  );
-}

@@ -6,7 +6,7 @@ import { type KernelCommand, REQID_BASE } from "../../ike/kernel-contract.ts";
 import { NONE } from "../../ike/rekey.ts";
 import { PolicyTable } from "../../ike/standing.ts";
 import { hostRange, parseAddress } from "../../isakmp/address.ts";
-import type { Policy, Rule, TrafficSelector } from "../../policy/types.ts";
+import type { KerberosEntry, Policy, Rule, TrafficSelector } from "../../policy/types.ts";
 import type { ChildSa } from "../../sa-store/child-sa.ts";
 import { configuration, policyOf, towards } from "../sim/policies.ts";
 
@@ -253,3 +253,54 @@ test("neighbour discovery stays in clear as long as an IPv6 rule stands", () => 
   table.sync(core);
   assert.equal(asked(core).filter(({ do: verb }) => verb === "remove-policy").length, 12);
 });
+
+test("the way to Kerberos servers and to the name service stays in clear as long as a rule has Kerberos, in the families of the rules", () => {
+  const table = new PolicyTable();
+  const core = coreOf(withKerberos(REQUIRE));
+  table.sync(core);
+  const clear = carriedOut(core, table).flatMap((command) =>
+    command.do === "add-policy" && command.policy.templates.length === 0 ? [command.policy] : [],
+  );
+  const told = clear.map(({ direction, selector: s }) => `${direction} ${s.source} ${s.protocol} ${s.sourcePort} ${s.destinationPort}`);
+  const expected = [6, 17].flatMap((protocol) =>
+    [53, 88, 464].flatMap((port) => [`in 0.0.0.0 ${protocol} ${port} 0`, `out 0.0.0.0 ${protocol} 0 ${port}`]),
+  );
+  assert.deepEqual([...told].sort(), [...expected].sort());
+  const strongest = Math.max(...clear.map(({ priority }) => priority));
+  const [rule] = kernelPoliciesOf(REQUIRE);
+  assert.ok(rule && strongest < rule.priority);
+  table.sync(core);
+  assert.deepEqual(asked(core), []);
+  core.policy = REQUIRE;
+  table.sync(core);
+  assert.equal(asked(core).filter(({ do: verb }) => verb === "remove-policy").length, 12);
+});
+
+test("without a rule that requires protection nothing needs to be let through", () => {
+  const table = new PolicyTable();
+  const core = coreOf(withKerberos(RESPOND));
+  table.sync(core);
+  assert.deepEqual(asked(core), []);
+});
+
+const KERBEROS: KerberosEntry = {
+  method: "kerberos",
+  principal: "host/a.example.test@EXAMPLE.TEST",
+  keytab: null,
+  peerPrincipal: null,
+  quirks: { tokenOctet: "auto", hashTokenOctet: false, hashedName: "auto", nameEncoding: "utf-16le" },
+  localId: null,
+  remoteId: null,
+};
+const withKerberos = (policy: Policy): Policy => ({
+  ...policy,
+  rules: policy.rules.map((rule) => ({ ...rule, auth: [KERBEROS, ...rule.auth] })),
+});
+
+/** The policies that a rule has in the kernel. */
+function kernelPoliciesOf(policy: Policy) {
+  const table = new PolicyTable();
+  const core = coreOf(policy);
+  table.sync(core);
+  return carriedOut(core, table).flatMap((command) => (command.do === "add-policy" ? [command.policy] : []));
+}
