@@ -38,9 +38,14 @@ const CLIENTS = 32;
 /** Octets of a request: a name of 1024 characters, escaped, fits. */
 const LONGEST_LINE = 8192;
 const PATIENCE_MS = 30_000;
+/** Octets of `sun_path` without its final zero. */
+const PATH_OCTETS = 107;
 
 /** Listens at `path`. A stale file of a daemon that is gone is replaced; a live one is an error, as is anything that is no socket. */
 export async function serveControl(options: ControlOptions): Promise<Result<Control, string>> {
+  // A longer one would be cut without a word, and the socket made somewhere else.
+  const octets = Buffer.byteLength(options.path);
+  if (octets > PATH_OCTETS) return err(`the path of the control socket has ${octets} octets; ${PATH_OCTETS} are possible`);
   const free = await makeRoom(options.path);
   if (!free.ok) return free;
   const open = new Set<Socket>();
@@ -86,9 +91,14 @@ function listen(server: Server, path: string): Promise<Result<undefined, string>
   return new Promise((resolve) => {
     server.once("error", (error) => resolve(err(`control socket: ${error.message}`)));
     server.once("listening", () => {
-      chmodSync(path, 0o660);
       server.on("error", () => undefined);
-      resolve(ok(undefined));
+      try {
+        chmodSync(path, 0o660);
+        resolve(ok(undefined));
+      } catch (error) {
+        server.close();
+        resolve(err(`control socket: ${error instanceof Error ? error.message : String(error)}`));
+      }
     });
     // The file is made while `listen` runs: without the mask it would be open to all until chmod.
     const mask = process.umask(0o117);

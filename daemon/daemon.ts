@@ -170,7 +170,7 @@ class RunningDaemon implements Daemon {
     try {
       mkdirSync(dirname(this.controlPath), { recursive: true, mode: 0o755 });
     } catch (error) {
-      return controlFailure(`control socket: ${String(error)}`);
+      return controlFailure(`control socket: ${error instanceof Error ? error.message : String(error)}`);
     }
     const control = await serveControl({
       path: this.controlPath,
@@ -279,12 +279,15 @@ const SOCKET_HINTS: Readonly<Record<string, string>> = {
 
 const ROOT = "run it as root or by its systemd unit";
 
-const controlFailure = (text: string): StartFailure => ({
-  exit: 1,
-  text,
-  reason: "control-socket",
-  hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
-});
+const controlFailure = (text: string): StartFailure =>
+  /\b(EACCES|EPERM|EROFS)\b/.test(text)
+    ? { exit: 77, text, reason: "not-permitted", hint: "run it as root, or name a path that its user may write to in [daemon] control" }
+    : {
+        exit: 1,
+        text,
+        reason: "control-socket",
+        hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
+      };
 
 /** Waits for `promise`, but not longer, and not for its value: nothing may keep the daemon from ending. */
 async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {

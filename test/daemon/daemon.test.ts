@@ -29,6 +29,25 @@ const initiate = (host: Host, wait = 20) => {
   };
 };
 
+test("a control socket where the user may not write is not permitted, 77; one that can't be there is a failure, 1", async (t) => {
+  const [folder, port] = [scratch(t), await freePort(["127.0.0.2"])];
+  const text = configuration("127.0.0.2", "127.0.0.3", port, await freePort(["127.0.0.2"]));
+  const parts = { crypto: opensslCrypto, random: systemRandom, log: () => {}, native: undefined };
+  const startAt = async (controlPath: string) => {
+    const parsed = parseConfiguration(text, "test.toml", () => ok(undefined));
+    assert.ok(parsed.ok);
+    const started = await startDaemon({ ...parts, configuration: parsed.value, kernel: memoryKernel({}), controlPath });
+    assert.ok(!started.ok);
+    return started.error;
+  };
+  // Nobody, root included, may make a folder there.
+  const forbidden = await startAt("/sys/mainmode/control.sock");
+  const elsewhere = await startAt(join(folder, "x".repeat(200), "control.sock"));
+  assert.deepEqual([elsewhere.exit, elsewhere.reason], [1, "control-socket"]);
+  assert.deepEqual([forbidden.exit, forbidden.reason], [77, "not-permitted"]);
+  assert.ok(forbidden.hint && elsewhere.hint);
+});
+
 test("an address of ours without a socket is the reason that a command gets, not a silent peer", async (t) => {
   const [folder, port] = [scratch(t), await freePort(["127.0.0.2"])];
   const text = configuration("192.0.2.77", "127.0.0.3", port, await freePort(["127.0.0.2"])).replace(
