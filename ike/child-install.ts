@@ -9,7 +9,7 @@ import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
-import { activate, forgetChild, newChild, predecessorOf, removeChild } from "./children.ts";
+import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
 import { tellPeer } from "./informational.ts";
@@ -17,7 +17,7 @@ import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
 import { limitsOf } from "./limits.ts";
 import { spiBytes } from "./negotiate-child.ts";
-import { deleteChild, errorNotify } from "./notifies.ts";
+import { errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
 import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
 import { switchDelay } from "./rekey.ts";
@@ -189,11 +189,8 @@ function loseChild(core: Core, child: ChildSa, refusal: KernelRefusal, commands:
 /** Undoes a child whose exchange failed after its inbound SAs were there, and tells the peer. */
 export function abandonInstalled(core: Core, ike: IkeSa, child: ChildSa, agreed: Pick<ChildAgreed, "keys">): void {
   destroyChildKeys(agreed.keys);
-  tellPeer(
-    core,
-    ike,
-    child.protections.map(({ suite, spiIn }) => deleteChild(suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiIn)),
-  );
+  // A peer that has all three messages thinks that the pair is there.
+  tellDelete(core, ike, child, true);
   forgetChild(core, child);
 }
 

@@ -13,7 +13,7 @@ import { tellPeer } from "./informational.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 import { deleteChild } from "./notifies.ts";
-import { endExchange } from "./phase2.ts";
+import { connected, endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { DRAIN } from "./retransmit.ts";
@@ -22,8 +22,8 @@ import { upkeep } from "./standing.ts";
 import { tell } from "./watch.ts";
 import { specKey } from "./wishes.ts";
 
-/** Less than this no Quick Mode takes, whatever was measured on a quiet wire. Milliseconds. */
-const LEAST_QUICK_MODE = 200;
+/** From message 3 until the new pair carries the traffic, where it is in a hurry. Milliseconds. */
+const LEAST_QUICK_MODE = 800;
 
 /** The owner of a child's timers. */
 export const childOwner = (child: ChildSa): string => `child ${child.id}`;
@@ -80,6 +80,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
   warned: before?.warned ?? false,
   oneWay: before?.oneWay ?? false,
   sending: false,
+  relievedAt: now,
   heardAt: now,
 });
 
@@ -87,7 +88,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
 export function activate(core: Core, child: ChildSa, wish: ChildWish | null): void {
   const { lifetimeSeconds, use } = child;
   stopTrying(core, child.spec);
-  use.quickMode = Math.max(LEAST_QUICK_MODE, use.quickMode + core.now - child.installedAt);
+  use.quickMode += LEAST_QUICK_MODE;
   armChild(core, child);
   const suites = child.protections.map(({ suite }) => protocolSuiteName(suite)).join("+");
   const [first] = child.protections;
@@ -122,6 +123,7 @@ export function drain(core: Core, old: ChildSa): void {
   core.timers.clear(childOwner(old), "rekey");
   core.timers.clear(childOwner(old), "measure");
   upkeep(core, [...removals(outboundOf(old)), ...core.policies.release(old, false)]);
+  for (const other of rivals(core, old)) other.use.relievedAt = core.now;
   // What the kernel is only asked for yet is undone when it answers.
   if (old.outbound === "installed") old.outbound = "none";
   core.timers.set(childOwner(old), "drained", core.now + DRAIN);
@@ -131,10 +133,19 @@ export function drain(core: Core, old: ChildSa): void {
 export function onPeerDelete(core: Core, child: ChildSa): void {
   const error: IkeError = { kind: "peer-refused", what: `${child.spec.remote} deleted the new pair before it was in use` };
   if (endUnfinished(core, child, error)) return;
+  takeUpSuccessor(core, child);
   const successor = core.store.byKey(child.key).some((other) => other.id !== child.id && other.state !== "draining");
   if (child.state === "draining" || successor) return drain(core, child);
   removeChild(core, child, "the peer deleted it", false);
   keepTrying(core, child.spec);
+}
+
+/** A peer that deletes the old pair has the new one: our renewal waits no longer for a sign of that. */
+function takeUpSuccessor(core: Core, child: ChildSa): void {
+  const { local, remote } = child.spec;
+  for (const entry of core.store.byPeer(local, remote))
+    for (const ex of entry.phase === "established" ? entry.exchanges.values() : [])
+      if (entry.phase === "established" && ex.state.kind === "confirmed" && ex.state.wish.replaces === child.id) connected(core, entry, ex);
 }
 
 /** Hard expiry: the kernel dropped one direction, so the other is of no use. */

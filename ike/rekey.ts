@@ -26,6 +26,9 @@ const LEAST_SWITCH = 100;
 /** Where the volume is too small: until the first packets on the new pair show that the flow goes on. Milliseconds. */
 const AT_ONCE_MORE = 250;
 
+/** Share of its life during which a pair is not idle after another stepped back for it. */
+const RELIEVED_SHARE = 0.5;
+
 /** Waits between two looks at the kernel's counters. Milliseconds. */
 const FIRST_LOOK = 2000;
 const LEAST_LOOK = 1000;
@@ -69,7 +72,7 @@ export function renewChild(core: Core, child: ChildSa): void {
 }
 
 /** By then the peer surely sends on a new pair of its making, and has deleted what that replaces. Milliseconds. */
-const SETTLED = 3000;
+const SETTLED = SWITCH + 3000;
 
 function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
   const wait = Math.max(better.installedAt, child.installedAt) + SETTLED - core.now;
@@ -90,15 +93,16 @@ function outlives(one: ChildSa, other: ChildSa): boolean {
 const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
 
 /**
- * How long the old pair carries the traffic after message 3 of a renewal, unless a sign comes that the peer has the new one: a second, or less
- * where its volume would not last. Milliseconds.
+ * How long the old pair carries the traffic after message 3 of a renewal, unless a sign comes that the peer has the new one: `SWITCH`, or less
+ * where its life or volume would not last. Milliseconds.
  */
 export function switchDelay(core: Core, child: ChildSa | undefined): number {
-  if (!child || child.lifetimeKilobytes === null || child.use.rate === 0) return SWITCH;
+  if (!child) return SWITCH;
   const { out, askedAt, rate } = child.use;
-  const since = ((core.now - askedAt) * rate) / 1000;
-  const lasts = ((child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - out.octets - since) / rate) * 1000;
-  return Math.max(LEAST_SWITCH, Math.min(SWITCH, lasts / 2));
+  const time = child.installedAt + child.lifetimeSeconds * 1000 - core.now;
+  const octets = child.lifetimeKilobytes === null ? Number.POSITIVE_INFINITY : child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - out.octets;
+  const volume = rate === 0 ? Number.POSITIVE_INFINITY : (octets / rate) * 1000 - (core.now - askedAt);
+  return Math.max(LEAST_SWITCH, Math.min(SWITCH, time / 2, volume / 2));
 }
 
 /** Asks the kernel for the counters of both directions. */
@@ -144,8 +148,11 @@ export const NONE: SaCounters = { octets: 0, packets: 0 };
 
 function renew(core: Core, child: ChildSa, known: boolean): void {
   const { use } = child;
-  const unused = known && use.in.packets === 0 && use.out.packets === 0;
-  if (unused && core.now - child.installedAt < TOO_YOUNG) {
+  // What took over lately had no time to be used.
+  const relieved = core.now - use.relievedAt < child.lifetimeSeconds * RELIEVED_SHARE * 1000;
+  // Nor is it idle while the other end may just be choosing it out of two.
+  const unused = known && use.in.packets === 0 && use.out.packets === 0 && !relieved && rivals(core, child).length === 0;
+  if (use.tooFast && known && use.in.packets + use.out.packets === 0 && core.now - child.installedAt < TOO_YOUNG) {
     // The flow that wanted a quick succession is over.
     use.rate = 0;
     return armChild(core, child);

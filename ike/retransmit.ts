@@ -11,8 +11,8 @@ export const LINGER = 165_000;
 /** A responder's half-open Main Mode lives as long as an initiator's schedule and some network delay. */
 export const HALF_OPEN = 60_000;
 
-/** After message 3 of a rekey: by then a repeat of message 2 would have come. */
-export const SWITCH = 1000;
+/** After message 3 of a rekey: by then a repeat of message 2 would have come (strongSwan's first comes after 4 s). */
+export const SWITCH = 5000;
 
 /** How long a replaced inbound SA still takes late packets after its delete was sent. */
 export const DRAIN = 10_000;

@@ -41,6 +41,8 @@ export interface ChildUse {
   oneWay: boolean;
   /** Something went out since something came in. */
   sending: boolean;
+  /** When another pair for the same selectors stepped back, so that this one carries what it carried. */
+  relievedAt: Instant;
   /** The last sign of life on it. */
   heardAt: Instant;
 }

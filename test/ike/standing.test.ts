@@ -65,6 +65,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
     warned: false,
     oneWay: false,
     sending: false,
+    relievedAt: 0,
     heardAt: 0,
   },
   rekeys: 0,

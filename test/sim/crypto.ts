@@ -46,6 +46,9 @@ const agree: Crypto["agree"] = (group, privateKey, peerPublic) => {
 
 const MASK = 0x5a;
 
+/** The toy alone, over whatever provider has the hashes and ciphers. */
+export const TOY_GROUPS: Pick<Crypto, "generateKeyPair" | "agree"> = { generateKeyPair, agree };
+
 /** Octets that depend on the seed alone (sfc32). Not random enough for anything but tests. */
 export function seededRandom(seed: number): Random {
   let [a, b, c, counter] = [seed | 0, 0x9e3779b9 | 0, 0x243f6a88 | 0, 1];
