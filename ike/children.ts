@@ -99,7 +99,8 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
   // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
   // and two ends that each delete the other's are left with none.
-  for (const [i, old] of others.entries()) if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, child, old);
+  for (const [i, old] of others.entries())
+    if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, child, old, old.id !== wish?.replaces);
 }
 
 /** Pairs for the same selectors besides a new one: both ends may have renewed at the same moment. */
@@ -109,10 +110,10 @@ const MOST_RIVALS = 2;
 export const rivals = (core: Core, child: ChildSa): readonly ChildSa[] =>
   core.store.byKey(child.key).filter((other) => other.id !== child.id && other.state !== "draining" && other.outbound === "installed");
 
-/** `child` carries the traffic of `old` from now on. */
-export function supersede(core: Core, child: ChildSa, old: ChildSa): void {
+/** `child` carries the traffic of `old` from now on. `again`: the peer may be sending on `old` for as long as it knows nothing of that. */
+export function supersede(core: Core, child: ChildSa, old: ChildSa, again: boolean): void {
   const ike = carrierFor(core, child);
-  if (ike) tellDelete(core, ike, old, false);
+  if (ike) tellDelete(core, ike, old, again);
   drain(core, old);
 }
 

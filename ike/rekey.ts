@@ -77,7 +77,7 @@ const SETTLED = SWITCH + 3000;
 function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
   const wait = Math.max(better.installedAt, child.installedAt) + SETTLED - core.now;
   if (wait > 0) core.timers.set(childOwner(child), "rekey", core.now + wait);
-  else supersede(core, better, child);
+  else supersede(core, better, child, true);
 }
 
 /** Pairs that both ends made within one schedule of repetitions count as made at once, but never two that followed each other. Milliseconds. */
