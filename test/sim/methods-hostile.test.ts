@@ -1,0 +1,244 @@
+/** Proofs that lie: by certificate and by Kerberos, from peers that did Diffie-Hellman and from strangers that did not. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { decodeHeader, decodePayloads, encodeMessage, encodePayloads, type Header } from "../../isakmp/message.ts";
+import { EXCHANGE } from "../../isakmp/numbers.ts";
+import { type Payload, payload } from "../../isakmp/payloads.ts";
+import { ok } from "../../isakmp/result.ts";
+import type { AuthEntry } from "../../policy/types.ts";
+import { kerberos, withAuth, x509 } from "./credentials.ts";
+import { makeToken } from "./jobs.ts";
+import { policyOf, towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, ikesOf, said } from "./setting.ts";
+import { makeOffer } from "./strangers.ts";
+import { story, type World, type WorldOptions } from "./world.ts";
+
+const hosts = (a: readonly AuthEntry[], b: readonly AuthEntry[], more: Partial<WorldOptions> = {}): WorldOptions => ({
+  hosts: [
+    { name: "A", addresses: [A], policy: withAuth(policyOf(towards(B)), ...a) },
+    { name: "B", addresses: [B], policy: withAuth(policyOf(towards(A)), ...b) },
+  ],
+  ...more,
+});
+const rsa = [[x509("A", "rsa2048")], [x509("B", "rsa2048")]] as const;
+const ecdsa = [[x509("A", "p384")], [x509("B", "p384")]] as const;
+const gss = [[kerberos("A")], [kerberos("B")]] as const;
+
+const jobs = (world: World, name: string, kind: string): number => world.host(name).jobs.filter((job) => job.kind === kind).length;
+
+/** The peer begins with a proof that is wrong; B refuses it with these words, having asked for so many checks. */
+function refused(world: World, words: RegExp, kind: string, most: number): void {
+  const id = world.host("A").initiate();
+  world.run(29_900);
+  assert.notEqual(world.host("A").outcome(id).exit, 0);
+  assert.deepEqual(
+    ikesOf(world, "B").filter(({ state }) => state === "established"),
+    [],
+  );
+  assert.ok(
+    said(world.host("B"), "warning").some((text) => words.test(text)),
+    said(world.host("B"), "warning").join("\n"),
+  );
+  assert.ok(jobs(world, "B", kind) <= most, `${jobs(world, "B", kind)} times ${kind}`);
+}
+
+/** A's jobs end with what `change` makes of the right outcome. */
+function meddling(world: World, kind: "signed" | "gss-wrapped", change: (octets: Uint8Array) => Uint8Array): void {
+  const a = world.host("A");
+  const { runJob } = a;
+  a.runJob = (job) => {
+    const outcome = runJob(job);
+    if (!outcome?.ok || outcome.value.kind !== kind) return outcome;
+    if (outcome.value.kind === "signed") return ok({ kind: "signed", signature: change(outcome.value.signature) });
+    return outcome.value.kind === "gss-wrapped" ? ok({ kind: "gss-wrapped", data: change(outcome.value.data) }) : outcome;
+  };
+}
+
+const flip = (octets: Uint8Array): Uint8Array => octets.map((octet, i) => (i === octets.length - 1 ? octet ^ 1 : octet));
+
+for (const [name, pair, change, words, checks] of [
+  ["an RSA signature cut in half", rsa, (s) => s.subarray(0, 100), /signature of 100 octets/, 0],
+  ["an empty RSA signature", rsa, () => new Uint8Array(), /signature of 0 octets/, 0],
+  ["an RSA signature of another key's length", rsa, (s) => Uint8Array.from([...s, ...s]), /512 octets/, 1],
+  ["an RSA signature with one bit changed", rsa, flip, /signature/, 1],
+  ["an ECDSA signature with an octet more", ecdsa, (s) => Uint8Array.from([...s, 0]), /97 octets/, 0],
+  ["an ECDSA signature of zeros", ecdsa, (s) => s.map(() => 0), /signature/, 1],
+  ["an ECDSA signature with one bit changed", ecdsa, flip, /signature/, 1],
+] as const satisfies readonly (readonly [string, typeof rsa | typeof ecdsa, (s: Uint8Array) => Uint8Array, RegExp, number])[])
+  test(
+    `${name} proves nothing, and costs ${checks} checks whatever is repeated`,
+    story(hosts(pair[0], pair[1]), (world) => {
+      meddling(world, "signed", change);
+      refused(world, words, "verify", checks);
+    }),
+  );
+
+for (const [name, change, words, checks] of [
+  ["an empty one", () => new Uint8Array(), /wrapped HASH of 0 octets/, 0],
+  ["one of 60 kB", () => new Uint8Array(60_000), /wrapped HASH of 60000 octets/, 0],
+  ["one cut short", (s) => s.subarray(0, 25), /seal is broken/, 1],
+  ["one with a bit changed", flip, /seal is broken/, 1],
+] as const satisfies readonly (readonly [string, (s: Uint8Array) => Uint8Array, RegExp, number])[])
+  test(
+    `a wrapped hash that is ${name} proves nothing`,
+    story(hosts(gss[0], gss[1]), (world) => {
+      meddling(world, "gss-wrapped", change);
+      refused(world, words, "gss-unwrap", checks);
+    }),
+  );
+
+for (const [name, change] of [
+  ["of something else", (hash: Uint8Array) => hash.map((octet) => octet ^ 1)],
+  ["of half the hash", (hash: Uint8Array) => hash.subarray(0, hash.length / 2)],
+  ["of nothing", () => new Uint8Array()],
+  ["of more than the hash", (hash: Uint8Array) => Uint8Array.from([...hash, 0])],
+] as const)
+  test(
+    `a well wrapped hash ${name} proves nothing`,
+    story(hosts(gss[0], gss[1]), (world) => {
+      const a = world.host("A");
+      const { runJob } = a;
+      a.runJob = (job) => runJob(job.kind === "gss-wrap" ? { ...job, data: change(job.data) } : job);
+      refused(world, /HASH_I is wrong/, "gss-unwrap", 1);
+    }),
+  );
+
+/** A changes the payloads of its message 5 after it has proved them. */
+function editing(world: World, edit: (payloads: readonly Payload[]) => readonly Payload[]): void {
+  const { crypto } = world.tap as { crypto: { encrypt: (typeof world.tap.crypto)["encrypt"] } };
+  const { encrypt } = crypto;
+  crypto.encrypt = (cipher, key, iv, data) => {
+    const payloads = decodePayloads(5, data, { padding: true });
+    crypto.encrypt = encrypt;
+    assert.ok(payloads.ok);
+    const plain = encodePayloads(edit(payloads.value));
+    const missing = cipher.blockOctets - (plain.length % cipher.blockOctets);
+    return encrypt(cipher, key, iv, Buffer.concat([plain, new Uint8Array(missing - 1), Uint8Array.of(missing - 1)]));
+  };
+}
+
+const changingId = (payloads: readonly Payload[]): readonly Payload[] =>
+  payloads.map((p) => (p.name === "id" ? payload("id", { ...p.value, data: Uint8Array.of(192, 0, 2, 77), type: 1 }) : p));
+
+for (const [name, pair, words] of [
+  ["by certificate", rsa, /192\.0\.2\.77|signature/],
+  ["by Kerberos", gss, /HASH_I is wrong/],
+] as const)
+  test(
+    `an identity changed after the proof ${name} is refused`,
+    story(hosts(pair[0], pair[1]), (world) => {
+      editing(world, changingId);
+      refused(world, words, name === "by certificate" ? "verify" : "gss-unwrap", 1);
+    }),
+  );
+
+test(
+  "a message 5 with neither a HASH nor a token is refused without asking Kerberos",
+  story(hosts(gss[0], gss[1]), (world) => {
+    editing(world, (payloads) => payloads.filter(({ name }) => name !== "hash"));
+    refused(world, /neither a HASH nor a GSS token/, "gss-unwrap", 0);
+  }),
+);
+
+test(
+  "a hundred certificates are refused before any signature is looked at",
+  story(hosts([x509("A", "p384", { sendCertificate: "always" })], ecdsa[1]), (world) => {
+    editing(world, (payloads) =>
+      payloads.flatMap((p): readonly Payload[] => (p.name === "cert" ? Array.from({ length: 100 }, () => payload("cert", p.value)) : [p])),
+    );
+    refused(world, /100 certificates, at most/, "verify", 0);
+  }),
+);
+
+test(
+  "a certificate of 40 kB costs one check and is refused",
+  story(hosts(ecdsa[0], ecdsa[1]), (world) => {
+    editing(world, (payloads) =>
+      payloads.map((p) => (p.name === "cert" ? payload("cert", { ...p.value, data: new Uint8Array(40_000).fill(0x30) }) : p)),
+    );
+    refused(world, /certificate/, "verify", 1);
+  }),
+);
+
+test(
+  "hundreds of certificate requests in clear keep nothing and change nothing",
+  story(hosts(rsa[0], rsa[1]), (world) => {
+    const flood = Array.from({ length: 100 }, (_, i) => payload("certReq", { encoding: 4, data: new Uint8Array(100).fill(i) }));
+    world.intercept = (sent) => {
+      if (sent.label !== "MM3" || sent.nth > 1) return undefined;
+      const header = decodeHeader(sent.bytes);
+      assert.ok(header.ok);
+      const payloads = decodePayloads(header.value.nextPayload, sent.bytes.subarray(28));
+      assert.ok(payloads.ok);
+      world.after(1, () => world.deliver(A, B, encodeMessage(header.value, [...payloads.value, ...flood])));
+      return { kind: "drop" };
+    };
+    bringUp(world);
+    assertTraffic(world);
+  }),
+);
+
+// Strangers
+
+/** Read before any story begins: its key is no leak. */
+const WIDE = policyOf(towards("192.0.2.0/24")).rules[0]?.filters ?? [];
+
+const exchange = (header: Header, payloads: readonly Payload[]): Uint8Array =>
+  encodeMessage({ ...header, exchange: EXCHANGE["Identity Protection"], flags: 0, messageId: 0 }, payloads);
+
+/** Many negotiations from one address, each up to message 3 with this token. B's Kerberos is slow. */
+function flood(world: World, times: number, token: (i: number) => Uint8Array, from: string = A): void {
+  for (let i = 0; i < times; i++) {
+    const cookieI = Uint8Array.of(9, 9, 9, 9, i >> 8, i & 255, from.length, 1);
+    const before = world.sent.length;
+    world.deliver(from, B, makeOffer(cookieI), true);
+    const answer = world.sent.slice(before).find(({ to }) => to === from);
+    const header = answer && decodeHeader(answer.bytes);
+    assert.ok(header?.ok, "message 2");
+    const ke = payload("ke", { data: new Uint8Array(32).fill(3) });
+    const nonce = payload("nonce", { data: new Uint8Array(16).fill(i & 255) });
+    world.deliver(from, B, exchange(header.value, [ke, nonce, payload("gss", { data: token(i) })]), true);
+  }
+}
+
+test(
+  "a stranger keeps four calls of Kerberos busy at most, and others are served",
+  story(hosts(gss[0], gss[1], { jobDelays: [50] }), (world) => {
+    const C = "192.0.2.3";
+    world.attach(C, () => {});
+    const b = world.host("B");
+    b.input({
+      type: "policy",
+      policy: {
+        ...b.policy,
+        rules: b.policy.rules.map((rule) => ({ ...rule, peer: null, filters: WIDE })),
+      },
+    });
+    flood(world, 60, (i) => makeToken({ n: 1, from: `x${i}`, to: "host/b.example.test@EXAMPLE.TEST" }, 0), C);
+    assert.equal(jobs(world, "B", "gss-step"), 4);
+    assert.equal(b.engine.counters().get("too many jobs of one peer"), 56);
+    bringUp(world, world.host("A"), "peer", 10_000);
+    world.run(70_000);
+  }),
+);
+
+test(
+  "what is no token is refused without asking Kerberos, and without Diffie-Hellman",
+  story(hosts(gss[0], gss[1]), (world) => {
+    const bad = [
+      new Uint8Array(),
+      Uint8Array.of(0x60),
+      new Uint8Array(2000).fill(0x60),
+      Uint8Array.of(0, 0x60, 1),
+      Uint8Array.of(0x60, 0x84, 255, 255, 255, 255, 1),
+      Uint8Array.of(0x60, 0x80, 0, 0),
+    ];
+    flood(world, bad.length, (i) => bad[i] ?? new Uint8Array());
+    assert.equal(jobs(world, "B", "gss-step"), 0);
+    assert.equal(
+      world.sent.some(({ label }) => label === "MM4"),
+      false,
+    );
+    world.run(70_000);
+  }),
+);
