@@ -136,7 +136,8 @@ const KNOWN: ReadonlySet<number> = new Set([3, 9, 10, 11, AUTH_METHOD.Kerberos])
 function choiceIn(choice: AuthChoice, rules: readonly Rule[]): AuthChoice {
   const [rule] = rules;
   if (!rule || choice.method === "psk" || rules.includes(choice.rule)) return choice;
-  const entry = rule.auth.find((one) => methodNumber(one) === methodNumber(choice.entry));
+  const { entry: own } = choice;
+  const entry = rule.auth.find((one) => methodNumber(one) === methodNumber(own) && (own.method !== "kerberos" || sharesKeytab(one, own)));
   return entry ? choiceOf(rule, entry) : choice;
 }
 

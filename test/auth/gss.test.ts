@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  acceptsPrincipal,
+  freshRecord,
+  hashedParts,
+  nameAttribute,
+  ownName,
+  peerNameForms,
+  readName,
+  readToken,
+  tokenPayload,
+} from "../../auth/gss.ts";
+import { basic, variable } from "../../isakmp/attributes.ts";
+import { toHex } from "../../isakmp/hex.ts";
+import type { KerberosEntry } from "../../policy/types.ts";
+import { kerberos } from "../sim/credentials.ts";
+import { makeToken } from "../sim/jobs.ts";
+
+const entry = (more: Partial<KerberosEntry> = {}, quirks: Partial<KerberosEntry["quirks"]> = {}) => kerberos("A", more, quirks);
+const token = makeToken({ n: 1, from: "a", to: "b" }, 300);
+
+test("our name goes out in UTF-16LE without an end, or in single octets, and always of variable length", () => {
+  const name = ownName(entry({ principal: "a$@R" }));
+  assert.equal(toHex(name.wire), "6100240040005200");
+  assert.deepEqual(nameAttribute(name), variable(16384, name.wire));
+  assert.equal(toHex(ownName(entry({ principal: "a$@R" }, { nameEncoding: "latin-1" })).wire), "61244052");
+});
+
+test("a name is read in both encodings, from 16384 or from Windows 2000's 32001, and what is no name is none", () => {
+  const wide = Buffer.from("host/b.example.test@R", "utf16le");
+  assert.equal(readName([variable(32001, wide)])?.text, "host/b.example.test@R");
+  assert.equal(readName([variable(32001, Buffer.from("other")), variable(16384, Buffer.from("b$@R"))])?.text, "b$@R");
+  assert.equal(readName([variable(16384, Buffer.from("b$@R\0", "utf16le"))])?.text, "b$@R", "an end mark");
+  for (const value of [Buffer.alloc(0), Buffer.from("a b"), Buffer.from("a\nb"), Buffer.alloc(1025, 0x61), Buffer.from("\u001b[2J")])
+    assert.equal(readName([variable(16384, value)]), undefined, JSON.stringify(value.toString()));
+  assert.equal(readName([basic(11, 1)]), undefined);
+});
+
+test("any octets as a name are read or refused, and never longer than they are", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 2000 }), (octets) => {
+      const name = readName([variable(16384, octets)]);
+      assert.ok(name === undefined || (name.text.length <= octets.length && /^[!-~\u00a1-\uffff]+$/.test(name.text)));
+    }),
+  );
+});
+
+test("the octet before a token goes to Windows, to everybody or to nobody, and is hashed only where that is asked for", () => {
+  const bare = { body: toHex(token), hashed: toHex(token) };
+  const sent = (quirks: Partial<KerberosEntry["quirks"]>, windows: boolean) => {
+    const { body, hashed } = tokenPayload(entry({}, quirks), windows, token);
+    return { body: toHex(body), hashed: toHex(hashed) };
+  };
+  assert.deepEqual(sent({}, false), bare);
+  assert.deepEqual(sent({ tokenOctet: "never" }, true), bare);
+  assert.deepEqual(sent({}, true), { body: `00${toHex(token)}`, hashed: toHex(token) });
+  assert.deepEqual(sent({ tokenOctet: "always", hashTokenOctet: true }, false), { body: `00${toHex(token)}`, hashed: `00${toHex(token)}` });
+});
+
+test("a received token is found with and without an octet before it, whatever that is", () => {
+  for (const before of [[], [0], [1], [0x60]]) {
+    const read = readToken(entry(), Uint8Array.from([...before, ...token]));
+    assert.equal(toHex(read?.token ?? new Uint8Array()), toHex(token));
+  }
+});
+
+test("a token is a copy: the datagram may change behind it", () => {
+  const body = Uint8Array.from(token);
+  const read = readToken(entry(), body);
+  body.fill(0);
+  assert.equal(toHex(read?.token ?? new Uint8Array()), toHex(token));
+});
+
+test("nothing but a length that fits exactly makes a token", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 400 }), fc.boolean(), (octets, framed) => {
+      const body = framed ? Uint8Array.from([0x60, 0x82, octets.length >> 8, octets.length & 255, ...octets]) : octets;
+      assert.equal(readToken(entry(), body) !== undefined || !framed, true);
+      assert.equal(readToken(entry(), Uint8Array.from([...body, ...(framed ? [1] : [])])) === undefined || !framed, true);
+    }),
+  );
+});
+
+test("a peer's hash is tried in both forms of its name, racoon's first for others than Windows", () => {
+  assert.deepEqual(peerNameForms(entry(), false), ["single-octet", "wire"]);
+  assert.deepEqual(peerNameForms(entry(), true), ["wire", "single-octet"]);
+  assert.deepEqual(peerNameForms(entry({}, { hashedName: "wire" }), false), ["wire", "single-octet"]);
+});
+
+test("the hash covers the name, where names were exchanged, and all tokens in order", () => {
+  const name = { wire: Uint8Array.of(0x61, 0), text: "a" };
+  const side = { ...freshRecord("1", name, null).own, tokens: [Uint8Array.of(1), Uint8Array.of(2)] };
+  assert.deepEqual(hashedParts(side, "wire").map(toHex), ["6100", "01", "02"]);
+  assert.deepEqual(hashedParts(side, "single-octet").map(toHex), ["61", "01", "02"]);
+  assert.deepEqual(hashedParts({ ...side, name: null }, "wire").map(toHex), ["01", "02"]);
+});
+
+for (const [wanted, names, principal, good] of [
+  ["host/b.example.test@R", [], "host/b.example.test@R", true],
+  ["host/b.example.test", [], "host/b.example.test@R", true],
+  ["host/B.Example.test", [], "host/b.example.test@R", true],
+  ["host/b.example.test@R", [], "host/b.example.test@OTHER", false],
+  ["B$@R", [], "b$@R", false],
+  ["host/b.example.test", [], "host/b.example.test.evil@R", false],
+  ["host/b.example.test", [], "http/b.example.test@R", false],
+  [null, ["b.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
+  [null, ["x", "B.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
+  [null, ["b.example.test"], "host/b.example.test@OTHER", false],
+  [null, ["b.example.test"], "host/c.example.test@EXAMPLE.TEST", false],
+  [null, [], "host/b.example.test@EXAMPLE.TEST", false],
+] as const)
+  test(`peer-principal ${wanted ?? `not set, address called ${names.join(" and ") || "nothing"}`}: ${principal} is ${good ? "taken" : "refused"}`, () => {
+    assert.equal(acceptsPrincipal(entry({ peerPrincipal: wanted }), { principal, addressNames: names }), good);
+  });

@@ -1,0 +1,112 @@
+/** Which rules a proof is good for. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { choicesOf, methodNumber, ownIdentity } from "../../auth/choice.ts";
+import { acceptsProof, type PeerProof, ruleForCertificate, ruleForPrincipal, speaksAs } from "../../auth/proof.ts";
+import { parseIdentity } from "../../policy/identity.ts";
+import type { AuthEntry, Identity, Rule } from "../../policy/types.ts";
+import { CA, kerberos, OTHER_CA, principalOf, x509 } from "../sim/credentials.ts";
+import { policyOf, towards } from "../sim/policies.ts";
+import { A, B } from "../sim/setting.ts";
+
+const [PLAIN] = policyOf(towards(B)).rules;
+const psk = PLAIN?.auth[0] as AuthEntry;
+const rule = (name: string, ...auth: readonly AuthEntry[]): Rule => ({ ...(PLAIN as Rule), name, auth });
+const id = (text: string): Identity => {
+  const read = parseIdentity(text);
+  assert.ok(read.ok);
+  return read.value;
+};
+const ADDRESS = id(`ip:${B}`);
+const SUBJECT = id("dn:C=DE, O=Simulated, CN=B");
+const verified = (...entries: readonly number[]) =>
+  ({ kind: "verified", entries, identities: [SUBJECT, id("fqdn:b.example.test")], subject: "CN=B", issuer: "CA", warnings: [] }) as const;
+
+test("a rule offers the first entry of each method, in its order", () => {
+  const [one, other] = [x509("A", "p256"), x509("A", "p256")];
+  const all = choicesOf(rule("r", kerberos("A"), one, psk, other, x509("A", "rsa2048"), psk));
+  assert.deepEqual(
+    all.map(({ entry }) => methodNumber(entry)),
+    [65001, 9, 1, 3],
+  );
+  assert.equal(all[1]?.entry, one);
+});
+
+test("without local-id a certificate's subject is our identity, and the address with other methods", () => {
+  assert.deepEqual(ownIdentity(x509("A", "p256"), A), id("dn:C=DE, O=Simulated, CN=A"));
+  assert.deepEqual(ownIdentity(kerberos("A"), A), id(`ip:${A}`));
+  assert.deepEqual(ownIdentity(kerberos("A", { localId: id("fqdn:a") }), A), id("fqdn:a"));
+});
+
+test("of rules that take a certificate the one that names the identity comes before one that takes any", () => {
+  const claims = [rule("any", x509("A", "p256")), rule("named", x509("A", "p256", { remoteId: SUBJECT }))].map((one) => {
+    const [choice] = choicesOf(one);
+    assert.ok(choice?.method === "x509");
+    return choice;
+  });
+  const found = ruleForCertificate(claims, verified(0, 1));
+  assert.ok(found.ok && found.value.rule.name === "named");
+  const first = ruleForCertificate(claims, verified(0));
+  assert.ok(first.ok && first.value.rule.name === "any");
+  assert.equal(ruleForCertificate(claims, verified(7)).ok, false, "a provider that names what nobody asked about");
+});
+
+function certificateProof(): PeerProof {
+  const [choice] = choicesOf(rule("mine", x509("A", "p256")));
+  assert.ok(choice?.method === "x509");
+  const found = ruleForCertificate([choice], verified(0));
+  assert.ok(found.ok);
+  return found.value.proof;
+}
+
+for (const [name, entry, good] of [
+  ["the same CA", x509("A", "p256"), true],
+  ["another CA", x509("A", "p256", { trust: { ...x509("A", "p256").trust, anchors: [OTHER_CA.der] } }), false],
+  ["the same CA, read anew", x509("A", "p256", { trust: { ...x509("A", "p256").trust, anchors: [Uint8Array.from(CA.der)] } }), true],
+  ["the same CA, but lists are required", x509("A", "p256", { trust: { ...x509("A", "p256").trust, crl: "require" } }), false],
+  ["a remote-id that the certificate proves", x509("A", "p256", { remoteId: id("fqdn:b.example.test") }), true],
+  ["another remote-id", x509("A", "p256", { remoteId: id("fqdn:c.example.test") }), false],
+  ["another kind of key", x509("A", "rsa2048"), false],
+  ["a pre-shared key", psk, false],
+  ["Kerberos", kerberos("A"), false],
+] as const)
+  test(`a proof by certificate is ${good ? "good" : "no good"} for a rule with ${name}`, () => {
+    assert.equal(acceptsProof(rule("other", entry), certificateProof(), SUBJECT), good);
+  });
+
+const KERBEROS = {
+  method: "kerberos",
+  rule: rule("mine", kerberos("A")),
+  entry: kerberos("A"),
+  peer: { principal: principalOf("B"), addressNames: [] },
+} as const;
+
+for (const [name, entry, good] of [
+  ["the same peer-principal", kerberos("A"), true],
+  ["another peer-principal", kerberos("A", { peerPrincipal: "host/c@EXAMPLE.TEST" }), false],
+  ["another remote-id", kerberos("A", { remoteId: id("ip:192.0.2.9") }), false],
+  ["a pre-shared key", psk, false],
+] as const)
+  test(`a proof by Kerberos is ${good ? "good" : "no good"} for a rule with ${name}`, () => {
+    assert.equal(acceptsProof(rule("other", entry), KERBEROS, ADDRESS), good);
+  });
+
+test("a rule for which we would speak as somebody else does not use the SA", () => {
+  const own = id(`ip:${A}`);
+  assert.equal(speaksAs(rule("r", kerberos("A")), KERBEROS, own, ADDRESS, A), true);
+  assert.equal(speaksAs(rule("r", kerberos("A", { principal: "host/other@EXAMPLE.TEST" })), KERBEROS, own, ADDRESS, A), false);
+  assert.equal(speaksAs(rule("r", kerberos("A", { localId: id("fqdn:a") })), KERBEROS, own, ADDRESS, A), false);
+});
+
+test("a principal belongs to a rule with the keytab that accepted its ticket, and the identity is warned about where it is no address", () => {
+  const [choice] = choicesOf(rule("first", kerberos("A")));
+  assert.ok(choice?.method === "kerberos");
+  const peer = { principal: principalOf("B"), addressNames: [] };
+  const rules = [rule("elsewhere", kerberos("A", { keytab: "/other" })), rule("first", kerberos("A"))];
+  const found = ruleForPrincipal(rules, choice, peer, ADDRESS, B);
+  assert.ok(found.ok && found.value.rule.name === "first" && found.value.warning === null);
+  const odd = ruleForPrincipal(rules, choice, peer, id("ip:10.0.0.1"), B);
+  assert.ok(odd.ok && odd.value.warning?.includes("calls itself ip:10.0.0.1"));
+  const wrong = ruleForPrincipal(rules, choice, { ...peer, principal: "host/evil@EXAMPLE.TEST" }, ADDRESS, B);
+  assert.ok(!wrong.ok && wrong.error.kind === "auth-failed" && wrong.error.failure.reason === "kerberos-wrong-peer");
+});
