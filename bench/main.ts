@@ -13,8 +13,8 @@ const USAGE = `npm run bench [-- --quick] [--json]
   --quick  a tenth of the work, for a first look
   --json   one JSON document instead of tables`;
 
-const FULL: NegotiationPlan = { batch: 100, repeats: 25, warmUp: 10, standing: [100, 10_000] };
-const QUICK: NegotiationPlan = { batch: 100, repeats: 7, warmUp: 5, standing: [100, 2000] };
+const FULL: NegotiationPlan = { batch: 80, repeats: 25, warmUp: 12, standing: [100, 10_000] };
+const QUICK: NegotiationPlan = { batch: 80, repeats: 7, warmUp: 6, standing: [100, 2000] };
 
 async function main(argv: readonly string[]): Promise<number> {
   const options = { quick: { type: "boolean" }, json: { type: "boolean" }, help: { type: "boolean" } } as const;

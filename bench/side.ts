@@ -27,6 +27,8 @@ const IKE_PORT = 500;
 /** Negotiations under way at the same time. */
 const WINDOW = 8;
 const BUFFER_OCTETS = 4 << 20;
+/** The core begins Main Modes for traffic at a bounded rate; the benchmark's clock goes that much faster, so that none waits for its turn. */
+const PACE_MS = 5;
 
 class BenchSide {
   readonly #role: SideOptions["role"];
@@ -128,6 +130,7 @@ class BenchSide {
 
   /** A packet between two hosts meets the rule's policy; looking for its SA among ten thousand would be the kernel's work. */
   #acquire(rule: RuleName, n: number): void {
+    this.#clockOffset += PACE_MS;
     const [source, destination] = pairAddresses(rule, n);
     const reqid = this.#reqids.get(source) ?? this.#findReqid(source);
     const packet = { source, destination, ipProtocol: 1, sourcePort: 0, destinationPort: 0 };

@@ -3,9 +3,9 @@
  * The chain is a value in the exchange's state: opening returns the next IV, and the caller keeps the old one on error.
  */
 
-import { chainLength, decodePayloads, encodeHeader, encodePayloads, type Header } from "../isakmp/message.ts";
+import { chainLength, decodePayloads, encodePayloads, firstType, type Header, putHeader } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
-import { type Payload, payloadType } from "../isakmp/payloads.ts";
+import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Crypto } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
@@ -38,15 +38,8 @@ export function seal(
 ): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
   const plain = padded(payloads, chain.cipher.blockOctets);
   const sealed = chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
-  const first = payloads[0];
-  const header = encodeHeader({
-    ...to,
-    flags: FLAG.ENCRYPTION,
-    nextPayload: first ? payloadType(first) : 0,
-    length: HEADER_OCTETS + sealed.length,
-  });
   const bytes = new Uint8Array(HEADER_OCTETS + sealed.length);
-  bytes.set(header);
+  putHeader({ ...to, flags: FLAG.ENCRYPTION, nextPayload: firstType(payloads), length: bytes.length }, bytes);
   bytes.set(sealed, HEADER_OCTETS);
   return { bytes, iv: bytes.subarray(bytes.length - chain.cipher.blockOctets) };
 }

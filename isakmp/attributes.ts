@@ -61,8 +61,16 @@ function encode(a: Attribute, out: Writer): void {
 function decode(r: Reader): Attribute {
   const head = r.uint(2, "attribute class");
   const type = head & (AF - 1);
-  if (head & AF) return { type, format: "basic", value: r.bytes(2, `attribute ${type}`) };
-  return { type, format: "variable", value: r.bytes(r.uint(2, `length of attribute ${type}`), `attribute ${type}`) };
+  const what = (): string => `attribute ${type}`;
+  if (head & AF) return { type, format: "basic", value: r.bytes(2, what) };
+  return {
+    type,
+    format: "variable",
+    value: r.bytes(
+      r.uint(2, () => `length of ${what()}`),
+      what,
+    ),
+  };
 }
 
 function describe(a: Attribute): string {

@@ -111,7 +111,7 @@ export const sizeText = (octets: Uint8Array): string => `${octets.length} ${octe
 export function encodeOne<T>(codec: Codec<T>, value: T): Uint8Array {
   const out = new Writer();
   codec.encode(value, out);
-  return out.finish();
+  return out.take();
 }
 
 /** Key, field, and what complaints call it. */

@@ -2,12 +2,13 @@
  * The ISAKMP header (RFC 2408 §3.1) and the chain of payloads behind it (§3.2).
  * Whatever octets come in, the outcome is a value or `Malformed`; bodies are views into the datagram and are hashed as they came.
  */
-import { bytes, encodeOne, struct, uint, type ValueOf } from "./codec.ts";
+import { bytes, struct, uint, type ValueOf } from "./codec.ts";
 import { EXCHANGE, ISAKMP_VERSION, NOTIFY, PAYLOAD } from "./numbers.ts";
 import { decodeBody, GENERIC_HEADER, generic, LIMITS, type Payload, payloadType } from "./payloads.ts";
 import { type Malformed, type Reader, readWith } from "./reader.ts";
 import { nameOf } from "./registry.ts";
 import type { Result } from "./result.ts";
+import { Writer } from "./writer.ts";
 
 export type { Malformed } from "./reader.ts";
 
@@ -67,7 +68,11 @@ export function decodePayloads(first: number, bytes: Uint8Array, options: ChainO
 }
 
 /** Octets of a chain of payloads, generic headers included. */
-export const chainLength = (payloads: readonly Payload[]): number => payloads.reduce((sum, p) => sum + GENERIC_HEADER + p.raw.length, 0);
+export function chainLength(payloads: readonly Payload[]): number {
+  let length = 0;
+  for (const p of payloads) length += GENERIC_HEADER + p.raw.length;
+  return length;
+}
 
 /** A chain of payloads with generic headers, and zeros behind it up to `size` octets. The type of the first belongs into the header: see `firstType`. */
 export function encodePayloads(payloads: readonly Payload[], size = chainLength(payloads)): Uint8Array {
@@ -80,26 +85,35 @@ export function encodePayloads(payloads: readonly Payload[], size = chainLength(
 export const firstType = (payloads: readonly Payload[]): number => (payloads[0] ? payloadType(payloads[0]) : PAYLOAD.NONE);
 
 /** A header of 28 octets; `length` counts it and what follows, ciphertext included. */
-export const encodeHeader = (fields: HeaderFields & Pick<Header, "nextPayload" | "length">): Uint8Array =>
-  encodeOne(HEADER, { ...fields, version: ISAKMP_VERSION });
+export function encodeHeader(fields: FullHeader): Uint8Array {
+  const out = new Uint8Array(HEADER_SIZE);
+  putHeader(fields, out);
+  return out;
+}
+
+/** Writes a header into the first 28 octets of `out`. */
+export const putHeader = (fields: FullHeader, out: Uint8Array): void =>
+  HEADER.encode({ ...fields, version: ISAKMP_VERSION }, new Writer(out));
+
+type FullHeader = HeaderFields & Pick<Header, "nextPayload" | "length">;
 
 /** A message in clear. */
 export function encodeMessage(fields: HeaderFields, payloads: readonly Payload[]): Uint8Array {
   const length = HEADER_SIZE + chainLength(payloads);
   const out = new Uint8Array(length);
-  out.set(encodeHeader({ ...fields, nextPayload: firstType(payloads), length }));
+  putHeader({ ...fields, nextPayload: firstType(payloads), length }, out);
   putPayloads(payloads, out, HEADER_SIZE);
   return out;
 }
 
 function readChain(first: number, r: Reader, padding: boolean): readonly Payload[] {
   const payloads: Payload[] = [];
-  for (let type = first; type !== PAYLOAD.NONE; ) {
+  let type = first;
+  const what = (): string => `payload ${payloads.length + 1} (${nameOf(PAYLOAD, type)})`;
+  while (type !== PAYLOAD.NONE) {
     if (payloads.length === LIMITS.payloads) r.fail(`more than ${LIMITS.payloads} payloads`);
     const start = r.at;
-    const present: number = type;
-    const what = (): string => `payload ${payloads.length + 1} (${nameOf(PAYLOAD, present)})`;
-    const next = r.uint(1, () => `${what()}: next payload`);
+    const next = r.uint(1, what, "next payload");
     payloads.push(decodeBody(type, generic(r, what), start));
     type = next;
   }

@@ -124,6 +124,7 @@ const NAME_OF_TYPE: ReadonlyMap<number, PayloadName> = new Map(
  * At least one is there (RFC 2408 §3.4, §3.5), and nothing may follow the last one.
  */
 function chain<T>(type: number, item: Codec<T>, max: number): Codec<readonly T[]> {
+  const what = (): string => item.name;
   return {
     name: `${item.name}s`,
     encode: (values, out) => {
@@ -141,9 +142,9 @@ function chain<T>(type: number, item: Codec<T>, max: number): Codec<readonly T[]
       for (let next = type; next !== PAYLOAD.NONE; ) {
         if (values.length === max) r.fail(`more than ${max} ${item.name}s`);
         const at = r.at;
-        next = r.uint(1, `${item.name}: next payload`);
+        next = r.uint(1, what, "next payload");
         if (next !== type && next !== PAYLOAD.NONE) r.fail(`${item.name}: next payload ${next} where only ${type} or 0 may stand`, at);
-        const inner = generic(r, () => item.name);
+        const inner = generic(r, what);
         values.push(item.decode(inner));
         inner.finish(item.name);
       }
@@ -156,9 +157,9 @@ function chain<T>(type: number, item: Codec<T>, max: number): Codec<readonly T[]
 
 /** The rest of a generic header, behind its next-payload octet, and a reader of the body. The reserved octet is ignored. */
 export function generic(r: Reader, what: () => string): Reader {
-  r.uint(1, () => `${what()}: reserved octet`);
+  r.uint(1, what, "reserved octet");
   const at = r.at;
-  const length = r.uint(2, () => `${what()}: length`);
+  const length = r.uint(2, what, "length");
   if (length < GENERIC_HEADER) r.fail(`${what()}: length ${length} is less than its own header`, at);
   if (length - GENERIC_HEADER > r.left) r.fail(`${what()}: length ${length} passes the end by ${length - GENERIC_HEADER - r.left}`, at);
   return r.sub(length - GENERIC_HEADER, what);

@@ -50,9 +50,9 @@ export class Reader {
     return this.#end - this.#at;
   }
 
-  /** An unsigned big-endian integer of 1 to 6 octets. */
-  uint(size: number, what: Label): number {
-    this.#need(size, what);
+  /** An unsigned big-endian integer of 1 to 6 octets; `part` of what `what` names. */
+  uint(size: number, what: Label, part?: string): number {
+    this.#need(size, what, part);
     let value = 0;
     for (let i = 0; i < size; i++) value = value * 256 + (this.#bytes[this.#at + i] as number);
     this.#at += size;
@@ -101,9 +101,10 @@ export class Reader {
     throw new MalformedError(notify === undefined ? { kind: "malformed", offset, what } : { kind: "malformed", offset, what, notify });
   }
 
-  #need(size: number, what: Label): void {
+  #need(size: number, what: Label, part?: string): void {
     if (size <= this.left) return;
-    this.fail(`${typeof what === "string" ? what : what()} needs ${size} ${octets(size)}, ${this.left} left`);
+    const label = `${typeof what === "string" ? what : what()}${part === undefined ? "" : `: ${part}`}`;
+    this.fail(`${label} needs ${size} ${octets(size)}, ${this.left} left`);
   }
 }
 

@@ -3,9 +3,13 @@
  * Values out of range are bugs of ours and throw RangeError: a silently truncated length would be a forged message.
  */
 export class Writer {
-  /** Most bodies fit, and V8 keeps arrays of 64 octets in its own heap, at a twentieth of the price of larger ones. */
-  #bytes = new Uint8Array(64);
+  #bytes: Uint8Array;
   #length = 0;
+
+  /** Writes into `bytes` as long as there is room. Most bodies fit into 64 octets, which V8 keeps in its own heap at a twentieth of the price. */
+  constructor(bytes: Uint8Array = new Uint8Array(64)) {
+    this.#bytes = bytes;
+  }
 
   /** Octets written so far. */
   get length(): number {
@@ -37,7 +41,7 @@ export class Writer {
     if (!Number.isSafeInteger(value) || value < 0 || value >= 256 ** size)
       throw new RangeError(`${value} does not fit into ${size} octets`);
     if (at < 0 || at + size > this.#length) throw new RangeError(`${size} octets at ${at} lie outside the ${this.#length} written`);
-    for (let i = at + size - 1, left = value; i >= at; i--, left = Math.floor(left / 256)) this.#bytes[i] = left % 256;
+    for (let i = at + size - 1, left = value; i >= at; i--, left = Math.floor(left / 256)) this.#bytes[i] = left & 255;
   }
 
   /** A copy of everything written. */
@@ -45,10 +49,21 @@ export class Writer {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** Everything written, without a copy where it fills the buffer; the writer is empty then. */
+  take(): Uint8Array {
+    const taken = this.#length === this.#bytes.length ? this.#bytes : this.finish();
+    this.#bytes = NOTHING;
+    this.#length = 0;
+    return taken;
+  }
+
   #grow(needed: number): void {
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, 4 * this.#bytes.length));
+    // What is written at once, such as a public value, is all that comes.
+    const grown = new Uint8Array(this.#length === 0 ? needed : Math.max(needed, 4 * this.#bytes.length));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }
 }
+
+const NOTHING = new Uint8Array(0);

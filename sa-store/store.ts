@@ -3,6 +3,7 @@
  */
 import type { ChildSa } from "./child-sa.ts";
 import type { IkeSa, Negotiation } from "./ike-sa.ts";
+import { MultiIndex } from "./multi-index.ts";
 
 export type IkeEntry = Negotiation | IkeSa;
 
@@ -11,11 +12,11 @@ export class Store {
   readonly children = new Map<number, ChildSa>();
   readonly #byCookies = new Map<string, IkeEntry>();
   readonly #byInitiator = new Map<string, IkeEntry>();
-  readonly #byPeer = new Map<string, Set<IkeEntry>>();
+  readonly #byPeer = new MultiIndex<string, IkeEntry>();
   readonly #bySpiIn = new Map<number, ChildSa>();
   readonly #bySpiOut = new Map<string, ChildSa>();
-  readonly #byKey = new Map<string, Set<ChildSa>>();
-  readonly #childrenByPeer = new Map<string, Set<ChildSa>>();
+  readonly #byKey = new MultiIndex<string, ChildSa>();
+  readonly #childrenByPeer = new MultiIndex<string, ChildSa>();
   readonly #reservedSpis = new Set<number>();
   /** Negotiations that others began, with the octets of theirs that each keeps; those that moved on last come last. */
   readonly #halfOpen = new Map<Negotiation, number>();
@@ -44,7 +45,7 @@ export class Store {
     this.#byInitiator.set(initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
-    if (isHeard(entry)) addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    if (isHeard(entry)) this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
     if (entry.phase === "negotiating" && entry.role === "responder") this.#weigh(entry);
   }
 
@@ -55,7 +56,7 @@ export class Store {
     if (entry.phase === "negotiating") this.#unweigh(entry);
     deleteIf(this.#byInitiator, initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
-    removeFrom(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    this.#byPeer.remove(peerKey(entry.path.local.address, entry.path.remote.address), entry);
     return entry;
   }
 
@@ -64,7 +65,7 @@ export class Store {
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(entry.cookieI, responder), entry);
     if (entry.role === "initiator") return;
-    addTo(this.#byPeer, peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
     this.#unweigh(entry);
     this.#weigh(entry);
   }
@@ -91,7 +92,7 @@ export class Store {
 
   /** Entries between two addresses, oldest first. A mere message 1 makes none: its sender's address may be forged. */
   byPeer(local: string, remote: string): readonly IkeEntry[] {
-    return [...(this.#byPeer.get(peerKey(local, remote)) ?? [])];
+    return this.#byPeer.all(peerKey(local, remote));
   }
 
   putChild(child: ChildSa): void {
@@ -102,8 +103,8 @@ export class Store {
       const known = this.bySpiOut(child.spec.remote, spiOut);
       if (!known || known.state === "draining") this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
     }
-    addTo(this.#byKey, child.key, child);
-    addTo(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
+    this.#byKey.add(child.key, child);
+    this.#childrenByPeer.add(peerKey(child.spec.local, child.spec.remote), child);
   }
 
   removeChild(child: ChildSa): void {
@@ -113,8 +114,8 @@ export class Store {
       deleteIf(this.#bySpiOut, `${child.spec.remote} ${spiOut}`, child);
       this.#reservedSpis.delete(spiIn);
     }
-    removeFrom(this.#byKey, child.key, child);
-    removeFrom(this.#childrenByPeer, peerKey(child.spec.local, child.spec.remote), child);
+    this.#byKey.remove(child.key, child);
+    this.#childrenByPeer.remove(peerKey(child.spec.local, child.spec.remote), child);
   }
 
   bySpiIn(spi: number): ChildSa | undefined {
@@ -127,12 +128,12 @@ export class Store {
 
   /** The children that protect the same selectors with the same peer for the same rule, oldest first. */
   byKey(key: string): readonly ChildSa[] {
-    return [...(this.#byKey.get(key) ?? [])];
+    return this.#byKey.all(key);
   }
 
   /** The children between two addresses, oldest first. */
   childrenBetween(local: string, remote: string): readonly ChildSa[] {
-    return [...(this.#childrenByPeer.get(peerKey(local, remote)) ?? [])];
+    return this.#childrenByPeer.all(peerKey(local, remote));
   }
 
   /** Whether any child stands between two addresses, with or without its IKE SA. */
@@ -196,18 +197,6 @@ const pair = (cookie: Uint8Array, at: number): number => ((cookie[at] ?? 0) << 8
 const cookieKey = (initiator: Uint8Array, responder: Uint8Array): string => octets(initiator) + octets(responder);
 const initiatorKey = (initiator: Uint8Array, remote: string): string => `${octets(initiator)} ${remote}`;
 const peerKey = (local: string, remote: string): string => `${local} ${remote}`;
-
-function addTo<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
-  const set = index.get(key);
-  if (set) set.add(value);
-  else index.set(key, new Set([value]));
-}
-
-function removeFrom<K, V>(index: Map<K, Set<V>>, key: K, value: V): void {
-  const set = index.get(key);
-  set?.delete(value);
-  if (set?.size === 0) index.delete(key);
-}
 
 function deleteIf<K, V>(index: Map<K, V>, key: K, value: V): void {
   if (index.get(key) === value) index.delete(key);

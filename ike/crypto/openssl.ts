@@ -6,7 +6,6 @@ import {
   createCipheriv,
   createDecipheriv,
   createECDH,
-  createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -26,29 +25,14 @@ import type { Encryption, Group } from "./suite.ts";
 export const opensslCrypto: Crypto = {
   name: "openssl",
 
-  hash(name, ...chunks) {
-    const [first] = chunks;
-    if (first && chunks.length === 1) return plain(hashOnce(name, first, "buffer"));
-    const h = createHash(name);
-    for (const chunk of chunks) h.update(chunk);
-    return plain(h.digest());
-  },
+  hash: (name, ...chunks) => gather(chunks, (all) => small(hashOnce(name, all, "buffer"))),
 
-  hmac(name, key, ...chunks) {
-    const h = createHmac(name, key);
-    for (const chunk of chunks) h.update(chunk);
-    return plain(h.digest());
-  },
+  hmac: (name, key, ...chunks) =>
+    gather([key, ...chunks], (all) => small(createHmac(name, all.subarray(0, key.length)).update(all.subarray(key.length)).digest())),
 
-  encrypt(cipher, key, iv, data) {
-    const context = createCipheriv(CIPHERS[cipher.name], opensslKey(cipher, key), iv);
-    return run(context, cipher, data);
-  },
+  encrypt: (cipher, key, iv, data) => cbc(createCipheriv, cipher, key, iv, data),
 
-  decrypt(cipher, key, iv, data) {
-    const context = createDecipheriv(CIPHERS[cipher.name], opensslKey(cipher, key), iv);
-    return run(context, cipher, data);
-  },
+  decrypt: (cipher, key, iv, data) => cbc(createDecipheriv, cipher, key, iv, data),
 
   generateKeyPair: (group, random) => KINDS[group.kind].generateKeyPair(group, random),
 
@@ -58,6 +42,37 @@ export const opensslCrypto: Crypto = {
 /** Prepares the groups that policy allows, so that no negotiation waits for it; groups without preparation cost nothing. */
 export function warmUp(groups: readonly Group[]): void {
   for (const group of groups) if (group.kind === "modp") warmModp(group.name as ModpName);
+}
+
+/**
+ * Runs `use` on the concatenation, and wipes it. V8 keeps small arrays in its own heap until somebody asks for their memory; from then on
+ * each costs ten times as much, for as long as it lives. OpenSSL would ask for all of ours: it is shown copies in one place instead.
+ */
+function gather<T>(chunks: readonly Uint8Array[], use: (all: Uint8Array) => T): T {
+  let length = 0;
+  for (const chunk of chunks) length += chunk.length;
+  const place = length <= DESK.length ? DESK.subarray(0, length) : new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    place.set(chunk, at);
+    at += chunk.length;
+  }
+  try {
+    return use(place);
+  } finally {
+    place.fill(0);
+  }
+}
+
+/** Room for all that a negotiation hashes; nothing here is entered twice, since every call is synchronous. */
+const DESK = new Uint8Array(4096);
+
+/** A digest in V8's own heap, where most live as long as their SA. */
+function small(digest: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(digest.length);
+  copy.set(digest);
+  digest.fill(0);
+  return copy;
 }
 
 /** The same memory without Buffer's methods, some of which differ (`slice` is no copy). */
@@ -80,11 +95,21 @@ function opensslKey(cipher: Encryption, key: Uint8Array): Uint8Array {
   return tripled;
 }
 
-function run(context: ReturnType<typeof createCipheriv | typeof createDecipheriv>, cipher: Encryption, data: Uint8Array): Uint8Array {
+function cbc(
+  create: typeof createCipheriv | typeof createDecipheriv,
+  cipher: Encryption,
+  key: Uint8Array,
+  iv: Uint8Array,
+  data: Uint8Array,
+): Uint8Array {
   if (data.length % cipher.blockOctets !== 0) throw new RangeError(`${data.length} octets are not whole blocks of ${cipher.name}`);
-  context.setAutoPadding(false);
-  // Without padding `update` gives all of it, and `final` would add nothing.
-  return plain(context.update(data));
+  const full = opensslKey(cipher, key);
+  return gather([full, iv], (both) => {
+    const context = create(CIPHERS[cipher.name], both.subarray(0, full.length), both.subarray(full.length));
+    context.setAutoPadding(false);
+    // Without padding `update` gives all of it, and `final` would add nothing.
+    return plain(context.update(data));
+  });
 }
 
 type Kind = Pick<Crypto, "generateKeyPair" | "agree">;
