@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { Secret } from "../ike/crypto/secret.ts";
 import { encryptionNamed, espCipherNamed, type GroupName, groupNamed, hashNamed, integrityNamed } from "../ike/crypto/suite.ts";
 import { parseRange } from "../isakmp/address.ts";
+import { NO_POLICY, PLAIN_TRAFFIC } from "../policy/traffic-keys.ts";
 import type { Policy, Rule, Side } from "../policy/types.ts";
 
 export type BenchRole = "initiator" | "responder";
@@ -36,7 +37,7 @@ export function sideAddresses(role: BenchRole): readonly string[] {
 
 /** AES-128 and SHA-1 throughout (the anchor's algorithms), PFS with the group of Main Mode, lives so long that nothing is rekeyed. */
 export function benchPolicy(role: BenchRole, secret: Uint8Array): Policy {
-  return { name: "bench", rules: RULES.map((name, r) => rule(name, r, role, secret)) };
+  return { ...NO_POLICY, name: "bench", rules: RULES.map((name, r) => rule(name, r, role, secret)) };
 }
 
 /** A pre-shared key for one run. */
@@ -54,7 +55,7 @@ function rule(name: RuleName, r: number, role: BenchRole, secret: Uint8Array): R
   return {
     name,
     action: "require",
-    filters: [{ text: name, local, remote, protocol: 0, localPort: 0, remotePort: 0 }],
+    filters: [{ text: name, local, remote, direction: "both", protocol: 0, localPort: 0, remotePort: 0 }],
     auth: [{ method: "psk", secret: new Secret(Uint8Array.from(secret)), localId: null, remoteId: null }],
     mode: "transport",
     tunnel: null,
@@ -73,6 +74,7 @@ function rule(name: RuleName, r: number, role: BenchRole, secret: Uint8Array): R
     },
     start: "on-traffic",
     dpdSeconds: null,
+    ...PLAIN_TRAFFIC,
   };
 }
 

@@ -5,6 +5,7 @@ import { decodeHeader, type Header } from "../isakmp/message.ts";
 import { EXCHANGE } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { formatSelector } from "../policy/selector.ts";
+import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { Store } from "../sa-store/store.ts";
@@ -89,7 +90,7 @@ export function createEngine(options: EngineOptions): Engine {
     nextStart: 0,
     farewells: new Map(),
     counters: new Map(),
-    policy: { name: "none", rules: [] },
+    policy: { ...NO_POLICY, name: "none" },
     roaming: new Set(),
     addresses: [],
     now: 0,

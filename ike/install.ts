@@ -2,7 +2,8 @@
  * From a negotiated child to kernel commands: SAs, and the policies that lead packets to them.
  * Templates stand innermost first. AH and ESP together: AH covers ESP; in tunnel mode ESP makes the tunnel and AH guards the outer packet.
  */
-import { prefixesOf } from "../isakmp/address.ts";
+import type { Protection } from "../policy/compile.ts";
+import { outwardSelectors as kernelSelectors, priorityOf, turned } from "../policy/packet-selector.ts";
 import type { TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Secret } from "./crypto/secret.ts";
@@ -10,6 +11,8 @@ import type { ProtocolSuite } from "./crypto/suite.ts";
 import type { KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
 import { splitKeymat } from "./keys.ts";
 import type { ChildKeys } from "./quick-mode.ts";
+
+export { kernelSelectors, priorityOf };
 
 const REPLAY_WINDOW = 32;
 const OCTETS_PER_KILOBYTE = 1000;
@@ -95,37 +98,16 @@ export function kernelPolicies(spec: PolicySpec): readonly KernelPolicy[] {
 
 function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
   const inward = direction !== "out";
-  const templates = innerFirst(spec.protocols, (protocol) => ({ protocol })).map((protocol, layer): KernelTemplate => {
-    const tunnelled = spec.tunnel !== null && layer === 0;
-    const [source, destination] = !spec.tunnel
-      ? [null, null]
-      : inward
-        ? [spec.tunnel.remote, spec.tunnel.local]
-        : [spec.tunnel.local, spec.tunnel.remote];
-    return { source, destination, protocol, reqid: spec.reqid, mode: tunnelled ? "tunnel" : "transport", level: "required" };
-  });
+  const templates = kernelTemplates({ ...spec, level: "required" }, spec.reqid, inward);
   return { direction, selector: inward ? turned(outward) : outward, action: "allow", priority: priorityOf(outward), templates };
 }
 
-/** The more a selector says, the smaller (stronger) its priority. */
-export function priorityOf(selector: KernelSelector): number {
-  const ports = (selector.sourcePort ? 1 : 0) + (selector.destinationPort ? 1 : 0);
-  return 400_000 - 1024 * (selector.sourceLength + selector.destinationLength) - (selector.protocol ? 64 : 0) - 16 * ports;
-}
-
-/** The outward kernel selectors of a selector pair. */
-export function kernelSelectors(selector: TrafficSelector): readonly KernelSelector[] {
-  return prefixesOf(selector.local).flatMap((local) =>
-    prefixesOf(selector.remote).map((remote) => ({
-      source: local.address,
-      sourceLength: local.length,
-      destination: remote.address,
-      destinationLength: remote.length,
-      protocol: selector.protocol,
-      sourcePort: selector.localPort,
-      destinationPort: selector.remotePort,
-    })),
-  );
+/** The templates that ask for a protection; `inward`: of packets that come from the remote side. */
+export function kernelTemplates({ tunnel, protocols, level }: Protection, reqid: number, inward: boolean): readonly KernelTemplate[] {
+  return innerFirst(protocols, (protocol) => ({ protocol })).map((protocol, layer): KernelTemplate => {
+    const [source, destination] = !tunnel ? [null, null] : inward ? [tunnel.remote, tunnel.local] : [tunnel.local, tunnel.remote];
+    return { source, destination, protocol, reqid, mode: tunnel && layer === 0 ? "tunnel" : "transport", level };
+  });
 }
 
 /**
@@ -139,16 +121,6 @@ function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelS
   const one = more.length === 0 ? first : { ...first, source: any, sourceLength: 0, destination: any, destinationLength: 0 };
   return direction === "out" ? one : turned(one);
 }
-
-const turned = (s: KernelSelector): KernelSelector => ({
-  source: s.destination,
-  sourceLength: s.destinationLength,
-  destination: s.source,
-  destinationLength: s.sourceLength,
-  protocol: s.protocol,
-  sourcePort: s.destinationPort,
-  destinationPort: s.sourcePort,
-});
 
 const layerMode = (spec: ChildSpec, layer: number): "transport" | "tunnel" =>
   spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport";

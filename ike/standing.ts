@@ -2,13 +2,14 @@
  * Kernel policies: those that stand because a rule requires protection, and those that come and go with a child.
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
-import { concreteSelectors, formatSelector } from "../policy/selector.ts";
+import { compile, isExemption } from "../policy/compile.ts";
+import { selectorKey } from "../policy/packet-selector.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
-import { exemptionsFor } from "./exemptions.ts";
-import { kernelPolicies } from "./install.ts";
+import { kernelPolicies, kernelTemplates } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
 import { PolicySlots } from "./policy-slots.ts";
 
@@ -21,12 +22,26 @@ export interface Standing {
 
 const REQIDS = 0xffff;
 
+interface Wanted {
+  readonly standing: ReadonlyMap<number, Standing>;
+  readonly plain: ReadonlyMap<string, Plain>;
+}
+
+/** A permit, a block or (without a rule) an exemption. */
+interface Plain {
+  readonly rule: string | null;
+  readonly policies: readonly KernelPolicy[];
+}
+
+const keyOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${selectorKey(selector)}`;
+
 export class PolicyTable {
   readonly #slots = new PolicySlots();
   readonly #reqids = new Map<string, number>();
   readonly #standing = new Map<number, Standing>();
   readonly #reqidsInUse = new Set<number>();
-  #exempt: readonly KernelPolicy[] = [];
+  /** What stands without a reqid, by direction and selector: permits, blocks, exemptions. */
+  #plain: ReadonlyMap<string, Plain> = new Map();
   #lastReqid = REQID_BASE;
 
   /** The rule and selector that a reqid in an acquire stands for. */
@@ -67,49 +82,41 @@ export class PolicyTable {
   }
 
   /**
-   * What the rules want standing now, against what stands: removals first, one group of additions for each selector. What the kernel
-   * refused before is asked for again.
+   * What the policy wants standing now, against what stands. Additions first, one group for each selector, then removals: in between a
+   * packet meets what was decided about it before or what is decided now, never neither. What the kernel refused before is asked again.
    */
   sync(core: Core): void {
     if (core.stopping) return;
-    const wanted = this.#wanted(core);
-    for (const [reqid, { policies }] of this.#standing) {
-      if (wanted.has(reqid)) continue;
-      this.#standing.delete(reqid);
-      for (const policy of policies) this.#slots.dropBase(policy);
-      upkeep(core, this.#slots.settle(policies));
-    }
-    const families = new Set([...wanted.values()].map(({ selector }) => selector.remote.family));
-    this.#syncExemptions(core, exemptionsFor(core.policy, families));
-    for (const [reqid, standing] of wanted) {
-      this.#standing.set(reqid, standing);
-      for (const policy of standing.policies) this.#slots.setBase(policy);
-      upkeep(core, this.#slots.settle(standing.policies));
-    }
+    const before = [...this.#standing.values(), ...this.#plain.values()];
+    const { standing, plain } = this.#wanted(core);
+    for (const { policies } of before) for (const policy of policies) this.#slots.dropBase(policy);
+    this.#standing.clear();
+    for (const [reqid, wanted] of standing) this.#standing.set(reqid, wanted);
+    this.#plain = plain;
+    const now = [...plain.values(), ...standing.values()];
+    for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
+    for (const { policies } of [...now, ...before]) upkeep(core, this.#slots.settle(policies));
   }
 
-  #wanted(core: Core): ReadonlyMap<number, Standing> {
-    const wanted = new Map<number, Standing>();
-    for (const rule of core.policy.rules) {
-      // A tunnel without its own end waits for the route that names it.
-      if (rule.action !== "require" || rule.tunnel?.local === null) continue;
-      for (const filter of rule.filters)
-        for (const selector of concreteSelectors(filter, rule, core.addresses)) {
-          const reqid = this.#reqid(`${rule.name}|${formatSelector(selector)}`);
-          const protocols = (rule.quickMode.proposals[0] ?? []).map((suite) => suite.protocol);
-          const tunnel = rule.tunnel && { local: rule.tunnel.local ?? "", remote: rule.tunnel.remote };
-          wanted.set(reqid, { rule, selector, policies: kernelPolicies({ selector, mode: rule.mode, tunnel, protocols, reqid }) });
-        }
+  /** `policy/compile.ts` says what; here policies that protect get the reqid by which acquires and SAs find them. */
+  #wanted(core: Core): Wanted {
+    const standing = new Map<number, Standing & { readonly policies: KernelPolicy[] }>();
+    const plain = new Map<string, Plain>();
+    for (const { direction, selector, action, priority, protection, origin } of compile(core.policy, core.addresses)) {
+      const base = { direction, selector, action, priority };
+      if (!protection || origin.kind !== "rule") {
+        const rule = origin.kind === "rule" ? origin.rule.name : null;
+        plain.set(keyOf({ direction, selector }), { rule, policies: [{ ...base, templates: [] }] });
+        continue;
+      }
+      const { rule, pair } = origin;
+      const reqid = this.#reqid(`${rule.name}|${formatSelector(pair)}`);
+      const policy: KernelPolicy = { ...base, templates: kernelTemplates(protection, reqid, direction !== "out") };
+      const known = standing.get(reqid);
+      if (known) known.policies.push(policy);
+      else standing.set(reqid, { rule, selector: pair, policies: [policy] });
     }
-    return wanted;
-  }
-
-  #syncExemptions(core: Core, wanted: readonly KernelPolicy[]): void {
-    const before = this.#exempt;
-    this.#exempt = wanted;
-    for (const policy of before) this.#slots.dropBase(policy);
-    for (const policy of wanted) this.#slots.setBase(policy);
-    for (const policy of new Set([...before, ...wanted])) upkeep(core, this.#slots.settle([policy]));
+    return { standing, plain };
   }
 
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */
@@ -149,9 +156,9 @@ export class PolicyTable {
     if (refused.do === "add-sa" || refused.do === "read-sa") return [];
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const [template] = base?.templates ?? [];
-    const rule = template && this.#standing.get(template.reqid)?.rule.name;
-    // Somebody else lets it through: so much the better.
-    if (refused.do === "add-policy" && base && !template && refusal.exists) {
+    const rule = template ? this.#standing.get(template.reqid)?.rule.name : base && (this.#plain.get(keyOf(base))?.rule ?? undefined);
+    // Somebody else exempts neighbour discovery, or whatever it is: so much the better.
+    if (refused.do === "add-policy" && base && isExemption(base) && refusal.exists) {
       this.#slots.dropBase(base);
       upkeep(core, this.#slots.settle([base]));
       return [];
@@ -166,7 +173,7 @@ export class PolicyTable {
   /** Everything of ours: for a full stop. What the kernel has not answered yet follows its answer. */
   removeAll(): readonly KernelCommand[] {
     this.#standing.clear();
-    this.#exempt = [];
+    this.#plain = new Map();
     return this.#slots.clear();
   }
 }

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { SecretReader } from "./auth-entries.ts";
+import { AVAILABLE, type Feature, reportUnavailable } from "./availability.ts";
 import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
 import { buildPolicy } from "./rules.ts";
@@ -70,11 +71,13 @@ export function parseConfiguration(
   exposed = false,
   certificates?: CertificateAccess,
   readFile: FileReader = () => err("files can't be read here"),
+  available: ReadonlySet<Feature> = AVAILABLE,
 ): Result<Configuration, readonly Diagnostic[]> {
   const parsed = parseToml(text, file);
   if (!parsed.ok) return err([parsed.error]);
   const report = startReport();
   const document = readDocument(parsed.value, report);
+  reportUnavailable(document, report, available);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
@@ -89,6 +92,10 @@ export function parseConfiguration(
 /** Wipes the keys of a policy that is not used any more. */
 export function destroyPolicy(policy: Policy): void {
   for (const rule of policy.rules) for (const entry of rule.auth) destroyEntry(entry);
+  for (const { keyIn, keyOut } of policy.manual) {
+    keyIn.destroy();
+    keyOut.destroy();
+  }
 }
 
 function destroyEntry(entry: AuthEntry): void {

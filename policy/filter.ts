@@ -1,8 +1,9 @@
 /**
  * Filters as text: `me <-> 10.1.0.0/16:445 tcp` (interface.md §2). The result has the local side first, whichever side `me` stood on.
  *
- *   filter := side "<->" side [protocol]        side := place [":" port] | "[" IPv6 place "]" [":" port]
- *   place  := "me" | "any" | ADDRESS | ADDRESS "/" LENGTH | FIRST "-" LAST
+ *   filter := side arrow side [protocol]        side := place [":" port] | "[" IPv6 place "]" [":" port]
+ *   arrow  := "<->" (mirrored) | "->" | "<-"    place := "me" | "any" | ADDRESS | ADDRESS "/" LENGTH | FIRST "-" LAST | NAME
+ *   NAME   := "dns" | "dhcp" | "gateway" | a host name with a dot
  */
 import { type Family, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
@@ -16,17 +17,19 @@ export function parseFilter(text: string): Result<Filter, string> {
     /^\s*(\S+)\s*?(<->|->|<-)\s*(\S+)(?:\s+(\S+))?(?:\s+(.*\S))?\s*$/s.exec(spaced(text)) ?? [];
   if (leftText === undefined || rightText === undefined)
     return err(`${quote(text)} is no filter; write "me <-> 192.0.2.2" or "me <-> 10.1.0.0/16:445 tcp"`);
-  if (arrow !== "<->") return err(`${quote(text)}: one-way filters (${arrow}) are not available yet; write <->`);
   if (rest !== undefined) return err(`${quote(text)}: ${quote(rest)} after the protocol is too much`);
   const [left, right] = [parseEnd(leftText), parseEnd(rightText)];
   if (!left.ok) return left;
   if (!right.ok) return right;
   const protocol = parseProtocol(protocolText);
   if (!protocol.ok) return protocol;
-  const [local, remote] = right.value.side.kind === "me" ? [right.value, left.value] : [left.value, right.value];
+  const isTurned = right.value.side.kind === "me";
+  const [local, remote] = isTurned ? [right.value, left.value] : [left.value, right.value];
+  const direction = arrow === "<->" ? "both" : (arrow === "->") === isTurned ? "in" : "out";
   const wrong = contradiction(local, remote, protocol.value);
   if (wrong !== undefined) return err(`${quote(text)}: ${wrong}`);
-  return ok({ text, local: local.side, remote: remote.side, protocol: protocol.value, localPort: local.port, remotePort: remote.port });
+  const [localPort, remotePort] = [local.port, remote.port];
+  return ok({ text, local: local.side, remote: remote.side, direction, protocol: protocol.value, localPort, remotePort });
 }
 
 /** Reads the name or number of an IP protocol; nothing and `any` are 0. */
@@ -85,11 +88,21 @@ function parseSide(place: string): Result<Side, string> {
   if (word === "me" || word === "any") return ok({ kind: word });
   const range = parseRange(place);
   if (range) return ok({ kind: "range", range });
+  if (isDynamic(word) || HOST_NAME.test(word)) return ok({ kind: "name", name: word });
   const hint = /^[^/]*:[^/]*\/\d+:\d+$/.test(place) ? `; write [${place.replace(/:(\d+)$/, "]:$1")} for a port` : "";
-  return err(`${quote(place)} is not me, any, an address, a subnet (10.1.0.0/16) or a range (10.1.0.1-10.1.0.9)${hint}`);
+  return err(`${quote(place)} is not me, any, an address, a subnet (10.1.0.0/16), a range (10.1.0.1-10.1.0.9) or a host name${hint}`);
 }
 
+/** At least two labels, the last of them no number: neither a slip of the pen nor a broken address is a name. */
+const HOST_NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Sets of addresses that follow this host's surroundings. */
+export const DYNAMIC_SETS = ["dns", "dhcp", "gateway"] as const;
+export type DynamicSet = (typeof DYNAMIC_SETS)[number];
+export const isDynamic = (name: string): name is DynamicSet => DYNAMIC_SETS.some((set) => set === name);
+
 function contradiction(local: End, remote: End, protocol: number): string | undefined {
+  if (local.side.kind === "name" && remote.side.kind === "name") return "both sides are names; write me for one of them";
   if (remote.side.kind === "me") return "both sides are me; traffic of this host with itself is never protected";
   const [localFamily, remoteFamily] = [familyOf(local.side), familyOf(remote.side)];
   if (localFamily && remoteFamily && localFamily !== remoteFamily) return "one side is IPv4 and the other IPv6";

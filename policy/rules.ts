@@ -7,6 +7,7 @@ import { type AuthContext, buildAuth } from "./auth-entries.ts";
 import { reportConflicts } from "./conflicts.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
+import { buildManual } from "./manual-sas.ts";
 import {
   type Allowed,
   alsoAllowed,
@@ -22,7 +23,8 @@ import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
 import { formatEnd } from "./selector.ts";
 import type { KeyPath } from "./toml-locator.ts";
-import type { Policy, Rule } from "./types.ts";
+import { clearTextOf, demandOf, encrypts, exemptionsOf, type Groups, groupsOf } from "./traffic-keys.ts";
+import type { Filter, Policy, QuickModePolicy, Rule } from "./types.ts";
 
 /** What a rule gets from around it. */
 export type Surroundings = AuthContext;
@@ -37,7 +39,7 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
     permits: policyPermits(allowed, table, users),
     report: around.report,
   });
-  const base: Base = {
+  const base: Omit<Base, "groups"> = {
     allowed,
     mainMode: mainModeOf(policy?.["main-mode"], DEFAULT_MAIN_MODE, context("main-mode")),
     quickMode: quickModeOf(policy?.["quick-mode"], DEFAULT_QUICK_MODE, context("quick-mode")),
@@ -46,32 +48,41 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
   const raw = document.rule ?? [];
   if (raw.length === 0 && !around.report.failed(["rule"])) around.report.warning([], "there is no [[rule]]; nothing will be protected");
   // A rule that is no table at all is a hole: an empty rule keeps the indexes, and is not judged.
-  const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], base, around));
+  const groups = groupsOf(policy?.groups, around.report);
+  const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], { ...base, groups }, around));
   reportConflicts(rules, raw, around.report);
-  return { name: policy?.name ?? DEFAULTS.policyName, rules };
+  const exempt = exemptionsOf(policy?.exempt, rules);
+  return { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: buildManual(document, around) };
 }
 
-type Base = Pick<Rule, "mainMode" | "quickMode" | "dpdSeconds"> & { readonly allowed: Allowed };
+type Base = Pick<Rule, "mainMode" | "quickMode" | "dpdSeconds"> & { readonly allowed: Allowed; readonly groups: Groups };
 
 function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings): Rule {
   const { report } = around;
   reportMissing(raw, path, report);
+  reportMeaningless(raw, path, report);
   const permits = rulePermits(base.allowed, raw["allow-weak"] ?? []);
   const context = (table: string) => ({ path: [...path, table], permits, report });
   const action = raw.action ?? "require";
+  const defaultResponse = action === "respond" && raw.filters === undefined && !report.failed([...path, "filters"]);
+  const quickMode = quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode"));
   const rule: Rule = {
     name: raw.name ?? "",
     action,
-    filters: (raw.filters ?? []).filter((filter) => filter !== undefined),
+    filters: defaultResponse ? [EVERYBODY] : (raw.filters ?? []).filter((filter) => filter !== undefined),
     auth: buildAuth(raw, path, alsoAllowed(base.allowed, raw["allow-weak"] ?? []), around),
     mode: raw.mode ?? DEFAULTS.mode,
     tunnel: raw.tunnel?.remote === undefined ? null : { local: raw.tunnel.local ?? null, remote: raw.tunnel.remote },
     peer: raw.peer ?? null,
     mainMode: mainModeOf(raw["main-mode"], base.mainMode, context("main-mode")),
-    quickMode: quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode")),
+    quickMode: raw["require-encryption"] ? onlyEncrypting(quickMode, raw, path, report) : quickMode,
     // A rule that only answers must not make the kernel ask.
-    start: action === "respond" ? "never" : (raw.start ?? DEFAULTS.start),
+    start: action === "require" || action === "request" ? (raw.start ?? DEFAULTS.start) : "never",
     dpdSeconds: raw.dpd === undefined ? base.dpdSeconds : raw.dpd,
+    clear: clearTextOf(raw, action, path, report),
+    demand: demandOf(raw, base.groups, path, report),
+    requireEncryption: raw["require-encryption"] ?? false,
+    defaultResponse,
   };
   reportTunnel(raw, rule, path, report);
   reportFilters(raw, rule, path, report);
@@ -88,10 +99,60 @@ const REQUIRED = [
 ] as const;
 
 function reportMissing(raw: RawRule, path: KeyPath, report: Report): void {
+  const { action } = raw;
   for (const [key, advice] of REQUIRED) {
     const at = [...path, key];
+    // A respond rule without filters is the default response rule; permit and block ask nobody who he is.
+    if ((key === "filters" && action === "respond") || (key === "auth" && isPlain(action))) continue;
     if (raw[key] === undefined && !report.failed(at)) report.error(at, `${key} is missing; ${advice}`, "key", path);
   }
+}
+
+const isPlain = (action: RawRule["action"]): boolean => action === "permit" || action === "block";
+
+/** Keys of a negotiation, in a rule that does not negotiate. */
+function reportMeaningless(raw: RawRule, path: KeyPath, report: Report): void {
+  if (!isPlain(raw.action) || report.failed([...path, "action"])) return;
+  for (const key of [
+    "auth",
+    "mode",
+    "tunnel",
+    "peer",
+    "main-mode",
+    "quick-mode",
+    "start",
+    "dpd",
+    "require-encryption",
+    "remote-ids",
+    "remote-ca",
+  ] as const)
+    if (raw[key] !== undefined)
+      report.error([...path, key], `a ${raw.action} rule negotiates nothing; remove ${key}, or write another action`, "key");
+}
+
+/** The filter of the default response rule. */
+const EVERYBODY: Filter = {
+  text: "me <-> any",
+  local: { kind: "me" },
+  remote: { kind: "any" },
+  direction: "both",
+  protocol: 0,
+  localPort: 0,
+  remotePort: 0,
+};
+
+/** Guaranteed encryption: what does not encrypt is left out of inherited offers, and an error among the rule's own. */
+function onlyEncrypting(quickMode: QuickModePolicy, raw: RawRule, path: KeyPath, report: Report): QuickModePolicy {
+  for (const [i, suite] of (raw["quick-mode"]?.proposals ?? []).entries())
+    if (suite && !encrypts(suite))
+      report.error([...path, "quick-mode", "proposals", i], "this offer does not encrypt, and require-encryption says that all must");
+  const proposals = quickMode.proposals.filter(encrypts);
+  if (proposals.length === 0 && raw["quick-mode"]?.proposals === undefined)
+    report.error(
+      [...path, "require-encryption"],
+      'none of the policy\'s offers encrypts; add quick-mode = { proposals = ["esp:aes256-sha256"] }',
+    );
+  return { ...quickMode, proposals };
 }
 
 function reportTunnel(raw: RawRule, rule: Rule, path: KeyPath, report: Report): void {

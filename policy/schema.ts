@@ -33,6 +33,8 @@ export const DEFAULTS = {
   quickModePfs: "modp2048",
   mode: "transport",
   start: "on-traffic",
+  fallbackAfter: "3s",
+  fallbackFor: "5m",
   crl: "if-present",
   sendCertificate: "asked",
   keytab: "/etc/krb5.keytab",
@@ -154,6 +156,18 @@ const quickMode = z.strictObject({
   pfs: pfs.optional(),
 });
 
+/** Kinds of traffic that `exempt` names, and lists of them that Windows has. */
+export const EXEMPTIONS = ["kerberos", "dns", "dhcp", "rsvp", "broadcast", "multicast", "icmp"] as const;
+export const EXEMPTION_SETS = ["windows", "strict"] as const;
+
+/** An identity, or `principal:NAME@REALM`, or `group:NAME`: read where the groups are known. */
+const demandText = z.string({ error: 'an identity such as "fqdn:a.example.test", "principal:host/a@REALM" or "group:NAME" is expected' });
+
+/** RFC 2401 §4.3 reserves SPIs up to 255. */
+const spi = z
+  .int({ error: "a number such as 0x1001 is expected, without quotes" })
+  .refine((value) => value >= 256 && value <= 0xffff_ffff, { error: "an SPI is from 0x100 to 0xffffffff" });
+
 /** Keys that belong to one method of authentication. */
 export const METHOD_OF_KEY = {
   secret: "psk",
@@ -207,7 +221,7 @@ const authEntry = z.strictObject({
 const rule = z.strictObject({
   name: name.optional(),
   filters: list(read('a filter such as "me <-> 192.0.2.2"', parseFilter), "filters").optional(),
-  action: choice(["require", "respond"], ["permit", "block", "request"]).optional(),
+  action: choice(["require", "respond", "permit", "block", "request"]).optional(),
   auth: list(authEntry, "methods").optional(),
   mode: choice(["transport", "tunnel"]).optional(),
   tunnel: z.strictObject({ local: address.optional(), remote: address.optional() }).optional(),
@@ -219,8 +233,29 @@ const rule = z.strictObject({
   "allow-weak": allowWeak.optional(),
   start: choice(["on-traffic", "now", "never"]).optional(),
   dpd: dpd.optional(),
-  "fallback-after": later.optional(),
-  "fallback-for": later.optional(),
+  "fallback-after": duration.optional(),
+  "fallback-for": duration.optional(),
+  "inbound-clear": yesOrNo.optional(),
+  discovery: yesOrNo.optional(),
+  "require-encryption": yesOrNo.optional(),
+  "remote-ids": list(demandText, "identities").optional(),
+  "remote-ca": list(read('a name such as "dn:C=DE, O=Example, CN=CA"', parseIdentity), "names").optional(),
+});
+
+/** One SA pair with keys from the file. */
+const manualSa = z.strictObject({
+  name: name.optional(),
+  filters: list(read('a filter such as "me <-> 192.0.2.2"', parseFilter), "filters").optional(),
+  local: address.optional(),
+  remote: address.optional(),
+  mode: choice(["transport", "tunnel"]).optional(),
+  protection: read<ChildSuite>('one such as "esp:aes128-sha1"', parseChildSuite).optional(),
+  "spi-in": spi.optional(),
+  "spi-out": spi.optional(),
+  "key-in": z.string({ error: "the key is expected in quotes, as 0x and hex digits" }).optional(),
+  "key-out": z.string({ error: "the key is expected in quotes, as 0x and hex digits" }).optional(),
+  "key-in-file": file.optional(),
+  "key-out-file": file.optional(),
 });
 
 /** The whole file. */
@@ -244,9 +279,11 @@ export const DOCUMENT = z.strictObject({
       "quick-mode": quickMode.optional(),
       dpd: dpd.optional(),
       "on-stop": choice(["remove"], ["keep"]).optional(),
-      exempt: later.optional(),
+      exempt: z.array(choice([...EXEMPTIONS, ...EXEMPTION_SETS]).optional(), { error: 'a list is expected, such as ["dns"]' }).optional(),
+      groups: z.record(z.string(), list(demandText, "identities")).optional(),
     })
     .optional(),
+  sa: z.array(manualSa.optional(), { error: "manual SAs are tables of a list; write [[sa]]" }).optional(),
   rule: z.array(rule.optional(), { error: "rules are tables of a list; write [[rule]]" }).optional(),
   metrics: later.optional(),
   web: later.optional(),
@@ -254,6 +291,7 @@ export const DOCUMENT = z.strictObject({
 
 export type Document = z.output<typeof DOCUMENT>;
 export type RawRule = NonNullable<NonNullable<Document["rule"]>[number]>;
+export type RawManual = NonNullable<NonNullable<Document["sa"]>[number]>;
 export type RawAuth = NonNullable<NonNullable<RawRule["auth"]>[number]>;
 export type RawMainMode = z.output<typeof mainMode>;
 export type RawQuickMode = z.output<typeof quickMode>;
@@ -283,6 +321,7 @@ const TABLES: readonly (readonly [KeyPath, string])[] = [
   [["policy", "quick-mode"], "[policy.quick-mode]"],
   [["rule", 0], "[[rule]]"],
   [["rule", 0, "auth", 0], "an entry of auth"],
+  [["sa", 0], "[[sa]]"],
   [["rule", 0, "tunnel"], "tunnel"],
 ];
 

@@ -1,6 +1,6 @@
 /**
  * Which rule answers: a peer, by address, before anything else is known of it; and a pair of selectors that it proposes.
- * The most specific wins, not the first (host, range, subnet, any), so that the order of rules in the file rarely matters.
+ * The most specific wins, not the first (host, subnet or range, any), so that the order of rules in the file rarely matters.
  */
 import {
   type AddressRange,
@@ -27,7 +27,7 @@ export function peerRanges(rule: Rule): readonly AddressRange[] {
 }
 
 /**
- * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, range, subnet, any; smaller first; then as in the
+ * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, subnet or range, any; smaller first; then as in the
  * file. Every message 1 of a stranger asks this, so hosts are looked up and only wider ranges are gone through.
  */
 export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress: string): readonly Rule[] {
@@ -146,7 +146,7 @@ export function compareSpecificity(a: TrafficSelector, b: TrafficSelector): numb
   );
 }
 
-/** Order of precedence of address ranges: host, range, subnet, any; the smaller of two of one kind first. */
+/** Order of precedence of address ranges: host, subnet or range, any; the smaller of two of one kind first. */
 export function compareRanges(a: AddressRange, b: AddressRange): number {
   const [sizeA, sizeB] = [a.last - a.first, b.last - b.first];
   return rangeClass(a) - rangeClass(b) || (sizeA < sizeB ? -1 : sizeA > sizeB ? 1 : 0);
@@ -156,9 +156,7 @@ const anyLast = (number: number): number => (number === 0 ? 1 : 0);
 
 function rangeClass(range: AddressRange): number {
   if (isHost(range)) return 0;
-  const length = prefixLength(range);
-  if (length === undefined) return 1;
-  return length === 0 ? 3 : 2;
+  return prefixLength(range) === 0 ? 2 : 1;
 }
 
 function peersOfFilter(rule: Rule, filter: Filter): readonly AddressRange[] {

@@ -26,13 +26,14 @@ import { formatProtocol } from "./filter.ts";
 import type { Filter, Rule, Side, TrafficSelector } from "./types.ts";
 
 /** What `concreteSelectors` has to know about a rule. */
-export type SelectorContext = Pick<Rule, "mode" | "tunnel" | "peer">;
+export type SelectorContext = Pick<Rule, "action" | "mode" | "tunnel" | "peer">;
 
 /**
  * The selectors that a filter stands for on a host with `localAddresses` (canonical text).
  * `me` is each of them but loopback, link-local and other addresses that no peer can reach; in a tunnel rule its local end.
  * In transport mode every local side is that of single local addresses, since the packets' own ends are the IKE peers (RFC 4301 §4.1),
- * and the remote side is narrowed to the rule's `peer`. `icmp` stands for icmpv6 between IPv6 addresses.
+ * and the remote side is narrowed to the rule's `peer`. What is permitted or blocked may be others' traffic that passes through this host,
+ * so there a local side is as written. `icmp` stands for icmpv6 between IPv6 addresses.
  */
 export function concreteSelectors(filter: Filter, rule: SelectorContext, localAddresses: readonly string[]): readonly TrafficSelector[] {
   const out: TrafficSelector[] = [];
@@ -159,7 +160,8 @@ const coversNumber = (wanted: number, offered: number): boolean => wanted === 0 
 const bothFamilies = (): readonly AddressRange[] => [everyAddress(4), everyAddress(6)];
 
 function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly string[]): readonly AddressRange[] {
-  if (rule.mode === "tunnel") {
+  if (side.kind === "name") return [];
+  if (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block") {
     if (side.kind === "range") return [side.range];
     if (side.kind === "any") return bothFamilies();
     const end = rule.tunnel?.local;
@@ -172,7 +174,7 @@ function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly
 }
 
 function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[] {
-  if (side.kind === "me") return [];
+  if (side.kind === "me" || side.kind === "name") return [];
   const ranges = side.kind === "range" ? [side.range] : bothFamilies();
   const { peer } = rule;
   if (rule.mode === "tunnel" || !peer) return ranges;

@@ -4,16 +4,26 @@
  */
 
 import type { Secret } from "../ike/crypto/secret.ts";
-import type { ChildSuite, Group, IkeSuite } from "../ike/crypto/suite.ts";
+import type { ChildSuite, Group, IkeSuite, ProtocolSuite } from "../ike/crypto/suite.ts";
 import type { AddressRange } from "../isakmp/address.ts";
 
 export interface Policy {
   readonly name: string;
   /** In the order of the file. */
   readonly rules: readonly Rule[];
+  /** Traffic that no rule touches, besides IKE itself. */
+  readonly exempt: readonly Exemption[];
+  /** SAs with keys from the file, which nobody negotiates. */
+  readonly manual: readonly ManualSa[];
 }
 
-/** `respond` protects only when the peer asks; `require` never lets clear text out or in. The others come with the policy system. */
+/** A kind of traffic that passes whatever the rules say: Windows' default exemptions. Neighbour discovery and IKE always do. */
+export type Exemption = "kerberos" | "dns" | "dhcp" | "rsvp" | "broadcast" | "multicast" | "icmp";
+
+/**
+ * `permit` and `block` let through and drop. `respond` protects only when the peer asks. `request` asks, and falls back to clear text with
+ * a peer that speaks no IKE. `require` never lets clear text out or in.
+ */
 export type Action = "permit" | "block" | "respond" | "request" | "require";
 
 export interface Rule {
@@ -32,6 +42,51 @@ export interface Rule {
   readonly start: "on-traffic" | "now" | "never";
   /** Seconds without a sign of life, while we send, until the peer is asked (RFC 3706); null: never. */
   readonly dpdSeconds: number | null;
+  /** What may pass in clear besides what the action says. */
+  readonly clear: ClearText;
+  /** What the peer must be, besides what `auth` asks for. */
+  readonly demand: PeerDemand;
+  /** Offers without encryption (AH, ESP with NULL) are neither made nor accepted: Windows' guaranteed encryption. */
+  readonly requireEncryption: boolean;
+  /** The default response rule: answers what no other filter is about. Its filter is `me <-> any`. */
+  readonly defaultResponse: boolean;
+}
+
+/** Where a rule that protects lets clear text pass. */
+export interface ClearText {
+  /** Unprotected packets are accepted, and answered protected: Windows' inbound pass-through, the boundary of an isolated domain. */
+  readonly inbound: boolean;
+  /** Packets leave in clear while the negotiation runs: negotiation discovery. */
+  readonly discovery: boolean;
+  /** Of `request`: without any IKE packet for `afterSeconds`, clear text for `forSeconds` (the "soft SA"). null for the other actions. */
+  readonly fallback: { readonly afterSeconds: number; readonly forSeconds: number } | null;
+}
+
+/** Remote identity authorisation: judged against what the peer has proved, after its proof. Empty lists demand nothing. */
+export interface PeerDemand {
+  /** One of these must be among the proved identities; groups are already their members. A `*.` in front stands for one label or more. */
+  readonly identities: readonly Identity[];
+  /** Kerberos principals, in the same list as `identities`: one of either is enough. */
+  readonly principals: readonly string[];
+  /** The peer's certificate must have been issued below one of these names (a CA on its path). */
+  readonly issuers: readonly Extract<Identity, { readonly type: "dn" }>[];
+}
+
+/** Both SAs of a pair with keys and SPIs from the file: for tests and fixed appliances. */
+export interface ManualSa {
+  readonly name: string;
+  /** Canonical addresses of the two ends. */
+  readonly local: string;
+  readonly remote: string;
+  readonly mode: "transport" | "tunnel";
+  readonly filters: readonly Filter[];
+  /** One protocol; AH and ESP together are two entries. */
+  readonly suite: ProtocolSuite;
+  readonly spiIn: number;
+  readonly spiOut: number;
+  /** The key of the cipher and then that of the integrity algorithm, as `splitKeymat` reads them. */
+  readonly keyIn: Secret;
+  readonly keyOut: Secret;
 }
 
 export interface MainModePolicy {
@@ -52,12 +107,13 @@ export interface QuickModePolicy {
   readonly pfs: Group | "main-mode" | null;
 }
 
-/** One selector pattern, local side first. Mirrored: it holds for both directions. */
+/** One selector pattern, local side first, with the packets that it is about: those we send (`out`), those we get (`in`), or both (mirrored). */
 export interface Filter {
   /** As written, for messages. */
   readonly text: string;
   readonly local: Side;
   readonly remote: Side;
+  readonly direction: "both" | "out" | "in";
   /** IP protocol number, 0 for any. */
   readonly protocol: number;
   /** 0 for any. */
@@ -65,8 +121,16 @@ export interface Filter {
   readonly remotePort: number;
 }
 
-/** `me` is every local unicast address (in a tunnel rule: its local end); `any` every address of both families. */
-export type Side = { readonly kind: "me" } | { readonly kind: "any" } | { readonly kind: "range"; readonly range: AddressRange };
+/**
+ * `me` is every local unicast address (in a tunnel rule: its local end); `any` every address of both families. A `name` (of a host, or one
+ * of the sets dns, dhcp and gateway) stands for addresses that the daemon finds: `resolvePolicy` puts ranges in its place, and until then
+ * it stands for none.
+ */
+export type Side =
+  | { readonly kind: "me" }
+  | { readonly kind: "any" }
+  | { readonly kind: "range"; readonly range: AddressRange }
+  | { readonly kind: "name"; readonly name: string };
 
 /** One way of proving identity. The identities default as interface.md §2 says. */
 export type AuthEntry = PskEntry | X509Entry | KerberosEntry;

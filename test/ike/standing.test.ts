@@ -6,6 +6,7 @@ import { type KernelCommand, REQID_BASE } from "../../ike/kernel-contract.ts";
 import { NONE } from "../../ike/rekey.ts";
 import { PolicyTable } from "../../ike/standing.ts";
 import { hostRange, parseAddress } from "../../isakmp/address.ts";
+import { exemptionsOf, NO_POLICY } from "../../policy/traffic-keys.ts";
 import type { KerberosEntry, Policy, Rule, TrafficSelector } from "../../policy/types.ts";
 import type { ChildSa } from "../../sa-store/child-sa.ts";
 import { configuration, policyOf, towards } from "../sim/policies.ts";
@@ -85,7 +86,7 @@ test("a rule that requires protection stands: added once, removed with the rule"
   table.sync(core);
   assert.deepEqual(asked(core), []);
   assert.equal(table.size, 2);
-  core.policy = { name: "none", rules: [] };
+  core.policy = { ...NO_POLICY, name: "none" };
   table.sync(core);
   assert.deepEqual(verbs(asked(core)), ["remove-policy out", "remove-policy in"]);
   assert.equal(table.size, 0);
@@ -293,10 +294,10 @@ const KERBEROS: KerberosEntry = {
   localId: null,
   remoteId: null,
 };
-const withKerberos = (policy: Policy): Policy => ({
-  ...policy,
-  rules: policy.rules.map((rule) => ({ ...rule, auth: [KERBEROS, ...rule.auth] })),
-});
+const withKerberos = (policy: Policy): Policy => {
+  const rules = policy.rules.map((rule) => ({ ...rule, auth: [KERBEROS, ...rule.auth] }));
+  return { ...policy, rules, exempt: exemptionsOf(undefined, rules) };
+};
 
 /** The policies that a rule has in the kernel. */
 function kernelPoliciesOf(policy: Policy) {

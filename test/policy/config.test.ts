@@ -6,6 +6,7 @@ import { formatRange } from "../../isakmp/address.ts";
 import { type Configuration, destroyPolicy, formatDiagnostic, parseConfiguration } from "../../policy/config.ts";
 import { formatIdentity } from "../../policy/identity.ts";
 import { formatChildSuite, formatIkeSuite } from "../../policy/proposal.ts";
+import { NO_POLICY } from "../../policy/traffic-keys.ts";
 import { diagnose, RULE, reader, site } from "./configurations.ts";
 
 function accept<T>(text: string, look: (configuration: Configuration) => T): T {
@@ -29,7 +30,7 @@ test("a file without anything has every default, and a warning", () => {
       keepAcrossRestart: false,
       onStop: "remove",
     });
-    assert.deepEqual(policy, { name: "default", rules: [] });
+    assert.deepEqual(policy, { ...NO_POLICY, name: "default" });
     assert.deepEqual(warnings.map(formatDiagnostic), ["F:1:1: warning: there is no [[rule]]; nothing will be protected"]);
   });
 });

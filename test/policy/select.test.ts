@@ -13,6 +13,7 @@ import {
   rulesForPeer,
 } from "../../policy/select.ts";
 import { concreteSelectors } from "../../policy/selector.ts";
+import { NO_POLICY, PLAIN_TRAFFIC } from "../../policy/traffic-keys.ts";
 import type { Filter, Rule, TrafficSelector } from "../../policy/types.ts";
 
 const filterOf = (text: string): Filter => {
@@ -33,20 +34,25 @@ const rule = (name: string, filters: readonly string[], rest: Partial<Rule> = {}
   quickMode: DEFAULT_QUICK_MODE,
   start: "on-traffic",
   dpdSeconds: null,
+  ...PLAIN_TRAFFIC,
   ...rest,
 });
 const tunnelTo = (remote: string, local: string | null = null): Partial<Rule> => ({ mode: "tunnel", tunnel: { local, remote } });
 const selector = (text: string): TrafficSelector => {
-  const [found] = concreteSelectors(filterOf(text), { mode: "tunnel", tunnel: { local: null, remote: "203.0.113.9" }, peer: null }, []);
+  const [found] = concreteSelectors(
+    filterOf(text),
+    { action: "require", mode: "tunnel", tunnel: { local: null, remote: "203.0.113.9" }, peer: null },
+    [],
+  );
   assert.ok(found);
   return found;
 };
 const names = (rules: readonly Rule[], local: string, remote: string) =>
-  rulesForPeer({ name: "", rules }, local, remote).map(({ name }) => name);
+  rulesForPeer({ ...NO_POLICY, rules }, local, remote).map(({ name }) => name);
 
 const ME = "192.0.2.1";
 
-test("a peer is answered by the most specific rule: host, range, subnet, any", () => {
+test("a peer is answered by the most specific rule: host, subnet or range by size, any", () => {
   const rules = [
     rule("any", ["me <-> any"]),
     rule("wide", ["me <-> 10.0.0.0/8"]),
@@ -55,8 +61,8 @@ test("a peer is answered by the most specific rule: host, range, subnet, any", (
     rule("host", ["me <-> 10.1.2.3"]),
     rule("other", ["me <-> 10.9.9.9"]),
   ];
-  assert.deepEqual(names(rules, ME, "10.1.2.3"), ["host", "range", "narrow", "wide", "any"]);
-  assert.deepEqual(names([...rules].reverse(), ME, "10.1.2.3"), ["host", "range", "narrow", "wide", "any"]);
+  assert.deepEqual(names(rules, ME, "10.1.2.3"), ["host", "narrow", "range", "wide", "any"]);
+  assert.deepEqual(names([...rules].reverse(), ME, "10.1.2.3"), ["host", "narrow", "range", "wide", "any"]);
   assert.deepEqual(names(rules, ME, "2001:db8::1"), ["any"]);
 });
 

@@ -26,8 +26,13 @@ const rangeOf = (text: string): AddressRange => {
   return range;
 };
 
-const transport: SelectorContext = { mode: "transport", tunnel: null, peer: null };
-const tunnel = (local: string | null): SelectorContext => ({ mode: "tunnel", tunnel: { local, remote: "203.0.113.9" }, peer: null });
+const transport: SelectorContext = { action: "require", mode: "transport", tunnel: null, peer: null };
+const tunnel = (local: string | null): SelectorContext => ({
+  action: "require",
+  mode: "tunnel",
+  tunnel: { local, remote: "203.0.113.9" },
+  peer: null,
+});
 const texts = (filter: string, context: SelectorContext, addresses: readonly string[]) =>
   concreteSelectors(filterOf(filter), context, addresses).map(formatSelector);
 
@@ -83,8 +88,6 @@ test("loopback, link-local, multicast and unspecified addresses are never me, do
 const REFUSED: readonly (readonly [string, string])[] = [
   ["", '"" is no filter; write "me <-> 192.0.2.2" or "me <-> 10.1.0.0/16:445 tcp"'],
   ["me 192.0.2.2", '"me 192.0.2.2" is no filter; write "me <-> 192.0.2.2" or "me <-> 10.1.0.0/16:445 tcp"'],
-  ["me -> any", '"me -> any": one-way filters (->) are not available yet; write <->'],
-  ["me<-any", '"me<-any": one-way filters (<-) are not available yet; write <->'],
   ["me <-> me", '"me <-> me": both sides are me; traffic of this host with itself is never protected'],
   ["192.0.2.1 <-> 2001:db8::1", '"192.0.2.1 <-> 2001:db8::1": one side is IPv4 and the other IPv6'],
   ["me <-> any:445", '"me <-> any:445": a port needs a protocol that has ports; add tcp, udp or sctp at the end'],
@@ -93,12 +96,15 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ["me <-> any:65536 tcp", '"any:65536": "65536" is no port; one port from 1 to 65535 is possible, or none for all of them'],
   ["me <-> any:80-90 tcp", '"any:80-90": "80-90" is no port; one port from 1 to 65535 is possible, or none for all of them'],
   ["me <-> [2001:db8::1]: tcp", '"[2001:db8::1]:": "" is no port; one port from 1 to 65535 is possible, or none for all of them'],
-  ["me <-> host.example.test", '"host.example.test" is not me, any, an address, a subnet (10.1.0.0/16) or a range (10.1.0.1-10.1.0.9)'],
-  ["me <-> 10.0.0.0/33", '"10.0.0.0/33" is not me, any, an address, a subnet (10.1.0.0/16) or a range (10.1.0.1-10.1.0.9)'],
-  ["me <-> 10.0.0.9-10.0.0.1", '"10.0.0.9-10.0.0.1" is not me, any, an address, a subnet (10.1.0.0/16) or a range (10.1.0.1-10.1.0.9)'],
+  ["me <-> host_example", '"host_example" is not me, any, an address, a subnet (10.1.0.0/16), a range (10.1.0.1-10.1.0.9) or a host name'],
+  ["me <-> 10.0.0.0/33", '"10.0.0.0/33" is not me, any, an address, a subnet (10.1.0.0/16), a range (10.1.0.1-10.1.0.9) or a host name'],
+  [
+    "me <-> 10.0.0.9-10.0.0.1",
+    '"10.0.0.9-10.0.0.1" is not me, any, an address, a subnet (10.1.0.0/16), a range (10.1.0.1-10.1.0.9) or a host name',
+  ],
   [
     "me <-> 2001:db8::/32:445 tcp",
-    '"2001:db8::/32:445" is not me, any, an address, a subnet (10.1.0.0/16) or a range (10.1.0.1-10.1.0.9); write [2001:db8::/32]:445 for a port',
+    '"2001:db8::/32:445" is not me, any, an address, a subnet (10.1.0.0/16), a range (10.1.0.1-10.1.0.9) or a host name; write [2001:db8::/32]:445 for a port',
   ],
   [
     "me <-> any http",

@@ -1,0 +1,215 @@
+/**
+ * From a policy and this host's addresses to the kernel policies that should stand: the only place where actions become directions,
+ * levels and priorities. `ike/standing.ts` carries it out, `why` and `policy show --specific` explain it.
+ * Invariant: no two of the results have one selector and direction, and of two that a packet meets the priorities differ.
+ */
+import { parseRange } from "../isakmp/address.ts";
+import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { FIRST_PRIORITY, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
+import { concreteSelectors } from "./selector.ts";
+import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
+
+export type Direction = "in" | "out" | "fwd";
+
+/** One policy that the kernel should hold. */
+export interface WantedPolicy {
+  readonly direction: Direction;
+  /** As the packets of that direction have it. */
+  readonly selector: PacketSelector;
+  readonly action: "allow" | "block";
+  /** Smaller is stronger. */
+  readonly priority: number;
+  /** How packets must be protected; null: in clear, or not at all. */
+  readonly protection: Protection | null;
+  readonly origin: Origin;
+}
+
+/** What becomes the templates of a policy. */
+export interface Protection {
+  /** `use`: packets without protection pass too. */
+  readonly level: "required" | "use";
+  readonly mode: Rule["mode"];
+  readonly tunnel: { readonly local: string; readonly remote: string } | null;
+  /** Those of the rule's first offer, outermost first as the offer has them. */
+  readonly protocols: readonly ("esp" | "ah")[];
+}
+
+/** Why a policy is wanted: a filter of a rule, here for one concrete pair (local side first), or an exemption. */
+export type Origin =
+  | { readonly kind: "rule"; readonly rule: Rule; readonly filter: Filter; readonly pair: TrafficSelector }
+  | { readonly kind: "exemption"; readonly what: Exemption | "neighbour-discovery" };
+
+/**
+ * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
+ * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file.
+ * A tunnel rule whose own end is not known yet (`tunnel.local` null), and names that are not resolved, make none.
+ */
+export function compile(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
+  const all = decisions(policy, addresses);
+  // Respond rules are holes in what others demand: alone they need no policy.
+  return all.some(demands) ? all : all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action !== "respond");
+}
+
+/** The same with the respond rules in any case: what `why` looks up. */
+export function decisions(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
+  const bySlot = new Map<string, WantedPolicy>();
+  for (const rule of strongestFirst(policy.rules)) {
+    for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
+      const key = `${wanted.direction} ${selectorKey(wanted.selector)}`;
+      if (!bySlot.has(key)) bySlot.set(key, wanted);
+    }
+  }
+  const rules = [...bySlot.values()];
+  const exemptions = exemptionsFor(policy.exempt, rules.filter(demands)).filter(
+    ({ direction, selector }) => !bySlot.has(`${direction} ${selectorKey(selector)}`),
+  );
+  return [...exemptions, ...rules].sort((a, b) => a.priority - b.priority);
+}
+
+const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;
+
+const STRENGTH: readonly Rule["action"][] = ["block", "permit", "require", "request", "respond"];
+
+const strongestFirst = (rules: readonly Rule[]): readonly Rule[] =>
+  rules
+    .filter((rule) => !rule.defaultResponse)
+    .sort((a, b) => Number(a.mode === "tunnel") - Number(b.mode === "tunnel") || STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action));
+
+/** Clear text under a rule, out and in: `null` where the rule has no template. */
+export function levelsOf(rule: Rule): { readonly out: Protection["level"] | null; readonly in: Protection["level"] | null } {
+  if (rule.action !== "require" && rule.action !== "request") return { out: null, in: null };
+  return { out: rule.clear.discovery ? "use" : "required", in: rule.clear.inbound ? "use" : "required" };
+}
+
+function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): readonly WantedPolicy[] {
+  // A tunnel without its own end waits for the route that names it.
+  if (rule.mode === "tunnel" && rule.tunnel?.local == null) return [];
+  return concreteSelectors(filter, rule, addresses).flatMap((pair) =>
+    outwardSelectors(pair).flatMap((outward) =>
+      directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
+        const level = levelsOf(rule)[inward ? "in" : "out"];
+        return {
+          direction,
+          selector: inward ? turned(outward) : outward,
+          action: rule.action === "block" ? "block" : "allow",
+          priority: priorityOf(outward),
+          protection: level && protectionOf(rule, level),
+          origin: { kind: "rule", rule, filter, pair },
+        };
+      }),
+    ),
+  );
+}
+
+function protectionOf(rule: Rule, level: Protection["level"]): Protection {
+  const tunnel = rule.tunnel && { local: rule.tunnel.local ?? "", remote: rule.tunnel.remote };
+  return { level, mode: rule.mode, tunnel, protocols: (rule.quickMode.proposals[0] ?? []).map(({ protocol }) => protocol) };
+}
+
+interface Way {
+  readonly direction: Direction;
+  /** The packets come from the remote side. */
+  readonly inward: boolean;
+}
+
+const OUT: Way = { direction: "out", inward: false };
+const IN: Way = { direction: "in", inward: true };
+const THROUGH: Way = { direction: "fwd", inward: true };
+const THROUGH_OUTWARD: Way = { direction: "fwd", inward: false };
+
+/** A gateway's packets out of a tunnel are forwarded, or for itself. Others' packets that only pass are permitted and blocked both ways. */
+function directionsOf(rule: Rule, filter: Filter): readonly Way[] {
+  const passing = rule.mode === "transport" && (rule.action === "permit" || rule.action === "block") && mayBeOthers(filter.local);
+  const all = [OUT, IN, ...(rule.mode === "tunnel" || passing ? [THROUGH] : []), ...(passing ? [THROUGH_OUTWARD] : [])];
+  return all.filter(({ inward }) => filter.direction === "both" || inward === (filter.direction === "in"));
+}
+
+const mayBeOthers = (side: Side): boolean => side.kind !== "me";
+
+/** Neighbour discovery (RFC 4861) must stay in clear, or no IPv6 peer is ever found. ICMPv6 types. */
+const NEIGHBOUR_DISCOVERY: readonly number[] = [133, 134, 135, 136, 137];
+
+const EXEMPT_PRIORITY = 1000;
+const [ANY_4, ANY_6] = ["0.0.0.0/0", "::/0"];
+
+/** Source and destination, protocol, ports. One row is for both directions unless it says one. */
+type Row = readonly [string, string, number, number, number, ("out" | "in")?];
+
+const { tcp, udp, icmp, icmpv6 } = IP_PROTOCOL;
+const RSVP = 46;
+
+/** Both families of a row with ports; we are the asking side, and answers come from the port. */
+const service = (...ports: readonly number[]): readonly Row[] =>
+  [ANY_4, ANY_6].flatMap((any) =>
+    [udp, tcp].flatMap((protocol) =>
+      ports.flatMap((port): readonly Row[] => [
+        [any, any, protocol, 0, port, "out"],
+        [any, any, protocol, port, 0, "in"],
+      ]),
+    ),
+  );
+
+const EXEMPT: Readonly<Record<Exemption, readonly Row[]>> = {
+  // RFC 4120 §7.2, RFC 3244: tickets and passwords.
+  kerberos: service(88, 464),
+  dns: service(53),
+  dhcp: [
+    [ANY_4, ANY_4, udp, 68, 67],
+    [ANY_4, ANY_4, udp, 67, 68],
+    [ANY_6, ANY_6, udp, 546, 547],
+    [ANY_6, ANY_6, udp, 547, 546],
+  ],
+  rsvp: [
+    [ANY_4, ANY_4, RSVP, 0, 0],
+    [ANY_6, ANY_6, RSVP, 0, 0],
+  ],
+  broadcast: [[ANY_4, "255.255.255.255/32", 0, 0, 0]],
+  multicast: [
+    [ANY_4, "224.0.0.0/4", 0, 0, 0],
+    [ANY_6, "ff00::/8", 0, 0, 0],
+  ],
+  icmp: [
+    [ANY_4, ANY_4, icmp, 0, 0],
+    [ANY_6, ANY_6, icmpv6, 0, 0],
+  ],
+};
+
+/** Exemptions of the families in which some rule blocks or protects: without one they would change nothing. */
+function exemptionsFor(exempt: readonly Exemption[], demanding: readonly WantedPolicy[]): readonly WantedPolicy[] {
+  const families = new Set(demanding.map(({ selector }) => familyOfText(selector.source)));
+  const discovery: readonly Row[] = NEIGHBOUR_DISCOVERY.map((type) => [ANY_6, ANY_6, icmpv6, type, 0]);
+  const rows = [
+    ...exempt.flatMap((what) => EXEMPT[what].map((row) => ({ what, row }))),
+    ...discovery.map((row) => ({ what: "neighbour-discovery" as const, row })),
+  ];
+  return rows
+    .filter(({ row: [source] }) => families.has(familyOfText(source)))
+    .flatMap(({ what, row }) => (["out", "in"] as const).filter((way) => (row[5] ?? way) === way).map((way) => exemption(what, row, way)));
+}
+
+function exemption(what: Exemption | "neighbour-discovery", row: Row, direction: "in" | "out"): WantedPolicy {
+  const [from, to, protocol, sourcePort, destinationPort] = row;
+  const [source, destination] = [prefixOf(from), prefixOf(to)];
+  return {
+    direction,
+    selector: {
+      ...{ source: source.address, sourceLength: source.length, destination: destination.address, destinationLength: destination.length },
+      ...{ protocol, sourcePort, destinationPort },
+    },
+    action: "allow",
+    priority: EXEMPT_PRIORITY,
+    protection: null,
+    origin: { kind: "exemption", what },
+  };
+}
+
+const familyOfText = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
+
+function prefixOf(text: string): { readonly address: string; readonly length: number } {
+  const [address = "", length] = text.split("/", 2);
+  if (!parseRange(text)) throw new Error(text);
+  return { address, length: Number(length) };
+}
+
+/** Whether a policy is one that a rule wants, and not an exemption. */
+export const isExemption = ({ priority }: Pick<WantedPolicy, "priority">): boolean => priority < FIRST_PRIORITY;

@@ -1,0 +1,121 @@
+/**
+ * Which policy decides about a packet: an index over what `compile` wants, so that a look-up costs as much as there are different shapes of
+ * selectors (prefix lengths, with or without protocol and ports), however many rules there are.
+ */
+import { type Family, formatAddress, parseAddress, prefixRange } from "../isakmp/address.ts";
+import type { Direction, WantedPolicy } from "./compile.ts";
+import { hasPorts } from "./filter.ts";
+import { type PacketSelector, selectorKey } from "./packet-selector.ts";
+
+/** A packet as the kernel's policies see it. Addresses are canonical; ports are 0 where the protocol has none; of ICMP `sourcePort` is the type. */
+export interface Packet {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+export interface DecisionIndex {
+  /** The strongest policy that covers the packet; undefined: none does, and the packet passes in clear. */
+  decide(packet: Packet, direction: Direction): WantedPolicy | undefined;
+}
+
+/** What selectors of one kind have in common: the packet's own values in these places make the key. */
+interface Shape {
+  readonly family: Family;
+  readonly sourceLength: number;
+  readonly destinationLength: number;
+  readonly protocol: boolean;
+  readonly sourcePort: boolean;
+  readonly destinationPort: boolean;
+  readonly policies: Map<string, WantedPolicy>;
+  /** Of its strongest policy. */
+  best: number;
+}
+
+/** An index of policies; the strongest of a key is kept, the first where they are equal. */
+export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex {
+  const shapes = new Map<string, Shape>();
+  for (const policy of policies) {
+    const shape = shapeOf(policy, shapes);
+    const key = selectorKey(policy.selector);
+    const known = shape.policies.get(key);
+    if (!known || policy.priority < known.priority) shape.policies.set(key, policy);
+    shape.best = Math.min(shape.best, policy.priority);
+  }
+  const byDirection = new Map<Direction, readonly Shape[]>();
+  for (const direction of ["in", "out", "fwd"] as const) {
+    const own = [...shapes].filter(([name]) => name.startsWith(`${direction} `)).map(([, shape]) => shape);
+    byDirection.set(
+      direction,
+      own.sort((a, b) => a.best - b.best),
+    );
+  }
+  return { decide: (packet, direction) => strongest(packet, byDirection.get(direction) ?? []) };
+}
+
+function shapeOf({ direction, selector: s, priority }: WantedPolicy, shapes: Map<string, Shape>): Shape {
+  const family: Family = s.source.includes(":") ? 6 : 4;
+  const [protocol, sourcePort, destinationPort] = [s.protocol !== 0, s.sourcePort !== 0, s.destinationPort !== 0];
+  const name = `${direction} ${family} ${s.sourceLength} ${s.destinationLength} ${protocol} ${sourcePort} ${destinationPort}`;
+  const known = shapes.get(name);
+  if (known) return known;
+  const { sourceLength, destinationLength } = s;
+  const shape: Shape = {
+    family,
+    sourceLength,
+    destinationLength,
+    protocol,
+    sourcePort,
+    destinationPort,
+    policies: new Map(),
+    best: priority,
+  };
+  shapes.set(name, shape);
+  return shape;
+}
+
+function strongest(packet: Packet, shapes: readonly Shape[]): WantedPolicy | undefined {
+  const family: Family = packet.source.includes(":") ? 6 : 4;
+  const [sources, destinations] = [new Map<number, string>(), new Map<number, string>()];
+  let found: WantedPolicy | undefined;
+  for (const shape of shapes) {
+    if (found && found.priority <= shape.best) break;
+    if (shape.family !== family) continue;
+    const selector: PacketSelector = {
+      source: masked(packet.source, shape.sourceLength, sources),
+      sourceLength: shape.sourceLength,
+      destination: masked(packet.destination, shape.destinationLength, destinations),
+      destinationLength: shape.destinationLength,
+      protocol: shape.protocol ? packet.protocol : 0,
+      sourcePort: shape.sourcePort ? packet.sourcePort : 0,
+      destinationPort: shape.destinationPort ? packet.destinationPort : 0,
+    };
+    const policy = shape.policies.get(selectorKey(selector));
+    if (policy && (!found || policy.priority < found.priority)) found = policy;
+  }
+  return found;
+}
+
+/** The network of an address, as the text of selectors. */
+function masked(address: string, length: number, known: Map<number, string>): string {
+  const before = known.get(length);
+  if (before !== undefined) return before;
+  const parsed = parseAddress(address);
+  const text = parsed ? formatAddress(parsed.family, prefixRange(parsed.family, parsed.value, length).first) : address;
+  known.set(length, text);
+  return text;
+}
+
+/** A packet from what a person says of it; ports only where the protocol has them. */
+export function packetOf(source: string, destination: string, protocol: number, sourcePort: number, destinationPort: number): Packet {
+  const ports = hasPorts(protocol);
+  return { source, destination, protocol, sourcePort: ports ? sourcePort : 0, destinationPort: ports ? destinationPort : 0 };
+}
+
+/** How this host meets a packet: it sends it, gets it, or passes it on. */
+export function directionOf(packet: Packet, addresses: readonly string[]): Direction {
+  if (addresses.includes(packet.source)) return "out";
+  return addresses.includes(packet.destination) ? "in" : "fwd";
+}

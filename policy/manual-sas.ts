@@ -1,0 +1,83 @@
+/**
+ * `[[sa]]`: pairs of SAs with keys and SPIs from the file, installed without negotiation.
+ */
+import type { Secret } from "../ike/crypto/secret.ts";
+import type { ProtocolSuite } from "../ike/crypto/suite.ts";
+import { parseAddress } from "../isakmp/address.ts";
+import type { AuthContext } from "./auth-entries.ts";
+import type { Document, RawManual } from "./schema.ts";
+import { secretOfFile, secretOfText } from "./secrets.ts";
+import type { KeyPath } from "./toml-locator.ts";
+import type { ManualSa } from "./types.ts";
+
+type Context = Pick<AuthContext, "report" | "readSecret" | "exposed">;
+
+/** The manual SAs that could be read whole. Their keys are the caller's to destroy. */
+export function buildManual(document: Document, context: Context): readonly ManualSa[] {
+  const names = new Set<string>();
+  return (document.sa ?? []).flatMap((raw, i) => {
+    const path = ["sa", i];
+    if (!raw) return [];
+    if (raw.name !== undefined && names.has(raw.name)) context.report.error([...path, "name"], "another [[sa]] has this name");
+    names.add(raw.name ?? "");
+    return build(raw, path, context) ?? [];
+  });
+}
+
+const REQUIRED = ["name", "filters", "local", "remote", "protection", "spi-in", "spi-out"] as const;
+
+function build(raw: RawManual, path: KeyPath, context: Context): ManualSa | undefined {
+  const { report } = context;
+  for (const key of REQUIRED)
+    if (raw[key] === undefined && !report.failed([...path, key])) report.error([...path, key], `${key} is missing`, "key", path);
+  const { name, local, remote, protection, "spi-in": spiIn, "spi-out": spiOut } = raw;
+  const [suite, ...more] = protection ?? [];
+  if (more.length > 0) report.error([...path, "protection"], "an SA has one protocol; write two [[sa]] tables");
+  if (local !== undefined && remote !== undefined && parseAddress(local)?.family !== parseAddress(remote)?.family)
+    report.error([...path, "remote"], "local and remote need one address family");
+  const [keyIn, keyOut] = [readKey("key-in", raw, suite, path, context), readKey("key-out", raw, suite, path, context)];
+  if (
+    name === undefined ||
+    local === undefined ||
+    remote === undefined ||
+    !suite ||
+    spiIn === undefined ||
+    spiOut === undefined ||
+    !keyIn ||
+    !keyOut
+  ) {
+    keyIn?.destroy();
+    keyOut?.destroy();
+    return undefined;
+  }
+  const filters = (raw.filters ?? []).filter((filter) => filter !== undefined);
+  return { name, local, remote, mode: raw.mode ?? "transport", filters, suite, spiIn, spiOut, keyIn, keyOut };
+}
+
+function readKey(
+  which: "key-in" | "key-out",
+  raw: RawManual,
+  suite: ProtocolSuite | undefined,
+  path: KeyPath,
+  { report, readSecret, exposed }: Context,
+): Secret | undefined {
+  const [text, file] = [raw[which], raw[`${which}-file`]];
+  if (report.failed([...path, which]) || report.failed([...path, `${which}-file`])) return undefined;
+  if ((text === undefined) === (file === undefined)) {
+    const what = text === undefined ? `the key is missing; add ${which}-file = "…"` : `${which} and ${which}-file exclude each other`;
+    report.error([...path, which], what, "key", path);
+    return undefined;
+  }
+  const at = [...path, text === undefined ? `${which}-file` : which];
+  if (text !== undefined && exposed) report.warning(at, `this key stands in a file that others may read; use ${which}-file`, "key");
+  const octets = text === undefined ? readSecret(file ?? "") : undefined;
+  const key = text !== undefined ? secretOfText(text) : octets?.ok ? octets.value && secretOfFile(octets.value) : octets;
+  if (!key) report.warning(at, "not checked: credentials exist only inside the service");
+  else if (!key.ok) report.error(at, key.error);
+  if (!key?.ok) return undefined;
+  const wanted = suite && (suite.cipher?.keyOctets ?? 0) + (suite.integrity?.keyOctets ?? 0);
+  if (wanted === undefined || key.value.length === wanted) return key.value;
+  report.error(at, `the key has ${key.value.length} octets, and ${wanted} are needed: the cipher's key and then the integrity key`);
+  key.value.destroy();
+  return undefined;
+}

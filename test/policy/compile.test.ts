@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { EVERYTHING } from "../../policy/availability.ts";
+import { compile, decisions, isExemption, type WantedPolicy } from "../../policy/compile.ts";
+import { parseConfiguration } from "../../policy/config.ts";
+import { directionOf, indexPolicies, type Packet } from "../../policy/decide.ts";
+import { priorityOf, turned } from "../../policy/packet-selector.ts";
+import type { Policy } from "../../policy/types.ts";
+import { evaluate } from "./reference-evaluator.ts";
+
+const AUTH = 'auth = [{ method = "psk", secret = "k" }]';
+const NEGOTIATE = ["require", "request", "respond"];
+
+interface RuleText {
+  readonly action: string;
+  readonly filters: readonly string[];
+  readonly more?: string;
+}
+
+const ruleText = ({ action, filters, more = "" }: RuleText, i: number): string =>
+  `[[rule]]\nname = "r${i}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${NEGOTIATE.includes(action) ? AUTH : ""}\n${more}\n`;
+
+function policyOf(rules: readonly RuleText[], top = ""): Policy {
+  const text = `${top}\n${rules.map(ruleText).join("\n")}`;
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  assert.ok(parsed.ok, parsed.ok ? "" : `${JSON.stringify(parsed.error, null, 1)}\n${text}`);
+  return parsed.value.policy;
+}
+
+/** `out allow required` and the like, per direction. */
+const shape = ({ direction, action, protection }: WantedPolicy): string => `${direction} ${action} ${protection?.level ?? "clear"}`;
+const shapes = (policies: readonly WantedPolicy[]): readonly string[] => policies.map(shape).sort();
+const ME = ["192.0.2.1", "2001:db8::1"];
+
+const ACTIONS: readonly (readonly [string, RuleText, readonly string[]])[] = [
+  ["permit", { action: "permit", filters: ["me <-> 192.0.2.9"] }, ["in allow clear", "out allow clear"]],
+  ["block", { action: "block", filters: ["me <-> 192.0.2.9"] }, ["in block clear", "out block clear"]],
+  [
+    "block of others' traffic",
+    { action: "block", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"] },
+    ["fwd block clear", "fwd block clear", "in block clear", "out block clear"],
+  ],
+  ["respond alone", { action: "respond", filters: ["me <-> 192.0.2.9"] }, []],
+  ["request", { action: "request", filters: ["me <-> 192.0.2.9"] }, ["in allow use", "out allow required"]],
+  [
+    "request with discovery",
+    { action: "request", filters: ["me <-> 192.0.2.9"], more: "discovery = true" },
+    ["in allow use", "out allow use"],
+  ],
+  ["require", { action: "require", filters: ["me <-> 192.0.2.9"] }, ["in allow required", "out allow required"]],
+  [
+    "require with inbound-clear",
+    { action: "require", filters: ["me <-> 192.0.2.9"], more: "inbound-clear = true" },
+    ["in allow use", "out allow required"],
+  ],
+  [
+    "require with discovery",
+    { action: "require", filters: ["me <-> 192.0.2.9"], more: "discovery = true" },
+    ["in allow required", "out allow use"],
+  ],
+  ["require one way out", { action: "require", filters: ["me -> 192.0.2.9"] }, ["out allow required"]],
+  ["require one way in", { action: "require", filters: ["192.0.2.9 -> me"] }, ["in allow required"]],
+  ["block one way in, written backwards", { action: "block", filters: ["me <- any"] }, ["in block clear"]],
+  [
+    "a tunnel",
+    {
+      action: "require",
+      filters: ["10.1.0.0/16 <-> 10.2.0.0/16"],
+      more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }',
+    },
+    ["fwd allow required", "in allow required", "out allow required"],
+  ],
+  [
+    "a tunnel whose own end is not known yet",
+    { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.9" }' },
+    [],
+  ],
+  ["a name that is not resolved", { action: "require", filters: ["me <-> host.example.test"] }, []],
+];
+for (const [what, rule, expected] of ACTIONS)
+  test(`${what} wants ${expected.join(", ") || "nothing"}`, () => {
+    const found = compile(policyOf([rule]), ["192.0.2.1"]);
+    assert.deepEqual(shapes(found), [...expected].sort());
+  });
+
+test("a respond rule is a hole in a wider rule that protects", () => {
+  const policy = policyOf([
+    { action: "require", filters: ["me <-> 10.0.0.0/8"] },
+    { action: "respond", filters: ["me <-> 10.1.1.1"] },
+  ]);
+  const [first] = compile(policy, ["192.0.2.1"]);
+  assert.equal(first?.origin.kind === "rule" && first.origin.rule.name, "r1");
+  assert.equal(first?.protection, null);
+});
+
+test("a range becomes the fewest prefixes, and me every address of the family", () => {
+  const found = compile(policyOf([{ action: "block", filters: ["me <-> 10.0.0.1-10.0.0.6"] }]), [
+    "192.0.2.1",
+    "192.0.2.5",
+    "2001:db8::1",
+    "127.0.0.1",
+  ]);
+  const out = found
+    .filter(({ direction }) => direction === "out")
+    .map(({ selector: s }) => `${s.source} ${s.destination}/${s.destinationLength}`);
+  const pieces = ["10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/31", "10.0.0.6/32"];
+  assert.deepEqual([...out].sort(), ["192.0.2.1", "192.0.2.5"].flatMap((own) => pieces.map((piece) => `${own} ${piece}`)).sort());
+});
+
+test("where two filters come to one kernel selector, block is before permit, permit before protection, and transport before tunnel", () => {
+  const order = ["respond", "request", "require", "permit", "block"];
+  for (const [i, weaker] of order.entries())
+    for (const stronger of order.slice(i + 1)) {
+      // Ranges that share a piece: equal filters would be refused.
+      const rules = [
+        { action: weaker, filters: ["me <-> 10.0.0.0-10.0.0.4"] },
+        { action: stronger, filters: ["me <-> 10.0.0.0-10.0.0.5"] },
+      ];
+      const decided = indexPolicies(compile(policyOf(rules), ["192.0.2.1"])).decide(packet("192.0.2.1", "10.0.0.1"), "out");
+      assert.equal(decided?.origin.kind === "rule" && decided.origin.rule.action, stronger, `${weaker} and ${stronger}`);
+    }
+});
+
+test("exemptions stand before all rules, in the families where something is blocked or protected, and only there", () => {
+  const top = '[policy]\nexempt = ["windows", "icmp"]';
+  const of = (rules: readonly RuleText[]) => compile(policyOf(rules, top), ME).filter(isExemption);
+  assert.deepEqual(of([{ action: "permit", filters: ["me <-> any"] }]), []);
+  const four = of([{ action: "block", filters: ["me <-> 192.0.2.9"] }]);
+  assert.ok(four.length > 0 && four.every(({ selector }) => !selector.source.includes(":")));
+  const names = new Set(four.map(({ origin }) => origin.kind === "exemption" && origin.what));
+  assert.deepEqual([...names].sort(), ["broadcast", "icmp", "kerberos", "multicast", "rsvp"]);
+  const both = compile(policyOf([{ action: "require", filters: ["me <-> any"] }], top), ME);
+  assert.ok(both.some(({ origin }) => origin.kind === "exemption" && origin.what === "neighbour-discovery"));
+  const [weakest, strongest] = [Math.max(...both.filter(isExemption).map(({ priority }) => priority)), both.find((p) => !isExemption(p))];
+  assert.ok(strongest && weakest < strongest.priority);
+});
+
+const packet = (source: string, destination: string, protocol = 6, sourcePort = 1, destinationPort = 2): Packet => ({
+  source,
+  destination,
+  protocol,
+  sourcePort,
+  destinationPort,
+});
+
+// Few values, so that filters of different rules meet.
+const PLACES = [
+  "any",
+  "10.0.0.0/30",
+  "10.0.0.0/31",
+  "10.0.0.1",
+  "10.0.0.2",
+  "10.0.0.1-10.0.0.6",
+  "10.0.0.3-10.0.0.9",
+  "fd00::/126",
+  "fd00::1",
+  "fd00::1-fd00::6",
+];
+const OWN = ["me", "me", "10.9.0.1", "10.9.0.0/30", "any", "fd09::1"];
+const port = fc.constantFrom("", "", ":1", ":2");
+const filter = fc
+  .record({
+    own: fc.constantFrom(...OWN),
+    place: fc.constantFrom(...PLACES),
+    arrow: fc.constantFrom("<->", "<->", "->", "<-"),
+    turn: fc.boolean(),
+    ports: fc.tuple(port, port),
+    protocol: fc.constantFrom("", "tcp", "udp", "1"),
+  })
+  .map(({ own, place, arrow, turn, ports: [a, b], protocol }) => {
+    const [p, q] = protocol === "tcp" || protocol === "udp" ? [a, b] : ["", ""];
+    const end = (text: string, port: string) => (text.includes(":") ? `[${text}]${port}` : `${text}${port}`);
+    const sides = [end(own, p), end(place, q)];
+    return `${(turn && own === "me" ? sides.reverse() : sides).join(` ${arrow} `)} ${protocol}`.trim();
+  })
+  .filter((text) => !(text.includes("fd0") && /10\./.test(text)));
+const rule = fc.record({
+  action: fc.constantFrom("permit", "block", "respond", "request", "require"),
+  filters: fc.uniqueArray(filter, { minLength: 1, maxLength: 3 }),
+  more: fc.constantFrom("", "", "inbound-clear = true", "discovery = true", "tunnel"),
+});
+const addresses = ["10.9.0.1", "10.9.0.2", "fd09::1", "127.0.0.1"];
+const packets = fc.record({
+  source: fc.constantFrom(...addresses, "10.0.0.1", "10.0.0.2", "10.0.0.5", "10.9.0.3", "fd00::1", "fd00::5"),
+  destination: fc.constantFrom(...addresses, "10.0.0.1", "10.0.0.3", "10.0.0.6", "10.9.0.3", "fd00::1", "fd00::3"),
+  protocol: fc.constantFrom(6, 17, 1, 58, 50),
+  sourcePort: fc.constantFrom(1, 2, 3),
+  destinationPort: fc.constantFrom(1, 2, 3),
+});
+
+/** Rules that can be read together; equal filters are taken out, since `check` refuses them. */
+function readable(
+  rules: readonly { readonly action: string; readonly filters: readonly string[]; readonly more: string }[],
+): Policy | undefined {
+  const texts = rules.map(({ action, filters, more }) => {
+    const tunnelled = more === "tunnel" && action === "require";
+    const clear = NEGOTIATE.slice(0, 2).includes(action) && more !== "tunnel" ? more : "";
+    return { action, filters, more: tunnelled ? 'mode = "tunnel"\ntunnel = { local = "10.9.0.1", remote = "10.9.9.9" }' : clear };
+  });
+  const text = texts.map(ruleText).join("\n");
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  return parsed.ok ? parsed.value.policy : undefined;
+}
+
+test("for any rules and packets, the compiled policies decide as a plain evaluation of the rules does", () => {
+  let compared = 0;
+  fc.assert(
+    fc.property(fc.array(rule, { minLength: 1, maxLength: 6 }), fc.array(packets, { minLength: 20, maxLength: 40 }), (rules, sent) => {
+      const policy = readable(rules);
+      if (!policy) return;
+      const [installed, all] = [compile, decisions].map((of) =>
+        indexPolicies(of(policy, addresses).filter((wanted) => !isExemption(wanted))),
+      );
+      for (const each of sent) {
+        if (each.source.includes(":") !== each.destination.includes(":")) continue;
+        const direction = directionOf(each, addresses);
+        const [found, decided] = [installed?.decide(each, direction), all?.decide(each, direction)];
+        const expected = evaluate(policy, addresses, each, direction);
+        const what = !found ? "clear" : found.action === "block" ? "drop" : (found.protection?.level ?? "clear");
+        assert.equal(what, expected.what, JSON.stringify([direction, each, found?.selector, found?.priority]));
+        assert.equal(decided?.origin.kind === "rule" ? decided.origin.rule.name : null, expected.rule, JSON.stringify([direction, each]));
+        compared++;
+      }
+    }),
+    { numRuns: 300, includeErrorInReport: true },
+  );
+  assert.ok(compared > 1000, `${compared} packets compared`);
+});
+
+test("no two compiled policies have one key, and of any two that share a packet one has the stronger priority", () => {
+  fc.assert(
+    fc.property(fc.array(rule, { minLength: 1, maxLength: 5 }), packets, (rules, each) => {
+      const policy = readable(rules);
+      if (!policy) return;
+      const compiled = compile(policy, addresses);
+      const keys = compiled.map(({ direction, selector }) => JSON.stringify([direction, selector]));
+      assert.equal(new Set(keys).size, keys.length);
+      const direction = directionOf(each, addresses);
+      const hits = compiled.filter(
+        (wanted) =>
+          !isExemption(wanted) && wanted.direction === direction && direction !== "fwd" && indexPolicies([wanted]).decide(each, direction),
+      );
+      assert.equal(new Set(hits.map(({ priority }) => priority)).size, hits.length);
+    }),
+  );
+});
+
+test("a priority depends on the selector alone, and a selector and its turned twin are one filter's", () => {
+  const s = {
+    source: "10.0.0.0",
+    sourceLength: 8,
+    destination: "192.0.2.0",
+    destinationLength: 24,
+    protocol: 6,
+    sourcePort: 0,
+    destinationPort: 80,
+  };
+  assert.deepEqual(turned(turned(s)), s);
+  assert.ok(priorityOf(s) < priorityOf({ ...s, destinationPort: 0 }));
+  assert.ok(priorityOf({ ...s, destinationLength: 32 }) < priorityOf({ ...s, sourceLength: 32 }));
+  assert.ok(priorityOf({ ...s, destinationLength: 0, sourceLength: 0, protocol: 0, destinationPort: 0 }) < 2 ** 31);
+});
