@@ -99,6 +99,7 @@ const HOST_NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(
 /** Sets of addresses that follow this host's surroundings. */
 export const DYNAMIC_SETS = ["dns", "dhcp", "gateway"] as const;
 export type DynamicSet = (typeof DYNAMIC_SETS)[number];
+/** Whether a name is one of them, and no host. */
 export const isDynamic = (name: string): name is DynamicSet => DYNAMIC_SETS.some((set) => set === name);
 
 function contradiction(local: End, remote: End, protocol: number): string | undefined {
