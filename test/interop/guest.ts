@@ -51,7 +51,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   const party = (side: "us" | "theirs"): Party => {
     const directory = `${plan.directory}/${side}`;
     mkdirSync(directory, { recursive: true });
-    return PARTIES[plan[side]]({ side, placed: plan.placed, run, directory });
+    return PARTIES[plan[side]]({ side, placed: plan.placed, run, directory, pki: `${plan.directory}/pki` });
   };
   const [us, theirs] = [party("us"), party("theirs")];
   const started = await timed("guest-start", async () => {

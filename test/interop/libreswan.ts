@@ -3,18 +3,19 @@
  * The guest sees the root read-only; what pluto writes to is laid over it in a mount namespace.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { on } from "./network.ts";
 import { type Attempt, childName, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { PKI, subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
 
 /** Where `setup.js interop` makes the root, below the checkout. */
 export const LIBRESWAN_ROOT = ".lab/libreswan-root";
 
-export function libreswan({ side, placed, run, directory }: PartyOptions): Party {
+export function libreswan({ side, placed, run, directory, pki }: PartyOptions): Party {
   const root = resolve(LIBRESWAN_ROOT);
   const own = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
@@ -40,6 +41,7 @@ export function libreswan({ side, placed, run, directory }: PartyOptions): Party
       mkdirSync(own, { recursive: true });
       writeFileSync(`${own}/ipsec.conf`, connections(side, placed));
       writeFileSync(`${own}/ipsec.secrets`, secrets(side, placed), { mode: 0o600 });
+      layOut(`${own}/pki`, side, placed, pki);
       daemon = start(on(side, ["unshare", "-m", "bash", "-ec", BOOT, "pluto", root, own]), `${directory}/pluto.log`);
       const loaded = async () => (await whack(["--status"], 10)).stdout.includes(`Total IPsec connections: loaded ${children(placed)},`);
       if (!(await eventually(60, loaded))) throw new Error(`pluto does not load ${children(placed)} connections, see its log`);
@@ -70,8 +72,21 @@ for name in tmp var/lib/ipsec; do mount -t tmpfs tmpfs "$1/$name"; done
 mount --bind "$2" "$1/run"
 mkdir -p "$1/run/pluto" "$1/var/lib/ipsec/nss"
 chroot "$1" ipsec initnss
+cd "$2/pki"
+for file in *.pem; do chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$file" -t CT,, -i "/run/pki/$file"; done
+for file in *.p12; do [ ! -e "$file" ] || chroot "$1" pk12util -d sql:/var/lib/ipsec/nss -W throwaway -i "/run/pki/$file"; done
 exec chroot "$1" /usr/libexec/ipsec/pluto --config /run/ipsec.conf --secretsfile /run/ipsec.secrets --nofork --stderrlog
 `;
+
+/** What its database gets: the roots, and a store for each certificate. The pattern of the script has to find something. */
+function layOut(folder: string, side: PartyOptions["side"], placed: readonly Placed[], pki: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const root of PKI.roots) copyFileSync(`${pki}/${root}`, `${folder}/${root}`);
+  for (const scenario of placed) {
+    const store = PKI.store(scenario.name, side);
+    if (configured(side, scenario).certificates) copyFileSync(`${pki}/${store}`, `${folder}/${store}`);
+  }
+}
 
 function connections(side: PartyOptions["side"], placed: readonly Placed[]): string {
   const sections = placed.flatMap((scenario) => {
@@ -85,6 +100,7 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[]): str
         ...(scenario.mode === "tunnel" ? { leftsubnet: flow.own, rightsubnet: flow.other } : {}),
         ...(scenario.pingsOnly ? { leftprotoport: "icmp", rightprotoport: "icmp" } : {}),
         ...algorithms(side, scenario),
+        ...proof(side, scenario),
         auto: onTraffic ? "route" : "add",
       };
       const text = Object.entries({ ...COMMON, ...lines }).map(([key, value]) => `\t${key}=${value}\n`);
@@ -94,7 +110,15 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[]): str
   return `config setup\n\tikev1-policy=accept\n\tuniqueids=no\n${sections.join("")}`;
 }
 
-const COMMON = { authby: "secret", ikev2: "no", "retransmit-timeout": "8s", keyingtries: "1", dpddelay: "0" } as const;
+/** It takes the other side's identity from the certificate, as long as the CA is one of its own. */
+function proof(side: PartyOptions["side"], scenario: Placed): Readonly<Record<string, string>> {
+  if (!configured(side, scenario).certificates) return { authby: "secret" };
+  // Without a CA it asks for no certificate.
+  const theirs = { rightid: "%fromcert", rightca: `"${subjectOf("RSA root")}"` };
+  return { authby: "rsasig", leftid: "%fromcert", leftcert: scenario.name, leftsendcert: "always", sendca: "all", ...theirs };
+}
+
+const COMMON = { ikev2: "no", "retransmit-timeout": "8s", keyingtries: "1", dpddelay: "0" } as const;
 
 function algorithms(side: PartyOptions["side"], scenario: Placed): Readonly<Record<string, string>> {
   const { ike, protect } = configured(side, scenario);

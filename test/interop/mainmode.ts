@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import { on } from "./network.ts";
 import { type Attempt, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
 
@@ -15,7 +16,7 @@ export const EVENT_LOG = "events.jsonl";
 
 const MAIN = "dist/cli/main.js";
 
-export function mainmode({ side, placed, run, directory }: PartyOptions): Party {
+export function mainmode({ side, placed, run, directory, pki }: PartyOptions): Party {
   const runtime = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
   const command = (argv: readonly string[], seconds: number) =>
@@ -29,7 +30,7 @@ export function mainmode({ side, placed, run, directory }: PartyOptions): Party 
     kind: "mainmode",
     start: async () => {
       mkdirSync(runtime, { recursive: true, mode: 0o700 });
-      writeFileSync(`${directory}/mainmode.toml`, configuration(side, placed, runtime), { mode: 0o600 });
+      writeFileSync(`${directory}/mainmode.toml`, configuration(side, placed, runtime, pki), { mode: 0o600 });
       const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
       const answers = async () => (await command(["status", "--json"], 10)).status === 0;
@@ -63,12 +64,14 @@ function reasonsIn(log: string, scenario: Placed): readonly string[] {
   return own.flatMap(({ reason }) => (typeof reason === "string" ? [reason] : []));
 }
 
-function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string): string {
+function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string, pki: string): string {
   const head = { control: `${runtime}/control.sock`, "keep-across-restart": false };
-  return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...placed.flatMap((scenario) => rule(side, scenario))].join("\n");
+  return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...placed.flatMap((scenario) => rule(side, scenario, pki))].join(
+    "\n",
+  );
 }
 
-function rule(side: PartyOptions["side"], scenario: Placed): readonly string[] {
+function rule(side: PartyOptions["side"], scenario: Placed, pki: string): readonly string[] {
   const { own, other } = endsOf(side, scenario);
   const { ike, protect, secret, onTraffic, flows } = configured(side, scenario);
   return [
@@ -78,7 +81,7 @@ function rule(side: PartyOptions["side"], scenario: Placed): readonly string[] {
       name: scenario.name,
       filters: flows.map((flow) => `${flow.own} <-> ${flow.other}${scenario.pingsOnly ? " icmp" : ""}`),
       action: "require",
-      auth: [{ method: "psk", secret }],
+      auth: auth(side, scenario, secret, pki),
       mode: scenario.mode,
       ...(scenario.mode === "tunnel" ? { tunnel: { local: own.host, remote: other.host } } : {}),
       "main-mode": { proposals: [ike] },
@@ -87,6 +90,26 @@ function rule(side: PartyOptions["side"], scenario: Placed): readonly string[] {
       "allow-weak": true,
     }),
   ];
+}
+
+type AuthTable = Readonly<Record<string, unknown>>;
+
+function auth(side: PartyOptions["side"], scenario: Placed, secret: string, pki: string): readonly AuthTable[] {
+  const { name } = scenario;
+  const { certificates, otherSubject } = configured(side, scenario);
+  const psk = { method: "psk", secret };
+  if (!certificates) return [psk];
+  const at = (file: string): string => `${pki}/${file}`;
+  const x509 = {
+    method: "x509",
+    certificate: at(PKI.chain(name, side)),
+    key: at(PKI.key(name, side)),
+    // Whose certificate does not come has to be known.
+    ca: [PKI.root(certificates), ...(certificates.asked ? [] : [PKI.leaf(name, side === "us" ? "theirs" : "us")])].map(at),
+    ...(certificates.lists ? { crl: "require", "crl-files": [at(PKI.lists(name))] } : {}),
+    "remote-id": `dn:${certificates.issuer === "root" ? otherSubject : otherSubject.replace(/CN=.*/, "CN=*")}`,
+  };
+  return certificates.fallback ? [x509, psk] : [x509];
 }
 
 const lines = (values: Readonly<Record<string, unknown>>): readonly string[] =>

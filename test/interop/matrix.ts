@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Outcome, Plan } from "./guest.ts";
+import { makePki } from "./pki.ts";
 import { type PeerKind, type Placed, place, type Scenario } from "./scenario.ts";
 import { shell } from "./shell.ts";
 import { judgeMessages, judgeScenario } from "./wire.ts";
@@ -60,6 +61,7 @@ async function runGuest({ directory: parent, as, tell }: MatrixOptions, share: S
   mkdirSync(directory, { recursive: true });
   const plan: Plan = { directory, us: as, theirs: share.theirs, placed: share.scenarios.map(place) };
   const [planFile, resultFile] = [`${directory}/plan.json`, `${directory}/results.jsonl`];
+  makePki(`${directory}/pki`, plan.placed);
   writeFileSync(planFile, JSON.stringify(plan, null, 1));
   const guest = fileURLToPath(import.meta.url).replace(/matrix(\.[jt]s)$/, "guest$1");
   const argv = ["-m", "2G", "-t", `${GUEST_SECONDS}`, "-w", directory, process.execPath, guest, planFile, resultFile];

@@ -3,6 +3,7 @@
  */
 import type { StatusDocument } from "../../sa-store/view.ts";
 import type { Side } from "./network.ts";
+import { subjectOf } from "./pki.ts";
 import type { End, PeerKind, Placed } from "./scenario.ts";
 import type { Shell } from "./shell.ts";
 
@@ -42,6 +43,8 @@ export interface PartyOptions {
   readonly run: Shell;
   /** For logs and configuration; written to by root only, survives the guest. */
   readonly directory: string;
+  /** Where the certificates are. */
+  readonly pki: string;
 }
 
 /** The two ends as this side sees them. */
@@ -56,6 +59,10 @@ export function configured(side: Side, scenario: Placed) {
     ike: differs === "phase1" ? OTHER_IKE : scenario.ike,
     protect: differs === "phase2" ? OTHER_PROTECT : scenario.protect,
     secret: differs === "psk" ? OTHER_SECRET : SECRET,
+    /** What this side proves itself with; null: the pre-shared key alone. */
+    certificates: scenario.certificates?.fallback && side === "theirs" ? null : scenario.certificates,
+    /** Whom it wants on the other side. */
+    otherSubject: subjectOf(`${scenario.name}-${side === "theirs" ? "us" : scenario.differs === "identity" ? "nobody" : "theirs"}`),
     onTraffic: initiates && scenario.trigger === "traffic",
     /** As many flows as the scenario has, in its order. */
     flows: endsOf(side, scenario).own.flows.map((own, index) => {

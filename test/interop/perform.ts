@@ -122,6 +122,11 @@ const TOLD: Readonly<Record<Difference, { readonly command: RegExp; readonly rea
   phase1: { command: /NO-PROPOSAL-CHOSEN/, reason: "no-proposal-chosen" },
   phase2: { command: /NO-PROPOSAL-CHOSEN/, reason: "no-proposal-chosen" },
   selectors: { command: /INVALID-ID-INFORMATION/, reason: "selectors-mismatch" },
+  authority: { command: /CN=stranger, which is neither among the rule's ca/, reason: "certificate-untrusted" },
+  expired: { command: /expired 20\d\d-/, reason: "certificate-expired" },
+  revoked: { command: /is revoked by/, reason: "certificate-revoked" },
+  "old-list": { command: /revocation list of .* ended 20\d\d-/, reason: "crl-expired" },
+  identity: { command: /proved to be dn:.*-theirs; wanted is dn:.*-nobody/, reason: "identity-not-wanted" },
 };
 
 function saysWhy(ourselves: Ourselves, scenario: Placed, attempt: Attempt): readonly string[] {

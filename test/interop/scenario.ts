@@ -7,7 +7,23 @@ export type PeerKind = "strongswan" | "libreswan" | "mainmode";
 export type Role = "initiator" | "responder";
 
 /** What the peer is configured with otherwise than we are; such a negotiation has to fail. */
-export type Difference = "psk" | "phase1" | "phase2" | "selectors";
+export type Difference = "psk" | "phase1" | "phase2" | "selectors" | CertificateTrouble;
+
+/** What is the matter with the peer's certificate, or with what we know of it. */
+export type CertificateTrouble = "authority" | "expired" | "revoked" | "old-list" | "identity";
+
+/** A proof by certificate: what both sides have. */
+export interface Certificates {
+  readonly key: "rsa2048" | "rsa3072" | "p256" | "p384";
+  /** Who issued the certificates of both hosts. */
+  readonly issuer: "root" | "intermediate";
+  /** We want a current list of what was revoked. */
+  readonly lists: boolean;
+  /** The certificates are asked for and sent; else each side has the other's beforehand. */
+  readonly asked: boolean;
+  /** Our rule has a pre-shared key in the second place, and the peer has nothing else. */
+  readonly fallback: boolean;
+}
 
 export interface Scenario {
   /** Unique; also the name of the rule, of the peer's connection and of the capture. */
@@ -35,6 +51,8 @@ export interface Scenario {
   /** Who deletes the SAs in the end. */
   readonly deletes: "us" | "peer";
   readonly differs: Difference | null;
+  /** null: a pre-shared key. */
+  readonly certificates: Certificates | null;
 }
 
 /** Two ends of a protected flow: what the selector says (an address or a subnet) and an address in it that answers. */

@@ -2,7 +2,7 @@
  * The table of negotiations with real peers. Not the full product: every value of every column stands at least once for each
  * peer that knows it, in both roles. A row is what differs from `USUAL`.
  */
-import type { PeerKind, Role, Scenario } from "./scenario.ts";
+import type { Certificates, PeerKind, Role, Scenario } from "./scenario.ts";
 
 /** Every scenario, in the order of the table. */
 export function scenarios(): readonly Scenario[] {
@@ -36,7 +36,12 @@ const USUAL = {
   pingsOnly: false,
   trigger: "command",
   differs: null,
+  certificates: null,
 } as const satisfies Partial<Scenario>;
+
+const x509 = (key: Certificates["key"], more: Partial<Certificates> = {}): Pick<Scenario, "certificates"> => ({
+  certificates: { key, issuer: "root", lists: false, asked: true, fallback: false, ...more },
+});
 
 const V6 = { family: 6, inner: 6 } as const;
 
@@ -78,6 +83,19 @@ const ROWS: readonly Row[] = [
   { name: "no-phase1", peers: ALL, differs: "phase1" },
   { name: "no-phase2", peers: ALL, differs: "phase2" },
   { name: "other-selectors", peers: ALL, differs: "selectors", mode: "tunnel" },
+
+  // Who they are, by certificate. libreswan's IKEv1 signs with RSA only.
+  { name: "rsa2048", peers: ALL, pfs: null, ...x509("rsa2048") },
+  { name: "rsa3072-chain-list", peers: OTHERS, pfs: null, ...x509("rsa3072", { issuer: "intermediate", lists: true }) },
+  { name: "ecdsa256", peers: STRONGSWAN, pfs: null, mode: "tunnel", ...x509("p256", { lists: true }) },
+  { name: "ecdsa384-chain", peers: STRONGSWAN, pfs: null, ...V6, ...x509("p384", { issuer: "intermediate" }) },
+  { name: "not-asked", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { asked: false }) },
+  { name: "x509-or-psk", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { fallback: true }) },
+  { name: "other-authority", peers: OTHERS, differs: "authority", ...x509("rsa2048") },
+  { name: "expired", peers: STRONGSWAN, differs: "expired", ...x509("p256") },
+  { name: "revoked", peers: OTHERS, differs: "revoked", ...x509("rsa2048", { lists: true }) },
+  { name: "old-list", peers: STRONGSWAN, differs: "old-list", ...x509("p256", { lists: true }) },
+  { name: "other-identity", peers: OTHERS, differs: "identity", ...x509("rsa2048") },
 ];
 
 function expand({ peers, roles = ["initiator", "responder"], ...row }: Row): readonly Scenario[] {

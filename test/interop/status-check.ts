@@ -3,6 +3,7 @@
  */
 import type { ChildSaView, IkeSaView, ProtectionView, StatusDocument } from "../../sa-store/view.ts";
 import type { KernelState } from "./kernel-view.ts";
+import { subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 
 /** What is wrong; empty where status, configuration and kernel agree. `kernel` holds the SAs of this scenario only. */
@@ -38,17 +39,20 @@ const picked = ({ role, state, local, remote, localId, remoteId, auth, encryptio
   nat,
 });
 
-const expectedIke = ({ role, us, theirs, ike }: Placed): ReturnType<typeof picked> => ({
-  role,
-  state: "established",
-  local: endpoint(us.host),
-  remote: endpoint(theirs.host),
-  localId: `ip:${us.host}`,
-  remoteId: `ip:${theirs.host}`,
-  auth: "psk",
-  proposal: ike,
-  nat: "none",
-});
+const expectedIke = ({ name, role, us, theirs, ike, certificates }: Placed): ReturnType<typeof picked> => {
+  const signed = certificates && !certificates.fallback ? certificates : null;
+  return {
+    role,
+    state: "established",
+    local: endpoint(us.host),
+    remote: endpoint(theirs.host),
+    localId: signed ? `dn:${subjectOf(`${name}-us`)}` : `ip:${us.host}`,
+    remoteId: signed ? `dn:${subjectOf(`${name}-theirs`)}` : `ip:${theirs.host}`,
+    auth: !signed ? "psk" : signed.key.startsWith("rsa") ? "rsa" : "ecdsa",
+    proposal: ike,
+    nat: "none",
+  };
+};
 
 const pickedChild = ({ state, mode, tunnel, group, protocol, protections }: ChildSaView) => ({
   state,

@@ -3,17 +3,18 @@
  * an independent reader can decrypt the capture.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { on } from "./network.ts";
 import { type Attempt, childName, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
 
 /** The file in a party's directory in which charon prints the keys of phase 1. */
 export const KEY_LOG = "charon.log";
 
-export function strongswan({ side, placed, run, directory }: PartyOptions): Party {
+export function strongswan({ side, placed, run, directory, pki }: PartyOptions): Party {
   // charon wants a /run of its own for its pid file: in its mount namespace this folder is /run.
   const own = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
@@ -36,7 +37,8 @@ export function strongswan({ side, placed, run, directory }: PartyOptions): Part
     start: async () => {
       mkdirSync(own, { recursive: true });
       writeFileSync(`${own}/strongswan.conf`, settings(`${directory}/${KEY_LOG}`));
-      writeFileSync(`${directory}/swanctl.conf`, connections(side, placed));
+      writeFileSync(`${directory}/swanctl.conf`, connections(side, placed, pki));
+      layOut(directory, side, placed, pki);
       const script = `mount --bind ${own} /run && STRONGSWAN_CONF=/run/strongswan.conf exec charon-systemd`;
       daemon = start(on(side, ["unshare", "-m", "sh", "-c", script]), `${directory}/charon.out`);
       if (!(await eventually(20, async () => (await swanctl(["--stats"], 5)).status === 0))) throw new Error("charon does not start");
@@ -59,7 +61,7 @@ const PATIENCE = 12;
 
 const settings = (log: string): string => `
 charon-systemd {
-  load = random nonce openssl curve25519 pem pkcs1 x509 pubkey hmac kdf vici kernel-netlink socket-default
+  load = random nonce openssl curve25519 pem pkcs1 pkcs8 x509 constraints pubkey hmac kdf vici kernel-netlink socket-default
   install_routes = no
   retransmit_timeout = 1
   retransmit_base = 1.5
@@ -72,10 +74,43 @@ charon-systemd {
     flush_line = yes } }
   plugins { vici { socket = unix:///run/vici } }
 }
-swanctl { load = random }
+swanctl { load = random openssl pem pkcs1 pkcs8 x509 }
 `;
 
-function connections(side: PartyOptions["side"], placed: readonly Placed[]): string {
+/** The folders beside its configuration: keys, CAs, and the intermediate of its own certificates. Ours it has to get from us. */
+function layOut(folder: string, side: PartyOptions["side"], placed: readonly Placed[], pki: string): void {
+  for (const name of ["private", "x509ca", "x509"]) mkdirSync(`${folder}/${name}`, { recursive: true });
+  for (const root of PKI.roots) copyFileSync(`${pki}/${root}`, `${folder}/x509ca/${root}`);
+  for (const scenario of placed) {
+    const { certificates } = configured(side, scenario);
+    if (!certificates) continue;
+    const key = PKI.key(scenario.name, side);
+    copyFileSync(`${pki}/${key}`, `${folder}/private/${key}`);
+    const intermediate = PKI.intermediate(scenario.name, side);
+    if (certificates.issuer === "intermediate") copyFileSync(`${pki}/${intermediate}`, `${folder}/x509ca/${intermediate}`);
+  }
+}
+
+/** How it proves itself and what it wants of the other side. */
+function proofs(side: PartyOptions["side"], scenario: Placed, pki: string): string {
+  const { certificates, otherSubject } = configured(side, scenario);
+  if (!certificates) return "local { auth = psk }\n    remote { auth = psk }";
+  const { name } = scenario;
+  const known = certificates.asked ? "" : `certs = ${pki}/${PKI.leaf(name, side === "us" ? "theirs" : "us")}`;
+  return `send_certreq = ${certificates.asked ? "yes" : "no"}
+    send_cert = ${certificates.asked ? "ifasked" : "never"}
+    local {
+      auth = pubkey
+      certs = ${pki}/${PKI.leaf(name, side)}
+    }
+    remote {
+      auth = pubkey
+      id = "${otherSubject}"
+      ${known}
+    }`;
+}
+
+function connections(side: PartyOptions["side"], placed: readonly Placed[], pki: string): string {
   const sections = placed.map((scenario) => {
     const { own, other } = endsOf(side, scenario);
     const { ike, onTraffic, flows } = configured(side, scenario);
@@ -95,8 +130,7 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[]): str
     local_addrs = ${own.host}
     remote_addrs = ${other.host}
     proposals = ${ike}
-    local { auth = psk }
-    remote { auth = psk }
+    ${proofs(side, scenario, pki)}
     children {${children.join("")}
     }
   }`;
