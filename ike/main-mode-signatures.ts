@@ -9,6 +9,7 @@ import { CERT_ENCODING } from "../isakmp/numbers.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { idPayloadValue } from "../policy/identity.ts";
+import { sameName } from "../policy/name-match.ts";
 import type { Rule, X509Entry } from "../policy/types.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { type HashAlgorithm, hashNamed } from "./crypto/suite.ts";
@@ -188,7 +189,7 @@ function signJob(tools: Tools, keyed: SignedKeyed, entry: X509Entry, side: "init
 
 /** Our chain, as the entry wants it: always, when the peer asked for it (by the name of an issuer of ours, or any), or never. */
 function certificates({ own, sendCertificate }: X509Entry, asked: Asked): readonly Payload[] {
-  const wanted = asked.any || asked.names.some((name) => own.issuers.some((issuer) => sameOctets(issuer, name)));
+  const wanted = asked.any || asked.names.some((name) => own.issuers.some((issuer) => sameName(issuer, name)));
   if (sendCertificate === "never" || (sendCertificate === "asked" && !wanted)) return [];
   return own.chain.map((data) => payload("cert", { encoding: CERT_ENCODING["X.509 - Signature"], data }));
 }
