@@ -148,5 +148,16 @@ export const AUTH_REASONS = {
 } as const;
 export type AuthReason = keyof typeof AUTH_REASONS;
 
+/** Reasons that a provider gives only for a peer whose signature was right: it is whoever has that certificate, and refused all the same. */
+export const AFTER_SIGNATURE: ReadonlySet<AuthReason> = new Set([
+  "certificate-untrusted",
+  "certificate-expired",
+  "certificate-not-yet-valid",
+  "certificate-revoked",
+  "crl-missing",
+  "crl-expired",
+  "identity-not-wanted",
+]);
+
 /** Octets of the HASH that a method signs, and its own prf; null: phase 1's (RFC 2409 §5.1, RFC 4754 §3). */
 export const METHOD_HASH: Readonly<Record<SignatureMethod, HashName | null>> = { 3: null, 9: "sha256", 10: "sha384", 11: "sha512" };

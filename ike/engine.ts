@@ -34,6 +34,7 @@ import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
 import { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
+import { hearRefused } from "./last-words.ts";
 import { onProbeTimer } from "./liveness.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
 import { onExpire, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
@@ -244,7 +245,8 @@ function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): vo
     if (Buffer.compare(entry.sa.cookieR, header.responderCookie) !== 0) return count(core, "unknown cookies");
     return quick ? receiveQuickMode(core, entry, header, bytes) : receiveInformational(core, entry, header, bytes);
   }
-  if (quick || header.flags & 1) return count(core, "phase 2 before phase 1");
+  if (quick) return count(core, "phase 2 before phase 1");
+  if (header.flags & 1) return hearRefused(core, entry, header, bytes);
   const type = clearNotifyType(header, bytes);
   if (type !== undefined) onClearNotify(core, entry, type);
 }

@@ -21,6 +21,7 @@ export type IkeError =
   /** A provider's finding; reason, hint and fault are its own. */
   | { readonly kind: "auth-failed"; readonly what: string; readonly failure: AuthFailure }
   | { readonly kind: "silent-after-proof"; readonly what: string }
+  | { readonly kind: "proof-refused"; readonly what: string }
   | { readonly kind: "selectors"; readonly what: string }
   | { readonly kind: "peer-refused"; readonly what: string }
   | { readonly kind: "peer-silent"; readonly what: string }
@@ -98,6 +99,12 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     null,
     "peer",
     "look at the peer's log: it probably refused our certificate or ticket, or could not read a long message",
+  ),
+  "proof-refused": row(
+    "proof-refused",
+    null,
+    "peer",
+    "look at the peer's log: it knows why it does not believe us (the authority, our identity, the method, its clock)",
   ),
   kernel: row(
     "kernel-refused",

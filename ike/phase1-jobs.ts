@@ -7,6 +7,7 @@ import type { Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import { dropContext } from "./jobs.ts";
+import { isFinal, sayRefused } from "./last-words.ts";
 import { onAccepted, onTicket } from "./main-mode.ts";
 import { onStepped, onUnwrapped, onWrapped } from "./main-mode-kerberos.ts";
 import { onProven, onSigned, onVerified } from "./main-mode-signatures.ts";
@@ -16,6 +17,7 @@ import { failureError, markUnusable } from "./methods.ts";
 import { commit, onStepError } from "./phase1.ts";
 import { giveUp } from "./phase1-end.ts";
 import { offerAnew, onWeighed } from "./phase1-start.ts";
+import { tell } from "./watch.ts";
 
 /** A job's outcome: the negotiation that waits for it goes on, or back to where it was before the message that needed it. */
 export function onJobDone(core: Core, id: JobId, outcome: Result<AuthOutcome, AuthFailure>): void {
@@ -66,6 +68,12 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
   const auth = "keyed" in state ? state.keyed.auth : state.auth;
   n.state = abandonWaiting(state);
   n.refused = { message, count: n.refused.count + 1 };
+  if (state.kind === "checking" && isFinal(error)) {
+    n.lastError = error;
+    sayRefused(core, n, state);
+    for (const wish of n.wishes) tell(core, wish.watchers, error.what);
+    return giveUp(core, n);
+  }
   const ours = error.kind === "auth-failed" && error.failure.whose === "me";
   if (ours) markUnusable(core, auth.rule, auth.entry, error.failure);
   if (!ours || n.role === "responder") return onStepError(core, n, error);

@@ -1,6 +1,6 @@
 /**
  * How we begin a Main Mode: which methods can be used here and now, what is offered, and what is offered next where a peer does not take it.
- * After a proof of ours nothing else is tried: a peer that refused one must not be led to a weaker one.
+ * After a proof of the peer's that we refused nothing else is tried: who lied must not be led to a weaker method.
  */
 import { type AuthChoice, choicesOf, methodName } from "../auth/choice.ts";
 import type { AuthFailure, AuthOutcome } from "../auth/method.ts";
@@ -52,7 +52,7 @@ export function onWeighed(core: Core, n: Negotiation, outcome: Result<AuthOutcom
 
 /** Another offer to the same peer, where there is one: true if it was made, and the negotiation is over. `without`: a method that failed here. */
 export function offerAnew(core: Core, n: Negotiation, why: IkeError, without: AuthChoice | null): boolean {
-  const { state, plan, path } = n;
+  const { state, plan } = n;
   const settled = "before" in state ? state.before : state;
   if (settled.kind !== "sa-sent") return false;
   const tried = settled.choices;
@@ -60,7 +60,21 @@ export function offerAnew(core: Core, n: Negotiation, why: IkeError, without: Au
   const offers = left
     .map((choices) => choices.filter(({ entry }) => entry !== without?.entry))
     .filter(({ length }, i, all) => length > 0 && all.findIndex((other) => sameChoices(other, all[i] ?? [])) === i);
+  return makeNext(core, n, why, offers);
+}
+
+/**
+ * The methods behind the one that the peer agreed to and then refused our proof by: strongSwan agrees to any, and says only after message 5 that
+ * it has another one configured. true if an offer was made. Whoever can say so could have chosen that method in message 2 himself.
+ */
+export function offerNext(core: Core, n: Negotiation, why: IkeError, refused: AuthChoice): boolean {
+  const offers = n.plan.next.filter((choices) => choices.every(({ entry }) => entry !== refused.entry));
+  return makeNext(core, n, why, offers);
+}
+
+function makeNext(core: Core, n: Negotiation, why: IkeError, offers: readonly (readonly AuthChoice[])[]): boolean {
   if (offers.length === 0) return false;
+  const { path } = n;
   const next = offers[0]?.map(({ entry }) => methodName(entry)).join(", ");
   log(core, "ike.started", "info", `${peerName(path)}: ${why.what}; offering ${next}`, ikeFields(n));
   const wishes = n.wishes.splice(0);

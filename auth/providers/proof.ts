@@ -94,7 +94,7 @@ const MAX_PINNED = 32;
 const MAX_SIGNERS = 4;
 
 const fault = (reason: AuthReason, what: string, hint: string | null = null): Result<never, AuthFailure> =>
-  err({ reason, what, hint, whose: reason.startsWith("crl") ? "me" : "peer" });
+  err({ reason, what, hint, whose: "peer" });
 
 function unproven(id: Identity, candidates: readonly Certificate[]): string {
   const [first] = candidates as [Certificate];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -348,6 +348,14 @@ for (const [name, entry, expected, more = ""] of FAULTS) {
 test("a file of a thousand certificates is a bundle like any other", () => {
   put("bundle.pem", root.pem.repeat(1000));
   assert.deepEqual(loaded(GOOD.replace("ca.pem", "bundle.pem")).trust.anchors, [root.der]);
+});
+
+test("the example makes certificates and configurations that check has nothing against", () => {
+  const root =
+    ["../..", "../../.."].map((up) => join(import.meta.dirname, up)).find((path) => existsSync(join(path, "package.json"))) ?? ".";
+  const { status, stderr } = spawnSync("sh", [join(root, "examples/with-certificates.sh"), join(folder, "example")], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  for (const host of ["a", "b"]) assert.deepEqual(checkConfiguration(join(folder, "example", `${host}.toml`), undefined, x509Loader()), []);
 });
 
 test("no error shows anything of a key", () => {
