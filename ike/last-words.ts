@@ -26,13 +26,17 @@ import { tell } from "./watch.ts";
  */
 export const isFinal = (error: IkeError): boolean => error.kind === "auth-failed" && AFTER_SIGNATURE.has(error.failure.reason);
 
-/** Tells a peer that its proof is refused, and takes back what it may have of us. `keyed`: as it was after the peer's message. */
+/**
+ * Tells a peer that its proof is refused, and takes back what it may have of us. `keyed`: as it was after the peer's message. In messages of their
+ * own: strongSwan reads nothing behind an error.
+ */
 export function sayRefused(core: Core, n: Negotiation, { keyed }: Checking): void {
-  const messageId = random32(core, 1);
   const { cookieI, cookieR, suite, keys, iv } = keyed;
-  const chain = { cipher: suite.encryption, key: keys.cipher, iv: phase2Iv(core.crypto, suite, iv, messageId) };
-  const words = [errorNotify(NOTIFY["AUTHENTICATION-FAILED"], null), deleteIke(cookieI, cookieR)];
-  send(core, n.path, sealHashed(core, keyed, chain, messageId, EXCHANGE.Informational, words).bytes);
+  for (const word of [errorNotify(NOTIFY["AUTHENTICATION-FAILED"], null), deleteIke(cookieI, cookieR)]) {
+    const messageId = random32(core, 1);
+    const chain = { cipher: suite.encryption, key: keys.cipher, iv: phase2Iv(core.crypto, suite, iv, messageId) };
+    send(core, n.path, sealHashed(core, keyed, chain, messageId, EXCHANGE.Informational, [word]).bytes);
+  }
 }
 
 /** An encrypted Informational message for a negotiation of ours: after our message 5 the peer may say that it does not believe us. */
