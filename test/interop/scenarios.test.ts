@@ -32,8 +32,26 @@ test("every kind of protection, mode, family, beginning and disagreement is nego
       ])
         assert.ok(protect.has(name), `${at}: no ${name}`);
       assert.ok(values(list, ({ pfs }) => pfs).has(null) && values(list, ({ pfs }) => pfs).size > 2, `${at}: with and without PFS`);
-      assert.deepEqual(new Set(list.flatMap(({ differs }) => differs ?? [])), new Set(["psk", "phase1", "phase2", "selectors"]), at);
+      const differing = new Set(list.flatMap(({ differs }) => differs ?? []));
+      for (const what of ["psk", "phase1", "phase2", "selectors", "authority", "revoked", "identity"] as const)
+        assert.ok(differing.has(what), `${at}: no ${what}`);
     }
+  }
+});
+
+test("certificates of every kind are tried with strongSwan in both roles, RSA with libreswan, good ones and bad", () => {
+  for (const role of ["initiator", "responder"] as const) {
+    const theirs = by("strongswan", role).filter(({ certificates }) => certificates);
+    assert.deepEqual([...new Set(theirs.map(({ certificates }) => certificates?.key))].sort(), ["p256", "p384", "rsa2048", "rsa3072"]);
+    assert.deepEqual([...values(theirs, ({ certificates }) => certificates?.issuer ?? null)].sort(), ["intermediate", "root"]);
+    for (const what of ["authority", "expired", "revoked", "old-list", "identity"])
+      assert.ok(
+        theirs.some(({ differs }) => differs === what),
+        `${role}: ${what}`,
+      );
+    assert.ok(theirs.some(({ certificates }) => certificates?.fallback) && theirs.some(({ certificates }) => !certificates?.asked));
+    const rsa = by("libreswan", role).filter(({ certificates }) => certificates);
+    assert.deepEqual([...values(rsa, ({ certificates }) => certificates?.issuer ?? null)].sort(), ["intermediate", "root"]);
   }
 });
 
