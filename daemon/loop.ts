@@ -140,7 +140,13 @@ export class Loop {
       if (input.type === "command") this.#guard("reply", () => this.#parts.reply(input.id, BUG_REPLY, true));
       return;
     }
-    for (const effect of effects) this.#guard(`effect ${effect.type}`, () => this.#carryOut(effect));
+    for (const effect of effects) {
+      try {
+        this.#carryOut(effect);
+      } catch (error) {
+        this.#bug(`effect ${effect.type}`, error);
+      }
+    }
   }
 
   #carryOut(effect: Effect): void {
@@ -197,11 +203,8 @@ export class Loop {
 
   /** A timer that comes too early costs an empty tick, one that is set anew for every datagram costs more: only an earlier wake moves it. */
   #setTimer(): void {
-    const { engine, clock } = this.#parts;
-    let wake: Instant | undefined;
-    this.#guard("nextWake", () => {
-      wake = engine.nextWake();
-    });
+    const { clock } = this.#parts;
+    const wake = this.#nextWake();
     if (wake === undefined || (this.#timer !== undefined && this.#timerAt <= wake)) return;
     const shortest = this.#tickFailed ? WAIT_AFTER_BUG_MS : SHORTEST_WAIT_MS;
     const wait = Math.min(Math.max(Math.ceil(wake - clock()), shortest), LONGEST_WAIT_MS);
@@ -211,6 +214,15 @@ export class Loop {
       this.#timer = undefined;
       this.push({ type: "tick" });
     }, wait);
+  }
+
+  #nextWake(): Instant | undefined {
+    try {
+      return this.#parts.engine.nextWake();
+    } catch (error) {
+      this.#bug("nextWake", error);
+      return undefined;
+    }
   }
 
   #guard(what: string, act: () => void): void {

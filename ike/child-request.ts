@@ -153,9 +153,11 @@ function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): str
  * its selectors lie within the rule's, or since the kernel would prefer its policies where the two overlap.
  */
 function takenFromOthers(core: Core, own: readonly Rule[], { selector }: Covering, proposed: TrafficSelector): string | undefined {
-  const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
-  const wins = (theirs: TrafficSelector): boolean =>
-    coversSelector(theirs, proposed) || kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
+  const outranks = (theirs: TrafficSelector): boolean => {
+    const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
+    return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
+  };
+  const wins = (theirs: TrafficSelector): boolean => coversSelector(theirs, proposed) || outranks(theirs);
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const taken = (theirs: TrafficSelector): boolean => overlap(theirs, proposed) && compareSpecificity(theirs, selector) < 0 && wins(theirs);
   const other = core.policy.rules.find(

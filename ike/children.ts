@@ -47,7 +47,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
   const older = predecessorOf(core, spec, wish);
   const child: ChildSa = {
     id: core.store.newId(),
-    key: specKey(spec),
+    key: wish?.key ?? specKey(spec),
     spec,
     peerId: ike.sa.peerId,
     role,

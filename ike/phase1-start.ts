@@ -118,8 +118,10 @@ function makeOffers(
   const n = begin(core, path, state, wishes, planFor(next, alone), bytes);
   core.store.putIke(n);
   log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, ikeFields(n));
-  const methods = choices.length > 1 ? `; ${choices.map(({ entry }) => methodName(entry)).join(", ")}` : "";
-  const text = `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")}${methods})`;
+  const text = (): string => {
+    const methods = choices.length > 1 ? `; ${choices.map(({ entry }) => methodName(entry)).join(", ")}` : "";
+    return `Main Mode with ${peerName(path)}: offer sent (${rule.mainMode.proposals.map(ikeSuiteName).join(", ")}${methods})`;
+  };
   for (const wish of wishes) tell(core, wish.watchers, text);
   if (bytes) send(core, path, bytes);
   armRetransmit(core, n);

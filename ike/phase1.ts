@@ -261,11 +261,13 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   armRenewal(core, ike);
   peerIsBack(core, ike.path.local.address, ike.path.remote.address);
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
+  // The cipher has its key, and nothing else needs SKEYID_e.
+  sa.keys.e.destroy();
   sendLast(core, ike);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
   log(core, "ike.established", "notice", text, ikeFields(ike));
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
-  for (const wish of n.wishes) tell(core, wish.watchers, `peer proved ${formatIdentity(sa.peerId)}`);
+  for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike);
   takeOver(core, ike, n.startedAt);
   forgetSurplus(core, ike);

@@ -75,7 +75,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   };
   ike.exchanges.set(messageId, ex);
   ike.quickModes++;
-  tell(core, wish.watchers, `Quick Mode for ${formatSelector(selector)}: offer sent`);
+  tell(core, wish.watchers, () => `Quick Mode for ${formatSelector(selector)}: offer sent`);
   send(core, ike.path, bytes);
   armRetransmit(core, ike, ex);
 }

@@ -44,8 +44,10 @@ export function keepTrying(core: Core, spec: ChildSpec): void {
 
 /** A pair is up, whoever asked for it: the next outage begins with the shortest wait again. */
 export function stopTrying(core: Core, spec: ChildSpec): void {
-  core.retries.delete(specKey(spec));
-  core.timers.clearAll(`retry ${specKey(spec)}`);
+  if (core.retries.size === 0) return;
+  const key = specKey(spec);
+  core.retries.delete(key);
+  core.timers.clearAll(`retry ${key}`);
 }
 
 /** The wait is over. */

@@ -13,9 +13,11 @@ export interface Watch {
   failure: IkeError | null;
 }
 
-/** A line for everyone who waits for this wish. */
-export function tell(core: Core, watchers: Iterable<number>, text: string): void {
-  for (const id of watchers) if (core.watches.has(id)) core.effects.push({ type: "reply", id, line: { text }, last: false });
+/** A line for everyone who waits for this wish: a text, or how to make one, as mostly nobody waits. */
+export function tell(core: Core, watchers: Iterable<number>, text: string | (() => string)): void {
+  for (const id of watchers)
+    if (core.watches.has(id))
+      core.effects.push({ type: "reply", id, line: { text: typeof text === "string" ? text : text() }, last: false });
 }
 
 /** One wish came true or failed; the last one answers the command. */

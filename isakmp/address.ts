@@ -111,7 +111,10 @@ export function intersection(a: AddressRange, b: AddressRange): AddressRange | u
 
 /** 4 or 16 octets, network order. */
 export function addressBytes(family: Family, value: bigint): Uint8Array {
-  if (family === 4) return Uint8Array.from(quadOf(Number(value)));
+  if (family === 4) {
+    const quad = Number(value);
+    return Uint8Array.of(quad >>> 24, (quad >>> 16) & 255, (quad >>> 8) & 255, quad & 255);
+  }
   const out = new Uint8Array(16);
   let rest = value;
   for (let i = out.length - 1; i >= 0; i--, rest >>= 8n) out[i] = Number(rest & 0xffn);
@@ -128,7 +131,10 @@ export function addressFromBytes(bytes: Uint8Array): { readonly family: Family; 
 
 /** Canonical text of an address. */
 export function formatAddress(family: Family, value: bigint): string {
-  if (family === 4) return quadOf(Number(value)).join(".");
+  if (family === 4) {
+    const quad = Number(value);
+    return `${quad >>> 24}.${(quad >>> 16) & 255}.${(quad >>> 8) & 255}.${quad & 255}`;
+  }
   const bytes = addressBytes(family, value);
   const groups = Array.from({ length: 8 }, (_, i) => (((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0)).toString(16));
   return shortenZeros(groups);
@@ -137,13 +143,6 @@ export function formatAddress(family: Family, value: bigint): string {
 /** `ADDRESS:PORT`, with brackets round an IPv6 address. */
 export const formatEndpoint = (address: string, port: number): string =>
   address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-
-const quadOf = (value: number): readonly [number, number, number, number] => [
-  value >>> 24,
-  (value >>> 16) & 255,
-  (value >>> 8) & 255,
-  value & 255,
-];
 
 function parseIpv4(text: string): { family: 4; value: bigint } | undefined {
   const value = ipv4Number(text);
