@@ -25,7 +25,7 @@ export interface NameConstraints {
 }
 
 /** More names in one certificate are refused: nobody needs them, and each costs a comparison for every constraint. */
-const MAX_NAMES = 256;
+const MAX_NAMES = 100;
 
 /** Reads the contents of a GeneralNames. */
 export function readGeneralNames(r: Reader, what: string): GeneralNames {

@@ -49,8 +49,8 @@ export interface PathFault {
 /** Certificates from the peer's to the anchor. */
 const MAX_DEPTH = 8;
 /** Steps of the search, and signature checks in it: many times what honest hierarchies need. */
-const MAX_STEPS = 128;
-const MAX_SIGNATURES = 24;
+const MAX_STEPS = 64;
+const MAX_SIGNATURES = 12;
 
 /** The shortest way found from `leaf` to an anchor, or why there is none. */
 export function validatePath(leaf: Certificate, terrain: Terrain): Result<ValidPath, PathFault> {

@@ -90,3 +90,22 @@ test(
     );
   }),
 );
+
+test(
+  "a request for our CA is one however its name is encoded",
+  story(hosts([x509("A", "p256")], [askingOtherwise("B")]), (world) => {
+    bringUp(world);
+    assert.deepEqual(
+      ikesOf(world, "B").map(({ auth }) => auth),
+      ["ecdsa"],
+    );
+  }),
+);
+
+/** libreswan writes names that its configuration gives it as PrintableString, whatever the CA's certificate has. */
+function askingOtherwise(host: "A" | "B") {
+  const entry = x509(host, "p256");
+  const printable = Buffer.from(CA.subject).toString("hex").replaceAll("0c0c", "130c");
+  assert.notEqual(printable, Buffer.from(CA.subject).toString("hex"));
+  return { ...entry, trust: { ...entry.trust, names: [Uint8Array.from(Buffer.from(printable, "hex"))] } };
+}
