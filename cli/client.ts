@@ -8,11 +8,14 @@ import { EXIT, Failure } from "./exit.ts";
 export type End = Extract<Reply, { type: "end" }>;
 export type Status = Extract<Reply, { type: "status" }>["status"];
 
+export type Document = Extract<Reply, { type: "document" }>["document"];
+
 export interface AskOptions {
   readonly path: string;
   readonly request: Request;
   readonly onLine?: (text: string) => void;
   readonly onStatus?: (status: Status) => void;
+  readonly onDocument?: (document: Document) => void;
   /** Without any answer for that long the command ends with `exit`. */
   readonly patienceSeconds?: number;
   readonly impatience?: Failure;
@@ -50,6 +53,7 @@ export function ask(options: AskOptions): Promise<End> {
       if (reply === undefined) finish(() => reject(new Failure(EXIT.unreachable, `what answers at ${path} is no mainmode daemon`)));
       else if (reply.type === "line") options.onLine?.(reply.text);
       else if (reply.type === "status") options.onStatus?.(reply.status);
+      else if (reply.type === "document") options.onDocument?.(reply.document);
       else finish(() => resolve(reply));
     });
   });
@@ -89,7 +93,9 @@ function onReplies(socket: Socket, take: (reply: Reply | undefined) => void): vo
 function parseReply(line: string): Reply | undefined {
   try {
     const reply = JSON.parse(line) as Partial<Reply> | null;
-    return reply?.type === "line" || reply?.type === "status" || reply?.type === "end" ? (reply as Reply) : undefined;
+    return reply?.type === "line" || reply?.type === "status" || reply?.type === "document" || reply?.type === "end"
+      ? (reply as Reply)
+      : undefined;
   } catch {
     return undefined;
   }

@@ -45,6 +45,7 @@ function buildProgram(finish: Finish): Command {
   addDaemon(program);
   addOffline(program, finish);
   addPolicy(program, finish);
+  addWhy(program, finish);
   addSaCommands(program, finish);
   if (hasDemo()) addDemo(program, finish);
   return program;
@@ -107,6 +108,26 @@ const EMPTY_IMPORT = {
 };
 
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+/** Which rule decides: of the daemon, or of a file. */
+function addWhy(program: Command, finish: Finish): void {
+  program
+    .command("why")
+    .description("which rule decides about a packet, what would happen to it, and why the other rules do not apply")
+    .requiredOption("--src <address>", "the packet's source")
+    .requiredOption("--dst <address>", "its destination")
+    .option("--proto <protocol>", "tcp, udp, icmp, ... or a number; with ports, tcp unless said otherwise")
+    .option("--sport <port>", "its source port", portNumber, 0)
+    .option("--dport <port>", "its destination port", portNumber, 0)
+    .option("-c, --config <file>", "ask this configuration instead of the daemon")
+    .option("--local <address>", "with -c: an address of the host that is meant; repeatable", collect, [])
+    .option("--json", "one JSON document")
+    .action(async ({ json = false, ...options }) => {
+      const { why } = await import("./commands/why.ts");
+      const { src, dst, proto, sport, dport, config, local } = options;
+      finish(await why({ control: controlPath(program.opts()["control"]), config, local, src, dst, proto, sport, dport, json }));
+    });
+}
 
 /** Commands that work without a daemon. */
 function addOffline(program: Command, finish: Finish): void {

@@ -9,6 +9,7 @@ import type { StatusDocument } from "../sa-store/view.ts";
 import type { Answer } from "./control.ts";
 import type { Request } from "./control-protocol.ts";
 import type { Log } from "./log.ts";
+import { answerPolicy, type Situation } from "./policy-commands.ts";
 import { withCounters } from "./status.ts";
 
 export interface CommandParts {
@@ -16,6 +17,7 @@ export interface CommandParts {
   readonly view: () => StatusDocument;
   readonly counters: Kernel["counters"];
   readonly log: Log;
+  readonly situation: () => Situation;
   /** How long the kernel may take to tell its counters. */
   readonly patienceMs?: number;
 }
@@ -35,6 +37,10 @@ export class Commands {
   take(request: Request, answer: Answer): void {
     if (request.command === "status") {
       void this.#status(answer);
+      return;
+    }
+    if (request.command === "why" || request.command === "policy") {
+      for (const reply of answerPolicy(request, this.#parts.situation(), this.#parts.view())) answer.send(reply);
       return;
     }
     if (request.command === "shutdown" && request.keep) {
@@ -123,7 +129,7 @@ export class Commands {
 }
 
 /** The core's command for a request; `status` is none. */
-function commandOf(request: Exclude<Request, { command: "status" }>): Command {
+function commandOf(request: Exclude<Request, { command: "status" | "why" | "policy" }>): Command {
   switch (request.command) {
     case "initiate":
       return { name: "initiate", rule: request.rule, peer: request.peer, waitSeconds: request.wait };

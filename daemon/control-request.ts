@@ -27,6 +27,8 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["terminate", readTerminate],
   ["status", (members) => (has(members, ["command"]) ? { command: "status" } : undefined)],
   ["shutdown", readShutdown],
+  ["why", readWhy],
+  ["policy", (members) => (has(members, ["command"]) ? { command: "policy" } : undefined)],
 ]);
 
 function readInitiate(members: Members): Request | undefined {
@@ -53,6 +55,16 @@ function readShutdown(members: Members): Request | undefined {
   const { keep } = members;
   return has(members, ["command", "keep"]) && typeof keep === "boolean" ? { command: "shutdown", keep } : undefined;
 }
+
+function readWhy(members: Members): Request | undefined {
+  const { src, dst, protocol, sport, dport } = members;
+  if (!has(members, ["command", "src", "dst", "protocol", "sport", "dport"]) || !isName(src) || !isName(dst)) return undefined;
+  if (!isUpTo(protocol, 255) || !isUpTo(sport, 65_535) || !isUpTo(dport, 65_535)) return undefined;
+  return { command: "why", src, dst, protocol, sport, dport };
+}
+
+const isUpTo = (value: unknown, most: number): value is number =>
+  typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most;
 
 const isObject = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value);
 

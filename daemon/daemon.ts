@@ -120,7 +120,8 @@ class RunningDaemon implements Daemon {
       stopped: () => void this.#finish(true),
     });
     const view = () => this.#loop.view();
-    this.#commands = new Commands({ push: (input) => this.#loop.push(input), view, counters: () => kernel.counters(), log });
+    const situation = () => ({ policy: this.#parts.configuration.policy, addresses: this.#addresses.local });
+    this.#commands = new Commands({ push: (input) => this.#loop.push(input), view, situation, counters: () => kernel.counters(), log });
   }
 
   get endpoints(): readonly Endpoint[] {

@@ -49,6 +49,15 @@ export function loadConfiguration(
   return load(file, { credentialsDirectory, inService: true }, loader);
 }
 
+/** The same without the daemon's surroundings: credentials are left out. For commands that explain a file. */
+export function inspectConfiguration(
+  file: string,
+  credentialsDirectory: string | undefined,
+  loader?: X509Loader,
+): Result<Configuration, readonly Diagnostic[]> {
+  return load(file, { credentialsDirectory, inService: false }, loader);
+}
+
 /**
  * Everything `mainmode check` says about a file: errors, or the warnings where there are none. Keeps no secrets.
  * Without `credentialsDirectory` credentials are left unchecked, with a warning.

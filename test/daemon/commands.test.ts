@@ -5,7 +5,10 @@ import type { Reply } from "../../daemon/control-protocol.ts";
 import type { LogRecord } from "../../daemon/log.ts";
 import type { Input } from "../../ike/input.ts";
 import type { Kernel } from "../../kernel/port.ts";
+import { policyOf, towards } from "../sim/policies.ts";
 import { until } from "./fakes.ts";
+
+const REQUIRE = policyOf(towards("192.0.2.2"));
 
 function setUp(counters: Kernel["counters"] = async () => new Map()) {
   const inputs: Input[] = [];
@@ -14,6 +17,7 @@ function setUp(counters: Kernel["counters"] = async () => new Map()) {
   const commands = new Commands({
     push: (input) => inputs.push(input),
     view: () => ({ ikeSas: [], childSas: [] }),
+    situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"] }),
     counters,
     log: (record) => records.push(record),
     patienceMs: 10,
@@ -96,4 +100,26 @@ test("when the daemon ends, who asked for that is done and all others are told",
       [0, "stopped"],
     ],
   );
+});
+
+test("why and policy are answered from the policy that is followed now, without troubling the core", () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.take({ command: "why", src: "192.0.2.1", dst: "192.0.2.2", protocol: 6, sport: 0, dport: 80 }, answer);
+  const [why, end] = replies;
+  assert.ok(why?.type === "document" && "verdict" in why.document);
+  assert.deepEqual([why.document.verdict, why.document.rule, why.document.installed], ["protect", "peer", []]);
+  assert.deepEqual(end, { type: "end", exit: 0 });
+  commands.take({ command: "policy" }, answer);
+  const document = replies[2];
+  assert.ok(document?.type === "document" && "policies" in document.document);
+  assert.deepEqual(
+    document.document.policies.map(({ direction, rule, level }) => [direction, rule, level]),
+    [
+      ["out", "peer", "required"],
+      ["in", "peer", "required"],
+    ],
+  );
+  commands.take({ command: "why", src: "192.0.2.1", dst: "2001:db8::1", protocol: 6, sport: 0, dport: 80 }, answer);
+  assert.deepEqual(replies[4], { type: "end", exit: 2, text: "source and destination are of different address families" });
+  assert.deepEqual(inputs, []);
 });

@@ -280,6 +280,15 @@ test("every request that the command line can make is read back as it was", () =
     fc.record({ command: fc.constant("terminate" as const), target: fc.record({ kind: fc.constant("rule" as const), rule: name }) }),
     fc.constant({ command: "terminate", target: { kind: "all" } } as const),
     fc.constant({ command: "status" } as const),
+    fc.constant({ command: "policy" } as const),
+    fc.record({
+      command: fc.constant("why" as const),
+      src: text,
+      dst: text,
+      protocol: fc.nat(255),
+      sport: fc.nat(65_535),
+      dport: fc.nat(65_535),
+    }),
     fc.record({ command: fc.constant("shutdown" as const), keep: fc.boolean() }),
   );
   fc.assert(

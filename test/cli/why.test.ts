@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { WhyDocument } from "../../daemon/policy-commands.ts";
+import { explain, readPacket } from "../../policy/why.ts";
+import { policyOf, towards } from "../sim/policies.ts";
+import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
+
+const packet = readPacket("192.0.2.1", "192.0.2.2", 6, 0, 80);
+if (typeof packet === "string") throw new Error(packet);
+const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [] };
+
+test("why asks the daemon about a packet and prints the rule, the kernel policy and the offers", async (t) => {
+  const { path, requests } = await fakeDaemon(t, [
+    { type: "document", document: DOCUMENT },
+    { type: "end", exit: 0 },
+  ]);
+  const ran = await mainmode(["--control", path, "why", "--src", "192.0.2.1", "--dst", "192.0.2.2", "--dport", "80"]);
+  assert.equal(ran.exit, 0, ran.stderr);
+  assert.deepEqual(JSON.parse(requests[0] ?? ""), { command: "why", src: "192.0.2.1", dst: "192.0.2.2", sport: 0, dport: 80, protocol: 6 });
+  assert.match(ran.stdout, /^192\.0\.2\.1 -> 192\.0\.2\.2:80 tcp \(leaves this host\)$/m);
+  assert.match(ran.stdout, /decided by: rule peer, filter "me <-> 192\.0\.2\.2"/);
+  assert.match(ran.stdout, /kernel policy: out 192\.0\.2\.1\/32 -> 192\.0\.2\.2\/32, allow, level required/);
+  assert.match(ran.stdout, /authentication psk/);
+  assert.match(ran.stdout, /installed now: no SA for it/);
+});
+
+test("why explains a file without any daemon, and --json prints one document", async (t) => {
+  const file = join(scratch(t), "m.toml");
+  writeFileSync(file, towards("192.0.2.2"), { mode: 0o600 });
+  const words = ["why", "-c", file, "--src", "192.0.2.1", "--dst", "192.0.2.9", "--proto", "icmp"];
+  const ran = await mainmode([...words, "--json"]);
+  assert.equal(ran.exit, 0, ran.stderr);
+  const said = JSON.parse(ran.stdout);
+  assert.deepEqual([said.verdict, said.rule, said.others[0].because], ["clear", null, "192.0.2.9 is not 192.0.2.2/32"]);
+  const coming = await mainmode(["why", "-c", file, "--local", "192.0.2.1", "--src", "192.0.2.2", "--dst", "192.0.2.1"]);
+  assert.match(coming.stdout, /comes to this host[^]*accepted only protected/);
+});
+
+test("why refuses what is no packet with 2, and a file with errors with 78", async (t) => {
+  const file = join(scratch(t), "m.toml");
+  writeFileSync(file, "[[rule]]\n", { mode: 0o600 });
+  const wrong = await mainmode(["why", "-c", file, "--src", "192.0.2.1", "--dst", "192.0.2.9", "--proto", "icmp", "--dport", "7"]);
+  assert.deepEqual([wrong.exit, /icmp has no ports/.test(wrong.stderr)], [2, true]);
+  const bad = await mainmode(["why", "-c", file, "--src", "192.0.2.1", "--dst", "192.0.2.9"]);
+  assert.equal(bad.exit, 78);
+  assert.match(bad.stderr, /m\.toml:1:1: .*name is missing/);
+});

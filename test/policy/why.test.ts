@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { Packet } from "../../policy/decide.ts";
+import { directionOf } from "../../policy/decide.ts";
+import { explain, readPacket, type Verdict } from "../../policy/why.ts";
+import { ADDRESSES, policyFrom, type RuleText, randomPacket, randomPolicy } from "./random-policies.ts";
+import { evaluate } from "./reference-evaluator.ts";
+
+const ME = ["192.0.2.1"];
+const packet = (destination: string, dport = 80, protocol = 6, source = "192.0.2.1"): Packet => {
+  const read = readPacket(source, destination, protocol, 0, dport);
+  assert.ok(typeof read !== "string", String(read));
+  return read;
+};
+
+test("why and a plain evaluation of the rules agree about any packet under any policy", () => {
+  const verdict = (what: string, action: string | undefined): Verdict => {
+    if (what === "drop") return "drop";
+    if (what === "clear") return action === "respond" ? "protect-if-asked" : "clear";
+    return what === "use" ? "protect-if-possible" : "protect";
+  };
+  fc.assert(
+    fc.property(randomPolicy(6), fc.array(randomPacket, { minLength: 10, maxLength: 20 }), (policy, sent) => {
+      // Neighbour discovery is exempt whatever the rules say; ports stand for the type, and 1 to 3 are others.
+      for (const each of sent) {
+        const expected = evaluate(policy, ADDRESSES, each, directionOf(each, ADDRESSES));
+        const action = policy.rules.find(({ name }) => name === expected.rule)?.action;
+        const said = explain(policy, ADDRESSES, each);
+        assert.deepEqual([said.rule, said.verdict], [expected.rule, verdict(expected.what, action)]);
+        // Every filter but the one that decides is accounted for.
+        const filters = policy.rules.reduce((sum, { filters }) => sum + filters.length, 0);
+        assert.equal(said.others.length, filters - (said.filter === null ? 0 : 1));
+      }
+    }),
+    { numRuns: 150, includeErrorInReport: true },
+  );
+});
+
+const RULES: readonly RuleText[] = [
+  { action: "require", filters: ["me <-> 10.0.0.0/8"] },
+  { action: "permit", filters: ["me <-> 10.1.0.0/16:80 tcp"] },
+  { action: "block", filters: ["me <-> 10.1.1.1:22 tcp", "any -> me:445 tcp"] },
+];
+
+test("why names the rule, its kernel policy, and what would be negotiated", () => {
+  const said = explain(policyFrom(RULES), ME, packet("10.2.0.1"));
+  assert.deepEqual([said.verdict, said.rule, said.filter, said.direction], ["protect", "r0", "me <-> 10.0.0.0/8", "out"]);
+  assert.equal(said.policy?.selector, "192.0.2.1/32 -> 10.0.0.0/8");
+  assert.equal(said.policy?.level, "required");
+  assert.deepEqual([said.negotiation?.peer, said.negotiation?.mode, said.negotiation?.auth], ["10.2.0.1", "transport", ["psk"]]);
+  assert.ok(said.negotiation?.mainMode.includes("aes256-sha256-modp2048"));
+  assert.deepEqual(said.answer, { verdict: "protect", rule: "r0" });
+  assert.ok(!JSON.stringify(said).includes("secret"));
+});
+
+test("why says of every other filter the first thing that differs, or who is more specific", () => {
+  const because = (to: Packet) =>
+    Object.fromEntries(explain(policyFrom(RULES), ME, to).others.map(({ filter, because }) => [filter, because]));
+  assert.deepEqual(because(packet("10.2.0.1", 22)), {
+    "me <-> 10.1.0.0/16:80 tcp": "10.2.0.1 is not 10.1.0.0/16",
+    "me <-> 10.1.1.1:22 tcp": "10.2.0.1 is not 10.1.1.1/32",
+    "any -> me:445 tcp": "our port is not known, not 445",
+  });
+  assert.deepEqual(because(packet("10.1.1.1", 22)), {
+    "me <-> 10.0.0.0/8": "rule r2 is more specific here: 192.0.2.1 <-> 10.1.1.1:22 tcp",
+    "me <-> 10.1.0.0/16:80 tcp": "the remote port is 22, not 80",
+    "any -> me:445 tcp": "our port is not known, not 445",
+  });
+  assert.equal(because(packet("10.1.1.1", 80, 17))["me <-> 10.1.0.0/16:80 tcp"], "the protocol is udp, not tcp");
+});
+
+test("a packet that no filter is about passes in clear, and the default response rule is named", () => {
+  const policy = policyFrom(
+    [{ action: "permit", filters: ["me <-> 10.0.0.1"] }],
+    '[[rule]]\nname = "default"\naction = "respond"\nauth = [{ method = "psk", secret = "k" }]\n',
+  );
+  const said = explain(policy, ME, packet("192.0.2.9"));
+  assert.deepEqual([said.verdict, said.rule, said.policy, said.negotiation], ["clear", null, null, null]);
+  assert.match(said.says, /rule default \(the default response rule\) answers/);
+});
+
+test("an exempt packet passes, and every rule says so", () => {
+  const policy = policyFrom([{ action: "require", filters: ["me <-> any"] }], '[policy]\nexempt = ["dns"]');
+  const said = explain(policy, ME, packet("192.0.2.53", 53, 17));
+  assert.deepEqual([said.verdict, said.rule], ["clear", null]);
+  assert.match(said.says, /dns is exempt/);
+  assert.equal(said.others[0]?.because, "dns is exempt from all rules");
+});
+
+test("packets that make no sense are refused with words", () => {
+  assert.equal(readPacket("192.0.2.300", "192.0.2.1", 0, 0, 0), '"192.0.2.300" is no address');
+  assert.equal(readPacket("192.0.2.3", "::1", 0, 0, 0), "source and destination are of different address families");
+});
