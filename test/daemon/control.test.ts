@@ -283,8 +283,8 @@ test("every request that the command line can make is read back as it was", () =
     fc.constant({ command: "policy" } as const),
     fc.record({
       command: fc.constant("why" as const),
-      src: text,
-      dst: text,
+      src: name,
+      dst: name,
       protocol: fc.nat(255),
       sport: fc.nat(65_535),
       dport: fc.nat(65_535),
