@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Cleanup } from "./cleanup.ts";
+import type { DemoAuth } from "./credentials.ts";
 import { UML_RUN } from "./facts.ts";
 import type { Page } from "./page.ts";
 
@@ -13,9 +14,9 @@ const SECONDS = 90;
 const NOT_STARTED = 125;
 
 /** Runs it and relays what it prints; the exit code, or undefined where the guest did not start. */
-export async function runInGuest(page: Page, cleanup: Cleanup): Promise<number | undefined> {
+export async function runInGuest(page: Page, cleanup: Cleanup, auth: DemoAuth): Promise<number | undefined> {
   const main = fileURLToPath(new URL(`../cli/main${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url));
-  const inside = [process.execPath, main, "demo", "--inside", ...(page.colours ? ["--colours"] : [])];
+  const inside = [process.execPath, main, "demo", "--inside", "--auth", auth, ...(page.colours ? ["--colours"] : [])];
   const began = performance.now();
   const child = spawn(UML_RUN, ["-t", String(SECONDS), "-m", "512M", ...inside], { stdio: ["ignore", "pipe", "pipe"], detached: true });
   cleanup.later(() => end(child));

@@ -14,6 +14,7 @@ import type { Packet } from "../kernel/memory-traffic.ts";
 import { formatSpi } from "../kernel/xfrm-args.ts";
 import { formatDiagnostic, loadConfiguration } from "../policy/config.ts";
 import type { Cleanup } from "./cleanup.ts";
+import { type DemoAuth, makeCredentials } from "./credentials.ts";
 import { fill, type Rung } from "./ladder.ts";
 import { ikeRungs, type Message } from "./packets.ts";
 import type { Page } from "./page.ts";
@@ -26,14 +27,16 @@ const PACKETS = 3;
 const [ICMP, OCTETS] = [1, 84];
 
 /** Runs it; throws at the first thing that did not work. */
-export async function runInMemory(page: Page, cleanup: Cleanup): Promise<void> {
+export async function runInMemory(page: Page, cleanup: Cleanup, auth: DemoAuth): Promise<void> {
   const [port, natPort] = await freePorts();
-  const scene = makeScene(cleanup, { addresses: ADDRESSES, port, natPort });
   const watched: Watched = { messages: [], key: undefined };
   page.part("Two daemons");
+  const credentials = await makeCredentials(page, cleanup, auth);
+  const options = { credentials, addresses: ADDRESSES, port, natPort };
+  const scene = makeScene(options);
   page.text(`a ${ADDRESSES[0]}  <--- UDP port ${port} --->  ${ADDRESSES[1]} b`);
   page.text("a's rule; b's mirrors it:");
-  showRule(page, ...ADDRESSES);
+  showRule(page, options);
   const a = await startHost(scene.a, watched, "left");
   const b = await startHost(scene.b, watched, "right");
   try {
@@ -42,6 +45,7 @@ export async function runInMemory(page: Page, cleanup: Cleanup): Promise<void> {
     await negotiateAndPass(page, scene, a, b, watched);
   } finally {
     await Promise.all([a, b].map(({ daemon }) => daemon.stop(1000)));
+    await credentials.stop();
   }
 }
 

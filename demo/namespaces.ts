@@ -11,6 +11,7 @@ import { formatSpi } from "../kernel/xfrm-args.ts";
 import { type StateRecord, xfrmStates } from "../kernel/xfrm-state.ts";
 import { type Capture, captureWire } from "./capture.ts";
 import type { Cleanup } from "./cleanup.ts";
+import { type DemoAuth, makeCredentials } from "./credentials.ts";
 import { espRung, holdsText, ikeRungs, readWire, type Wire } from "./packets.ts";
 import type { Page } from "./page.ts";
 import { type End, initiate, makeScene, showRule, showStatus, shutdown } from "./scene.ts";
@@ -22,17 +23,19 @@ const PINGS = 3;
 const PATTERN = "mainmode in demo";
 
 /** Runs it; throws at the first thing that did not work. */
-export async function runInNamespaces(page: Page, cleanup: Cleanup): Promise<void> {
-  const scene = makeScene(cleanup, { addresses: ADDRESSES });
+export async function runInNamespaces(page: Page, cleanup: Cleanup, auth: DemoAuth): Promise<void> {
   const spaces = { a: `mainmode-demo-${process.pid}-a`, b: `mainmode-demo-${process.pid}-b` };
   const hosts: Host[] = [];
   page.part("Two hosts, a daemon on each");
   await makeWire(cleanup, spaces);
+  const credentials = await makeCredentials(page, cleanup, auth, spaces);
+  const options = { credentials, addresses: ADDRESSES };
+  const scene = makeScene(options);
   const capture = await captureWire(`/run/netns/${spaces.a}`, "wire");
   try {
     page.text(`a ${ADDRESSES[0]}  <--- veth --->  ${ADDRESSES[1]} b`);
     page.text("a's rule; b's mirrors it:");
-    showRule(page, ...ADDRESSES);
+    showRule(page, options);
     for (const end of [scene.a, scene.b]) hosts.push(startHost(cleanup, spaces[end.name], end));
     await Promise.all(hosts.map(({ ready }) => ready));
     for (const { end, pid } of hosts) page.done(`${end.name}: \`mainmode daemon\` runs, process ${pid}; its policies are in the kernel`);
@@ -45,6 +48,7 @@ export async function runInNamespaces(page: Page, cleanup: Cleanup): Promise<voi
     await showStatus(page, [scene.a, scene.b]);
     page.part("Full stop");
     await stop(page, hosts, spaces);
+    await credentials.stop();
     capture.stop();
     page.part("What went over the wire");
     const key = hosts[0]?.key();

@@ -1,13 +1,13 @@
 /**
- * What the two hosts of the demo are told: one configuration each, which mirror each other, and one pre-shared key for both.
+ * What the two hosts of the demo are told: one configuration each, which mirror each other, and how they prove themselves.
  */
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ask, type Status } from "../cli/client.ts";
 import { duration, octets, table } from "../cli/format.ts";
 import type { Cleanup } from "./cleanup.ts";
+import type { Credentials } from "./credentials.ts";
 import type { Page } from "./page.ts";
 
 export interface End {
@@ -24,35 +24,41 @@ export interface Scene {
 }
 
 export interface SceneOptions {
+  readonly credentials: Credentials;
   readonly addresses: readonly [string, string];
   readonly port?: number;
   readonly natPort?: number;
 }
 
-/** Writes configurations and key into a folder of their own, readable for us only; it goes with the cleanup. */
-export function makeScene(cleanup: Cleanup, options: SceneOptions): Scene {
+/** A folder of the demo's own, readable for us only; it goes with the cleanup. */
+export function makeFolder(cleanup: Cleanup): string {
   const folder = mkdtempSync(join(tmpdir(), "mainmode-demo-"));
   cleanup.later(() => rmSync(folder, { recursive: true, force: true }));
-  writeFileSync(join(folder, "demo.psk"), `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+  return folder;
+}
+
+/** Writes the configurations beside the credentials. */
+export function makeScene(options: SceneOptions): Scene {
+  const { folder } = options.credentials;
   const [a, b] = (["a", "b"] as const).map((name, i): End => {
     const address = options.addresses[i] as string;
     const end = { name, address, control: join(folder, `${name}.sock`), configFile: join(folder, `${name}.toml`) };
-    writeFileSync(end.configFile, configuration(folder, end, options), { mode: 0o600 });
+    writeFileSync(end.configFile, configuration(end, options), { mode: 0o600 });
     return end;
   }) as [End, End];
   return { folder, a, b };
 }
 
 /** The rule of a host as the reader sees it. */
-const ruleOf = (own: string, peer: string): readonly string[] => [
+const ruleOf = (own: string, peer: string, auth: string): readonly string[] => [
   "[[rule]]",
   'name    = "peer"',
   `filters = ["${own} <-> ${peer}"]`,
   'action  = "require"              # nothing in clear, in either direction',
-  'auth    = [{ method = "psk", secret-file = "demo.psk" }]',
+  `auth    = [${auth}]`,
 ];
 
-function configuration(folder: string, { address, control }: Pick<End, "address" | "control">, options: SceneOptions): string {
+function configuration({ name, address, control }: Pick<End, "name" | "address" | "control">, options: SceneOptions): string {
   const peer = options.addresses.find((other) => other !== address) as string;
   const { port, natPort } = options;
   return [
@@ -68,14 +74,14 @@ function configuration(folder: string, { address, control }: Pick<End, "address"
     "[policy.quick-mode]",
     'proposals = ["esp:aes128-sha256"]',
     'pfs = "modp2048"',
-    ...ruleOf(address, peer).map((line) => line.replace('"demo.psk"', JSON.stringify(join(folder, "demo.psk")))),
+    ...ruleOf(address, peer, options.credentials.auth[name]),
     "",
   ].join("\n");
 }
 
-/** Shows a host's rule. */
-export function showRule(page: Page, own: string, peer: string): void {
-  for (const line of ruleOf(own, peer)) page.line(`    ${page.paint("dim", line)}`);
+/** Shows the rule of host a. */
+export function showRule(page: Page, { addresses: [own, peer], credentials }: SceneOptions): void {
+  for (const line of ruleOf(own, peer, credentials.auth.a)) page.line(`    ${page.paint("dim", line)}`);
 }
 
 /** What `mainmode initiate peer` prints at a host. Throws with the daemon's last word where it fails. */

@@ -149,9 +149,20 @@ const service = (...ports: readonly number[]): readonly Row[] =>
     ),
   );
 
+/** The same where this host is the server, which its peers need before they can prove anything. */
+const serving = (...ports: readonly number[]): readonly Row[] =>
+  service(...ports).map(([from, to, protocol, source, destination, way]) => [
+    from,
+    to,
+    protocol,
+    source,
+    destination,
+    way === "in" ? "out" : "in",
+  ]);
+
 const EXEMPT: Readonly<Record<Exemption, readonly Row[]>> = {
   // RFC 4120 §7.2, RFC 3244: tickets and passwords.
-  kerberos: service(88, 464),
+  kerberos: [...service(88, 464), ...serving(88, 464)],
   dns: service(53),
   dhcp: [
     [ANY_4, ANY_4, udp, 68, 67],

@@ -18,11 +18,12 @@ const compiled = readdirSync("dist/test", { recursive: true })
 const judged = compiled.filter((name) => name.endsWith("tshark.test.js"));
 const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.includes(name));
 const kerberos = compiled.filter((name) => name.endsWith(".kdc.js"));
+const kerberosGuest = compiled.filter((name) => name.endsWith(".kdc-guest.js"));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
 if (guest.length < LEAST.guest) fail("no tests for the guest in dist/test");
 if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
-if (kerberos.length < LEAST.kerberos) fail("no tests with a KDC in dist/test");
+if (kerberos.length < LEAST.kerberos || kerberosGuest.length < LEAST.guest) fail("no tests with a KDC in dist/test");
 
 const reports = ".lab/reports";
 rmSync(reports, { recursive: true, force: true });
@@ -41,6 +42,11 @@ const steps = [
     name: "kernel tests in a guest",
     needs: ["/usr/bin/linux.uml"],
     run: () => testFiles("guest", ["demo/uml-run", "-t", "300", "-w", reports], guest),
+  },
+  {
+    name: "Kerberos with a real KDC in a guest",
+    needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping"],
+    run: () => testFiles("kerberos-guest", ["demo/uml-run", "-t", "300", "-w", reports], kerberosGuest),
   },
   {
     name: "demo in a guest",

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { ask, type Status } from "../../cli/client.ts";
+import { freePort, type Realm, startRealm } from "../../demo/realm.ts";
 import { formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
 import { freePort as freeUdpPort, type Host, startConfigured } from "../daemon/pair.ts";
-import { freePort, type Realm, startRealm } from "./realm.ts";
 
 const A = "127.0.0.2";
 const PEERS = Array.from({ length: 7 }, (_, i) => `127.0.0.${i + 3}`);

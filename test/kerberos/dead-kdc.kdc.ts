@@ -5,9 +5,9 @@ import { after, afterEach, before, test } from "node:test";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
 import { type LaneLimits, LIMITS } from "../../auth/providers/gssapi-lane.ts";
 import type { Provider } from "../../auth/providers/run-job.ts";
+import { freePort, type Realm, startRealm, until } from "../../demo/realm.ts";
 import type { KerberosEntry } from "../../policy/types.ts";
 import { endOf, entryOf, joined, must, refused, tokenOf } from "./entries.ts";
-import { freePort, type Realm, startRealm, until } from "./realm.ts";
 
 const NAMES = ["a", "b", ...Array.from({ length: 6 }, (_, i) => `peer${i}`)];
 let silent: Realm;
@@ -31,8 +31,9 @@ afterEach(async () => {
 
 after(() => Promise.all([silent.stop(), other.stop()]));
 
+/** Long enough for a busy machine to start a process and get a ticket. */
 const start = (limits: Partial<LaneLimits> = {}): void => {
-  provider = kerberosProvider({ limits: { ...LIMITS, kdcDeadline: 1500, usableDeadline: 1000, ...limits } });
+  provider = kerberosProvider({ limits: { ...LIMITS, kdcDeadline: 3000, usableDeadline: 3000, ...limits } });
 };
 const name = (host: string, realm: Realm): string => `host/${host}.example.test@${realm.name}`;
 const entry = (host: string, realm: Realm): KerberosEntry => entryOf(name(host, realm), keytabs.get(realm) ?? "");
@@ -92,7 +93,7 @@ test("more calls than the queue holds are refused at once, and the others still 
 });
 
 test("a process that a call never comes back from is replaced, and so is one that dies", async () => {
-  start({ stuckAfter: 1200 });
+  start({ stuckAfter: 4000 });
   const a = entry("a", silent);
   silent.process.kill("SIGSTOP");
   await refused(provider.run({ kind: "usable", entry: a }), "kerberos-kdc-unreachable");

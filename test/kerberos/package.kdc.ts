@@ -10,8 +10,8 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
 import type { Provider } from "../../auth/providers/run-job.ts";
+import { type Realm, startRealm, stop } from "../../demo/realm.ts";
 import { endOf, entryOf, must, refused, tokenOf } from "./entries.ts";
-import { type Realm, startRealm, stop } from "./realm.ts";
 
 const [US, PACKAGE] = ["host/us.example.test@EXAMPLE.TEST", "host/package.example.test@EXAMPLE.TEST"];
 const ROOT = ["../..", "../../.."].map((up) => join(import.meta.dirname, up)).find((path) => existsSync(join(path, "package.json"))) ?? ".";

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
 import type { Provider } from "../../auth/providers/run-job.ts";
+import { type Realm, startRealm } from "../../demo/realm.ts";
 import type { KerberosEntry } from "../../policy/types.ts";
 import { endOf, entryOf, joined, must, refused, tokenOf } from "./entries.ts";
-import { type Realm, startRealm } from "./realm.ts";
 
 const [A, B] = ["host/a.example.test@EXAMPLE.TEST", "host/b.example.test@EXAMPLE.TEST"];
 let realm: Realm;

@@ -1,6 +1,6 @@
 /**
- * A throwaway Kerberos realm: an MIT KDC on loopback with its own folder, and keytabs. Nothing outside the folder changes. The keys in it
- * are random or written here for tests only, and protect nothing.
+ * A throwaway Kerberos realm: an MIT KDC with a folder of its own, and keytabs, for the demo and the tests. Nothing outside the folder changes.
+ * The keys in it are random, and the one password protects nothing.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,6 +17,8 @@ export interface Realm {
   readonly process: ChildProcess;
   /** Another KDC of the same realm, where the last one has ended. */
   revive(): Promise<void>;
+  /** One more KDC over the same keys, behind another command: `ip netns exec …`. Ended by `stop`. */
+  also(prefix: readonly string[]): Promise<void>;
   /** A keytab that holds the keys of these principals, which are made if they are not there. */
   keytab(file: string, ...principals: readonly string[]): string;
   /** A command of kadmin.local. */
@@ -31,37 +33,46 @@ export interface RealmOptions {
   readonly address?: string;
   /** A free one if not given. */
   readonly port?: number;
-  /** More lines of kdc.conf's realm. */
-  readonly settings?: readonly string[];
+  /**
+   * Octets of authorisation data in every ticket, about: what a Windows domain controller's list of groups makes of them. They come by way of
+   * authentication indicators, which want a first step that the KDC only takes for principals made with `+requires_preauth`.
+   */
+  readonly authorisation?: number;
   /** Other realms, by their krb5.conf's [realms] lines. */
   readonly others?: Readonly<Record<string, string>>;
+  /** An empty one, for its files; one of its own if not given. */
+  readonly folder?: string;
+  /** Sees every KDC that is started. */
+  readonly onProcess?: (child: ChildProcess) => void;
   /** In front of every command: `ip netns exec …`. */
   readonly prefix?: readonly string[];
 }
 
 /** Starts a realm; resolves when its KDC listens. */
 export async function startRealm(options: RealmOptions = {}): Promise<Realm> {
-  const { name = "EXAMPLE.TEST", address = "127.0.0.1", prefix = [] } = options;
+  const { name = "EXAMPLE.TEST", address = "127.0.0.1", prefix = [], authorisation = 0 } = options;
   const port = options.port ?? (await freePort());
-  const folder = mkdtempSync(join(tmpdir(), "mainmode-kdc-"));
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), "mainmode-kdc-"));
   const config = join(folder, "krb5.conf");
   const log = join(folder, "kdc.log");
-  writeFileSync(config, clientConfiguration(name, `${address}:${port}`, options.others ?? {}));
-  writeFileSync(join(folder, "kdc.conf"), serverConfiguration(name, folder, `${address}:${port}`, options.settings ?? []));
+  writeFileSync(config, clientConfiguration(name, `${address}:${port}`, options.others ?? {}, authorisation > 0));
+  writeFileSync(join(folder, "kdc.conf"), serverConfiguration(name, folder, `${address}:${port}`, authorisation));
   const env = { ...process.env, KRB5_CONFIG: config, KRB5_KDC_PROFILE: join(folder, "kdc.conf") };
   const run = (program: string, ...args: readonly string[]): string =>
     execFileSync(program, args, { env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   run("/usr/sbin/kdb5_util", "create", "-r", name, "-s", "-P", "throwaway test password");
-  const [program = "", ...argv] = [...prefix, "/usr/sbin/krb5kdc", "-n"];
   const readLog = (): string => readFileSync(log, { encoding: "utf8", flag: "a+" });
   const starts = (): number => readLog().split("commencing operation").length;
-  const start = async (): Promise<ChildProcess> => {
+  const start = async (behind: readonly string[]): Promise<ChildProcess> => {
+    const [program = "", ...argv] = [...behind, "/usr/sbin/krb5kdc", "-n"];
     const before = starts();
     const child = spawn(program, argv, { env, stdio: "ignore" });
+    options.onProcess?.(child);
     await until(() => starts() > before, "the KDC did not start");
     return child;
   };
-  let kdc = await start();
+  let kdc = await start(prefix);
+  const more: ChildProcess[] = [];
   const admin = (query: string): string => run("/usr/sbin/kadmin.local", "-r", name, "-q", query);
   return {
     name,
@@ -72,7 +83,10 @@ export async function startRealm(options: RealmOptions = {}): Promise<Realm> {
     },
     revive: async () => {
       await stop(kdc);
-      kdc = await start();
+      kdc = await start(prefix);
+    },
+    also: async (behind) => {
+      more.push(await start(behind));
     },
     admin,
     log: readLog,
@@ -80,13 +94,14 @@ export async function startRealm(options: RealmOptions = {}): Promise<Realm> {
       const path = join(folder, file);
       const known = admin("listprincs");
       for (const principal of principals) {
-        if (!known.includes(`${principal}@${name}`)) admin(`addprinc -randkey ${principal}`);
+        if (!known.includes(`${principal}@${name}`))
+          admin(`addprinc -randkey${authorisation > 0 ? " +requires_preauth" : ""} ${principal}`);
         admin(`ktadd -k ${path} ${principal}`);
       }
       return path;
     },
     stop: async () => {
-      await stop(kdc);
+      await Promise.all([kdc, ...more].map(stop));
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -100,9 +115,10 @@ export async function stop(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-export async function until(condition: () => boolean, otherwise: string): Promise<void> {
+/** Waits half a minute at most. */
+export async function until(condition: () => boolean, otherwise: string | (() => string)): Promise<void> {
   for (let tries = 0; !condition(); tries++) {
-    if (tries > 1000) throw new Error(otherwise);
+    if (tries > 3000) throw new Error(typeof otherwise === "string" ? otherwise : otherwise());
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -118,7 +134,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** krb5.conf without any use of the name service. */
-export function clientConfiguration(name: string, kdc: string, others: Readonly<Record<string, string>>): string {
+function clientConfiguration(name: string, kdc: string, others: Readonly<Record<string, string>>, spake: boolean): string {
   const realms = Object.entries({ [name]: `kdc = ${kdc}`, ...others });
   return `[libdefaults]
   default_realm = ${name}
@@ -126,14 +142,16 @@ export function clientConfiguration(name: string, kdc: string, others: Readonly<
   dns_lookup_realm = false
   dns_canonicalize_hostname = false
   rdns = false
-[realms]
+${spake ? "  spake_preauth_groups = edwards25519\n" : ""}[realms]
 ${realms.map(([realm, line]) => `  ${realm} = {\n    ${line}\n  }`).join("\n")}
 [domain_realm]
   .example.test = ${name}
 `;
 }
 
-const serverConfiguration = (name: string, folder: string, listen: string, settings: readonly string[]): string => `[kdcdefaults]
+const INDICATOR = 500;
+
+const serverConfiguration = (name: string, folder: string, listen: string, authorisation: number): string => `[kdcdefaults]
   kdc_listen = ${listen}
   kdc_tcp_listen = ${listen}
 [realms]
@@ -141,8 +159,7 @@ const serverConfiguration = (name: string, folder: string, listen: string, setti
     database_name = ${folder}/principal
     key_stash_file = ${folder}/stash
     acl_file = ${folder}/kadm5.acl
-    ${settings.join("\n    ")}
-  }
+${Array.from({ length: Math.ceil(authorisation / INDICATOR) }, (_, i) => `    spake_preauth_indicator = group${i}-${"x".repeat(INDICATOR)}\n`).join("")}  }
 [logging]
   kdc = FILE:${folder}/kdc.log
 `;

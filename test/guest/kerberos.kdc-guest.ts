@@ -1,0 +1,138 @@
+/**
+ * Two daemons with Kerberos in two namespaces of a kernel with ESP; the KDC is the peer itself, behind a rule that requires protection. As root,
+ * meant for demo/uml-run: it sets the clock.
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { kerberosProvider } from "../../auth/providers/gssapi.ts";
+import { ask, type Status } from "../../cli/client.ts";
+import { type Realm, startRealm, stop, until } from "../../demo/realm.ts";
+import { endOf, entryOf, must, refused, tokenOf } from "../kerberos/entries.ts";
+
+type Host = "a" | "b";
+const ADDRESS = { a: "10.88.0.1", b: "10.88.0.2" } as const;
+const MAIN = "dist/cli/main.js";
+/** Octets of authorisation data in each ticket: message 3 needs many fragments. */
+const AUTHORISATION = 8000;
+
+const folder = mkdtempSync(join(tmpdir(), "kerberos-"));
+const run = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const on = (host: Host, command: string): string => run(`ip netns exec ka-${host} ${command}`);
+let realm: Realm;
+const daemons: ChildProcess[] = [];
+
+before(async () => {
+  run("ip netns add ka-a; ip netns add ka-b; ip link add va netns ka-a type veth peer name vb netns ka-b");
+  for (const host of ["a", "b"] as const)
+    run(
+      `ip -n ka-${host} addr add ${ADDRESS[host]}/24 dev v${host}; ip -n ka-${host} link set lo up; ip -n ka-${host} link set v${host} up`,
+    );
+  realm = await startRealm({ address: ADDRESS.b, port: 88, prefix: ["ip", "netns", "exec", "ka-b"], authorisation: AUTHORISATION });
+  process.env["KRB5_CONFIG"] = realm.config;
+  process.env["KRB5RCACHEDIR"] = realm.folder;
+  await Promise.all([start("a"), start("b")]);
+});
+
+after(async () => {
+  for (const daemon of daemons) await stop(daemon);
+  await realm.stop();
+  run("ip netns del ka-a; ip netns del ka-b");
+});
+
+const principal = (host: Host): string => `host/${host}.example.test@EXAMPLE.TEST`;
+const control = (host: Host): string => join(folder, `${host}.sock`);
+const log = (host: Host): string => readFileSync(join(folder, `${host}.log`), { encoding: "utf8", flag: "a+" });
+
+async function start(host: Host, more = ""): Promise<void> {
+  const peer = host === "a" ? "b" : "a";
+  const keytab = realm.keytab(`${host}.keytab`, `host/${host}.example.test`);
+  const file = join(folder, `${host}.toml`);
+  writeFileSync(
+    file,
+    `[daemon]\ncontrol = "${control(host)}"\n[policy.main-mode]\nproposals = ["aes128-sha256-ecp256"]\n[policy.quick-mode]\npfs = "none"\n[[rule]]\nname = "peer"\nfilters = ["me <-> ${ADDRESS[peer]}"]\naction = "require"\nauth = [{ method = "kerberos", keytab = "${keytab}", peer-principal = "${principal(peer)}" }]\n${more}`,
+    { mode: 0o600 },
+  );
+  const argv = ["netns", "exec", `ka-${host}`, process.execPath, MAIN, "daemon", "-c", file, "--log-format", "json"];
+  const child = spawn("/bin/sh", ["-c", `exec "$0" "$@" 2>${join(folder, `${host}.log`)}`, "ip", ...argv], { stdio: "ignore" });
+  daemons.push(child);
+  await until(
+    () => log(host).includes('"svc.started"'),
+    () => `the daemon of ${host} did not start: ${log(host)}`,
+  );
+}
+
+/** The control socket is a file, so that it is reached from outside of the namespace. */
+const initiate = (host: Host) =>
+  ask({ path: control(host), request: { command: "initiate", rule: "peer", wait: 60 }, patienceSeconds: 70 });
+const terminate = (host: Host) =>
+  ask({ path: control(host), request: { command: "terminate", target: { kind: "all" } }, patienceSeconds: 20 });
+
+async function status(host: Host): Promise<Status> {
+  let found: Status | undefined;
+  await ask({ path: control(host), request: { command: "status" }, onStatus: (document) => (found = document) });
+  assert.ok(found);
+  return found;
+}
+
+/** How often something was counted in a host's IPv4. */
+function counted(host: Host, name: string): number {
+  const [names = "", values = ""] = on(host, "cat /proc/net/snmp").split("\n");
+  return Number(values.split(" ")[names.split(" ").indexOf(name)]);
+}
+
+const ping = (host: Host): string => on(host, `ping -n -c 3 -i 0.3 -W 3 -w 20 ${ADDRESS[host === "a" ? "b" : "a"]}`);
+
+test("whichever begins, Kerberos leads to ESP: its own traffic to the KDC passes the rule in clear, its long tokens pass in fragments", async () => {
+  assert.match(on("a", "ip xfrm policy list"), /dport 88/);
+  for (const host of ["a", "b"] as const) {
+    const [before, joined] = [counted(host, "FragCreates"), counted(host === "a" ? "b" : "a", "ReasmOKs")];
+    const { exit, text } = await initiate(host);
+    assert.equal(exit, 0, `${text}\n${log("a")}\n${log("b")}`);
+    const pieces = counted(host, "FragCreates") - before;
+    assert.ok(pieces >= AUTHORISATION / 1500, `message 3 went out in ${pieces} fragments`);
+    assert.ok(counted(host === "a" ? "b" : "a", "ReasmOKs") > joined);
+    assert.match(ping(host), / 3 received/);
+    const { ikeSas, childSas } = await status(host);
+    assert.ok(ikeSas.some(({ auth, role, state }) => auth === "kerberos" && role === "initiator" && state === "established"));
+    assert.ok(
+      childSas.some(({ state, bytesOut }) => state === "installed" && bytesOut > 0),
+      JSON.stringify(childSas),
+    );
+    await terminate(host);
+  }
+  assert.match(realm.log(), new RegExp(`TGS_REQ.*${ADDRESS.a}.*host/b`), "a asked nobody over the wire");
+});
+
+test("the kernel asks, Kerberos answers: traffic alone makes a negotiation", async () => {
+  const before = log("a").length;
+  on("a", `ping -n -c 1 -W 1 -w 1 ${ADDRESS.b} || true`);
+  await until(
+    () => log("a").slice(before).includes('"child.established"'),
+    () => `no child: ${log("a")}`,
+  );
+  assert.match(ping("a"), / 3 received/);
+});
+
+test("a token that is older than the clocks allow is refused as that", async () => {
+  const here = await startRealm();
+  process.env["KRB5_CONFIG"] = here.config;
+  const provider = kerberosProvider();
+  const [a, b] = (["a", "b"] as const).map((host) => entryOf(principal(host), here.keytab(`${host}.keytab`, `host/${host}.example.test`)));
+  assert.ok(a && b);
+  try {
+    const token = await tokenOf(endOf(provider, a, principal("b")).step(null));
+    await must(endOf(provider, b, null).step(token), "gss-stepped");
+    const late = await tokenOf(endOf(provider, a, principal("b")).step(null));
+    run('date -s "+20 minutes"');
+    const what = await refused(endOf(provider, b, null).step(late), "kerberos-clock-skew");
+    assert.match(what, /clock/);
+  } finally {
+    run('date -s "-20 minutes"');
+    await provider.close();
+    await here.stop();
+  }
+});
