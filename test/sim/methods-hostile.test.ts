@@ -7,7 +7,7 @@ import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { ok } from "../../isakmp/result.ts";
 import type { AuthEntry } from "../../policy/types.ts";
 import { kerberos, withAuth, x509 } from "./credentials.ts";
-import { makeToken } from "./jobs.ts";
+import { makeToken, simJobs } from "./jobs.ts";
 import { policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, ikesOf, said } from "./setting.ts";
 import { makeOffer } from "./strangers.ts";
@@ -103,19 +103,24 @@ for (const [name, change] of [
     }),
   );
 
-/** A changes the payloads of its message 5 after it has proved them. */
-function editing(world: World, edit: (payloads: readonly Payload[]) => readonly Payload[]): void {
+/** A changes the payloads of its message 5 after it has proved them; or `choose` says for each sealed message how it is changed. */
+function editing(world: World, edit: Edit, choose?: () => Edit | undefined): void {
   const { crypto } = world.tap as { crypto: { encrypt: (typeof world.tap.crypto)["encrypt"] } };
   const { encrypt } = crypto;
   crypto.encrypt = (cipher, key, iv, data) => {
-    const payloads = decodePayloads(5, data, { padding: true });
-    crypto.encrypt = encrypt;
-    assert.ok(payloads.ok);
-    const plain = encodePayloads(edit(payloads.value));
+    const chosen = choose ? choose() : edit;
+    if (!choose) crypto.encrypt = encrypt;
+    if (!chosen) return encrypt(cipher, key, iv, data);
+    // Message 5 begins with its ID, and in a later round with a HASH.
+    const payloads = [5, 8].map((first) => decodePayloads(first, data, { padding: true })).find(({ ok: good }) => good);
+    assert.ok(payloads?.ok);
+    const plain = encodePayloads(chosen(payloads.value));
     const missing = cipher.blockOctets - (plain.length % cipher.blockOctets);
     return encrypt(cipher, key, iv, Buffer.concat([plain, new Uint8Array(missing - 1), Uint8Array.of(missing - 1)]));
   };
 }
+
+type Edit = (payloads: readonly Payload[]) => readonly Payload[];
 
 const changingId = (payloads: readonly Payload[]): readonly Payload[] =>
   payloads.map((p) => (p.name === "id" ? payload("id", { ...p.value, data: Uint8Array.of(192, 0, 2, 77), type: 1 }) : p));
@@ -131,6 +136,40 @@ for (const [name, pair, words] of [
       refused(world, words, name === "by certificate" ? "verify" : "gss-unwrap", 1);
     }),
   );
+
+test(
+  "an identity that changes from one round to the next is refused",
+  story(
+    hosts(gss[0], gss[1], {
+      hosts: hosts(gss[0], gss[1]).hosts.map((host) => ({ ...host, jobs: (fail) => simJobs(fail, { tokens: 4 }) })),
+    }),
+    (world) => {
+      // Message 5 carries a token and the true identity; the next one, the hash, another identity beside it.
+      let sent = 0;
+      editing(
+        world,
+        (payloads) => payloads,
+        () => {
+          sent++;
+          return sent === 3
+            ? (payloads) => [...payloads, payload("id", { type: 1, protocol: 0, port: 0, data: Uint8Array.of(192, 0, 2, 77) })]
+            : undefined;
+        },
+      );
+      refused(world, /changed its identity/, "gss-unwrap", 0);
+    },
+  ),
+);
+
+test(
+  "a token after the context is complete never reaches Kerberos",
+  story(hosts(gss[0], gss[1]), (world) => {
+    editing(world, (payloads) =>
+      payloads.map((p) => (p.name === "hash" ? payload("gss", { data: makeToken({ n: 3, from: "a", to: "b" }, 0) }) : p)),
+    );
+    refused(world, /GSS token after the context was complete/, "gss-step", 1);
+  }),
+);
 
 test(
   "a message 5 with neither a HASH nor a token is refused without asking Kerberos",
