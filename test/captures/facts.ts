@@ -47,11 +47,16 @@ const TSHARK: Readonly<Record<string, Tell>> = {
   "isakmp.nonce": octets("data"),
   "isakmp.hash": octets("data"),
   "isakmp.vid_bytes": octets("data"),
+  "isakmp.sig": octets("data"),
+  "isakmp.cert.encoding": shown("type"),
+  "isakmp.certreq.type": shown("type"),
+  "isakmp.ike.certreq.authority.sig": octets("data"),
   "isakmp.datapayload": octets("data"),
   "isakmp.ike.nat_hash": octets("data"),
   "isakmp.id.type": shown("type"),
   "isakmp.id.protoid": shown("protocol"),
   "isakmp.id.port": shown("port"),
+  "isakmp.id.data.der_asn1_dn": octets("data"),
   "isakmp.id.data.ipv4_addr": octets("data"),
   "isakmp.id.data.ipv6_addr": octets("data"),
   "isakmp.id.data.ipv4_subnet": octets("mask"),
@@ -103,6 +108,7 @@ interface JsonPayload {
   readonly proposals?: readonly Proposal[];
   readonly protocol?: number;
   readonly type?: number;
+  readonly encoding?: number;
   readonly port?: number;
   readonly spi?: string;
   readonly spis?: readonly string[];
@@ -146,7 +152,7 @@ const header = (m: JsonMessage): readonly string[] => [
 ];
 
 // Payload types of RFC 2408 §3.1, and those of proposals and transforms, which tshark counts.
-const [SA, PROPOSAL, TRANSFORM, ID, NOTIFY, DELETE] = [1, 2, 3, 5, 11, 12];
+const [SA, PROPOSAL, TRANSFORM, ID, CERT, CERTREQ, NOTIFY, DELETE] = [1, 2, 3, 5, 6, 7, 11, 12];
 
 function payload(p: JsonPayload): readonly string[] {
   return [`payload ${p.payload}`, ...body(p).flatMap(withoutEmpty)];
@@ -160,6 +166,11 @@ function body(p: JsonPayload): readonly string[] {
       return [`type ${p.type}`, `protocol ${p.protocol}`, `port ${p.port}`, ...identity(p.type ?? 0, p.data ?? "")];
     case NOTIFY:
       return [`doi ${p.doi}`, `protocol ${p.protocol}`, `type ${p.type}`, `spi ${p.spi}`, `data ${p.data}`];
+    case CERT:
+      // tshark takes the certificate apart and shows no octets of it.
+      return [`type ${p.encoding}`];
+    case CERTREQ:
+      return [`type ${p.encoding}`, `data ${p.data}`];
     case DELETE:
       return [`doi ${p.doi}`, `protocol ${p.protocol}`, ...(p.spis ?? []).map((spi) => `spi ${spi}`)];
     default:

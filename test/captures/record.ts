@@ -16,6 +16,7 @@ import { toHex } from "../../isakmp/hex.ts";
 import { decodePcap, isakmpOf } from "../../isakmp/pcap.ts";
 import type { Plan } from "../interop/guest.ts";
 import { LIBRESWAN_ROOT } from "../interop/libreswan.ts";
+import { makePki } from "../interop/pki.ts";
 import { type PeerKind, type Placed, place, type Scenario } from "../interop/scenario.ts";
 import { scenarios } from "../interop/scenarios.ts";
 import { type EspKeys, jsonOf, type Kept, kept, keptNames, keyTable, pcapOf, THROWAWAY } from "./kept.ts";
@@ -54,13 +55,14 @@ function record(peer: PeerKind, chosen: readonly Chosen[]): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   const placed = chosen.map(({ scenario }, index) => place(scenario, index));
+  makePki(`${directory}/pki`, placed);
   const linux = runGuest({ directory, us: "mainmode", theirs: peer, placed });
   const recorded = `${new Date().toISOString().slice(0, 10)}, in the lab: ${versions(peer)}, User-Mode Linux ${linux}`;
   const keys = [...new Set(readFileSync(keyLog(directory), "utf8").split("\n"))].filter((key) => key !== "");
   for (const [index, { name, about }] of chosen.entries()) {
     const scenario = placed[index] as Placed;
     const file = pcapOf(name);
-    const filter = `host ${scenario.theirs.host} and (${["udp port 500", "udp port 4500", ...[50, 51].flatMap(proto)].join(" or ")})`;
+    const filter = `host ${scenario.theirs.host} and (${["udp port 500", "udp port 4500", FRAGMENTS, ...[50, 51].flatMap(proto)].join(" or ")})`;
     execFileSync("tcpdump", ["-r", `${directory}/wire.pcap`, "-Z", "root", "-w", file, filter], { stdio: ["ignore", "ignore", "pipe"] });
     const esp = espKeys(readFileSync(`${directory}/${scenario.name}.txt`, "utf8"), scenario);
     write(name, { about, recorded, note: THROWAWAY, secrets: secretsOf(file, keys), ...(esp.length > 0 ? { esp } : {}), expected: [] });
@@ -69,6 +71,8 @@ function record(peer: PeerKind, chosen: readonly Chosen[]): void {
 }
 
 const keyLog = (directory: string): string => `${directory}/keys.txt`;
+/** All but the first of a long message have no ports. */
+const FRAGMENTS = "(ip proto 17 and ip[6:2] & 0x1fff != 0)";
 const proto = (number: number): readonly string[] => [`ip proto ${number}`, `ip6 proto ${number}`];
 
 /** Performs the plan with keys written down; the version of the guest's kernel. */

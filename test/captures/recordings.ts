@@ -79,4 +79,32 @@ export const RECORDINGS: readonly Recording[] = [
     about:
       "The pre-shared keys differ, so both ends derive different keys: message 5 opens with mainmode's, strongSwan's complaints do not.",
   },
+  {
+    name: "mainmode-to-strongswan-rsa-chain",
+    scenario: "strongswan-initiator-rsa3072-chain-list",
+    about:
+      "RSA signatures of 3072 bits, each certificate with its intermediate: messages 5 and 6 are so long that IP takes them apart. mainmode has a current list of what was revoked.",
+  },
+  {
+    name: "strongswan-to-mainmode-ecdsa",
+    scenario: "strongswan-responder-ecdsa256",
+    about: "ECDSA-256 (method 9): strongSwan's certificate and mainmode's on P-256, asked for in messages 3 and 4.",
+  },
+  {
+    name: "libreswan-to-mainmode-rsa",
+    scenario: "libreswan-responder-rsa2048",
+    about: "libreswan and mainmode with RSA signatures of 2048 bits.",
+  },
+  {
+    name: "mainmode-to-strongswan-revoked",
+    scenario: "strongswan-initiator-revoked",
+    about:
+      "strongSwan's certificate is revoked: mainmode says AUTHENTICATION-FAILED under encryption, and deletes the IKE SA that strongSwan has.",
+  },
+  {
+    name: "mainmode-to-strongswan-x509-or-psk",
+    scenario: "strongswan-initiator-x509-or-psk",
+    about:
+      "mainmode offers RSA signatures and a pre-shared key; strongSwan, which has the key only, agrees to the first and refuses the proof. The second Main Mode offers the key alone.",
+  },
 ];
