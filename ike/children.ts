@@ -50,6 +50,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     key: wish?.key ?? specKey(spec),
     spec,
     peerId: ike.sa.peerId,
+    kin: ike.sa.peer.mainmode,
     role,
     protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
     group: agreed.group?.name ?? null,
@@ -80,6 +81,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
   warned: before?.warned ?? false,
   oneWay: before?.oneWay ?? false,
   sending: false,
+  confirmedAt: now,
   relievedAt: now,
   heardAt: now,
 });
@@ -89,6 +91,7 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
   const { lifetimeSeconds, use } = child;
   stopTrying(core, child.spec);
   use.quickMode += LEAST_QUICK_MODE;
+  if (child.role === "responder") use.confirmedAt = core.now;
   armChild(core, child);
   const suites = child.protections.map(({ suite }) => protocolSuiteName(suite)).join("+");
   const [first] = child.protections;
@@ -151,9 +154,11 @@ function takeUpSuccessor(core: Core, child: ChildSa): void {
 
 /** Hard expiry: the kernel dropped one direction, so the other is of no use. */
 export function expireChild(core: Core, child: ChildSa): void {
-  const { state } = child;
-  removeChild(core, child, "its lifetime ended", state !== "draining");
-  if (state !== "draining") keepTrying(core, child.spec);
+  const replaced = child.state === "draining" || (child.outbound === "installed" && rivals(core, child).length > 0);
+  // A peer that renewed it may leave it to die: nothing ends but what has a successor.
+  if (replaced && child.state !== "draining") return drain(core, child);
+  removeChild(core, child, "its lifetime ended", !replaced);
+  if (!replaced) keepTrying(core, child.spec);
 }
 
 /** Takes a child out of the kernel and the store; `tellThePeer` sends deletes where an IKE SA can carry them. */

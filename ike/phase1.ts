@@ -268,7 +268,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   log(core, "ike.established", "notice", text, ikeFields(ike));
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${formatIdentity(sa.peerId)}`);
-  if (sa.initialContact) forgetOlder(core, ike);
+  if (sa.initialContact) forgetOlder(core, ike, n.startedAt);
   takeOver(core, ike, n.startedAt);
   forgetSurplus(core, ike);
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
@@ -288,15 +288,15 @@ function proofText(proof: PeerProof): string {
 
 /**
  * INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older with this identity from this address. Others behind
- * the same address keep what they have, and so does a child that the newer SA took over: it is told by its age.
+ * the same address keep what they have. `before`: what is younger was made meanwhile, or by the newer SA, and stays.
  */
-export function forgetOlder(core: Core, ike: IkeSa): void {
+export function forgetOlder(core: Core, ike: IkeSa, before = ike.establishedAt): void {
   const { local, remote } = ike.path;
   for (const child of core.store.childrenBetween(local.address, remote.address))
-    if (child.installedAt <= ike.establishedAt && sameIdentity(child.peerId, ike.sa.peerId))
+    if (child.installedAt < before && sameIdentity(child.peerId, ike.sa.peerId))
       removeChild(core, child, "the peer made initial contact anew", false);
   for (const other of core.store.byPeer(local.address, remote.address)) {
-    if (other.phase !== "established" || other.id === ike.id || other.establishedAt > ike.establishedAt) continue;
+    if (other.phase !== "established" || other.id === ike.id || other.establishedAt >= before) continue;
     if (sameIdentity(other.sa.peerId, ike.sa.peerId)) dropIke(core, other, "the peer made initial contact anew");
   }
 }

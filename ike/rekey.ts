@@ -66,8 +66,8 @@ export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
   core.timers.clear(childOwner(child), "rekey");
   const better = rivals(core, child).find((other) => outlives(other, child));
-  // One of the two that both ends made at once goes on, the same one at either end.
-  if (better) return stepBack(core, child, better);
+  // One of the two that both ends made at once goes on, the same one at either end; but the peer must be told.
+  if (better && carrierFor(core, child)) return stepBack(core, child, better);
   ask(core, child, "renew");
 }
 
@@ -84,10 +84,21 @@ function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
 const AT_ONCE = 30_000;
 const atOnce = ({ lifetimeSeconds }: ChildSa): number => Math.min(AT_ONCE, lifetimeSeconds * 250);
 
-/** Which of two pairs is renewed: the younger, and of two made at once the one that both ends find by its SPIs. */
+/** By then messages that crossed have arrived. Milliseconds. */
+const CROSSED = 500;
+
+/**
+ * Which of two pairs goes on. Between two of our kind: the younger, and of two made at once the one that both ends find by its SPIs. Others take
+ * the newest for the successor of all before it (strongSwan even takes its policies away with that one): the one whose message 3 came last, and
+ * where two crossed, ours, since the peer had its own when it sent message 3.
+ */
 function outlives(one: ChildSa, other: ChildSa): boolean {
-  const gap = one.installedAt - other.installedAt;
-  return Math.abs(gap) > atOnce(one) ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+  if (one.kin) {
+    const gap = one.installedAt - other.installedAt;
+    return Math.abs(gap) > atOnce(one) ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+  }
+  const gap = one.use.confirmedAt - other.use.confirmedAt;
+  return Math.abs(gap) > CROSSED || one.role === other.role ? gap > 0 : one.role === "initiator";
 }
 
 const greatestSpi = ({ protections }: ChildSa): number => Math.max(...protections.flatMap(({ spiIn, spiOut }) => [spiIn, spiOut]));
@@ -180,7 +191,8 @@ const isKeptUp = ({ spec: { rule }, wanted }: ChildSa): boolean =>
  * another; what is on its way still arrives. The other end waits for that, or for the end of the pair's life.
  */
 function letGo(core: Core, child: ChildSa): void {
-  if (child.role === "responder") return;
+  const ike = carrierFor(core, child);
+  if (child.role === "responder" || !ike) return;
   log(
     core,
     "child.closed",
@@ -188,8 +200,7 @@ function letGo(core: Core, child: ChildSa): void {
     `${child.spec.remote}: ${formatSelector(child.spec.selector)}: idle, let go; traffic brings it back (rule ${child.spec.rule.name})`,
     childFields(child),
   );
-  const ike = carrierFor(core, child);
-  if (ike) tellDelete(core, ike, child, true);
+  tellDelete(core, ike, child, true);
   drain(core, child);
 }
 

@@ -25,6 +25,8 @@ export interface PeerTraits {
   readonly windows: boolean;
   /** Its method 65001 is Kerberos. */
   readonly gss: boolean;
+  /** It is mainmode, so that it settles a collision as we do. */
+  readonly mainmode: boolean;
 }
 
 let own: readonly Payload[] | undefined;
@@ -38,11 +40,16 @@ export function ownVendorIds(crypto: Crypto, gss: boolean): readonly Payload[] {
 /** Reads a message's vendor ids; unknown ones are no concern of ours. */
 export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
   const has = (id: Uint8Array) => vids.some(({ value: { data } }) => sameOctets(data.subarray(0, id.length), id));
-  return { dpd: has(DPD.subarray(0, 14)), windows: has(MS_NT5), gss: GSS.some(has) };
+  return { dpd: has(DPD.subarray(0, 14)), windows: has(MS_NT5), gss: GSS.some(has), mainmode: has(VENDOR_IDS.mainmode.bytes) };
 }
 
 /** Vendor ids may come in any message of Main Mode. */
 export const addTraits = (traits: PeerTraits, vids: readonly PayloadOf<"vid">[]): PeerTraits => {
   const more = traitsOf(vids);
-  return { dpd: traits.dpd || more.dpd, windows: traits.windows || more.windows, gss: traits.gss || more.gss };
+  return {
+    dpd: traits.dpd || more.dpd,
+    windows: traits.windows || more.windows,
+    gss: traits.gss || more.gss,
+    mainmode: traits.mainmode || more.mainmode,
+  };
 };

@@ -43,6 +43,8 @@ export interface ChildUse {
   sending: boolean;
   /** When another pair for the same selectors stepped back, so that this one carries what it carried. */
   relievedAt: Instant;
+  /** When message 3 was sent or came: which of several pairs is the newest. */
+  confirmedAt: Instant;
   /** The last sign of life on it. */
   heardAt: Instant;
 }
@@ -54,6 +56,8 @@ export interface ChildSa {
   readonly spec: ChildSpec;
   /** What the peer proved to be when it was made. */
   readonly peerId: Identity;
+  /** The peer is mainmode too. */
+  readonly kin: boolean;
   readonly role: "initiator" | "responder";
   readonly protections: readonly Protection[];
   /** PFS group name, or null. */

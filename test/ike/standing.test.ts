@@ -55,6 +55,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   lifetimeKilobytes: null,
   installedAt: 0,
   peerId: { type: "ip", address: "192.0.2.2" },
+  kin: true,
   wanted: false,
   use: {
     askedAt: 0,
@@ -66,6 +67,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
     warned: false,
     oneWay: false,
     sending: false,
+    confirmedAt: 0,
     relievedAt: 0,
     heardAt: 0,
   },

@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { on } from "./network.ts";
-import { type Attempt, childName, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, childName, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI, subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -15,7 +15,7 @@ import { eventually, start, stop } from "./shell.ts";
 /** Where `setup.js interop` makes the root, below the checkout. */
 export const LIBRESWAN_ROOT = ".lab/libreswan-root";
 
-export function libreswan({ side, placed, run, directory, pki }: PartyOptions): Party {
+export function libreswan({ side, placed, run, directory, pki, lives }: PartyOptions): Party {
   const root = resolve(LIBRESWAN_ROOT);
   const own = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
@@ -39,7 +39,7 @@ export function libreswan({ side, placed, run, directory, pki }: PartyOptions): 
     kind: "libreswan",
     start: async () => {
       mkdirSync(own, { recursive: true });
-      writeFileSync(`${own}/ipsec.conf`, connections(side, placed));
+      writeFileSync(`${own}/ipsec.conf`, connections(side, placed, lives));
       writeFileSync(`${own}/ipsec.secrets`, secrets(side, placed), { mode: 0o600 });
       layOut(`${own}/pki`, side, placed, pki);
       daemon = start(on(side, ["unshare", "-m", "bash", "-ec", BOOT, "pluto", root, own]), `${directory}/pluto.log`);
@@ -53,6 +53,7 @@ export function libreswan({ side, placed, run, directory, pki }: PartyOptions): 
       for (const state of await listed(scenario)) await whack(["--deletestate", state], 20);
     },
     lists: async (scenario) => (await listed(scenario)).length > 0,
+    pid: () => daemon?.pid,
     stop: async () => {
       if (daemon) await stop(daemon);
     },
@@ -88,7 +89,7 @@ function layOut(folder: string, side: PartyOptions["side"], placed: readonly Pla
   }
 }
 
-function connections(side: PartyOptions["side"], placed: readonly Placed[]): string {
+function connections(side: PartyOptions["side"], placed: readonly Placed[], lives: Lives | undefined): string {
   const sections = placed.flatMap((scenario) => {
     const { own, other } = endsOf(side, scenario);
     const { onTraffic, flows } = configured(side, scenario);
@@ -100,6 +101,7 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[]): str
         ...(scenario.mode === "tunnel" ? { leftsubnet: flow.own, rightsubnet: flow.other } : {}),
         ...(scenario.pingsOnly ? { leftprotoport: "icmp", rightprotoport: "icmp" } : {}),
         ...algorithms(side, scenario),
+        ...(lives ? livesOf(lives) : {}),
         ...proof(side, scenario),
         auto: onTraffic ? "route" : "add",
       };
@@ -117,6 +119,18 @@ function proof(side: PartyOptions["side"], scenario: Placed): Readonly<Record<st
   const theirs = { rightid: "%fromcert", rightca: `"${subjectOf("RSA root")}"` };
   return { authby: "rsasig", leftid: "%fromcert", leftcert: scenario.name, leftsendcert: "always", sendca: "all", ...theirs };
 }
+
+const livesOf = ({ mainModeSeconds, quickModeSeconds, octets }: Lives) => ({
+  ikelifetime: `${mainModeSeconds}s`,
+  salifetime: `${quickModeSeconds}s`,
+  rekeymargin: `${Math.round(quickModeSeconds / 5)}s`,
+  rekeyfuzz: "50%",
+  "ipsec-max-bytes": `${octets}`,
+  dpddelay: "5",
+  dpdtimeout: "30",
+  dpdaction: "hold",
+  keyingtries: "0",
+});
 
 const COMMON = { ikev2: "no", "retransmit-timeout": "8s", keyingtries: "1", dpddelay: "0" } as const;
 

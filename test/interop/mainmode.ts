@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import { on } from "./network.ts";
-import { type Attempt, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -16,7 +16,8 @@ export const EVENT_LOG = "events.jsonl";
 
 const MAIN = "dist/cli/main.js";
 
-export function mainmode({ side, placed, run, directory, pki }: PartyOptions): Party {
+export function mainmode(options: PartyOptions): Party {
+  const { side, run, directory } = options;
   const runtime = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
   const command = (argv: readonly string[], seconds: number) =>
@@ -30,7 +31,7 @@ export function mainmode({ side, placed, run, directory, pki }: PartyOptions): P
     kind: "mainmode",
     start: async () => {
       mkdirSync(runtime, { recursive: true, mode: 0o700 });
-      writeFileSync(`${directory}/mainmode.toml`, configuration(side, placed, runtime, pki), { mode: 0o600 });
+      writeFileSync(`${directory}/mainmode.toml`, configuration(options, runtime), { mode: 0o600 });
       const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
       const answers = async () => (await command(["status", "--json"], 10)).status === 0;
@@ -45,6 +46,7 @@ export function mainmode({ side, placed, run, directory, pki }: PartyOptions): P
       // A responder waits for a better message 5 for a while: anybody could have sent the bad one.
       return [...ikeSas, ...childSas].some(({ rule, state }) => rule === scenario.name && state !== "negotiating");
     },
+    pid: () => daemon?.pid,
     stop: async () => {
       if (!daemon) return;
       const exit = await stop(daemon);
@@ -64,12 +66,17 @@ function reasonsIn(log: string, scenario: Placed): readonly string[] {
   return own.flatMap(({ reason }) => (typeof reason === "string" ? [reason] : []));
 }
 
-function configuration(side: PartyOptions["side"], placed: readonly Placed[], runtime: string, pki: string): string {
+function configuration({ side, placed, pki, lives }: PartyOptions, runtime: string): string {
   const head = { control: `${runtime}/control.sock`, "keep-across-restart": false };
-  return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...placed.flatMap((scenario) => rule(side, scenario, pki))].join(
-    "\n",
-  );
+  const rules = placed.flatMap((scenario) => rule(side, scenario, pki));
+  return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...(lives ? policyLives(lives) : []), ...rules].join("\n");
 }
+
+const policyLives = ({ mainModeSeconds, quickModeSeconds, octets }: Lives): readonly string[] => [
+  'dpd = "5s"',
+  `[policy.main-mode]\nlifetime = "${mainModeSeconds}s"`,
+  `[policy.quick-mode]\nlifetime = "${quickModeSeconds}s"\nvolume = "${Math.round(octets / 1000)}kB"`,
+];
 
 function rule(side: PartyOptions["side"], scenario: Placed, pki: string): readonly string[] {
   const { own, other } = endsOf(side, scenario);

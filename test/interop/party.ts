@@ -19,6 +19,8 @@ export interface Party {
   lists(scenario: Placed): Promise<boolean>;
   /** Ends the daemon. */
   stop(): Promise<void>;
+  /** Its process, where it runs. */
+  pid(): number | undefined;
   /** What only mainmode can say of itself. */
   readonly ourselves?: Ourselves;
 }
@@ -37,6 +39,13 @@ export interface Attempt {
   readonly text: string;
 }
 
+/** Limits of SAs, where they are not the daemons' own. */
+export interface Lives {
+  readonly mainModeSeconds: number;
+  readonly quickModeSeconds: number;
+  readonly octets: number;
+}
+
 export interface PartyOptions {
   readonly side: Side;
   readonly placed: readonly Placed[];
@@ -45,6 +54,7 @@ export interface PartyOptions {
   readonly directory: string;
   /** Where the certificates are. */
   readonly pki: string;
+  readonly lives?: Lives;
 }
 
 /** The two ends as this side sees them. */

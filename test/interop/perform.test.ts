@@ -52,6 +52,7 @@ function stageOf(scenario: Placed, changes: Partial<Behaviour>): Stage {
     },
     lists: async () => up,
     stop: async () => {},
+    pid: () => undefined,
   };
   const ourselves = { status: async () => does.status(statusOf(scenario)), reasons: () => does.reasons };
   return { run, us: { ...party, ourselves }, theirs: party };

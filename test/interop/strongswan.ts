@@ -6,7 +6,7 @@ import type { ChildProcess } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { on } from "./network.ts";
-import { type Attempt, childName, configured, endsOf, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, childName, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -14,7 +14,7 @@ import { eventually, start, stop } from "./shell.ts";
 /** The file in a party's directory in which charon prints the keys of phase 1. */
 export const KEY_LOG = "charon.log";
 
-export function strongswan({ side, placed, run, directory, pki }: PartyOptions): Party {
+export function strongswan({ side, placed, run, directory, pki, lives }: PartyOptions): Party {
   // charon wants a /run of its own for its pid file: in its mount namespace this folder is /run.
   const own = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
@@ -36,8 +36,8 @@ export function strongswan({ side, placed, run, directory, pki }: PartyOptions):
     kind: "strongswan",
     start: async () => {
       mkdirSync(own, { recursive: true });
-      writeFileSync(`${own}/strongswan.conf`, settings(`${directory}/${KEY_LOG}`));
-      writeFileSync(`${directory}/swanctl.conf`, connections(side, placed, pki));
+      writeFileSync(`${own}/strongswan.conf`, settings(`${directory}/${KEY_LOG}`, lives ? 1 : 4));
+      writeFileSync(`${directory}/swanctl.conf`, connections(side, placed, pki, lives));
       layOut(directory, side, placed, pki);
       const script = `mount --bind ${own} /run && STRONGSWAN_CONF=/run/strongswan.conf exec charon-systemd`;
       daemon = start(on(side, ["unshare", "-m", "sh", "-c", script]), `${directory}/charon.out`);
@@ -50,6 +50,7 @@ export function strongswan({ side, placed, run, directory, pki }: PartyOptions):
       await swanctl(["--terminate", "--ike", scenario.name, "--timeout", "10"], 20);
     },
     lists: async (scenario) => (await swanctl(["--list-sas", "--ike", scenario.name], 10)).stdout.includes(scenario.name),
+    pid: () => daemon?.pid,
     stop: async () => {
       if (daemon) await stop(daemon);
     },
@@ -59,7 +60,7 @@ export function strongswan({ side, placed, run, directory, pki }: PartyOptions):
 /** Seconds until a negotiation has failed. */
 const PATIENCE = 12;
 
-const settings = (log: string): string => `
+const settings = (log: string, level: number): string => `
 charon-systemd {
   load = random nonce openssl curve25519 pem pkcs1 pkcs8 x509 constraints pubkey hmac kdf vici kernel-netlink socket-default
   install_routes = no
@@ -68,8 +69,8 @@ charon-systemd {
   retransmit_tries = 3
   filelog { log { path = ${log}
     default = 1
-    ike = 4
-    mgr = 2
+    ike = ${level}
+    mgr = ${Math.min(level, 2)}
     time_format = %T
     flush_line = yes } }
   plugins { vici { socket = unix:///run/vici } }
@@ -110,7 +111,7 @@ function proofs(side: PartyOptions["side"], scenario: Placed, pki: string): stri
     }`;
 }
 
-function connections(side: PartyOptions["side"], placed: readonly Placed[], pki: string): string {
+function connections(side: PartyOptions["side"], placed: readonly Placed[], pki: string, lives: Lives | undefined): string {
   const sections = placed.map((scenario) => {
     const { own, other } = endsOf(side, scenario);
     const { ike, onTraffic, flows } = configured(side, scenario);
@@ -121,12 +122,12 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], pki:
       ${protection(side, scenario)}
       local_ts = ${selector(scenario, flow.own)}
       remote_ts = ${selector(scenario, flow.other)}
-      start_action = ${onTraffic ? "trap" : "none"}
+      start_action = ${onTraffic ? "trap" : "none"}${lives ? childLives(lives) : ""}
     }`,
     );
     return `
   ${scenario.name} {
-    version = 1
+    version = 1${lives ? ikeLives(lives) : ""}
     local_addrs = ${own.host}
     remote_addrs = ${other.host}
     proposals = ${ike}
@@ -146,6 +147,22 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], pki:
   });
   return `connections {${sections.join("")}\n}\nsecrets {${secrets.join("")}\n}\n`;
 }
+
+/** Renewal somewhat before the end, at random moments, as charon does it at its own defaults. */
+const childLives = ({ quickModeSeconds: s, octets }: Lives): string => `
+      life_time = ${s}s
+      rekey_time = ${Math.round(s * 0.85)}s
+      rand_time = ${Math.round(s * 0.1)}s
+      life_bytes = ${octets}
+      rekey_bytes = ${Math.round(octets * 0.85)}
+      rand_bytes = ${Math.round(octets * 0.1)}`;
+
+const ikeLives = ({ mainModeSeconds: s }: Lives): string => `
+    reauth_time = ${Math.round(s * 0.9)}s
+    rekey_time = 0s
+    rand_time = ${Math.round(s * 0.1)}s
+    over_time = ${Math.round(s * 0.2)}s
+    dpd_delay = 5s`;
 
 function protection(side: PartyOptions["side"], scenario: Placed): string {
   const [protocol, algorithms] = configured(side, scenario).protect.split(":");

@@ -1,0 +1,168 @@
+/**
+ * Runs inside a guest: mainmode on one side, a peer on the other, short lifetimes on both, traffic without a pause, and what became of it.
+ *
+ *   node guest.js PLAN RESULT
+ */
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { states } from "../interop/kernel-view.ts";
+import { libreswan } from "../interop/libreswan.ts";
+import { EVENT_LOG, mainmode } from "../interop/mainmode.ts";
+import { makeNetwork, on, ping } from "../interop/network.ts";
+import type { Lives, Party, PartyOptions } from "../interop/party.ts";
+import type { Placed } from "../interop/scenario.ts";
+import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
+import { strongswan } from "../interop/strongswan.ts";
+
+export interface SoakPlan {
+  readonly directory: string;
+  readonly peer: "strongswan" | "libreswan";
+  readonly placed: Placed;
+  readonly lives: Lives;
+  readonly seconds: number;
+  /** Octets a second of the UDP flow; 0: as fast as it goes. */
+  readonly rate: number;
+  /** Whether the peer is killed and a delete lost afterwards. */
+  readonly disasters: boolean;
+}
+
+export interface SoakResult {
+  readonly pings: { readonly sent: number; readonly received: number };
+  readonly flow: { readonly sent: number; readonly received: number };
+  /** Packets that were neither IKE nor protected nor ARP. */
+  readonly clear: number;
+  readonly rekeys: number;
+  readonly mainModes: number;
+  readonly warnings: readonly string[];
+  readonly mostStates: { readonly us: number; readonly theirs: number };
+  /** Resident kilobytes of mainmode: at first, at the end, at most. */
+  readonly resident: readonly [number, number, number];
+  /** Seconds until traffic passed again after the peer was killed and restarted, and after a delete was lost; null: not tried. */
+  readonly afterKill: number | null;
+  readonly afterLostDelete: number | null;
+}
+
+async function main(planFile: string, resultFile: string): Promise<void> {
+  const plan: SoakPlan = JSON.parse(readFileSync(planFile, "utf8"));
+  const run = shell(() => `${plan.directory}/transcript.txt`);
+  // The receiver may be slow for a moment; that is not what is measured.
+  writeFileSync("/proc/sys/net/core/rmem_max", `${16 << 20}`);
+  await makeNetwork(run, [plan.placed]);
+  const clear = start(["ip", "netns", "exec", "wire", "tcpdump", "-n", "-l", "-i", "bridge", `not (${MAY_BE_SEEN})`], clearFile(plan));
+  const party = (side: "us" | "theirs"): PartyOptions => {
+    mkdirSync(`${plan.directory}/${side}`, { recursive: true });
+    return { side, placed: [plan.placed], run, directory: `${plan.directory}/${side}`, lives: plan.lives, pki: `${plan.directory}/pki` };
+  };
+  const us = mainmode(party("us"));
+  const theirs = plan.peer === "strongswan" ? strongswan(party("theirs")) : libreswan(party("theirs"));
+  await Promise.all([us.start(), theirs.start()]);
+  const begun = await us.initiate(plan.placed);
+  if (!begun.ok) throw new Error(`no SA: ${begun.text}`);
+  await eventually(20, async () => (await pings(run, plan)) > 0);
+  const result = await underTraffic(run, plan, us);
+  await stop(clear);
+  const afterKill = plan.disasters ? await killed(run, plan, theirs) : null;
+  const afterLostDelete = plan.disasters ? await deleteLost(run, plan, us) : null;
+  await us.stop();
+  await theirs.stop();
+  const packets = readFileSync(clearFile(plan), "utf8")
+    .split("\n")
+    .filter((line) => / IP6? /.test(line)).length;
+  writeFileSync(resultFile, JSON.stringify({ ...result, clear: packets, afterKill, afterLostDelete } satisfies SoakResult));
+}
+
+const clearFile = ({ directory }: SoakPlan): string => `${directory}/clear.txt`;
+const MAY_BE_SEEN = "udp port 500 or udp port 4500 or ip proto 50 or ip proto 51 or arp or ip6 or igmp";
+
+const pings = (run: Shell, { placed }: SoakPlan): Promise<number> => ping(run, "us", placed.us.host, placed.theirs.host, 1, 1);
+
+async function underTraffic(run: Shell, plan: SoakPlan, us: Party): Promise<Omit<SoakResult, "clear" | "afterKill" | "afterLostDelete">> {
+  const { placed, seconds, rate, directory } = plan;
+  const [own, other] = [placed.us.host, placed.theirs.host];
+  const flow = new URL(import.meta.url.replace(/guest(\.[jt]s)$/, "flow$1")).pathname;
+  const log = (name: string): string => `${directory}/${name}.txt`;
+  const receiver = start(on("theirs", [process.execPath, flow, "receive", other]), log("received"));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  const before = resident(us);
+  const sending = run(on("us", [process.execPath, flow, "send", own, other, `${rate || UNCAPPED}`, `${seconds}`]), {
+    seconds: seconds + 60,
+  });
+  // Two at 50 a second: the guest's clock ticks a hundred times a second, and a sleep takes one tick more than asked for.
+  const one = () =>
+    run(on("us", ["ping", "-n", "-q", "-i", "0.01", "-c", `${seconds * 45}`, other]), { seconds: seconds * 2 + 60, mayFail: true });
+  const pinging = Promise.all([one(), one()]);
+  const most = { us: 0, theirs: 0, resident: before };
+  const watching = setInterval(() => {
+    most.resident = Math.max(most.resident, resident(us));
+    for (const side of ["us", "theirs"] as const)
+      void states(run, side, placed).then((list) => {
+        most[side] = Math.max(most[side], list.length);
+      });
+  }, 5000);
+  const [sent, pinged] = await Promise.all([sending, pinging]);
+  clearInterval(watching);
+  await stop(receiver);
+  const after = resident(us);
+  const events = readFileSync(`${directory}/us/${EVENT_LOG}`, "utf8")
+    .split("\n")
+    .flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+  const number = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? Number.NaN);
+  return {
+    pings: {
+      sent: pinged.reduce((sum, { stdout }) => sum + number(stdout, /(\d+) packets transmitted/), 0),
+      received: pinged.reduce((sum, { stdout }) => sum + number(stdout, /(\d+) received/), 0),
+    },
+    flow: { sent: JSON.parse(sent.stdout).sent, received: JSON.parse(readFileSync(log("received"), "utf8")).received },
+    rekeys: events.filter(({ event }) => event === "child.rekeyed").length,
+    mainModes: events.filter(({ event, level }) => event === "ike.established" && level !== "warning").length,
+    warnings: events
+      .filter(({ level }) => level === "warning" || level === "error")
+      .map((event) => `${event.text ?? event.msg ?? JSON.stringify(event)}`),
+    mostStates: { us: most.us, theirs: most.theirs },
+    resident: [before, after, most.resident],
+  };
+}
+
+const UNCAPPED = 1e9;
+
+/** Kilobytes that the daemon holds. */
+const resident = (party: Party): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${party.pid()}/status`, "utf8"))?.[1] ?? 0);
+
+/** Seconds until a ping is answered. */
+async function recovered(run: Shell, plan: SoakPlan): Promise<number> {
+  const started = performance.now();
+  const again = await eventually(180, async () => (await pings(run, plan)) > 0);
+  return again ? (performance.now() - started) / 1000 : Number.POSITIVE_INFINITY;
+}
+
+/** The peer dies without a word, and comes back knowing nothing. Its kernel keeps its SAs, as after a crash, until the new one flushes them. */
+async function killed(run: Shell, plan: SoakPlan, theirs: Party): Promise<number> {
+  const pid = theirs.pid();
+  if (pid !== undefined) process.kill(pid, "SIGKILL");
+  await run(["ip", "-n", "theirs", "xfrm", "state", "flush"]);
+  await run(["ip", "-n", "theirs", "xfrm", "policy", "flush"]);
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  await theirs.start();
+  return recovered(run, plan);
+}
+
+/** We delete while the wire is cut, so that the peer goes on with what we have no more. */
+async function deleteLost(run: Shell, plan: SoakPlan, us: Party): Promise<number> {
+  await run(["ip", "-n", "wire", "link", "set", "theirs", "down"]);
+  await us.terminate(plan.placed);
+  await new Promise((resolve) => setTimeout(resolve, 7000));
+  await run(["ip", "-n", "wire", "link", "set", "theirs", "up"]);
+  const started = performance.now();
+  const begun = await us.initiate(plan.placed);
+  if (!begun.ok) throw new Error(`no SA after a lost delete: ${begun.text}`);
+  return (await recovered(run, plan)) === Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : (performance.now() - started) / 1000;
+}
+
+const [, , planFile = "", resultFile = ""] = process.argv;
+await main(planFile, resultFile).then(
+  () => process.exit(0),
+  (error: unknown) => {
+    appendFileSync(`${resultFile}.error`, String(error instanceof Error ? error.stack : error));
+    console.error(error);
+    process.exit(1);
+  },
+);
