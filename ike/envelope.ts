@@ -3,7 +3,7 @@
  * The chain is a value in the exchange's state: opening returns the next IV, and the caller keeps the old one on error.
  */
 
-import { chainLength, decodePayloads, encodePayloads, firstType, type Header, putHeader } from "../isakmp/message.ts";
+import { chainLength, decodePayloads, firstType, type Header, putHeader, withEncoded } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -36,8 +36,14 @@ export function seal(
   to: Addressing,
   payloads: readonly Payload[],
 ): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
-  const plain = padded(payloads, chain.cipher.blockOctets);
-  const sealed = chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
+  const { blockOctets } = chain.cipher;
+  const length = chainLength(payloads);
+  const missing = blockOctets - (length % blockOctets);
+  // RFC 2409 appendix B: zeros, the last octet counts those before it; always at least one octet.
+  const sealed = withEncoded(payloads, length + missing, (plain) => {
+    plain[plain.length - 1] = missing - 1;
+    return chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
+  });
   const bytes = new Uint8Array(HEADER_OCTETS + sealed.length);
   putHeader({ ...to, flags: FLAG.ENCRYPTION, nextPayload: firstType(payloads), length: bytes.length }, bytes);
   bytes.set(sealed, HEADER_OCTETS);
@@ -60,13 +66,4 @@ export function open(
   if (!payloads.ok)
     return err({ kind: "undecryptable", what: `decrypts to no payloads: ${payloads.error.what} at octet ${payloads.error.offset}` });
   return ok({ payloads: payloads.value, plain, iv: Uint8Array.from(sealed.subarray(sealed.length - block)) });
-}
-
-/** The payloads and, behind them, the padding of RFC 2409 appendix B: zeros, the last octet counts those before it; always at least one octet. */
-function padded(payloads: readonly Payload[], block: number): Uint8Array {
-  const length = chainLength(payloads);
-  const missing = block - (length % block);
-  const out = encodePayloads(payloads, length + missing);
-  out[out.length - 1] = missing - 1;
-  return out;
 }

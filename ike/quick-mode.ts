@@ -3,7 +3,7 @@
  * Every message begins with a HASH under SKEYID_a that is checked before anything else is believed or computed.
  */
 
-import { encodePayloads } from "../isakmp/message.ts";
+import { chainLength, withEncoded } from "../isakmp/message.ts";
 import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -128,9 +128,10 @@ export function sealHashed(
   rest: readonly Payload[],
   ni?: Uint8Array,
 ): { readonly bytes: Uint8Array; readonly iv: Uint8Array } {
-  const body = encodePayloads(rest);
   const { hash } = sa.suite;
-  const digest = ni ? hash2(tools.crypto, hash, sa.keys.a, messageId, ni, body) : hash1(tools.crypto, hash, sa.keys.a, messageId, body);
+  const digest = withEncoded(rest, chainLength(rest), (body) =>
+    ni ? hash2(tools.crypto, hash, sa.keys.a, messageId, ni, body) : hash1(tools.crypto, hash, sa.keys.a, messageId, body),
+  );
   return seal(tools.crypto, chain, addressing(sa, messageId, exchange), [payload("hash", { data: digest }), ...rest]);
 }
 

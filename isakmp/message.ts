@@ -81,6 +81,22 @@ export function encodePayloads(payloads: readonly Payload[], size = chainLength(
   return out;
 }
 
+/** Runs `use` on what `encodePayloads` would give; the octets are good until it returns. Most messages need no memory of their own for this. */
+export function withEncoded<T>(payloads: readonly Payload[], size: number, use: (octets: Uint8Array) => T): T {
+  if (size > DESK.length || deskInUse) return use(encodePayloads(payloads, size));
+  deskInUse = true;
+  const out = DESK.subarray(0, size).fill(0);
+  try {
+    putPayloads(payloads, out, 0);
+    return use(out);
+  } finally {
+    deskInUse = false;
+  }
+}
+
+const DESK = new Uint8Array(4096);
+let deskInUse = false;
+
 /** The next-payload number that announces a chain: the type of its first payload, or NONE. */
 export const firstType = (payloads: readonly Payload[]): number => (payloads[0] ? payloadType(payloads[0]) : PAYLOAD.NONE);
 

@@ -3,6 +3,7 @@ import test from "node:test";
 import fc from "fast-check";
 import {
   bodyOf,
+  chainLength,
   decodeHeader,
   decodePayloads,
   encodeHeader,
@@ -10,6 +11,7 @@ import {
   encodePayloads,
   firstType,
   HEADER_SIZE,
+  withEncoded,
 } from "../../isakmp/message.ts";
 import { payload } from "../../isakmp/payloads.ts";
 import { anyPayload, headerFields, mutated, octets } from "./arbitraries.ts";
@@ -135,4 +137,19 @@ test("any datagram is a message or malformed, and never another exception", () =
     { numRuns: 1000 },
   );
   assert.ok(seen.good > 0 && seen.bad > 0, JSON.stringify(seen));
+});
+
+test("payloads that are encoded for a moment are the same octets, whatever stood there before and whoever encodes meanwhile", () => {
+  fc.assert(
+    fc.property(fc.array(anyPayload, { maxLength: 4 }), fc.array(anyPayload, { maxLength: 4 }), fc.nat(5000), (outer, inner, more) => {
+      const size = chainLength(outer) + more;
+      withEncoded(outer, size, (octets) => {
+        withEncoded(inner, chainLength(inner), (others) => {
+          assert.deepEqual(Buffer.from(others), Buffer.from(encodePayloads(inner)));
+        });
+        assert.deepEqual(Buffer.from(octets), Buffer.from(encodePayloads(outer, size)));
+        octets.fill(0xff);
+      });
+    }),
+  );
 });
