@@ -25,10 +25,13 @@ const WIRE = {
 const CERTIFICATES = {
   openssl: "an independent judge of certificates",
 };
-const KERBEROS = {
+const REALM = {
   "krb5-kdc": "a throwaway realm on loopback",
   "krb5-admin-server": "makes the realm's principals and keytabs",
   "libgssapi-krb5-2": "Kerberos itself, for rules that want it",
+};
+const KERBEROS = {
+  ...REALM,
   "libkrb5-dev": "builds the npm package kerberos, an independent peer",
   "g++": "builds the npm package kerberos",
   make: "builds the npm package kerberos",
@@ -44,6 +47,7 @@ const PACKAGES = {
   interop: {
     ...KERNEL,
     ...WIRE,
+    ...REALM,
     ...CERTIFICATES,
     "strongswan-swanctl": "the peer strongSwan",
     "charon-systemd": "the peer strongSwan",

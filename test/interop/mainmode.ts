@@ -2,8 +2,9 @@
  * mainmode itself: one daemon, driven by its own commands, as an administrator would.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { type Realm, startRealm } from "../../demo/realm.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import { on } from "./network.ts";
 import { type Attempt, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
@@ -20,6 +21,7 @@ export function mainmode(options: PartyOptions): Party {
   const { side, run, directory } = options;
   const runtime = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
+  let realm: Realm | undefined;
   const command = (argv: readonly string[], seconds: number) =>
     run([process.execPath, MAIN, ...argv, "--control", `${runtime}/control.sock`], { mayFail: true, seconds });
   const status = async (): Promise<StatusDocument> => JSON.parse((await command(["status", "--json"], 10)).stdout);
@@ -31,6 +33,7 @@ export function mainmode(options: PartyOptions): Party {
     kind: "mainmode",
     start: async () => {
       mkdirSync(runtime, { recursive: true, mode: 0o700 });
+      realm = await realmFor(options, runtime);
       writeFileSync(`${directory}/mainmode.toml`, configuration(options, runtime), { mode: 0o600 });
       const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
@@ -50,6 +53,7 @@ export function mainmode(options: PartyOptions): Party {
     stop: async () => {
       if (!daemon) return;
       const exit = await stop(daemon);
+      await realm?.stop();
       if (exit !== 0) throw new Error(`the daemon on side ${side} ended with ${exit}`);
     },
     ourselves: { status, reasons: (scenario) => reasonsIn(readFileSync(`${directory}/${EVENT_LOG}`, "utf8"), scenario) },
@@ -66,9 +70,27 @@ function reasonsIn(log: string, scenario: Placed): readonly string[] {
   return own.flatMap(({ reason }) => (typeof reason === "string" ? [reason] : []));
 }
 
+/** Where a daemon's files are, and everybody's certificates. */
+interface Places {
+  readonly runtime: string;
+  readonly pki: string;
+}
+
+const keytabIn = (runtime: string): string => `${runtime}/host.keytab`;
+
+/** A realm for a daemon that may offer Kerberos, with a KDC on its host's loopback: it has a ticket, and its peers know nothing of Kerberos. */
+async function realmFor({ side, placed }: PartyOptions, runtime: string): Promise<Realm | undefined> {
+  if (side === "theirs" || !placed.some(({ kerberos }) => kerberos)) return undefined;
+  const realm = await startRealm({ port: 88, prefix: on(side, []) });
+  renameSync(realm.keytab("host.keytab", "host/us.example.test"), keytabIn(runtime));
+  realm.keytab("peer.keytab", "host/peer.example.test");
+  process.env["KRB5_CONFIG"] = realm.config;
+  return realm;
+}
+
 function configuration({ side, placed, pki, lives }: PartyOptions, runtime: string): string {
   const head = { control: `${runtime}/control.sock`, "keep-across-restart": false };
-  const rules = placed.flatMap((scenario) => rule(side, scenario, pki));
+  const rules = placed.flatMap((scenario) => rule(side, scenario, { pki, runtime }));
   return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...(lives ? policyLives(lives) : []), ...rules].join("\n");
 }
 
@@ -78,7 +100,7 @@ const policyLives = ({ mainModeSeconds, quickModeSeconds, octets }: Lives): read
   `[policy.quick-mode]\nlifetime = "${quickModeSeconds}s"\nvolume = "${Math.round(octets / 1000)}kB"`,
 ];
 
-function rule(side: PartyOptions["side"], scenario: Placed, pki: string): readonly string[] {
+function rule(side: PartyOptions["side"], scenario: Placed, places: Places): readonly string[] {
   const { own, other } = endsOf(side, scenario);
   const { ike, protect, secret, onTraffic, flows } = configured(side, scenario);
   return [
@@ -88,7 +110,7 @@ function rule(side: PartyOptions["side"], scenario: Placed, pki: string): readon
       name: scenario.name,
       filters: flows.map((flow) => `${flow.own} <-> ${flow.other}${scenario.pingsOnly ? " icmp" : ""}`),
       action: "require",
-      auth: auth(side, scenario, secret, pki),
+      auth: auth(side, scenario, secret, places),
       mode: scenario.mode,
       ...(scenario.mode === "tunnel" ? { tunnel: { local: own.host, remote: other.host } } : {}),
       "main-mode": { proposals: [ike] },
@@ -101,10 +123,12 @@ function rule(side: PartyOptions["side"], scenario: Placed, pki: string): readon
 
 type AuthTable = Readonly<Record<string, unknown>>;
 
-function auth(side: PartyOptions["side"], scenario: Placed, secret: string, pki: string): readonly AuthTable[] {
+function auth(side: PartyOptions["side"], scenario: Placed, secret: string, { pki, runtime }: Places): readonly AuthTable[] {
   const { name } = scenario;
   const { certificates, otherSubject } = configured(side, scenario);
   const psk = { method: "psk", secret };
+  if (scenario.kerberos && side === "us")
+    return [{ method: "kerberos", keytab: keytabIn(runtime), "peer-principal": "host/peer.example.test" }, psk];
   if (!certificates) return [psk];
   const at = (file: string): string => `${pki}/${file}`;
   const x509 = {

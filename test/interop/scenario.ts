@@ -53,6 +53,8 @@ export interface Scenario {
   readonly differs: Difference | null;
   /** null: a pre-shared key. */
   readonly certificates: Certificates | null;
+  /** Our rule has Kerberos in the first place and a pre-shared key in the second, and the peer has nothing else. */
+  readonly kerberos: boolean;
 }
 
 /** Two ends of a protected flow: what the selector says (an address or a subnet) and an address in it that answers. */

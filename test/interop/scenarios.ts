@@ -37,6 +37,7 @@ const USUAL = {
   trigger: "command",
   differs: null,
   certificates: null,
+  kerberos: false,
 } as const satisfies Partial<Scenario>;
 
 const x509 = (key: Certificates["key"], more: Partial<Certificates> = {}): Pick<Scenario, "certificates"> => ({
@@ -91,6 +92,7 @@ const ROWS: readonly Row[] = [
   { name: "ecdsa384-chain", peers: STRONGSWAN, pfs: null, ...V6, ...x509("p384", { issuer: "intermediate" }) },
   { name: "not-asked", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { asked: false }) },
   { name: "x509-or-psk", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { fallback: true }) },
+  { name: "kerberos-or-psk", peers: STRONGSWAN, pfs: null, kerberos: true },
   { name: "other-authority", peers: OTHERS, differs: "authority", ...x509("rsa2048") },
   { name: "expired", peers: STRONGSWAN, differs: "expired", ...x509("p256") },
   { name: "revoked", peers: OTHERS, differs: "revoked", ...x509("rsa2048", { lists: true }) },

@@ -79,6 +79,7 @@ const scenario = (peer: Peer): Scenario => ({
     deletes: "us",
     differs: null,
     certificates: null,
+    kerberos: false,
   },
 });
 
