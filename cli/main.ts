@@ -198,7 +198,7 @@ function addDemo(program: Command, finish: Finish): void {
     .command("demo")
     .description("two hosts on this machine negotiate and pass traffic")
     .addOption(new Option("--place <place>", "where, instead of the best place that there is").choices(["namespaces", "uml", "memory"]))
-    .addOption(new Option("--auth <method>", "how they prove themselves").choices(["psk", "kerberos"]).default("psk"))
+    .addOption(new Option("--auth <method>", "how they prove themselves").choices(["psk", "x509", "kerberos"]).default("psk"))
     .addOption(new Option("--inside", "this is the guest").hideHelp())
     .addOption(new Option("--colours", "of the guest: the outer terminal shows them").hideHelp())
     .action(async (options) => finish(await (await import("./commands/demo.ts")).demo(options)));

@@ -1,18 +1,19 @@
 /**
- * How the two hosts of the demo prove themselves: a pre-shared key, or a Kerberos realm of their own, whose KDC runs on each of them, so that
+ * How the two hosts of the demo prove themselves: a pre-shared key, certificates of a CA that lives as long, or a Kerberos realm of their own, whose KDC runs on each of them, so that
  * nothing but the negotiation is on the wire. Made new for each run, and gone with it.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import { makeCertificates } from "./certificates.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Page } from "./page.ts";
 import { freePort, startRealm } from "./realm.ts";
 import { makeFolder } from "./scene.ts";
 
-export type DemoAuth = "psk" | "kerberos";
-export const AUTHS: readonly DemoAuth[] = ["psk", "kerberos"];
+export type DemoAuth = "psk" | "x509" | "kerberos";
+export const AUTHS: readonly DemoAuth[] = ["psk", "x509", "kerberos"];
 
 export interface Credentials {
   /** Holds whatever they need. A path in `auth` without a folder starts here, where the configurations are. */
@@ -26,7 +27,7 @@ const KDC = ["/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/sbin/kdb5_util
 
 /** Whether this machine has what a method needs; an error says what to install. */
 export function canProve(auth: DemoAuth): Result<null, string> {
-  if (auth === "psk" || KDC.every((file) => existsSync(file))) return ok(null);
+  if (auth !== "kerberos" || KDC.every((file) => existsSync(file))) return ok(null);
   return err(
     "the demo of Kerberos makes a realm of its own; install krb5-kdc and krb5-admin-server (Debian), whose services it does not use",
   );
@@ -41,9 +42,18 @@ export async function makeCredentials(
 ): Promise<Credentials> {
   const folder = makeFolder(cleanup);
   if (auth === "kerberos") return makeRealm(page, cleanup, folder, spaces);
+  if (auth === "x509") return makeAuthority(page, folder);
   writeFileSync(join(folder, "demo.psk"), `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
   const entry = '{ method = "psk", secret-file = "demo.psk" }';
   return { folder, auth: { a: entry, b: entry }, stop: async () => {} };
+}
+
+async function makeAuthority(page: Page, folder: string): Promise<Credentials> {
+  await makeCertificates(folder, ["a", "b"]);
+  page.text("A CA of their own, whose key is gone again, and a certificate for each host.");
+  const entry = (own: string, peer: string): string =>
+    `{ method = "x509", certificate = "${own}.pem", key = "${own}.key",\n            ca = ["ca.pem"], remote-id = "dn:O=mainmode demo, CN=${peer}" }`;
+  return { folder, auth: { a: entry("a", "b"), b: entry("b", "a") }, stop: async () => {} };
 }
 
 async function makeRealm(

@@ -67,7 +67,7 @@ const TABLE: readonly Rule[] = [
   { of: ["cli/commands/demo.ts"], may: ["cli/", "demo/"], packages: ["node:fs"] },
   { of: ["cli/commands/decode.ts"], may: ["cli/", "isakmp/", "ike/"], packages: ["node:fs"] },
   { of: ["cli/"], may: ["cli/", "daemon/control-protocol.ts", "policy/"], packages: ["commander", "node:net", "node:fs", "node:util"] },
-  { of: ["demo/", "bench/"], may: [""], packages: ["node:*", "koffi"] },
+  { of: ["demo/", "bench/"], may: [""], packages: ["node:*", "koffi", "node-forge"] },
   { of: ["test/"], may: [""], packages: ["node:*", "fast-check", "koffi", "node-forge", "smol-toml", "zod", "@noble/*"] },
 ];
 

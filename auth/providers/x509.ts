@@ -47,6 +47,8 @@ class Certificates implements Provider {
   async run(job: AuthJob): Promise<JobResult> {
     switch (job.kind) {
       case "usable":
+        // Somebody is about to negotiate: the thread need not begin only when there is something to sign.
+        if (!this.#closed) this.#worker ??= this.#start();
         return job.entry.method === "x509" ? usable(job.entry.own.notAfter) : failed("no job for certificates");
       case "sign":
         return this.#sign(job);

@@ -49,6 +49,17 @@ test("on loopback two daemons negotiate, pass packets, and leave nothing behind"
   assert.deepEqual(readdirSync(folder), []);
 });
 
+test("the same with certificates: each host proves its subject, and no key stays on the disk", async (t) => {
+  const { child, folder, said } = startDemo(t, "--place", "memory", "--auth", "x509");
+  const [code] = await once(child, "close");
+  const { text } = said;
+  assert.equal(code, 0, text);
+  for (const sign of ['method = "x509"', "peer proved dn:O=mainmode demo, CN=b", " rsa ", "3 packets on each of 4 SAs", "CERT ", "SIG "])
+    assert.ok(text.includes(sign), `"${sign}" in\n${text}`);
+  for (const line of text.split("\n")) assert.ok(line.length <= 80, line);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
 test("Ctrl-C ends the demo, and what it made goes", async (t) => {
   const { child, folder } = startDemo(t, "--place", "memory");
   await once(child.stdout, "data");
