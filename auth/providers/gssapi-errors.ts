@@ -50,6 +50,7 @@ const either =
     tests.some((each) => each(status));
 
 const NO_CREDENTIALS = 7;
+const LAST_ERRNO = 134;
 const SUPPLEMENTARY = ({ major }: GssStatus): boolean => (major & 0x1e) !== 0;
 
 const KDC: readonly Doing["call"][] = ["usable", "initiate"];
@@ -126,6 +127,17 @@ const ROWS: readonly MatchedRow[] = [
     reason: "kerberos-wrong-key",
     whose: "me",
     what: (doing) => `the peer's ticket can't be opened with a key of ${doing.principal} in ${keytab(doing)}`,
+  },
+  {
+    calls: ["accept"],
+    // The library keeps the tokens that it has seen in a file; what that file's calls say comes through as it is.
+    matches: (status) =>
+      status.call === "gss_accept_sec_context" &&
+      ((status.minor > 0 && status.minor < LAST_ERRNO) || minor(164, 167, 169, 170, 171, 172)(status)),
+    reason: "provider-failed",
+    whose: "me",
+    what: () => "the file that remembers the tokens of peers can't be written",
+    hint: () => "KRB5RCACHEDIR in the daemon's environment must name a folder that it may write, if /var/tmp is none",
   },
   {
     calls: ["accept"],

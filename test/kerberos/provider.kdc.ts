@@ -150,3 +150,18 @@ test("a keytab that was written anew is used with the next negotiation", async (
   const [{ peer }] = await joined(endOf(provider, a, entry.principal), endOf(provider, entry, null));
   assert.equal(peer?.principal, entry.principal);
 });
+
+test("a place for seen tokens that can't be written is our fault, and not the peer's", async () => {
+  const before = process.env["KRB5RCACHEDIR"];
+  process.env["KRB5RCACHEDIR"] = join(realm.folder, "no such folder");
+  const other = kerberosProvider();
+  try {
+    const settled = await endOf(other, b, null).step(await tokenOf(endOf(provider, a, B).step(null)));
+    assert.ok(!settled.ok);
+    assert.deepEqual([settled.error.reason, settled.error.whose], ["provider-failed", "me"]);
+    assert.match(settled.error.hint ?? "", /KRB5RCACHEDIR/);
+  } finally {
+    process.env["KRB5RCACHEDIR"] = before;
+    await other.close();
+  }
+});
