@@ -75,7 +75,18 @@ function addDaemon(program: Command): void {
 
 /** The policy as a whole: from Windows and to it. */
 function addPolicy(program: Command, finish: Finish): void {
-  const policy = program.command("policy").description("policies of Windows, in and out");
+  const policy = program.command("policy").description("the active policy, and policies of Windows");
+  policy
+    .command("show")
+    .description("the policy as written, each value with the file and line it comes from")
+    .option("--specific", "the kernel policies that it comes to, strongest first")
+    .option("-c, --config <file>", "of this configuration instead of the daemon's")
+    .option("--local <address>", "with -c and --specific: an address of the host that is meant; repeatable", collect, [])
+    .option("--json", "one JSON document")
+    .action(async ({ specific = false, json = false, config, local }) => {
+      const { showPolicy } = await import("./commands/policy-show.ts");
+      finish(await showPolicy({ control: controlPath(program.opts()["control"]), config, local, specific, json }));
+    });
   policy
     .command("import")
     .description("turn a script of netsh ipsec static into a configuration; keys go to files of their own")

@@ -5,6 +5,8 @@
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { PolicyDocument, WhyDocument } from "./policy-commands.ts";
 
+export type { PolicyDocument, WhyDocument };
+
 export type Request =
   | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
   | {

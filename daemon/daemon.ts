@@ -120,7 +120,11 @@ class RunningDaemon implements Daemon {
       stopped: () => void this.#finish(true),
     });
     const view = () => this.#loop.view();
-    const situation = () => ({ policy: this.#parts.configuration.policy, addresses: this.#addresses.local });
+    const situation = () => ({
+      policy: this.#parts.configuration.policy,
+      addresses: this.#addresses.local,
+      sources: this.#parts.configuration.sources,
+    });
     this.#commands = new Commands({ push: (input) => this.#loop.push(input), view, situation, counters: () => kernel.counters(), log });
   }
 

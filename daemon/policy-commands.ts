@@ -3,6 +3,7 @@
  */
 import { includesAddress, parseRange } from "../isakmp/address.ts";
 import { compile } from "../policy/compile.ts";
+import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, readPacket } from "../policy/why.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
@@ -12,29 +13,33 @@ import type { Reply, Request } from "./control-protocol.ts";
 export interface Situation {
   readonly policy: Policy;
   readonly addresses: readonly string[];
+  /** The policy as written. */
+  readonly sources: readonly Source[];
 }
 
 /** `why` with what is there already: the child SAs of the rule whose selectors and peer fit. */
 export type WhyDocument = Explanation & { readonly installed: StatusDocument["childSas"] };
 
-/** `policy show --specific`. */
+/** `policy show`: as written, and as it should stand in the kernel. */
 export interface PolicyDocument {
   readonly name: string;
   readonly addresses: readonly string[];
+  readonly sources: readonly Source[];
   readonly policies: readonly (ExplainedPolicy & { readonly rule: string | null; readonly exempt: string | null })[];
 }
 
 /** The replies to a question about the policy. */
 export function answerPolicy(
   request: Extract<Request, { command: "why" | "policy" }>,
-  { policy, addresses }: Situation,
+  situation: Situation,
   status: StatusDocument,
 ): readonly Reply[] {
   if (request.command === "policy")
     return [
-      { type: "document", document: specific(policy, addresses) },
+      { type: "document", document: policyDocument(situation) },
       { type: "end", exit: 0 },
     ];
+  const { policy, addresses } = situation;
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
   const explanation = explain(policy, addresses, packet);
@@ -49,14 +54,14 @@ export function answerPolicy(
   ];
 }
 
-/** What should stand, strongest first. */
-export function specific(policy: Policy, addresses: readonly string[]): PolicyDocument {
+/** Everything that `policy show` tells; the kernel's policies strongest first. */
+export function policyDocument({ policy, addresses, sources }: Situation): PolicyDocument {
   const policies = compile(policy, addresses).map((wanted) => ({
     ...explainPolicy(wanted),
     rule: wanted.origin.kind === "rule" ? wanted.origin.rule.name : null,
     exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
   }));
-  return { name: policy.name, addresses, policies };
+  return { name: policy.name, addresses, sources, policies };
 }
 
 function includes(text: string, address: string): boolean {

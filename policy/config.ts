@@ -2,14 +2,15 @@
  * The configuration file: read, judged as a whole, and turned into settings of the daemon and the policy.
  * The only file of `policy/` that touches the disk. Keys are wiped again where the configuration is refused.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, readSync } from "node:fs";
 import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import type { SecretReader } from "./auth-entries.ts";
+import type { AuthContext, SecretReader } from "./auth-entries.ts";
 import { AVAILABLE, type Feature, reportUnavailable } from "./availability.ts";
 import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
+import { type Layer, mergeLayers, type Source } from "./layers.ts";
 import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { locate } from "./toml-locator.ts";
@@ -22,6 +23,8 @@ export interface Configuration {
   readonly daemon: DaemonSettings;
   readonly policy: Policy;
   readonly warnings: readonly Diagnostic[];
+  /** What was written, without secrets, with file and line. */
+  readonly sources: readonly Source[];
 }
 
 export interface DaemonSettings {
@@ -82,18 +85,39 @@ export function parseConfiguration(
   readFile: FileReader = () => err("files can't be read here"),
   available: ReadonlySet<Feature> = AVAILABLE,
 ): Result<Configuration, readonly Diagnostic[]> {
-  const parsed = parseToml(text, file);
-  if (!parsed.ok) return err([parsed.error]);
+  return parseLayers([{ text, file }], { readSecret, exposed, certificates, readFile }, available);
+}
+
+/** One file of a configuration, as text. */
+export interface ConfigurationText {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** The same for several files, the weakest first: mainmode.toml and what lies in conf.d. */
+export function parseLayers(
+  texts: readonly ConfigurationText[],
+  around: Omit<AuthContext, "report">,
+  available: ReadonlySet<Feature> = AVAILABLE,
+): Result<Configuration, readonly Diagnostic[]> {
+  const layers: Layer[] = [];
+  for (const { file, text } of texts) {
+    const parsed = parseToml(text, file);
+    if (!parsed.ok) return err([parsed.error]);
+    layers.push({ file, value: parsed.value, locator: locate(text) });
+  }
   const report = startReport();
-  const document = readDocument(parsed.value, report);
+  const { value, find, sources } = mergeLayers(layers);
+  const document = readDocument(value, report);
   reportUnavailable(document, report, available);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
-  const policy = buildPolicy(document, { report, readSecret, exposed, certificates, readFile });
+  const policy = buildPolicy(document, { ...around, report });
   const names = (document.rule ?? []).map((rule) => rule?.name);
-  const diagnostics = diagnosticsOf(report, file, locate(text), names);
-  if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics });
+  const files = layers.map(({ file }) => file);
+  const diagnostics = diagnosticsOf(report, files, find, names);
+  if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics, sources: sources() });
   destroyPolicy(policy);
   return err(diagnostics);
 }
@@ -120,9 +144,33 @@ interface Place {
 function load(file: string, place: Place, loader: X509Loader | undefined): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
+  const texts = [{ file, text: read.value.text }];
+  let exposed = read.value.exposed;
+  const beside = filesBeside(file);
+  if (!beside.ok) return err([beside.error]);
+  for (const extra of beside.value) {
+    const more = readConfiguration(extra);
+    if (!more.ok) return err([{ file: extra, line: 1, column: 1, message: more.error, severity: "error" }]);
+    texts.push({ file: extra, text: more.value.text });
+    exposed ||= more.value.exposed;
+  }
   const readFile = fileReader(file, place);
   const certificates = loader && { readFile, load: loader };
-  return parseConfiguration(read.value.text, file, secretReader(file, place), read.value.exposed, certificates, readFile);
+  return parseLayers(texts, { readSecret: secretReader(file, place), exposed, certificates, readFile });
+}
+
+/** conf.d/*.toml beside a file that is called mainmode.toml, in the order of their names. Files that begin with a dot are no layers. */
+function filesBeside(file: string): Result<readonly string[], Diagnostic> {
+  const folder = file.slice(0, file.lastIndexOf("/") + 1);
+  if (file.slice(folder.length) !== "mainmode.toml") return ok([]);
+  try {
+    const names = readdirSync(`${folder}conf.d`).filter((name) => name.endsWith(".toml") && !name.startsWith("."));
+    return ok(names.sort().map((name) => `${folder}conf.d/${name}`));
+  } catch (error) {
+    // A folder that can't be read may hold rules: going on without them could let traffic out.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return ok([]);
+    return err({ file: `${folder}conf.d`, line: 1, column: 1, message: reasonOf(error), severity: "error" });
+  }
 }
 
 function daemonSettings({ daemon, policy }: Document): DaemonSettings {

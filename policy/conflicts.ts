@@ -38,6 +38,15 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
       const before = keys.map((key) => first.get(key)).find((found) => found !== undefined);
       for (const key of keys) if (!first.has(key)) first.set(key, { rule, filter });
       if (!before) continue;
+      // A respond rule has no policy of its own: the other decides about packets, and comes first when the peer asks.
+      if ((before.rule.action === "respond") !== (rule.action === "respond")) {
+        const [other, at] = rule.action === "respond" ? [before.rule, [i, k]] : [rule, [rules.indexOf(before.rule)]];
+        report.warning(
+          ["rule", at[0] as number, "filters", ...at.slice(1)],
+          `rule ${JSON.stringify(other.name)} (${other.action}) is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
+        );
+        continue;
+      }
       const whose = before.rule === rule ? "this rule" : `rule ${JSON.stringify(before.rule.name)}`;
       report.error(
         ["rule", i, "filters", k],
@@ -51,7 +60,9 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
 function selectorKeys(filter: Filter, rule: Rule): readonly string[] {
   return FAMILIES.flatMap((family) => {
     const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
-    return local && remote ? [`${local} ${remote} ${filter.protocol} ${filter.localPort} ${filter.remotePort}`] : [];
+    if (!local || !remote) return [];
+    const directions = filter.direction === "both" ? ["out", "in"] : [filter.direction];
+    return directions.map((direction) => `${direction} ${local} ${remote} ${filter.protocol} ${filter.localPort} ${filter.remotePort}`);
   });
 }
 

@@ -1,7 +1,8 @@
 /**
  * What is wrong with a configuration, and where. A report collects everything: an administrator mends all of it in one go.
  */
-import type { KeyPath, Locator } from "./toml-locator.ts";
+import type { Layered } from "./layers.ts";
+import type { KeyPath } from "./toml-locator.ts";
 
 export interface Diagnostic {
   readonly file: string;
@@ -51,18 +52,22 @@ export function startReport(): Report {
   return { error: add("error"), warning: add("warning"), failed, findings };
 }
 
-/** The findings as diagnostics, in the order of the text. `names` gives rules their names in messages. */
+/** The findings as diagnostics, in the order of `files` and their texts. `names` gives rules their names in messages. */
 export function diagnosticsOf(
   report: Report,
-  file: string,
-  locator: Locator,
+  files: readonly string[],
+  find: Layered["find"],
   names: readonly (string | undefined)[],
 ): readonly Diagnostic[] {
   return report.findings
     .map(({ path, part, about, message, severity }): Diagnostic => {
-      return { file, ...locator.find(path, part), message: `${describePath(about, names)}${message}`, severity };
+      return { ...find(path, part), message: `${describePath(about, names)}${message}`, severity };
     })
-    .sort((a, b) => a.line - b.line || a.column - b.column);
+    .map((diagnostic, order) => ({ diagnostic, order, file: files.indexOf(diagnostic.file) }))
+    .sort(
+      (a, b) => a.file - b.file || a.diagnostic.line - b.diagnostic.line || a.diagnostic.column - b.diagnostic.column || a.order - b.order,
+    )
+    .map(({ diagnostic }) => diagnostic);
 }
 
 /** `[policy.main-mode] lifetime: ` or `rule "hr": auth.method: `, without indexes of lists. */

@@ -25,6 +25,7 @@ import { formatEnd } from "./selector.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import { clearTextOf, demandOf, encrypts, exemptionsOf, type Groups, groupsOf } from "./traffic-keys.ts";
 import type { Filter, Policy, QuickModePolicy, Rule } from "./types.ts";
+import { reportWarnings } from "./warnings.ts";
 
 /** What a rule gets from around it. */
 export type Surroundings = AuthContext;
@@ -52,7 +53,9 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
   const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], { ...base, groups }, around));
   reportConflicts(rules, raw, around.report);
   const exempt = exemptionsOf(policy?.exempt, rules);
-  return { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: buildManual(document, around) };
+  const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: buildManual(document, around) };
+  reportWarnings(built, raw, policy?.exempt !== undefined, around.report);
+  return built;
 }
 
 type Base = Pick<Rule, "mainMode" | "quickMode" | "dpdSeconds"> & { readonly allowed: Allowed; readonly groups: Groups };

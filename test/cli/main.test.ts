@@ -86,7 +86,6 @@ for (const words of [
   ["stats"],
   ["monitor"],
   ["why", "--src", "192.0.2.1"],
-  ["policy", "show"],
   ["reload"],
   ["trace"],
 ]) {

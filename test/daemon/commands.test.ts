@@ -17,7 +17,7 @@ function setUp(counters: Kernel["counters"] = async () => new Map()) {
   const commands = new Commands({
     push: (input) => inputs.push(input),
     view: () => ({ ikeSas: [], childSas: [] }),
-    situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"] }),
+    situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
     log: (record) => records.push(record),
     patienceMs: 10,

@@ -1,0 +1,137 @@
+/**
+ * A configuration of several files: mainmode.toml and, in the order of their names, the files of conf.d beside it. Later files win key by
+ * key; their rules and manual SAs are added, and a rule (or SA) whose name is there already replaces the one before, as a whole.
+ */
+import type { KeyPath, Locator, Position } from "./toml-locator.ts";
+
+/** One file: its parsed value, and where things stand in it. */
+export interface Layer {
+  readonly file: string;
+  readonly value: unknown;
+  readonly locator: Locator;
+}
+
+/** A position with its file. */
+export interface FilePosition extends Position {
+  readonly file: string;
+}
+
+/** Several files as one value. */
+export interface Layered {
+  readonly value: unknown;
+  /** Where the key or value at a path of the merged value stands; the nearest enclosing place where the path does not exist. */
+  readonly find: (path: KeyPath, part: "key" | "value") => FilePosition;
+  /** Every value that counts, without its secrets, with its place. */
+  readonly sources: () => readonly Source[];
+}
+
+/** A value of the configuration as a person wrote it, and where. */
+export interface Source {
+  /** `[policy.main-mode] lifetime`, or `rule hr: filters`. */
+  readonly key: string;
+  readonly value: string;
+  readonly file: string;
+  readonly line: number;
+}
+
+/** Lists of tables that grow from file to file. */
+const LISTS = ["rule", "sa"] as const;
+
+/** Merges files; the first is the weakest. There is at least one. */
+export function mergeLayers(layers: readonly Layer[]): Layered {
+  const first = layers[0] as Layer;
+  const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list)]));
+  let value: unknown = layers.length === 1 ? first.value : {};
+  if (layers.length > 1) {
+    for (const layer of layers) value = merge(value, layer.value);
+    for (const [list, elements] of origins)
+      if (isTable(value) && list in value) value = { ...value, [list]: elements.map(({ value }) => value) };
+  }
+  const find = (path: KeyPath, part: "key" | "value"): FilePosition => {
+    const [top, index, ...deeper] = path;
+    const element = layers.length > 1 && typeof index === "number" ? origins.get(String(top))?.[index] : undefined;
+    if (element && top !== undefined)
+      return { file: element.layer.file, ...element.layer.locator.find([top, element.index, ...deeper], part) };
+    const layer = layers.findLast((each) => has(each.value, path)) ?? layers.findLast((each) => has(each.value, path.slice(0, 1))) ?? first;
+    return { file: layer.file, ...layer.locator.find(path, part) };
+  };
+  return { value, find, sources: () => sourcesOf(value, find) };
+}
+
+interface Element {
+  readonly layer: Layer;
+  readonly index: number;
+  readonly value: unknown;
+}
+
+/** The tables of a list in the order of the files; a named one takes the place of an earlier one of another file. */
+function elementsOf(layers: readonly Layer[], list: string): readonly Element[] {
+  const elements: Element[] = [];
+  for (const layer of layers) {
+    const before = elements.length;
+    const own = isTable(layer.value) ? layer.value[list] : undefined;
+    for (const [index, value] of (Array.isArray(own) ? own : []).entries()) {
+      const name = isTable(value) ? value["name"] : undefined;
+      const at =
+        name === undefined ? -1 : elements.slice(0, before).findIndex((other) => isTable(other.value) && other.value["name"] === name);
+      if (at >= 0) elements[at] = { layer, index, value };
+      else elements.push({ layer, index, value });
+    }
+  }
+  return elements;
+}
+
+/** Tables are merged; of everything else the later value counts. */
+function merge(a: unknown, b: unknown): unknown {
+  if (!isTable(a) || !isTable(b)) return b;
+  const merged: Record<string, unknown> = { ...a };
+  for (const [key, value] of Object.entries(b)) merged[key] = Object.hasOwn(a, key) ? merge(a[key], value) : value;
+  return merged;
+}
+
+function has(value: unknown, path: KeyPath): boolean {
+  let at = value;
+  for (const step of path) {
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, step)) return false;
+    at = (at as Readonly<Record<string | number, unknown>>)[step];
+  }
+  return true;
+}
+
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !("getTime" in value);
+
+/** Keys whose values nobody may see. */
+const SECRET = new Set(["secret", "key-in", "key-out"]);
+
+function sourcesOf(value: unknown, find: Layered["find"]): readonly Source[] {
+  const sources: Source[] = [];
+  const visit = (at: unknown, path: KeyPath, heading: string): void => {
+    if (!isTable(at)) return;
+    for (const [key, inner] of Object.entries(at)) {
+      const here = [...path, key];
+      if (path.length === 0 && LISTS.some((list) => list === key) && Array.isArray(inner)) {
+        for (const [i, each] of inner.entries())
+          visit(each, [...here, i], `${key} ${isTable(each) && typeof each["name"] === "string" ? each["name"] : i + 1}:`);
+      } else if (isTable(inner) && path.every((step) => typeof step === "string")) visit(inner, here, `[${here.join(".")}]`);
+      else {
+        const { file, line } = find(here, "key");
+        sources.push({ key: `${heading} ${key}`, value: SECRET.has(key) ? HIDDEN : shown(inner), file, line });
+      }
+    }
+  };
+  visit(value, [], "");
+  return sources;
+}
+
+const HIDDEN = '"…"';
+
+/** TOML of a value on one line, secrets left out. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(shown).join(", ")}]`;
+  if (isTable(value))
+    return `{ ${Object.entries(value)
+      .map(([key, inner]) => `${key} = ${SECRET.has(key) ? HIDDEN : shown(inner)}`)
+      .join(", ")} }`;
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { checkConfiguration, destroyPolicy, formatDiagnostic, loadConfiguration, parseLayers } from "../../policy/config.ts";
+
+const AUTH = 'auth = [{ method = "psk", secret = "hush" }]';
+const rule = (name: string, peer: string) => `[[rule]]\nname = "${name}"\nfilters = ["me <-> ${peer}"]\naction = "require"\n${AUTH}\n`;
+const around = {
+  readSecret: () => ({ ok: false, error: "none" }) as const,
+  exposed: false,
+  certificates: undefined,
+  readFile: () => ({ ok: false, error: "none" }) as const,
+};
+
+const read = (...texts: readonly string[]) =>
+  parseLayers(
+    texts.map((text, i) => ({ file: `f${i}`, text })),
+    around,
+  );
+
+test("later files win key by key, and their rules are added in the order of the files", () => {
+  const parsed = read(
+    `[policy]\nname = "base"\n[policy.main-mode]\nlifetime = "8h"\nquick-modes = 2\n${rule("a", "192.0.2.1")}`,
+    `[policy]\nname = "site"\n[policy.main-mode]\nlifetime = "4h"\n${rule("b", "192.0.2.2")}`,
+  );
+  assert.ok(parsed.ok);
+  const { policy, sources } = parsed.value;
+  assert.deepEqual([policy.name, policy.rules.map(({ name }) => name)], ["site", ["a", "b"]]);
+  assert.deepEqual([policy.rules[0]?.mainMode.lifetimeSeconds, policy.rules[0]?.mainMode.quickModes], [4 * 3600, 2]);
+  const told = Object.fromEntries(sources.map(({ key, value, file, line }) => [key, `${value} ${file}:${line}`]));
+  assert.equal(told["[policy] name"], '"site" f1:2');
+  assert.equal(told["[policy.main-mode] lifetime"], '"4h" f1:4');
+  assert.equal(told["[policy.main-mode] quick-modes"], "2 f0:5");
+  assert.equal(told["rule b: filters"], '["me <-> 192.0.2.2"] f1:7');
+  assert.ok(!JSON.stringify(sources).includes("hush"));
+  destroyPolicy(policy);
+});
+
+test("a rule of a later file replaces the one of its name, and two of one name in one file stay an error", () => {
+  const parsed = read(rule("a", "192.0.2.1") + rule("z", "192.0.2.9"), rule("a", "192.0.2.7"));
+  assert.ok(parsed.ok);
+  assert.deepEqual(
+    parsed.value.policy.rules.map(({ name, filters }) => `${name} ${filters[0]?.text}`),
+    ["a me <-> 192.0.2.7", "z me <-> 192.0.2.9"],
+  );
+  destroyPolicy(parsed.value.policy);
+  const double = read("", rule("a", "192.0.2.1") + rule("a", "192.0.2.2"));
+  assert.ok(!double.ok);
+  assert.match(double.error.map(formatDiagnostic).join("\n"), /^f1:7:8: rule "a": name: rule number 1 has this name/);
+});
+
+test("what is wrong is said with the file that it stands in", () => {
+  const parsed = read(rule("a", "192.0.2.1"), '[policy]\nnmae = "x"\n', `${rule("b", "nonsense")}`);
+  assert.ok(!parsed.ok);
+  assert.deepEqual(
+    parsed.error.map(({ file, line, column }) => `${file}:${line}:${column}`),
+    ["f1:2:1", "f2:3:12"],
+  );
+  const broken = read("", "= 1");
+  assert.ok(!broken.ok && broken.error[0]?.file === "f1");
+});
+
+test("mainmode.toml brings the files of conf.d beside it, in the order of their names; other names bring none", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-layers-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, "conf.d"));
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text, { mode: 0o600 });
+  write("mainmode.toml", rule("a", "192.0.2.1"));
+  write("other.toml", rule("a", "192.0.2.1"));
+  write("conf.d/20.toml", '[policy]\nname = "twenty"\n');
+  write("conf.d/10.toml", `[policy]\nname = "ten"\n${rule("b", "192.0.2.2")}`);
+  write("conf.d/.hidden.toml", "= broken");
+  write("conf.d/notes.txt", "= broken");
+  const names = (file: string) => {
+    const loaded = loadConfiguration(join(folder, file), undefined);
+    assert.ok(loaded.ok);
+    destroyPolicy(loaded.value.policy);
+    return [loaded.value.policy.name, ...loaded.value.policy.rules.map(({ name }) => name)];
+  };
+  assert.deepEqual(names("mainmode.toml"), ["twenty", "a", "b"]);
+  assert.deepEqual(names("other.toml"), ["default", "a"]);
+  write("conf.d/30.toml", "[polcy]\n");
+  assert.match(checkConfiguration(join(folder, "mainmode.toml")).map(formatDiagnostic).join("\n"), /conf\.d\/30\.toml:1:1: .*polcy/);
+});
