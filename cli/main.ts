@@ -201,7 +201,12 @@ function addSaCommands(program: Command, finish: Finish): void {
   program
     .command("shutdown")
     .description("stop the daemon: tell the peers, remove our SAs and policies")
-    .action(async () => finish(await (await import("./commands/shutdown.ts")).shutdown(control())));
+    .option("--keep", "leave kernel and peers as they are, for the next start to take over")
+    .action(async ({ keep = false }) => finish(await (await import("./commands/shutdown.ts")).shutdown(control(), keep)));
+  program
+    .command("reload")
+    .description("read the configuration again; SAs that the change does not touch stay")
+    .action(async () => finish(await (await import("./commands/reload.ts")).reload(control())));
 }
 
 function addDemo(program: Command, finish: Finish): void {

@@ -16,10 +16,26 @@ export interface CommandParts {
   readonly push: (input: Input) => void;
   readonly view: () => StatusDocument;
   readonly counters: Kernel["counters"];
+  /** Reads the configuration again. */
+  readonly reload: () => Promise<Reloaded>;
+  /** Why nothing can be handed over to a next start; undefined where it can. */
+  readonly cannotKeep: () => string | undefined;
+  /** The stop that follows hands over to a next start. */
+  readonly handingOver: () => void;
+  /** Whether a full stop leaves the policies of `require` rules. */
+  readonly onStop: () => "remove" | "keep";
   readonly log: Log;
   readonly situation: () => Situation;
   /** How long the kernel may take to tell its counters. */
   readonly patienceMs?: number;
+}
+
+/** What came of reading the configuration again. */
+export interface Reloaded {
+  readonly exit: number;
+  /** Errors and warnings of the file, then what changed. */
+  readonly lines: readonly string[];
+  readonly text: string;
 }
 
 const PATIENCE_MS = 5000;
@@ -43,18 +59,32 @@ export class Commands {
       for (const reply of answerPolicy(request, this.#parts.situation(), this.#parts.view())) answer.send(reply);
       return;
     }
-    if (request.command === "shutdown" && request.keep) {
-      answer.send({ type: "end", exit: 2, text: "shutdown --keep is not built yet" });
+    this.#logCommand(request, answer);
+    if (request.command === "reload") {
+      void this.#reload(answer);
       return;
     }
-    this.#logCommand(request, answer);
-    this.run(commandOf(request), answer);
+    const why = request.command === "shutdown" && request.keep ? this.#parts.cannotKeep() : undefined;
+    if (why !== undefined) {
+      const hint = "shutdown without --keep is a full stop";
+      answer.send({ type: "end", exit: 1, text: `nothing can be handed over: ${why}`, reason: "no-journal", hint });
+      return;
+    }
+    this.run(commandOf(request, this.#parts.onStop()), answer);
+  }
+
+  async #reload(answer: Answer): Promise<void> {
+    const { exit, lines, text } = await this.#parts.reload();
+    for (const line of lines) answer.send({ type: "line", text: line });
+    const failed = { reason: "configuration", hint: "`mainmode check FILE` says the same without a daemon" };
+    answer.send({ type: "end", exit, text, ...(exit === 0 ? {} : failed) });
   }
 
   /** Hands a command to the core. */
   run(command: Command, answer: Answer): void {
     const id = ++this.#lastId;
     this.#waiting.set(id, { answer, command });
+    if (command.name === "shutdown" && command.keep) this.#parts.handingOver();
     this.#parts.push({ type: "command", id, command });
   }
 
@@ -128,14 +158,14 @@ export class Commands {
   }
 }
 
-/** The core's command for a request; `status` is none. */
-function commandOf(request: Exclude<Request, { command: "status" | "why" | "policy" }>): Command {
+/** The core's command for a request; the others are answered by the daemon. */
+function commandOf(request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" }>, policies: "remove" | "keep"): Command {
   switch (request.command) {
     case "initiate":
       return { name: "initiate", rule: request.rule, peer: request.peer, waitSeconds: request.wait };
     case "terminate":
       return { name: "terminate", target: request.target };
     case "shutdown":
-      return { name: "shutdown", keep: request.keep };
+      return { name: "shutdown", keep: request.keep, policies };
   }
 }

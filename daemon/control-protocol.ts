@@ -28,6 +28,7 @@ export type Request =
     }
   /** The kernel policies that should stand. */
   | { readonly command: "policy" }
+  | { readonly command: "reload" }
   | { readonly command: "shutdown"; readonly keep: boolean };
 
 export type Reply =

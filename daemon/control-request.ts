@@ -26,6 +26,7 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["initiate", readInitiate],
   ["terminate", readTerminate],
   ["status", (members) => (has(members, ["command"]) ? { command: "status" } : undefined)],
+  ["reload", (members) => (has(members, ["command"]) ? { command: "reload" } : undefined)],
   ["shutdown", readShutdown],
   ["why", readWhy],
   ["policy", (members) => (has(members, ["command"]) ? { command: "policy" } : undefined)],

@@ -8,17 +8,20 @@ import { createJobRunner, type JobRunner } from "../auth/providers/run-job.ts";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
+import type { KernelListing } from "../ike/kernel-contract.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
-import { type Configuration, destroyPolicy } from "../policy/config.ts";
+import { type Configuration, type Diagnostic, destroyPolicy } from "../policy/config.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
-import { Commands } from "./commands.ts";
+import { Commands, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
+import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import type { Native } from "./native.ts";
+import { compareConfigurations } from "./reload.ts";
 import { servedRoute } from "./route.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
 
@@ -33,6 +36,10 @@ export interface DaemonParts {
   readonly jobs?: JobRunner;
   /** Overrides the configuration's path of the control socket. */
   readonly controlPath?: string;
+  /** What makes a restart cost nobody a renegotiation. */
+  readonly journal?: OpenedJournal;
+  /** Reads the configuration again; without it there is no reload. */
+  readonly reread?: () => Result<Configuration, readonly Diagnostic[]>;
   /** Sees every message that leaves, without the marker of port 4500. */
   readonly onSent?: (path: Path, bytes: Uint8Array) => void;
 }
@@ -55,11 +62,17 @@ export interface Daemon {
   readonly stopped: Promise<boolean>;
   /** A full stop: tells the peers, removes our SAs and policies. After `deadlineMs` it gives up on what is left. */
   stop(deadlineMs?: number): Promise<boolean>;
+  /** Stops and leaves kernel and peers as they are, for the next start to take over; a full stop where nothing can be handed over. */
+  handOver(): Promise<boolean>;
+  /** Reads the configuration again. SAs that the change does not touch stay. */
+  reload(): Promise<Reloaded>;
 }
 
 const STOP_DEADLINE_MS = 10_000;
 /** For what comes after the core has ended. */
 const LAST_WORDS_MS = 1000;
+/** For the kernel to tell what it has, at a start. */
+const LISTING_MS = 10_000;
 
 /** Starts everything; resolves once the policies are in the kernel. Failing, it leaves nothing behind. The policy's secrets become its own. */
 export async function startDaemon(parts: DaemonParts): Promise<Result<Daemon, StartFailure>> {
@@ -87,12 +100,16 @@ class RunningDaemon implements Daemon {
   #reading = false;
   #readAgain = false;
   #finishing = false;
+  /** What a reload has last read. */
+  #configuration: Configuration;
+  #handedOver = false;
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
     const { configuration, crypto, random, kernel, log, native } = parts;
     const { port, natPort } = configuration.daemon;
     this.#parts = parts;
+    this.#configuration = configuration;
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
@@ -106,9 +123,10 @@ class RunningDaemon implements Daemon {
       onProblem: (problem) => this.#onProblem(problem),
     });
     this.#loop = new Loop({
-      engine: createEngine({ crypto, random, port }),
+      engine: createEngine({ crypto, random, port, journal: parts.journal !== undefined }),
       kernel,
-      clock: () => performance.now(),
+      // Milliseconds since the machine started: the same for every run of the daemon, so that lifetimes survive a restart.
+      clock: () => Number(process.hrtime.bigint() / 1000n) / 1000,
       send: ({ path, bytes }) => {
         parts.onSent?.(path, bytes);
         this.#udp.send(path, bytes);
@@ -118,14 +136,26 @@ class RunningDaemon implements Daemon {
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,
       stopped: () => void this.#finish(true),
+      ...(parts.journal ? { journal: (records) => parts.journal?.journal.write(records) } : {}),
     });
     const view = () => this.#loop.view();
-    const situation = () => ({
-      policy: this.#parts.configuration.policy,
-      addresses: this.#addresses.local,
-      sources: this.#parts.configuration.sources,
+    const situation = () => {
+      const { policy, sources } = this.#configuration;
+      return { policy, sources, addresses: this.#addresses.local };
+    };
+    this.#commands = new Commands({
+      push: (input) => this.#loop.push(input),
+      view,
+      situation,
+      counters: () => kernel.counters(),
+      reload: () => this.reload(),
+      cannotKeep: () => (parts.journal ? undefined : "no journal is kept (keep-across-restart)"),
+      onStop: () => this.#configuration.daemon.onStop,
+      handingOver: () => {
+        this.#handedOver = true;
+      },
+      log,
     });
-    this.#commands = new Commands({ push: (input) => this.#loop.push(input), view, situation, counters: () => kernel.counters(), log });
   }
 
   get endpoints(): readonly Endpoint[] {
@@ -145,7 +175,17 @@ class RunningDaemon implements Daemon {
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
     this.#loop.push({ type: "addresses", addresses: this.#addresses.local });
-    this.#loop.push({ type: "policy", policy: configuration.policy });
+    const restore = { image: this.#parts.journal?.image ?? new Map(), kernel: await this.#listKernel() };
+    if (this.#parts.journal?.complaint !== undefined)
+      log({
+        event: "svc.journal",
+        level: "warning",
+        text: `the journal of the last run: ${this.#parts.journal.complaint}`,
+        failurePoint: "me",
+        reason: "journal",
+        hint: "nothing: what it lost is negotiated again",
+      });
+    this.#loop.push({ type: "policy", policy: configuration.policy, restore });
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
     // What changed between the first look and the monitor's start has rung no bell.
     void this.#onAddresses();
@@ -156,10 +196,38 @@ class RunningDaemon implements Daemon {
   }
 
   stop(deadlineMs = STOP_DEADLINE_MS): Promise<boolean> {
+    return this.#stop(false, "stopping: telling the peers and removing our SAs and policies", deadlineMs);
+  }
+
+  handOver(): Promise<boolean> {
+    if (!this.#parts.journal) return this.stop();
+    return this.#stop(true, "stopping: kernel and peers are left to the next start", STOP_DEADLINE_MS);
+  }
+
+  async reload(): Promise<Reloaded> {
+    const { log, reread } = this.#parts;
+    if (!reread) return { exit: 1, lines: [], text: "this daemon has no configuration file" };
+    const { reloaded, next, retire } = compareConfigurations(this.#configuration, reread());
+    if (!next) {
+      const failure = { failurePoint: "me", reason: "configuration", hint: "correct the file, and reload" } as const;
+      const text = `reload: nothing was changed; ${reloaded.lines[0] ?? ""}`;
+      log({ event: "policy.failed", level: "error", text, winEventId: 5472, ...failure });
+      return reloaded;
+    }
+    this.#configuration = next;
+    this.#loop.push({ type: "policy", policy: next.policy });
+    await this.#loop.settled();
+    retire();
+    log({ event: "policy.reloaded", level: "notice", text: `reloaded: ${reloaded.text}`, winEventId: 5465 });
+    return reloaded;
+  }
+
+  #stop(keep: boolean, text: string, deadlineMs: number): Promise<boolean> {
     if (this.#stopping) return this.stopped;
     this.#stopping = true;
-    this.#parts.log({ event: "svc.stopping", level: "notice", text: "stopping: telling the peers and removing our SAs and policies" });
-    this.#commands.run({ name: "shutdown", keep: false }, { client: undefined, send: () => {} });
+    this.#parts.log({ event: "svc.stopping", level: "notice", text });
+    const { onStop } = this.#configuration.daemon;
+    this.#commands.run({ name: "shutdown", keep, policies: onStop }, { client: undefined, send: () => {} });
     const timer = setTimeout(() => void this.#finish(false), deadlineMs);
     return this.stopped.finally(() => clearTimeout(timer));
   }
@@ -168,6 +236,17 @@ class RunningDaemon implements Daemon {
   async abandon(): Promise<void> {
     this.#loop.close();
     await this.#closeAll();
+  }
+
+  /** What an earlier run left in the kernel; nothing where it can't tell. */
+  async #listKernel(): Promise<KernelListing> {
+    const nothing = { sas: [], policies: [] };
+    try {
+      return (await within(LISTING_MS, this.#parts.kernel.list())) ?? nothing;
+    } catch (error) {
+      this.#parts.log({ event: "svc.kernel", level: "warning", text: `what the kernel has is not known: ${String(error)}` });
+      return nothing;
+    }
   }
 
   async #openControl(): Promise<StartFailure | undefined> {
@@ -255,7 +334,11 @@ class RunningDaemon implements Daemon {
     this.#stopping = true;
     const { log, kernel } = this.#parts;
     this.#loop.close();
-    if (this.#bypassPorts.length > 0) await within(LAST_WORDS_MS, kernel.run(removeBypassCommands(this.#bypassPorts)));
+    if (this.#bypassPorts.length > 0 && !this.#handedOver)
+      await within(
+        LAST_WORDS_MS,
+        kernel.run(removeBypassCommands(this.#bypassPorts)).catch(() => {}),
+      );
     this.#commands.finish();
     await this.#closeAll();
     const text = clean ? "mainmode stopped" : "mainmode stopped before the kernel had answered: SAs and policies may be left";
@@ -264,11 +347,16 @@ class RunningDaemon implements Daemon {
   }
 
   async #closeAll(): Promise<void> {
-    const { kernel, configuration } = this.#parts;
+    const { kernel, journal } = this.#parts;
+    // Last of all: what was written since the core ended is nothing.
+    journal?.journal.close(!this.#handedOver);
     this.#watch?.close();
     this.#udp.close();
-    await within(LAST_WORDS_MS, Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]));
-    destroyPolicy(configuration.policy);
+    await within(
+      LAST_WORDS_MS,
+      Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
+    );
+    destroyPolicy(this.#configuration.policy);
   }
 }
 
@@ -294,12 +382,15 @@ const controlFailure = (text: string): StartFailure =>
         hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
       };
 
-/** Waits for `promise`, but not longer, and not for its value: nothing may keep the daemon from ending. */
-async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+/** Waits for `promise`, but not longer; then undefined. Nothing may keep the daemon from ending. */
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
+  const deadline = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), milliseconds);
   });
-  await Promise.race([promise.catch(() => {}), deadline]);
-  clearTimeout(timer);
+  try {
+    return await Promise.race([promise, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

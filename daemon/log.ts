@@ -17,6 +17,8 @@ export type DaemonEventName =
   | "svc.socket"
   | "svc.command"
   | "svc.kernel"
+  | "svc.journal"
+  | "policy.reloaded"
   | "policy.warning"
   | "log.suppressed";
 

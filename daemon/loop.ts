@@ -9,6 +9,7 @@ import type { Engine } from "../ike/engine.ts";
 import type { Input, Instant } from "../ike/input.ts";
 import { err } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
+import type { JournalRecord } from "../sa-store/journal-record.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 
 /** What the loop joins to the engine. None of these may throw or block; what does throw is logged and passed over. */
@@ -20,6 +21,8 @@ export interface LoopParts {
   readonly send: (effect: Extract<Effect, { type: "send" }>) => void;
   readonly route: (remote: string) => Promise<string | undefined>;
   readonly authenticate: JobRunner["run"];
+  /** Has written everything down when it returns. */
+  readonly journal?: (records: readonly JournalRecord[]) => void;
   readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
   readonly log: (event: SaEvent) => void;
   readonly stopped: () => void;
@@ -151,7 +154,8 @@ export class Loop {
 
   #carryOut(effect: Effect): void {
     const { send, reply, log, stopped } = this.#parts;
-    if (effect.type === "send") send(effect);
+    if (effect.type === "journal") this.#parts.journal?.(effect.records);
+    else if (effect.type === "send") send(effect);
     else if (effect.type === "kernel") this.#runKernel(effect);
     else if (effect.type === "route") this.#findRoute(effect.id, effect.remote);
     else if (effect.type === "job") this.#runJob(effect.id, effect.job);

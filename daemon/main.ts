@@ -16,6 +16,7 @@ import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
 import { systemRandom } from "./random.ts";
+import { keepJournal } from "./runtime.ts";
 import { journalSender, serviceManager } from "./systemd.ts";
 
 export interface RunOptions {
@@ -72,8 +73,13 @@ async function serve(
   const signals = catchSignals(log);
   const crypto = configuration.daemon.crypto === "noble" ? nobleCrypto : opensslCrypto;
   const { onSent } = replacements;
+  // A kernel that ends with the process leaves nothing to take over.
+  const journal = replacements.kernel ? undefined : keepJournal(configuration.daemon, process.env, log);
+  const reread = () => loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"], x509Loader());
   const started = await startDaemon({
     configuration,
+    reread,
+    ...(journal ? { journal } : {}),
     crypto: replacements.crypto?.(crypto) ?? crypto,
     random: systemRandom,
     kernel: replacements.kernel ?? iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),
@@ -85,9 +91,13 @@ async function serve(
   if (started.ok) {
     daemon = started.value;
     manager.ready(`policy "${configuration.policy.name}", ${daemon.endpoints.length} sockets`);
+    signals.onReload(() => {
+      manager.reloading();
+      void started.value.reload().then(() => manager.ready(`policy "${configuration.policy.name}"`));
+    });
     void signals.first.then(() => {
       manager.stopping();
-      return started.value.stop();
+      return started.value.handOver();
     });
   } else {
     const { text, reason, hint } = started.error;
@@ -108,6 +118,8 @@ async function exitOf(daemon: Daemon, second: Promise<void>): Promise<number> {
 interface Signals {
   readonly first: Promise<void>;
   readonly second: Promise<void>;
+  /** What SIGHUP does. */
+  onReload(act: () => void): void;
   release(): void;
 }
 
@@ -120,15 +132,16 @@ function catchSignals(log: Log): Signals {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log({ event: "bug", level: "error", text: `bug outside the core: ${stack}`, reason: "bug", hint: "please report this line" });
   };
-  // The default action would end the daemon and leave its policies behind.
-  const onReload = (): void =>
-    log({ event: "svc.command", level: "warning", text: "SIGHUP: reloading is not built yet; restart the daemon" });
-  const handlers = { SIGTERM: onStop, SIGINT: onStop, SIGHUP: onReload, uncaughtException: onBug, unhandledRejection: onBug };
+  let reload = (): void => {};
+  const handlers = { SIGTERM: onStop, SIGINT: onStop, SIGHUP: () => reload(), uncaughtException: onBug, unhandledRejection: onBug };
   for (const [name, handler] of Object.entries(handlers)) process.on(name, handler);
   const release = (): void => {
     for (const [name, handler] of Object.entries(handlers)) process.removeListener(name, handler);
   };
-  return { first, second, release };
+  const onReload = (act: () => void): void => {
+    reload = act;
+  };
+  return { first, second, onReload, release };
 }
 
 function openLog(options: RunOptions, native: Native | undefined): Log {

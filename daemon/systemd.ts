@@ -10,6 +10,8 @@ export interface ServiceManager {
   ready(status: string): void;
   /** One line for `systemctl status`. */
   status(text: string): void;
+  /** The configuration is being read again; `ready` follows (sd_notify(3), RELOADING). */
+  reloading(): void;
   stopping(): void;
   close(): void;
 }
@@ -34,6 +36,7 @@ export function serviceManager(env: ServiceEnvironment, native: Native | undefin
   return {
     ready: (status) => send?.text(`READY=1\nSTATUS=${oneLine(status)}`),
     status: (text) => send?.text(`STATUS=${oneLine(text)}`),
+    reloading: () => send?.text(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`),
     stopping: () => send?.text("STOPPING=1\nSTATUS=stopping"),
     close: () => {
       clearInterval(timer);

@@ -65,6 +65,8 @@ function configuration({ name, address, control }: Pick<End, "name" | "address" 
     "[daemon]",
     `control = ${JSON.stringify(control)}`,
     `addresses = ["${address}"]`,
+    // The scene leaves nothing behind.
+    "keep-across-restart = false",
     ...(port === undefined ? [] : [`port = ${port}`]),
     ...(natPort === undefined ? [] : [`nat-port = ${natPort}`]),
     "[policy]",

@@ -156,6 +156,7 @@ export function onOutbound(
     child.outbound = "none";
     upkeep(core, undo.slice(0, refusal?.index ?? undo.length));
   } else child.outbound = "installed";
+  core.store.touch(child);
   if (wanted && refusal) {
     if (ike && ex) endExchange(core, ike, ex, kernelError(refusal, asked.commands[refusal.index]?.do));
     else loseChild(core, child, refusal, asked.commands);

@@ -23,7 +23,7 @@ import { tell } from "./watch.ts";
 import { specKey } from "./wishes.ts";
 
 /** From message 3 until the new pair carries the traffic, where it is in a hurry. Milliseconds. */
-const LEAST_QUICK_MODE = 800;
+export const LEAST_QUICK_MODE = 800;
 
 /** The owner of a child's timers. */
 export const childOwner = (child: ChildSa): string => `child ${child.id}`;
@@ -124,6 +124,7 @@ export function supersede(core: Core, child: ChildSa, old: ChildSa, again: boole
 export function drain(core: Core, old: ChildSa): void {
   if (old.state === "draining") return;
   old.state = "draining";
+  core.store.touch(old);
   core.timers.clear(childOwner(old), "rekey");
   core.timers.clear(childOwner(old), "measure");
   upkeep(core, [...removals(outboundOf(old)), ...core.policies.release(old, false)]);

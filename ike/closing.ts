@@ -25,7 +25,9 @@ export function dropIke(core: Core, ike: IkeSa, why: string): void {
   core.store.removeIke(ike.id);
   for (const id of ike.children) {
     const child = core.store.children.get(id);
-    if (child) child.ike = null;
+    if (!child) continue;
+    child.ike = null;
+    core.store.touch(child);
   }
   log(core, "ike.closed", "info", `${peerName(ike.path)}: IKE SA closed, ${why}`, ikeFields(ike));
   destroyKeys(ike.sa.keys);

@@ -2,6 +2,7 @@
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { diffPolicies } from "../policy/diff.ts";
 import { peerRanges } from "../policy/select.ts";
 import { concreteSelectors, formatEnd } from "../policy/selector.ts";
 import type { Filter, Policy, Rule, TrafficSelector } from "../policy/types.ts";
@@ -33,7 +34,7 @@ export function onCommand(core: Core, id: number, command: Command): void {
     case "terminate":
       return terminate(core, id, command.target);
     case "shutdown":
-      return shutdown(core, id, command.keep);
+      return shutdown(core, id, command.keep, command.policies ?? "remove");
   }
 }
 
@@ -139,10 +140,17 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
 }
 
 /** A new policy; rules that leave their own tunnel end open get it from the route to the far end. */
-export function adoptPolicy(core: Core, policy: Policy): void {
-  core.policy = policy;
+export function adoptPolicy(core: Core, read: Policy): void {
+  const before = core.policy;
+  const { kept, dropped } = diffPolicies(core.asRead, read);
+  // A rule that is what it was stays the same object: its SAs, its keys, and the tunnel end that was found for it.
+  const asRead = new Map(kept.map(([old, again]) => [again, old]));
+  const current = new Map(before.rules.map((rule) => [rule.name, rule]));
+  core.asRead = { ...read, rules: read.rules.map((rule) => asRead.get(rule) ?? rule) };
+  core.policy = { ...read, rules: read.rules.map((rule) => (asRead.has(rule) ? (current.get(rule.name) ?? rule) : rule)) };
+  for (const { name } of dropped) end(core, { kind: "rule", rule: name });
   core.roaming.clear();
-  for (const rule of policy.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
+  for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
   findTunnelEnds(core);
 }
 
@@ -299,12 +307,12 @@ function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean
 // Shutdown
 
 /** A full stop takes down what we put up, and nothing else; `keep` leaves kernel and peers as they are. */
-function shutdown(core: Core, id: number, keep: boolean): void {
+function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "keep"): void {
   core.stopping = true;
   if (!keep) {
     end(core, { kind: "all" });
     dropFarewells(core);
-    upkeep(core, core.policies.removeAll());
+    upkeep(core, policies === "keep" ? core.policies.leaveStanding() : core.policies.removeAll());
   }
   for (const watch of [...core.watches.values()]) {
     watch.failure ??= { kind: "terminated", what: "the daemon stops" };

@@ -50,7 +50,11 @@ export interface Core extends Tools {
   readonly farewells: Map<number, { readonly path: Path; readonly bytes: Uint8Array; readonly times: number }>;
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
+  /** Peers with SAs of an earlier run that nobody knows any more: they have met us before. */
+  readonly leftovers: Set<string>;
   policy: Policy;
+  /** The policy as it was read, before tunnels that leave their end open got it. */
+  asRead: Policy;
   /** Rules whose own tunnel end follows the route to the far end. */
   readonly roaming: Set<string>;
   addresses: readonly string[];

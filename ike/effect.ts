@@ -2,10 +2,13 @@
  * Everything the core wants done. Effects of one input are carried out in order.
  */
 import type { AuthJob, JobId } from "../auth/method.ts";
+import type { JournalRecord } from "../sa-store/journal-record.ts";
 import type { Path } from "./input.ts";
 import type { KernelCommand } from "./kernel-contract.ts";
 
 export type Effect =
+  /** To be written down before anything that follows it; only where the engine was told to keep a journal. */
+  | { readonly type: "journal"; readonly records: readonly JournalRecord[] }
   | { readonly type: "send"; readonly path: Path; readonly bytes: Uint8Array }
   /** Answered by `kernel-done` with the same id. */
   | { readonly type: "kernel"; readonly id: number; readonly commands: readonly KernelCommand[] }
@@ -62,6 +65,7 @@ export type EventName =
   | "child.volume"
   | "peer.silent"
   | "peer.back"
+  | "svc.restored"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

@@ -33,6 +33,7 @@ import { clearNotifyType, receiveInformational } from "./informational.ts";
 import type { Input, Instant, Path } from "./input.ts";
 import { destroySa } from "./install.ts";
 import { Jobs } from "./jobs.ts";
+import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { hearRefused } from "./last-words.ts";
 import { onProbeTimer } from "./liveness.ts";
@@ -43,6 +44,7 @@ import { onJobDone } from "./phase1-jobs.ts";
 import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
+import { restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { PolicyTable } from "./standing.ts";
 import { type TimerName, Timers } from "./timers.ts";
@@ -66,6 +68,8 @@ export interface EngineOptions {
   readonly random: Random;
   /** The UDP port of IKE at both ends; 500 but in tests. */
   readonly port: number;
+  /** Whether effects `journal` are wanted: what a restart needs to know. */
+  readonly journal?: boolean;
 }
 
 /** Due timers that one tick handles before it lets the sockets speak. */
@@ -91,7 +95,9 @@ export function createEngine(options: EngineOptions): Engine {
     nextStart: 0,
     farewells: new Map(),
     counters: new Map(),
+    leftovers: new Set(),
     policy: { ...NO_POLICY, name: "none" },
+    asRead: { ...NO_POLICY, name: "none" },
     roaming: new Set(),
     addresses: [],
     now: 0,
@@ -112,7 +118,7 @@ export function createEngine(options: EngineOptions): Engine {
       } catch (bug) {
         onBug(core, input, bug);
       }
-      return core.effects;
+      return journalled(core, options.journal === true);
     },
     nextWake: () => core.timers.next(),
     view: (now) => viewOf(core, now),
@@ -158,7 +164,9 @@ function dispatch(core: Core, input: Input): void {
       return startRules(core);
     case "policy":
       adoptPolicy(core, input.policy);
+      if (input.restore) restorePolicies(core, input.restore);
       core.policies.sync(core);
+      if (input.restore) restoreSas(core, input.restore);
       log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
       return startRules(core);
     case "command":
@@ -358,6 +366,7 @@ function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "ker
   core.pending.delete(id);
   if (!pending) return;
   if (pending.kind === "inbound" || pending.kind === "outbound") for (const sa of pending.sas) destroySa(sa);
+  if (pending.kind === "upkeep" || pending.kind === "outbound") noteRemovals(core, pending.commands, outcome);
   resume(core, pending, outcome);
 }
 

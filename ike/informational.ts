@@ -46,7 +46,7 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);
   heard(core, ike);
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
-  if (kind === undefined) ike.usedMessageIds.add(header.messageId);
+  if (kind === undefined) core.store.useMessageId(ike, header.messageId);
   for (const payload of opened.value.payloads) {
     if (!core.store.ikes.has(ike.id)) return;
     if (payload.name === "notify") onNotify(core, ike, payload, header.messageId);

@@ -5,6 +5,7 @@ import type { AuthFailure, AuthOutcome, JobId } from "../auth/method.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Policy } from "../policy/types.ts";
 import type { KernelEvent, KernelRefusal, SaCounters } from "./kernel-contract.ts";
+import type { Restore } from "./restore.ts";
 
 /** Milliseconds on a clock that never goes back; the epoch is the caller's business. */
 export type Instant = number;
@@ -32,7 +33,8 @@ export type Input =
   /** Every local unicast address, canonical; at start and whenever it changes. */
   | { readonly type: "addresses"; readonly addresses: readonly string[] }
   /** The policy to follow from now on. */
-  | { readonly type: "policy"; readonly policy: Policy }
+  /** `restore`: what an earlier run left behind; at the start only, and after the first `addresses`. */
+  | { readonly type: "policy"; readonly policy: Policy; readonly restore?: Restore }
   | { readonly type: "command"; readonly id: number; readonly command: Command };
 
 export type Command =
@@ -40,7 +42,8 @@ export type Command =
   | { readonly name: "initiate"; readonly rule: string; readonly peer: string | undefined; readonly waitSeconds: number }
   | { readonly name: "terminate"; readonly target: TerminateTarget }
   /** `keep`: leave the kernel and the peers as they are. */
-  | { readonly name: "shutdown"; readonly keep: boolean };
+  /** `policies` of a full stop: whether those that stand for `require` rules stay. */
+  | { readonly name: "shutdown"; readonly keep: boolean; readonly policies?: "remove" | "keep" };
 
 export type TerminateTarget =
   | { readonly kind: "rule"; readonly rule: string }

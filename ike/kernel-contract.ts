@@ -86,6 +86,15 @@ export interface KernelRefusal {
   readonly command: string;
 }
 
+/** What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. */
+export interface KernelListing {
+  readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters })[];
+  readonly policies: readonly KernelPolicy[];
+}
+
+/** Whether a reqid is one of ours, of this run or an earlier one. */
+export const isOurReqid = (reqid: number): boolean => reqid >= REQID_BASE && reqid <= REQID_BASE + 0xffff;
+
 export interface SaCounters {
   readonly octets: number;
   readonly packets: number;

@@ -22,7 +22,7 @@ export function newMessageId(core: Core, ike: IkeSa, remember = true): number {
   for (;;) {
     const id = random32(core, 1);
     if (ike.usedMessageIds.has(id)) continue;
-    if (remember) ike.usedMessageIds.add(id);
+    if (remember) core.store.useMessageId(ike, id);
     return id;
   }
 }

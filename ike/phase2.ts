@@ -107,7 +107,7 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);
   if (bad) return drop(core, ike, "message 1", bad);
   if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
-  ike.usedMessageIds.add(header.messageId);
+  core.store.useMessageId(ike, header.messageId);
   ike.quickModes++;
   heard(core, ike);
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);

@@ -51,10 +51,28 @@ export class PolicySlots {
     return index >= 0;
   }
 
+  /** A policy of ours that an earlier run left in the kernel. */
+  adopt(policy: KernelPolicy): void {
+    this.#at(policy).present = policy;
+  }
+
+  /** What the kernel must hear so that every slot holds what it should. */
+  settleAll(): readonly KernelCommand[] {
+    return [...this.#slots.keys()].flatMap((key) => this.#settleSlot(key) ?? []);
+  }
+
   /** Nothing is wanted anywhere any more; what the kernel must hear now. */
   clear(): readonly KernelCommand[] {
     return [...this.#slots].flatMap(([key, slot]) => {
       slot.base = null;
+      slot.overlays.length = 0;
+      return this.#settleSlot(key) ?? [];
+    });
+  }
+
+  /** No child wants anything any more; what the kernel must hear now. */
+  clearOverlays(): readonly KernelCommand[] {
+    return [...this.#slots].flatMap(([key, slot]) => {
       slot.overlays.length = 0;
       return this.#settleSlot(key) ?? [];
     });

@@ -10,7 +10,7 @@ import { saKeys } from "./install.ts";
 import type { KernelCommand, SaCounters } from "./kernel-contract.ts";
 import { isTooFast, limitsOf, OCTETS_PER_KILOBYTE, reserveOf } from "./limits.ts";
 import { onLook } from "./liveness.ts";
-import { SWITCH } from "./retransmit.ts";
+import { DRAIN, SWITCH } from "./retransmit.ts";
 import { RETRY_FIRST } from "./retry.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -35,6 +35,7 @@ const LEAST_LOOK = 1000;
 
 /** Sets the timers of a pair that is in use from now on. */
 export function armChild(core: Core, child: ChildSa): void {
+  if (child.state === "draining") return core.timers.set(childOwner(child), "drained", core.now + DRAIN);
   const { softSeconds, hardSeconds } = limitsOf(child.role, { ...child, spi: firstSpi(child) }, child.use);
   core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
   core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);

@@ -59,23 +59,25 @@ export function takeOver(core: Core, newer: IkeSa, startedAt: number): void {
     if (old.phase !== "established" || old.id === newer.id || !isSamePair(old, newer)) continue;
     for (const id of [...old.children]) {
       const child = core.store.children.get(id);
-      if (child && couldServe(newer, child.spec.rule)) handOver(child, old, newer);
+      if (child && couldServe(newer, child.spec.rule)) handOver(core, child, old, newer);
     }
     if (old.children.size === 0 && couldServe(newer, old.sa.rule)) retire(core, old, newer, startedAt);
   }
   for (const child of core.store.childrenBetween(local.address, remote.address))
-    if (child.ike === null && sameIdentity(child.peerId, newer.sa.peerId)) handOver(child, undefined, newer);
+    if (child.ike === null && sameIdentity(child.peerId, newer.sa.peerId)) handOver(core, child, undefined, newer);
 }
 
-function handOver(child: ChildSa, old: IkeSa | undefined, newer: IkeSa): void {
+function handOver(core: Core, child: ChildSa, old: IkeSa | undefined, newer: IkeSa): void {
   old?.children.delete(child.id);
   newer.children.add(child.id);
   child.ike = newer.id;
+  core.store.touch(child);
 }
 
 /** Nothing begins under it any more. Whoever made the newer one deletes it, if it stood before that began. */
 function retire(core: Core, old: IkeSa, newer: IkeSa, startedAt: number): void {
   old.state = "replaced";
+  core.store.touchIke(old);
   core.timers.clear(owner(old), "rekey");
   if (newer.role === "initiator" && old.establishedAt < startedAt) core.timers.set(owner(old), "close", core.now + DRAIN);
 }

@@ -42,6 +42,8 @@ export class PolicyTable {
   readonly #reqidsInUse = new Set<number>();
   /** What stands without a reqid, by direction and selector: permits, blocks, exemptions. */
   #plain: ReadonlyMap<string, Plain> = new Map();
+  /** What the journal has not heard yet; null: free again. */
+  readonly #changedReqids = new Map<string, number | null>();
   #lastReqid = REQID_BASE;
 
   /** The rule and selector that a reqid in an acquire stands for. */
@@ -65,7 +67,33 @@ export class PolicyTable {
     while (this.#reqidsInUse.has(this.#lastReqid));
     this.#reqidsInUse.add(this.#lastReqid);
     this.#reqids.set(key, this.#lastReqid);
+    this.#changedReqids.set(key, this.#lastReqid);
     return this.#lastReqid;
+  }
+
+  /** The reqids that were given out or taken back since the last call. */
+  takeChangedReqids(): readonly (readonly [string, number | null])[] {
+    if (this.#changedReqids.size === 0) return [];
+    const changed = [...this.#changedReqids];
+    this.#changedReqids.clear();
+    return changed;
+  }
+
+  /** What an earlier run left in the kernel: reqids keep their meaning, and its policies are ours again. */
+  restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[]): void {
+    for (const [key, reqid] of reqids) {
+      this.#reqids.set(key, reqid);
+      this.#reqidsInUse.add(reqid);
+      this.#lastReqid = Math.max(this.#lastReqid, reqid);
+    }
+    // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
+    for (const { templates } of present) for (const { reqid } of templates) this.#reqidsInUse.add(reqid);
+    for (const policy of present) this.#slots.adopt(policy);
+  }
+
+  /** What is left of an earlier run and wanted by nobody goes. After `sync`. */
+  dropUnwanted(core: Core): void {
+    upkeep(core, this.#slots.settleAll());
   }
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
@@ -74,6 +102,7 @@ export class PolicyTable {
     if (this.#reqids.get(key) !== reqid) return;
     this.#reqids.delete(key);
     this.#reqidsInUse.delete(reqid);
+    this.#changedReqids.set(key, null);
   }
 
   /** Policies of ours, in the kernel or asked for. */
@@ -175,6 +204,11 @@ export class PolicyTable {
     this.#standing.clear();
     this.#plain = new Map();
     return this.#slots.clear();
+  }
+
+  /** A full stop that leaves the rules' own policies: what they require to be protected stays shut. */
+  leaveStanding(): readonly KernelCommand[] {
+    return this.#slots.clearOverlays();
   }
 }
 

@@ -3,13 +3,14 @@
  * Invariant: keys go to the first child's stdin and nowhere else; the children see none of the daemon's environment or descriptors.
  */
 import { spawn } from "node:child_process";
-import { type KernelEvent, REQID_BASE, type SaCounters } from "../ike/kernel-contract.ts";
+import { isOurReqid, type KernelEvent, type KernelListing, type SaCounters } from "../ike/kernel-contract.ts";
 import { batchRunner } from "./batch.ts";
 import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.ts";
 import { lineReader } from "./lines.ts";
 import { type MonitorChild, monitorChild } from "./monitor.ts";
 import type { Kernel } from "./port.ts";
 import { saName } from "./xfrm-args.ts";
+import { parsePolicies } from "./xfrm-policy.ts";
 import { xfrmStates } from "./xfrm-state.ts";
 
 export interface Iproute2Options {
@@ -47,6 +48,19 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
         });
       return reading;
     },
+    async list() {
+      const sas: KernelListing["sas"][number][] = [];
+      const states = xfrmStates();
+      const lines: string[] = [];
+      const policies = lineReader();
+      await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
+        for (const { sa, reqid, counters } of states.push(chunk)) sas.push({ ...sa, reqid, counters });
+      });
+      await output("policies", ip, ["xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
+        lines.push(...policies.push(chunk));
+      });
+      return { sas, policies: parsePolicies(lines) };
+    },
     listen(onEvent) {
       listeners.push(onEvent);
       monitor ??= monitorChild({
@@ -64,24 +78,34 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   };
 }
 
-/** `list` ends a batch child, whatever -force says, so each look is a child of its own. */
-function readCounters(ip: string, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
+async function readCounters(ip: string, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
+  const counters = new Map<string, SaCounters>();
+  const states = xfrmStates();
+  await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
+    for (const { sa, reqid, counters: read } of states.push(chunk)) if (isOurReqid(reqid)) counters.set(saName(sa), read);
+  });
+  return counters;
+}
+
+/** Runs one listing. `list` ends a batch child, whatever -force says, so each is a child of its own. Rejects where it can't be started. */
+function output(
+  what: string,
+  ip: string,
+  words: readonly string[],
+  onDiagnostic: (text: string) => void,
+  take: (chunk: Uint8Array) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const counters = new Map<string, SaCounters>();
-    const [states, stderr, complaint] = [xfrmStates(), lineReader(), [] as string[]];
-    const child = spawn(ip, ["-s", "xfrm", "state", "list", "nokeys"], { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
+    const [stderr, complaint] = [lineReader(), [] as string[]];
+    const child = spawn(ip, words, { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
     child.on("error", reject);
-    child.stdout?.on("data", (chunk: Uint8Array) => {
-      for (const { sa, reqid, counters: read } of states.push(chunk)) if (isOurs(reqid)) counters.set(saName(sa), read);
-    });
+    child.stdout?.on("data", take);
     child.stderr?.on("data", (chunk: Uint8Array) => {
       for (const line of stderr.push(chunk)) if (complaint.length < 20) complaint.push(line);
     });
     child.on("close", (code, signal) => {
-      if (code !== 0) onDiagnostic(`counters: ${reasonOf(complaint, { code, signal })}; ip ${endingOf({ code, signal })}`);
-      resolve(counters);
+      if (code !== 0) onDiagnostic(`${what}: ${reasonOf(complaint, { code, signal })}; ip ${endingOf({ code, signal })}`);
+      resolve();
     });
   });
 }
-
-const isOurs = (reqid: number): boolean => reqid >= REQID_BASE && reqid <= REQID_BASE + 0xffff;

@@ -138,6 +138,18 @@ export function memoryKernel(options: MemoryOptions = {}): Kernel & MemoryXfrm &
       const ours = [...xfrm.states].filter(([, { sa }]) => sa.reqid >= REQID_BASE && sa.reqid <= REQID_BASE + 0xffff);
       return Promise.resolve(new Map(ours.map(([name, state]) => [name, state.counters])));
     },
+    list: () =>
+      Promise.resolve({
+        sas: [...xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid }, counters }) => ({
+          source,
+          destination,
+          protocol,
+          spi,
+          reqid,
+          counters,
+        })),
+        policies: [...xfrm.policies.values()],
+      }),
     listen(onEvent) {
       listeners.push(onEvent);
     },

@@ -3,7 +3,7 @@
  * Two implementations: `iproute2.ts` (real) and `memory.ts` (tests, `demo` without a kernel).
  */
 
-import type { KernelCommand, KernelEvent, KernelRefusal, SaCounters } from "../ike/kernel-contract.ts";
+import type { KernelCommand, KernelEvent, KernelListing, KernelRefusal, SaCounters } from "../ike/kernel-contract.ts";
 import type { Result } from "../isakmp/result.ts";
 
 export interface Kernel {
@@ -14,6 +14,8 @@ export interface Kernel {
   run(commands: readonly KernelCommand[]): Promise<Result<readonly SaCounters[], KernelRefusal>>;
   /** Counters of every SA in our reqid range, keyed by `${protocol} ${spi in hex} ${destination}` (`saName` of xfrm-args.ts). */
   counters(): Promise<ReadonlyMap<string, SaCounters>>;
+  /** Every SA and policy that is there, whoever put it there. */
+  list(): Promise<KernelListing>;
   /** Starts delivering acquire and expire events. */
   listen(onEvent: (event: KernelEvent) => void): void;
   /** Ends the child processes; the kernel's state stays as it is. */

@@ -36,6 +36,8 @@ export interface DaemonSettings {
   readonly natPort: number;
   readonly crypto: "openssl" | "noble";
   readonly keepAcrossRestart: boolean;
+  /** Where the journal lies; null: $RUNTIME_DIRECTORY, then /run/mainmode. */
+  readonly runtimeDirectory: string | null;
   readonly onStop: "remove" | "keep";
 }
 
@@ -181,6 +183,7 @@ function daemonSettings({ daemon, policy }: Document): DaemonSettings {
     natPort: daemon?.["nat-port"] ?? DEFAULTS.natPort,
     crypto: daemon?.crypto ?? DEFAULTS.crypto,
     keepAcrossRestart: daemon?.["keep-across-restart"] ?? DEFAULTS.keepAcrossRestart,
+    runtimeDirectory: daemon?.["runtime-directory"] ?? null,
     onStop: policy?.["on-stop"] ?? DEFAULTS.onStop,
   };
 }

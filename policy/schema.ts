@@ -20,7 +20,7 @@ export const DEFAULTS = {
   port: 500,
   natPort: 4500,
   crypto: "openssl",
-  keepAcrossRestart: false,
+  keepAcrossRestart: true,
   onStop: "remove",
   policyName: "default",
   mainModeProposals: ["aes256-sha256-modp2048", "aes128-sha1-modp2048", "3des-sha1-modp2048"],
@@ -104,6 +104,7 @@ const socketPath = read("a path", (text) => {
   const octets = new TextEncoder().encode(text).length;
   return octets <= SOCKET_PATH_LIMIT ? ok(text) : err(`the path has ${octets} octets; a socket's may have ${SOCKET_PATH_LIMIT}`);
 });
+const folder = read("a folder", (text) => (/^\/[^\0]*$/.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no absolute path`)));
 const name = read("a name", (text) => (NAME.test(text) ? ok(text) : err("a name has from 1 to 64 visible characters")));
 const identity = read('an identity such as "fqdn:a.example.test"', parseIdentity);
 const duration = read('a duration such as "480m"', parseDuration);
@@ -135,9 +136,6 @@ const allowWeak = z.unknown().transform((value, context): true | readonly string
   }
   return names;
 });
-
-const notYet = <T>(schema: z.ZodType<T>, built: T) =>
-  schema.refine((value) => value === built, { error: `anything but ${String(built)} is not available yet` });
 
 const mainMode = z.strictObject({
   proposals: list(read<IkeSuite>('an offer such as "aes256-sha256-modp2048"', parseIkeSuite), "offers").optional(),
@@ -267,8 +265,8 @@ export const DOCUMENT = z.strictObject({
       port: port.optional(),
       "nat-port": port.optional(),
       crypto: choice(["openssl", "noble"]).optional(),
-      "keep-across-restart": notYet(yesOrNo, DEFAULTS.keepAcrossRestart as boolean).optional(),
-      "runtime-directory": later.optional(),
+      "keep-across-restart": yesOrNo.optional(),
+      "runtime-directory": folder.optional(),
     })
     .optional(),
   policy: z
@@ -278,7 +276,7 @@ export const DOCUMENT = z.strictObject({
       "main-mode": mainMode.optional(),
       "quick-mode": quickMode.optional(),
       dpd: dpd.optional(),
-      "on-stop": choice(["remove"], ["keep"]).optional(),
+      "on-stop": choice(["remove", "keep"]).optional(),
       exempt: z.array(choice([...EXEMPTIONS, ...EXEMPTION_SETS]).optional(), { error: 'a list is expected, such as ["dns"]' }).optional(),
       groups: z.record(z.string(), list(demandText, "identities")).optional(),
     })

@@ -1,6 +1,7 @@
 /**
  * The tables of SAs and their indexes: by cookies, by peer, by SPI, by what they protect. Nothing is found by scanning.
  */
+import { Changes, ownerOf } from "./changes.ts";
 import type { ChildSa } from "./child-sa.ts";
 import type { IkeSa, Negotiation } from "./ike-sa.ts";
 import { MultiIndex } from "./multi-index.ts";
@@ -10,6 +11,8 @@ export type IkeEntry = Negotiation | IkeSa;
 export class Store {
   readonly ikes = new Map<number, IkeEntry>();
   readonly children = new Map<number, ChildSa>();
+  /** Since whoever reads them cleared them. */
+  readonly changes = new Changes();
   readonly #byCookies = new Map<string, IkeEntry>();
   readonly #byInitiator = new Map<string, IkeEntry>();
   readonly #byPeer = new MultiIndex<string, IkeEntry>();
@@ -28,6 +31,17 @@ export class Store {
     return ++this.#nextId;
   }
 
+  /** Ids that an earlier run used are not given out again. */
+  skipIds(used: number): void {
+    this.#nextId = Math.max(this.#nextId, used);
+  }
+
+  /** A message id of phase 2 is used up. */
+  useMessageId(ike: IkeSa, id: number): void {
+    ike.usedMessageIds.add(id);
+    this.changes.messageIds.push([ike, id]);
+  }
+
   /** How much others made us keep before they proved anything. */
   get halfOpen(): { readonly count: number; readonly octets: number } {
     return { count: this.#halfOpen.size, octets: this.#halfOpenOctets };
@@ -42,6 +56,7 @@ export class Store {
   putIke(entry: IkeEntry): void {
     this.removeIke(entry.id);
     this.ikes.set(entry.id, entry);
+    if (entry.phase === "established") this.changes.ikes.add(entry);
     this.#byInitiator.set(initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
@@ -54,6 +69,7 @@ export class Store {
     if (!entry) return undefined;
     this.ikes.delete(id);
     if (entry.phase === "negotiating") this.#unweigh(entry);
+    else this.changes.gone.add(ownerOf.ike(id));
     deleteIf(this.#byInitiator, initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
     this.#byPeer.remove(peerKey(entry.path.local.address, entry.path.remote.address), entry);
@@ -97,6 +113,7 @@ export class Store {
 
   putChild(child: ChildSa): void {
     this.children.set(child.id, child);
+    this.changes.children.add(child);
     for (const { spiIn, spiOut } of child.protections) {
       this.#bySpiIn.set(spiIn, child);
       // A peer that gives two pairs one SPI, by mistake or on purpose, must not hide the one that works.
@@ -107,8 +124,19 @@ export class Store {
     this.#childrenByPeer.add(peerKey(child.spec.local, child.spec.remote), child);
   }
 
+  /** Says that an IKE SA is not what it was. */
+  touchIke(ike: IkeSa): void {
+    this.changes.ikes.add(ike);
+  }
+
+  /** Says that a child is not what it was. */
+  touch(child: ChildSa): void {
+    this.changes.children.add(child);
+  }
+
   removeChild(child: ChildSa): void {
     this.children.delete(child.id);
+    this.changes.gone.add(ownerOf.child(child.id));
     for (const { spiIn, spiOut } of child.protections) {
       deleteIf(this.#bySpiIn, spiIn, child);
       deleteIf(this.#bySpiOut, `${child.spec.remote} ${spiOut}`, child);

@@ -32,7 +32,7 @@ const TABLE: readonly Rule[] = [
   { of: ["ike/"], may: ["ike/", "isakmp/", "sa-store/", "policy/", "auth/"], packages: ["node:crypto"] },
   { of: ["sa-store/"], may: ["sa-store/", "isakmp/", "ike/crypto/secret.ts"], types: ["ike/", "auth/", "policy/"] },
   { of: ["policy/config.ts"], may: ["policy/"], types: ["ike/crypto/"], packages: ["node:fs", "node:path", "smol-toml"] },
-  { of: ["policy/"], may: ["policy/", "ike/crypto/suite.ts", "ike/crypto/secret.ts"], packages: ["zod"] },
+  { of: ["policy/"], may: ["policy/", "ike/crypto/suite.ts", "ike/crypto/secret.ts", "ike/crypto/compare.ts"], packages: ["zod"] },
   {
     of: ["auth/providers/"],
     may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts", "policy/name-match.ts", "policy/distinguished-name.ts"],

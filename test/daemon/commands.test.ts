@@ -19,6 +19,10 @@ function setUp(counters: Kernel["counters"] = async () => new Map()) {
     view: () => ({ ikeSas: [], childSas: [] }),
     situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
+    reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
+    cannotKeep: () => undefined,
+    onStop: () => "remove",
+    handingOver: () => {},
     log: (record) => records.push(record),
     patienceMs: 10,
   });

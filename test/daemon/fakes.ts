@@ -42,6 +42,7 @@ export function fakeKernel(): Kernel & { readonly commands: KernelCommand[] } {
       return ok([]);
     },
     counters: async () => new Map(),
+    list: async () => ({ sas: [], policies: [] }),
     listen: () => {},
     close: async () => {},
   };

@@ -1,0 +1,266 @@
+/**
+ * The journal's file: records appended in the order in which the core made them, each whole or not at all, and rewritten without what is
+ * over when it has grown. It lies in memory (tmpfs) and is void after a boot; what a crash leaves behind is read up to the first record
+ * that is not whole.
+ *
+ * A record: length (4 octets, of what follows), CRC-32 of what follows (4), length of the text (4), the text (JSON without secrets), the secret.
+ */
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import { err, ok, type Result } from "../isakmp/result.ts";
+import { type JournalImage, type JournalRecord, type JournalValue, playJournal } from "../sa-store/journal-record.ts";
+
+export interface Journal {
+  /** Writes records, and wipes their secrets. Once it has returned they survive the process. */
+  write(records: readonly JournalRecord[]): void;
+  /** Octets of the file. */
+  readonly size: number;
+  /** Nothing is written any more. `remove`: nothing of it is left for a next start. */
+  close(remove: boolean): void;
+}
+
+export interface OpenedJournal {
+  readonly journal: Journal;
+  /** What an earlier run left; empty after a boot, or where there was none. */
+  readonly image: JournalImage;
+  /** What was wrong with it, for the log; undefined where nothing was. */
+  readonly complaint: string | undefined;
+}
+
+export interface JournalOptions {
+  readonly path: string;
+  /** Tells one boot from another: what an earlier one left means nothing now. */
+  readonly bootId: string;
+  readonly onFailure: (text: string) => void;
+  /** Octets beyond which what is over is dropped, once it is more than half. */
+  readonly compactAt?: number;
+}
+
+const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+const MAGIC = "mainmode-journal 1";
+const HEAD = 12;
+const COMPACT_AT = 1 << 20;
+/** More than this is no record of ours. */
+const LONGEST = 1 << 20;
+
+/** Opens the journal, or begins one. The error is why it can't be kept: the daemon then works without. */
+export function openJournal(options: JournalOptions): Result<OpenedJournal, string> {
+  try {
+    const left = readJournal(options);
+    // A link in its place would make us write keys elsewhere.
+    const fd = openSync(options.path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600);
+    if (left.usable) ftruncateSync(fd, left.end);
+    else ftruncateSync(fd, 0);
+    const file = new JournalFile(options, fd, left.usable ? left.end : 0, left.frames);
+    if (!left.usable) file.begin();
+    return ok({ journal: file, image: playJournal(left.records), complaint: left.complaint });
+  } catch (error) {
+    return err(`${options.path}: ${(error as Error).message}`);
+  }
+}
+
+interface Left {
+  readonly usable: boolean;
+  readonly records: readonly JournalRecord[];
+  readonly frames: readonly Frame[];
+  /** Where the last whole record ends. */
+  readonly end: number;
+  readonly complaint: string | undefined;
+}
+
+interface Frame {
+  readonly owner: string;
+  readonly part: string | null;
+  readonly at: number;
+  readonly length: number;
+}
+
+const NOTHING: Left = { usable: false, records: [], frames: [], end: 0, complaint: undefined };
+
+function readJournal({ path, bootId }: JournalOptions): Left {
+  let octets: Buffer;
+  try {
+    octets = readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return NOTHING;
+    throw error;
+  }
+  const { frames, records, end } = readRecords(octets);
+  const first = records[0];
+  const torn = end < octets.length;
+  octets.fill(0);
+  if (first?.owner !== MAGIC)
+    return { ...NOTHING, complaint: octets.length > 0 ? "it is no journal of this version, and was not used" : undefined };
+  if (first.value !== bootId) return NOTHING;
+  const complaint = torn ? `its last ${octets.length - end} octets were not whole, and were dropped` : undefined;
+  return { usable: true, records: records.slice(1), frames: frames.slice(1), end, complaint };
+}
+
+/** The records from the start up to the first that is not whole. Secrets are copies. */
+export function readRecords(octets: Buffer): {
+  readonly records: readonly JournalRecord[];
+  readonly frames: readonly Frame[];
+  readonly end: number;
+} {
+  const records: JournalRecord[] = [];
+  const frames: Frame[] = [];
+  let at = 0;
+  while (octets.length - at >= HEAD) {
+    const length = octets.readUInt32LE(at);
+    const body = octets.subarray(at + 8, at + 4 + length);
+    if (length < 8 || length > LONGEST || body.length !== length - 4 || crc32(body) !== octets.readUInt32LE(at + 4)) break;
+    const record = readRecord(body);
+    if (!record) break;
+    records.push(record);
+    frames.push({ owner: record.owner, part: record.part, at, length: 4 + length });
+    at += 4 + length;
+  }
+  return { records, frames, end: at };
+}
+
+function readRecord(body: Buffer): JournalRecord | undefined {
+  const textLength = body.readUInt32LE(0);
+  if (textLength > body.length - 4) return undefined;
+  try {
+    const [owner, part, value] = JSON.parse(body.toString("utf8", 4, 4 + textLength)) as [string, string | null, JournalValue];
+    const secret = body.subarray(4 + textLength);
+    return { owner, part, value, secret: secret.length === 0 ? null : Uint8Array.from(secret) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** One record as octets. Whoever has written them fills them with zeros. */
+export function frameOf({ owner, part, value, secret }: JournalRecord): Buffer {
+  const text = Buffer.from(JSON.stringify([owner, part, value]), "utf8");
+  const frame = Buffer.allocUnsafeSlow(HEAD + text.length + (secret?.length ?? 0));
+  frame.writeUInt32LE(frame.length - 4, 0);
+  frame.writeUInt32LE(text.length, 8);
+  text.copy(frame, HEAD);
+  if (secret) frame.set(secret, HEAD + text.length);
+  frame.writeUInt32LE(crc32(frame.subarray(8)), 4);
+  return frame;
+}
+
+class JournalFile implements Journal {
+  readonly #options: JournalOptions;
+  #fd: number;
+  #size: number;
+  #live = 0;
+  #closed = false;
+  #copying = false;
+  /** Where the last word about each part stands. */
+  readonly #frames = new Map<string, Map<string, Frame>>();
+
+  constructor(options: JournalOptions, fd: number, size: number, frames: readonly Frame[]) {
+    this.#options = options;
+    this.#fd = fd;
+    this.#size = size;
+    for (const frame of frames) this.#index(frame);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  begin(): void {
+    this.write([{ owner: MAGIC, part: "", value: this.#options.bootId, secret: null }]);
+  }
+
+  write(records: readonly JournalRecord[]): void {
+    if (this.#closed) return wipe(records);
+    const frames = records.map(frameOf);
+    const octets = frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
+    try {
+      writeAll(this.#fd, octets);
+      for (const [i, { owner, part }] of records.entries()) {
+        const length = (frames[i] as Buffer).length;
+        this.#index({ owner, part, at: this.#size, length });
+        this.#size += length;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    for (const frame of frames) frame.fill(0);
+    octets.fill(0);
+    wipe(records);
+    if (this.#size > (this.#options.compactAt ?? COMPACT_AT) && this.#size > 2 * this.#live) this.#compact();
+  }
+
+  close(remove: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      // What is truncated is gone at once, even where a reader has the file open.
+      if (remove) ftruncateSync(this.#fd, 0);
+      closeSync(this.#fd);
+      if (remove) rmSync(this.#options.path, { force: true });
+    } catch (error) {
+      this.#options.onFailure(`the journal could not be closed: ${(error as Error).message}`);
+    }
+  }
+
+  /** A journal with a gap would bring back a state that never was: rather none. */
+  #fail(error: unknown): void {
+    this.#options.onFailure(`the journal can't be written, and is given up: ${(error as Error).message}`);
+    this.close(true);
+  }
+
+  #index(frame: Frame): void {
+    const parts = this.#frames.get(frame.owner);
+    if (frame.part === null) {
+      for (const old of parts?.values() ?? []) this.#live -= old.length;
+      this.#frames.delete(frame.owner);
+      return;
+    }
+    this.#live += frame.length - (parts?.get(frame.part)?.length ?? 0);
+    if (parts) parts.set(frame.part, frame);
+    else this.#frames.set(frame.owner, new Map([[frame.part, frame]]));
+  }
+
+  /** Copies what still counts into a new file that takes the old one's place; a crash leaves one of the two whole. */
+  #compact(): void {
+    if (this.#copying) return;
+    this.#copying = true;
+    setImmediate(() => {
+      this.#copying = false;
+      if (this.#closed) return;
+      try {
+        this.#rewrite();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  #rewrite(): void {
+    const { path } = this.#options;
+    const old = readFileSync(path);
+    const next = `${path}.new`;
+    rmSync(next, { force: true });
+    const fd = openSync(next, "ax+", 0o600);
+    const frames = [...this.#frames.values()].flatMap((parts) => [...parts.values()]);
+    const octets = Buffer.concat(frames.map(({ at, length }) => old.subarray(at, at + length)));
+    writeAll(fd, octets);
+    renameSync(next, path);
+    closeSync(this.#fd);
+    this.#fd = fd;
+    this.#size = 0;
+    this.#live = 0;
+    this.#frames.clear();
+    for (const { owner, part, length } of frames) {
+      this.#index({ owner, part, at: this.#size, length });
+      this.#size += length;
+    }
+    old.fill(0);
+    octets.fill(0);
+  }
+}
+
+function writeAll(fd: number, octets: Buffer): void {
+  for (let done = 0; done < octets.length; ) done += writeSync(fd, octets, done);
+}
+
+const wipe = (records: readonly JournalRecord[]): void => {
+  for (const { secret } of records) secret?.fill(0);
+};

@@ -1,0 +1,49 @@
+/**
+ * Reading the configuration again while the daemon runs: rules that are what they were stay the same objects, and their SAs with them.
+ */
+import type { Result } from "../isakmp/result.ts";
+import { type Configuration, type Diagnostic, formatDiagnostic } from "../policy/config.ts";
+import { describeDiff, diffPolicies } from "../policy/diff.ts";
+import type { Rule } from "../policy/types.ts";
+import type { Reloaded } from "./commands.ts";
+
+export interface Reread {
+  readonly reloaded: Reloaded;
+  /** What holds from now on; undefined where the file is wrong and nothing changes. */
+  readonly next: Configuration | undefined;
+  /** Wipes the keys that nobody uses any more; to be called once the core follows the new policy. */
+  readonly retire: () => void;
+}
+
+/** Judges what was read against what holds. */
+export function compareConfigurations(before: Configuration, read: Result<Configuration, readonly Diagnostic[]>): Reread {
+  if (!read.ok) {
+    const reloaded = { exit: 78, lines: read.error.map(formatDiagnostic), text: "nothing was changed" };
+    return { reloaded, next: undefined, retire: () => {} };
+  }
+  const { daemon, policy, warnings } = read.value;
+  const diff = diffPolicies(before.policy, policy);
+  const known = new Map(diff.kept.map(([old, again]) => [again, old]));
+  const lines = [...warnings.map(formatDiagnostic), ...(sameDaemon(before, read.value) ? [] : [FIXED])];
+  return {
+    reloaded: { exit: 0, lines, text: describeDiff(diff) },
+    next: {
+      ...read.value,
+      daemon: { ...before.daemon, onStop: daemon.onStop },
+      policy: { ...policy, rules: policy.rules.map((rule) => known.get(rule) ?? rule) },
+    },
+    retire: () => {
+      for (const rule of [...diff.dropped, ...known.keys()]) wipeKeys(rule);
+    },
+  };
+}
+
+const FIXED = "[daemon] is read at a start only: restart the daemon for what changed there";
+
+const sameDaemon = (a: Configuration, b: Configuration): boolean =>
+  JSON.stringify({ ...a.daemon, onStop: null }) === JSON.stringify({ ...b.daemon, onStop: null });
+
+/** Private keys of certificates may be shared by rules; they go with the process. */
+function wipeKeys(rule: Rule): void {
+  for (const entry of rule.auth) if (entry.method === "psk") entry.secret.destroy();
+}

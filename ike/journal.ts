@@ -1,0 +1,133 @@
+/**
+ * The journal's records of what one input changed. They are made when the input was handled and stand before all its effects: a key is
+ * written down before the kernel hears it, an SA before the message that makes the peer use it.
+ */
+import type { Result } from "../isakmp/result.ts";
+import { ownerOf } from "../sa-store/changes.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa } from "../sa-store/ike-sa.ts";
+import type { JournalRecord, JournalValue } from "../sa-store/journal-record.ts";
+import { type Core, hex } from "./core.ts";
+import type { Secret } from "./crypto/secret.ts";
+import { childSuiteName, ikeSuiteName } from "./crypto/suite.ts";
+import type { Effect } from "./effect.ts";
+import { identityRecord, selectorRecord } from "./identity-record.ts";
+import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { proofRecord } from "./proof-record.ts";
+
+/** Owners of the journal besides SAs. */
+export const POLICY = "policy";
+export const REQID = "reqid";
+
+/** The effects of the input that was just handled; where a journal is kept, what changed is written down before anything is done about it. */
+export function journalled(core: Core, kept: boolean): readonly Effect[] {
+  const records = kept ? recordsOf(core) : [];
+  if (!kept) core.policies.takeChangedReqids();
+  core.store.changes.clear();
+  return records.length === 0 ? core.effects : [{ type: "journal", records }, ...core.effects];
+}
+
+/** What the input has changed, as records; empty where nothing has. */
+function recordsOf(core: Core): readonly JournalRecord[] {
+  const { changes } = core.store;
+  const records: JournalRecord[] = [];
+  for (const owner of changes.gone) records.push({ owner, part: null, value: null, secret: null });
+  for (const ike of changes.ikes) if (core.store.ikes.get(ike.id) === ike) records.push(ikeRecord(core, ike));
+  for (const [ike, id] of changes.messageIds) {
+    if (core.store.ikes.get(ike.id) !== ike) continue;
+    const owner = ownerOf.ike(ike.id);
+    records.push({ owner, part: `id ${id}`, value: 1, secret: null }, { owner, part: "quick", value: ike.quickModes, secret: null });
+  }
+  for (const child of changes.children) if (core.store.children.get(child.id) === child) records.push(childRecord(child));
+  for (const [key, reqid] of core.policies.takeChangedReqids())
+    records.push({ owner: `${REQID} ${key}`, part: reqid === null ? null : "", value: reqid, secret: null });
+  for (const effect of core.effects) if (effect.type === "kernel") records.push(...policyRecords(effect.commands));
+  return records;
+}
+
+function ikeRecord(core: Core, ike: IkeSa): JournalRecord {
+  const { sa, path, role, received, flight } = ike;
+  const value = {
+    role,
+    path: { local: { ...path.local }, remote: { ...path.remote } },
+    cookieI: hex(sa.cookieI),
+    cookieR: hex(sa.cookieR),
+    rule: sa.rule.name,
+    proof: proofRecord(sa.proof, core.policy),
+    suite: ikeSuiteName(sa.suite),
+    lastBlock: hex(sa.lastBlock),
+    ownId: identityRecord(sa.ownId),
+    peerId: identityRecord(sa.peerId),
+    lifetimeSeconds: sa.lifetimeSeconds,
+    peer: { ...sa.peer },
+    replaced: ike.state === "replaced",
+    sequence: ike.sequence,
+    establishedAt: ike.establishedAt,
+    expiresAt: ike.expiresAt,
+    // The responder's last message: an initiator that did not get it repeats the one before.
+    received: received && flight ? hex(received) : null,
+    flight: received && flight ? hex(flight) : null,
+  } satisfies JournalValue;
+  return { owner: ownerOf.ike(ike.id), part: "", value, secret: joined([sa.keys.d, sa.keys.a, sa.keys.e, sa.keys.cipher]) };
+}
+
+function childRecord(child: ChildSa): JournalRecord {
+  const { spec, protections } = child;
+  const value = {
+    rule: spec.rule.name,
+    selector: selectorRecord(spec.selector),
+    local: spec.local,
+    remote: spec.remote,
+    reqid: spec.reqid,
+    role: child.role,
+    suite: childSuiteName(protections.map(({ suite }) => suite)),
+    spis: protections.map(({ suite, spiIn, spiOut }) => ({ protocol: suite.protocol, spiIn, spiOut })),
+    group: child.group,
+    peerId: identityRecord(child.peerId),
+    wanted: child.wanted,
+    lifetimeSeconds: child.lifetimeSeconds,
+    lifetimeKilobytes: child.lifetimeKilobytes,
+    installedAt: child.installedAt,
+    rekeys: child.rekeys,
+    ike: child.ike,
+    draining: child.state === "draining",
+    outbound: child.outbound === "installed",
+  } satisfies JournalValue;
+  return { owner: ownerOf.child(child.id), part: "", value, secret: null };
+}
+
+/** Secrets one after the other, each with its length in octets before it (one octet). */
+function joined(secrets: readonly Secret[]): Uint8Array {
+  const out = new Uint8Array(secrets.reduce((length, secret) => length + 1 + secret.length, 0));
+  let at = 0;
+  for (const secret of secrets) {
+    out[at++] = secret.length;
+    secret.use((octets) => out.set(octets, at));
+    at += secret.length;
+  }
+  return out;
+}
+
+/** Policies that the kernel is asked for. Their removal is written when it was done: what is left behind by then has to be known. */
+const policyRecords = (commands: readonly KernelCommand[]): readonly JournalRecord[] =>
+  commands.flatMap((command): readonly JournalRecord[] =>
+    command.do === "add-policy" || command.do === "update-policy"
+      ? [{ owner: policyOwner(command.policy), part: "", value: policyValue(command.policy), secret: null }]
+      : [],
+  );
+
+const policyValue = ({ selector, templates, ...rest }: KernelPolicy): JournalValue => ({
+  ...rest,
+  selector: { ...selector },
+  templates: templates.map((template) => ({ ...template })),
+});
+
+/** The journal's name of a policy: what the kernel keys it by. */
+export const policyOwner = ({ direction, selector: s }: Pick<KernelPolicy, "direction" | "selector">): string =>
+  `${POLICY} ${direction} ${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
+
+/** The kernel's answer: policies that it has removed are ours no longer. */
+export function noteRemovals(core: Core, commands: readonly KernelCommand[], outcome: Result<unknown, KernelRefusal>): void {
+  for (const command of outcome.ok ? commands : commands.slice(0, outcome.error.index))
+    if (command.do === "remove-policy") core.store.changes.gone.add(policyOwner(command.policy));
+}

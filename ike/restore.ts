@@ -1,0 +1,239 @@
+/**
+ * A start after a restart: what the journal says is compared with what the kernel has. In both: it goes on as if nothing had happened.
+ * In the kernel only: inbound SAs stay until they expire, since a peer may still send on them; outbound ones go where another pair does
+ * their work. In the journal only: forgotten.
+ */
+import { acceptsProof } from "../auth/proof.ts";
+import { fromHex } from "../isakmp/hex.ts";
+import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
+import type { Rule } from "../policy/types.ts";
+import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
+import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
+import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
+import { LEAST_QUICK_MODE } from "./children.ts";
+import { type Core, count, log } from "./core.ts";
+import { Secret } from "./crypto/secret.ts";
+import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
+import { saKeys } from "./install.ts";
+import { policyOwner, REQID } from "./journal.ts";
+import { isOurReqid, type KernelListing, type SaKey } from "./kernel-contract.ts";
+import { proofOfRecord } from "./proof-record.ts";
+import { armChild, NONE } from "./rekey.ts";
+import { armRenewal } from "./renewal.ts";
+import { DRAIN, LINGER } from "./retransmit.ts";
+import { upkeep } from "./standing.ts";
+import { specKey } from "./wishes.ts";
+
+export interface Restore {
+  readonly image: JournalImage;
+  readonly kernel: KernelListing;
+}
+
+/** Before the policies are brought up to date: reqids and policies of the earlier run are ours. */
+export function restorePolicies(core: Core, { image, kernel }: Restore): void {
+  const reqids = owners(image, `${REQID} `).flatMap(([key, part]) => (typeof part.value === "number" ? [[key, part.value] as const] : []));
+  const ours = kernel.policies.filter(
+    (policy) => policy.templates.some(({ reqid }) => isOurReqid(reqid)) || image.has(policyOwner(policy)),
+  );
+  core.policies.restore(reqids, ours);
+}
+
+/** After the policies: SAs. Wipes the image's keys. */
+export function restoreSas(core: Core, { image, kernel }: Restore): void {
+  const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
+  for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
+  for (const [id, part] of owners(image, "child ")) restoreChild(core, Number(id), part, sas);
+  for (const sa of sas.values()) leaveOrRemove(core, sa);
+  destroyImage(image);
+  core.policies.dropUnwanted(core);
+  const { ikes, children } = core.store;
+  if (image.size + sas.size > 0)
+    log(
+      core,
+      "svc.restored",
+      "notice",
+      `taken over from the last run: ${ikes.size} IKE SAs, ${children.size} child SAs; ${sas.size} kernel SAs are left to expire`,
+    );
+}
+
+const owners = (image: JournalImage, prefix: string): readonly (readonly [string, JournalPart])[] =>
+  [...image].flatMap(([owner, parts]) => {
+    const part = owner.startsWith(prefix) ? parts.get("") : undefined;
+    return part ? [[owner.slice(prefix.length), part] as const] : [];
+  });
+
+const saText = ({ protocol, spi, destination }: Pick<SaKey, "protocol" | "spi" | "destination">): string =>
+  `${protocol} ${spi} ${destination}`;
+
+type Fields = Readonly<Record<string, unknown>>;
+const fieldsOf = (value: unknown): Fields => (typeof value === "object" && value !== null ? (value as Fields) : {});
+const octets = (value: unknown): Uint8Array | undefined => (typeof value === "string" ? fromHex(value) : undefined);
+
+/** The rule by its name, as the present policy has it. */
+const ruleCalled = (core: Core, name: unknown): Rule | undefined => core.policy.rules.find((rule) => rule.name === name);
+
+function restoreIke(core: Core, id: number, { value, secret }: JournalPart, parts: ReadonlyMap<string, JournalPart>): void {
+  core.store.skipIds(id);
+  const ike = readIke(core, id, fieldsOf(value), secret);
+  if (!ike) return count(core, "IKE SA of the last run not taken over");
+  for (const part of parts.keys()) if (part.startsWith("id ")) ike.usedMessageIds.add(Number(part.slice(3)));
+  ike.quickModes = Number(parts.get("quick")?.value ?? 0);
+  core.store.putIke(ike);
+  core.timers.set(`ike ${id}`, "expire", ike.expiresAt);
+  if (ike.state === "established") armRenewal(core, ike);
+  else core.timers.set(`ike ${id}`, "close", core.now + DRAIN);
+  if (ike.flight) core.timers.set(`ike ${id}`, "linger", ike.establishedAt + LINGER);
+}
+
+/** Undefined where it has expired, or where its rule would not take its proof today. */
+function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): IkeSa | undefined {
+  const [cookieI, cookieR, lastBlock] = [f["cookieI"], f["cookieR"], f["lastBlock"]].map(octets);
+  const [ownId, peerId] = [f["ownId"], f["peerId"]].map(identityOfRecord);
+  const rule = ruleCalled(core, f["rule"]);
+  const proof = proofOfRecord(f["proof"], core.policy);
+  const suite = parseIkeSuite(String(f["suite"]));
+  const [establishedAt, expiresAt] = [Number(f["establishedAt"]), Number(f["expiresAt"])];
+  const [d, a, e, cipher] = secret ? splitSecrets(secret) : [];
+  if (!cookieI || !cookieR || !lastBlock || !ownId || !peerId || !rule || !proof || !suite.ok || !d || !a || !e || !cipher)
+    return undefined;
+  if (!(expiresAt > core.now) || !acceptsProof(rule, proof, peerId)) return undefined;
+  const path = f["path"] as IkeSa["path"];
+  const fresh = core.now - establishedAt < LINGER;
+  return {
+    phase: "established",
+    id,
+    role: f["role"] as Role,
+    path,
+    sa: {
+      kind: "established",
+      path,
+      cookieI,
+      cookieR,
+      rule,
+      proof,
+      suite: suite.value,
+      keys: { d, a, e, cipher },
+      lastBlock,
+      ownId,
+      peerId,
+      lifetimeSeconds: Number(f["lifetimeSeconds"]),
+      peer: f["peer"] as IkeSa["sa"]["peer"],
+      initialContact: false,
+      warning: null,
+    },
+    establishedAt,
+    expiresAt,
+    usedMessageIds: new Set(),
+    exchanges: new Map(),
+    children: new Set(),
+    lastProbe: null,
+    quickModes: 0,
+    state: f["replaced"] === true ? "replaced" : "established",
+    heardAt: core.now,
+    probe: null,
+    // Questions come once a second at most, and their numbers only go up (RFC 3706 §6.1).
+    sequence: (Number(f["sequence"]) + Math.ceil((core.now - establishedAt) / 1000) + 1) % 2 ** 32,
+    askedAt: 0,
+    silent: false,
+    received: (fresh && octets(f["received"])) || null,
+    flight: (fresh && octets(f["flight"])) || null,
+    tries: 0,
+  };
+}
+
+/** Secrets as `journal.ts` joins them: each with its length before it. Copies. */
+function splitSecrets(all: Uint8Array): readonly Secret[] {
+  const secrets: Secret[] = [];
+  for (let at = 0; at < all.length; at += 1 + (all[at] as number))
+    secrets.push(new Secret(all.slice(at + 1, at + 1 + (all[at] as number))));
+  return secrets;
+}
+
+/** A child whose SAs the kernel has in both directions, and whose rule is there. Takes them out of `sas`. */
+function restoreChild(core: Core, id: number, { value }: JournalPart, sas: Map<string, KernelListing["sas"][number]>): void {
+  core.store.skipIds(id);
+  const f = fieldsOf(value);
+  const child = f["outbound"] === true || f["draining"] === true ? readChild(core, id, f) : undefined;
+  const inbound = child ? saKeys(child.spec, child.protections, "in") : [];
+  const outbound = child?.outbound === "installed" ? saKeys(child.spec, child.protections, "out") : [];
+  if (!child || ![...inbound, ...outbound].every((sa) => sas.has(saText(sa))))
+    return count(core, "child SA of the last run not taken over");
+  for (const [direction, keys] of [
+    ["in", inbound],
+    ["out", outbound],
+  ] as const) {
+    const [first] = keys;
+    const found = first && sas.get(saText(first));
+    if (found) child.use[direction] = found.counters;
+  }
+  for (const sa of [...inbound, ...outbound]) sas.delete(saText(sa));
+  for (const { spiIn } of child.protections) core.store.reserveSpi(spiIn);
+  core.store.putChild(child);
+  const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
+  if (ike?.phase === "established") ike.children.add(id);
+  else child.ike = null;
+  armChild(core, child);
+  if (child.outbound === "installed") upkeep(core, core.policies.take(child));
+}
+
+function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
+  const rule = ruleCalled(core, f["rule"]);
+  const selector = selectorOfRecord(f["selector"]);
+  const suite = parseChildSuite(String(f["suite"]));
+  const spis = f["spis"] as readonly { readonly protocol: string; readonly spiIn: number; readonly spiOut: number }[];
+  const peerId = identityOfRecord(f["peerId"]);
+  if (!rule || !selector || !suite.ok || !peerId) return undefined;
+  const protections = suite.value.flatMap((part): readonly Protection[] => {
+    const found = spis.find(({ protocol }) => protocol === part.protocol);
+    return found ? [{ suite: part, spiIn: found.spiIn, spiOut: found.spiOut }] : [];
+  });
+  const spec = { rule, selector, local: String(f["local"]), remote: String(f["remote"]), reqid: Number(f["reqid"]) };
+  const draining = f["draining"] === true;
+  return {
+    id,
+    key: specKey(spec),
+    spec,
+    role: f["role"] as Role,
+    protections,
+    group: (f["group"] as string | null) ?? null,
+    lifetimeSeconds: Number(f["lifetimeSeconds"]),
+    lifetimeKilobytes: (f["lifetimeKilobytes"] as number | null) ?? null,
+    installedAt: Number(f["installedAt"]),
+    rekeys: Number(f["rekeys"]),
+    peerId,
+    wanted: f["wanted"] === true,
+    use: unused(core),
+    ike: (f["ike"] as number | null) ?? null,
+    state: draining ? "draining" : "installed",
+    outbound: draining ? "none" : "installed",
+  };
+}
+
+const unused = (core: Core): ChildSa["use"] => ({
+  askedAt: core.now,
+  in: NONE,
+  out: NONE,
+  rate: 0,
+  quickMode: LEAST_QUICK_MODE,
+  tooFast: false,
+  warned: false,
+  oneWay: false,
+  sending: false,
+  heardAt: core.now,
+});
+
+/** An SA of ours that no journal knows. Its SPI is taken; an outbound one must not keep a newer pair from being used. */
+function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): void {
+  const inbound = core.addresses.includes(sa.destination);
+  if (inbound) {
+    core.store.reserveSpi(sa.spi);
+    core.leftovers.add(sa.source);
+    return;
+  }
+  core.leftovers.add(sa.destination);
+  const replaced = core.store
+    .childrenBetween(sa.source, sa.destination)
+    .some((child) => child.spec.reqid === sa.reqid && child.outbound === "installed");
+  const { source, destination, protocol, spi } = sa;
+  if (replaced) upkeep(core, [{ do: "remove-sa", sa: { source, destination, protocol, spi } }]);
+}

@@ -1,0 +1,101 @@
+/**
+ * The text of `ip xfrm policy list` as policies. Those of sockets, of interfaces (if_id) and of protocols that it only knows by a name
+ * which we don't are passed over: none of them is ours.
+ */
+import type { KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
+import { canonicalAddress } from "../isakmp/address.ts";
+import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+
+/** Reads the whole output. Lines that it does not know take their policy out of the result. */
+export function parsePolicies(lines: readonly string[]): readonly KernelPolicy[] {
+  const policies: KernelPolicy[] = [];
+  let current: Draft | undefined;
+  const finish = (): void => {
+    if (current?.usable && current.direction)
+      policies.push({
+        direction: current.direction,
+        selector: current.selector,
+        action: current.action,
+        priority: current.priority,
+        templates: current.templates,
+      });
+  };
+  for (const line of lines) {
+    if (!/^\s/.test(line)) {
+      finish();
+      current = startPolicy(line);
+    } else if (current) addLine(current, line.trim());
+  }
+  finish();
+  return policies;
+}
+
+interface Draft {
+  readonly selector: KernelSelector;
+  direction: PolicyDirection | undefined;
+  action: KernelPolicy["action"];
+  priority: number;
+  readonly templates: KernelTemplate[];
+  usable: boolean;
+}
+
+/** `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp sport 80 dport 443`; ICMP has type and code where others have ports. */
+function startPolicy(line: string): Draft | undefined {
+  const words = line.trim().split(/\s+/);
+  const after = (word: string): string | undefined => words[words.indexOf(word) + 1 || words.length];
+  const [source, destination] = [prefix(after("src")), prefix(after("dst"))];
+  const protocol = protocolNumber(after("proto"));
+  if (!source || !destination || protocol === undefined) return undefined;
+  const selector: KernelSelector = {
+    source: source.address,
+    sourceLength: source.length,
+    destination: destination.address,
+    destinationLength: destination.length,
+    protocol,
+    sourcePort: Number(after("sport") ?? after("type") ?? 0),
+    destinationPort: Number(after("dport") ?? after("code") ?? 0),
+  };
+  return { selector, direction: undefined, action: "allow", priority: 0, templates: [], usable: true };
+}
+
+function addLine(draft: Draft, line: string): void {
+  const policy = /^dir (in|out|fwd)\b(?: action (\w+))?.*? priority (\d+)/.exec(line);
+  const ends = /^tmpl src (\S+) dst (\S+)/.exec(line);
+  const template = /^proto (esp|ah) (?:spi \S+ )?reqid (\d+)(?:\(\S+\))? mode (transport|tunnel)/.exec(line);
+  const last = draft.templates.at(-1);
+  if (policy) {
+    draft.direction = policy[1] as PolicyDirection;
+    draft.action = policy[2] === "block" ? "block" : "allow";
+    draft.priority = Number(policy[3]);
+  } else if (ends) draft.templates.push({ ...EMPTY, source: end(ends[1]), destination: end(ends[2]) });
+  else if (template && last)
+    draft.templates[draft.templates.length - 1] = {
+      ...last,
+      protocol: template[1] as KernelTemplate["protocol"],
+      reqid: Number(template[2]),
+      mode: template[3] as KernelTemplate["mode"],
+    };
+  else if (line === "level use" && last) draft.templates[draft.templates.length - 1] = { ...last, level: "use" };
+  else draft.usable = false;
+}
+
+const EMPTY = { source: null, destination: null, protocol: "esp", reqid: 0, mode: "transport", level: "required" } as const;
+
+/** An address of zeros stands for the packet's own. */
+const end = (text: string | undefined): string | null =>
+  text === undefined || text === "0.0.0.0" || text === "::" ? null : (canonicalAddress(text) ?? null);
+
+function prefix(text: string | undefined): { readonly address: string; readonly length: number } | undefined {
+  const [place = "", length] = (text ?? "").split("/");
+  const address = canonicalAddress(place);
+  return address === undefined
+    ? undefined
+    : { address, length: length === undefined ? (address.includes(":") ? 128 : 32) : Number(length) };
+}
+
+/** `ip` names protocols as /etc/protocols does. */
+function protocolNumber(name: string | undefined): number | undefined {
+  if (name === undefined) return 0;
+  if (/^\d+$/.test(name)) return Number(name);
+  return name === "ipv6-icmp" ? IP_PROTOCOL.icmpv6 : (IP_PROTOCOL as Readonly<Record<string, number>>)[name];
+}

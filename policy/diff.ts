@@ -1,0 +1,58 @@
+/**
+ * What a reload changes: rules that are what they were keep their SAs, so they are recognised whatever their place in the file.
+ */
+import { sameDigest } from "../ike/crypto/compare.ts";
+import { Secret } from "../ike/crypto/secret.ts";
+import type { Policy, Rule } from "./types.ts";
+
+export interface PolicyDiff {
+  /** Pairs of the rule as it was and as it is read now; equal in everything that counts. */
+  readonly kept: readonly (readonly [Rule, Rule])[];
+  readonly added: readonly Rule[];
+  /** Gone, or no longer what they were. */
+  readonly dropped: readonly Rule[];
+}
+
+/** Compares two policies rule by rule. A rule is known by its name. */
+export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
+  const byName = new Map(before.rules.map((rule) => [rule.name, rule]));
+  const kept: (readonly [Rule, Rule])[] = [];
+  const added: Rule[] = [];
+  for (const rule of after.rules) {
+    const old = byName.get(rule.name);
+    if (old && sameRule(old, rule)) {
+      kept.push([old, rule]);
+      byName.delete(rule.name);
+    } else added.push(rule);
+  }
+  return { kept, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
+}
+
+/** Whether two readings of a rule mean the same, keys included. */
+export const sameRule = (a: Rule, b: Rule): boolean => sameValue(a, b);
+
+function sameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  // Keys are compared in constant time, and never become anything else.
+  if (a instanceof Secret || b instanceof Secret)
+    return a instanceof Secret && b instanceof Secret && a.use((x) => b.use((y) => sameDigest(x, y)));
+  if (a instanceof Uint8Array || b instanceof Uint8Array)
+    return a instanceof Uint8Array && b instanceof Uint8Array && a.length === b.length && a.every((octet, i) => octet === b[i]);
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const [left, right] = [a as Readonly<Record<string, unknown>>, b as Readonly<Record<string, unknown>>];
+  const names = Object.keys(left);
+  return names.length === Object.keys(right).length && names.every((name) => isHandle(name) || sameValue(left[name], right[name]));
+}
+
+/** A private key belongs to its certificate: where the certificates are the same, so are the keys. */
+const isHandle = (name: string): boolean => name === "privateKey";
+
+/** One line for people: what a reload did. */
+export function describeDiff({ kept, added, dropped }: PolicyDiff): string {
+  const names = (rules: readonly Rule[]): string => (rules.length === 0 ? "none" : rules.map(({ name }) => name).join(", "));
+  const changed = added.filter(({ name }) => dropped.some((rule) => rule.name === name));
+  const fresh = added.filter((rule) => !changed.includes(rule));
+  const gone = dropped.filter(({ name }) => changed.every((rule) => rule.name !== name));
+  return `${kept.length} rules kept with their SAs; changed: ${names(changed)}; added: ${names(fresh)}; dropped: ${names(gone)}`;
+}
