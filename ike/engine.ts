@@ -77,36 +77,7 @@ const TIMERS_PER_TICK = 8;
 
 /** An engine that knows no rule and no address yet; it has to be told both. */
 export function createEngine(options: EngineOptions): Engine {
-  const core: Core = {
-    ...options,
-    store: new Store(),
-    timers: new Timers(),
-    policies: new PolicyTable(),
-    pending: new Map(),
-    routes: new Map(),
-    jobs: new Jobs(),
-    unusable: new Map(),
-    learnt: new Map(),
-    wishes: new Map(),
-    watches: new Map(),
-    retries: new Map(),
-    outages: new Map(),
-    paced: new Map(),
-    nextStart: 0,
-    farewells: new Map(),
-    counters: new Map(),
-    leftovers: new Set(),
-    policy: { ...NO_POLICY, name: "none" },
-    asRead: { ...NO_POLICY, name: "none" },
-    roaming: new Set(),
-    addresses: [],
-    now: 0,
-    effects: [],
-    nextOp: 0,
-    stopping: false,
-    stops: [],
-    touched: null,
-  };
+  const core = newCore(options);
   return {
     handle(input, now) {
       core.now = Math.max(core.now, now);
@@ -140,6 +111,38 @@ export function createEngine(options: EngineOptions): Engine {
     },
   };
 }
+
+/** The memory of a core that has seen nothing. */
+const newCore = (options: EngineOptions): Core => ({
+  ...options,
+  store: new Store(),
+  timers: new Timers(),
+  policies: new PolicyTable(),
+  pending: new Map(),
+  routes: new Map(),
+  jobs: new Jobs(),
+  unusable: new Map(),
+  learnt: new Map(),
+  wishes: new Map(),
+  watches: new Map(),
+  retries: new Map(),
+  outages: new Map(),
+  paced: new Map(),
+  nextStart: 0,
+  farewells: new Map(),
+  counters: new Map(),
+  leftovers: new Set(),
+  policy: { ...NO_POLICY, name: "none" },
+  asRead: { ...NO_POLICY, name: "none" },
+  roaming: new Set(),
+  addresses: [],
+  now: 0,
+  effects: [],
+  nextOp: 0,
+  stopping: false,
+  stops: [],
+  touched: null,
+  });
 
 function dispatch(core: Core, input: Input): void {
   switch (input.type) {

@@ -219,6 +219,7 @@ const unused = (core: Core): ChildSa["use"] => ({
   warned: false,
   oneWay: false,
   sending: false,
+  relievedAt: core.now,
   heardAt: core.now,
 });
 

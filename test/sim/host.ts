@@ -6,11 +6,12 @@ import type { Crypto, Random } from "../../ike/crypto/provider.ts";
 import type { Effect, ReplyLine, SaEvent } from "../../ike/effect.ts";
 import { createEngine, type Engine } from "../../ike/engine.ts";
 import type { Command, Input, Path } from "../../ike/input.ts";
-import type { KernelCommand, KernelEvent, KernelSa } from "../../ike/kernel-contract.ts";
+import type { KernelCommand, KernelEvent, KernelListing, KernelSa } from "../../ike/kernel-contract.ts";
 import { err } from "../../isakmp/result.ts";
 import { type MemoryXfrm, memoryXfrm } from "../../kernel/memory.ts";
 import { describeCommand, saName } from "../../kernel/xfrm-args.ts";
 import type { Policy } from "../../policy/types.ts";
+import { type JournalRecord, playJournal } from "../../sa-store/journal-record.ts";
 import { type RunJob, simJobs } from "./jobs.ts";
 
 export interface HostOptions {
@@ -61,6 +62,10 @@ export class Host {
   /** Every job that was asked for. */
   readonly jobs: AuthJob[] = [];
   stopped = false;
+  /** What a restart would find; kept where a story sets it. */
+  journal: JournalRecord[] | undefined;
+  /** Effects after which this host's daemon dies, counted from now. */
+  crashAfter = Number.POSITIVE_INFINITY;
   /** A bug of the core fails the world, unless the story is about bugs. */
   mayHaveBugs = false;
   readonly #around: Surroundings;
@@ -83,7 +88,7 @@ export class Host {
   }
 
   #newEngine(): Engine {
-    return createEngine({ crypto: this.#around.crypto, random: this.#around.random, port: 500 });
+    return createEngine({ crypto: this.#around.crypto, random: this.#around.random, port: 500, journal: this.journal !== undefined });
   }
 
   /** Tells the engine where it is and what to do. */
@@ -100,6 +105,36 @@ export class Host {
     this.stopped = false;
     this.#around.note(this, "reboots");
     this.boot();
+  }
+
+  /** From now on what a restart needs is written down. Before anything was negotiated. */
+  keepJournal(): void {
+    this.journal = [];
+    this.#generation++;
+    this.xfrm.clear();
+    this.engine = this.#newEngine();
+    this.boot();
+  }
+
+  /** The daemon dies in the middle of whatever it does and is started again; the kernel lives on. */
+  crash(): void {
+    this.#generation++;
+    this.crashAfter = Number.POSITIVE_INFINITY;
+    this.engine = this.#newEngine();
+    this.stopped = false;
+    this.#around.note(this, "the daemon dies and is started again");
+    const records = (this.journal ?? []).map((record) => ({ ...record, secret: record.secret && Uint8Array.from(record.secret) }));
+    this.input({ type: "addresses", addresses: this.addresses });
+    this.input({ type: "policy", policy: this.policy, restore: { image: playJournal(records), kernel: this.#listing() } });
+    // The kernel's clocks know nothing of it.
+    for (const { sa } of this.xfrm.states.values()) this.#watchLimits(sa);
+  }
+
+  #listing(): KernelListing {
+    const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid }, counters }) => {
+      return { source, destination, protocol, spi, reqid, counters };
+    });
+    return { sas, policies: [...this.xfrm.policies.values()] };
   }
 
   /** Gives a command; its lines are in `replies`. */
@@ -126,11 +161,18 @@ export class Host {
     const { now, fail } = this.#around;
     if (this.#busy.at !== now()) this.#busy = { at: now(), inputs: 0 };
     if (++this.#busy.inputs > MOST_INPUTS_AT_ONCE) fail(`${this.name}: ${MOST_INPUTS_AT_ONCE} inputs without time passing`);
-    for (const effect of this.engine.handle(input, now())) this.#carryOut(effect);
+    for (const effect of this.engine.handle(input, now())) {
+      this.#carryOut(effect);
+      if (--this.crashAfter <= 0) return this.crash();
+    }
   }
 
   #carryOut(effect: Effect): void {
     switch (effect.type) {
+      case "journal":
+        for (const record of effect.records) this.journal?.push({ ...record, secret: record.secret && Uint8Array.from(record.secret) });
+        for (const { secret } of effect.records) secret?.fill(0);
+        return;
       case "send":
         return this.#around.send(this, effect.path, effect.bytes);
       case "kernel":
