@@ -142,7 +142,7 @@ const newCore = (options: EngineOptions): Core => ({
   stopping: false,
   stops: [],
   touched: null,
-  });
+});
 
 function dispatch(core: Core, input: Input): void {
   switch (input.type) {

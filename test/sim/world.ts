@@ -260,7 +260,8 @@ export class World {
     if (left.length !== foreign) this.fail(`left in the kernels: ${left.join("; ") || "nothing"}`);
     for (const host of this.hosts) host.xfrm.clear();
     // A daemon that died wiped nothing.
-    if (this.hosts.every(({ journal }) => journal === undefined) && !this.#crashed && liveSecrets() !== this.#secrets) this.fail(`${liveSecrets() - this.#secrets} secrets were not destroyed`);
+    if (this.hosts.every(({ journal }) => journal === undefined) && !this.#crashed && liveSecrets() !== this.#secrets)
+      this.fail(`${liveSecrets() - this.#secrets} secrets were not destroyed`);
   }
 
   fail(text: string): never {
