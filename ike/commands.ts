@@ -16,6 +16,7 @@ import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { dropFarewells } from "./farewell.ts";
 import type { Command, TerminateTarget } from "./input.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
 import { dropPaced } from "./retry.ts";
@@ -312,6 +313,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
   if (!keep) {
     end(core, { kind: "all" });
     dropFarewells(core);
+    upkeep(core, removeLeftovers(core));
     upkeep(core, policies === "keep" ? core.policies.leaveStanding() : core.policies.removeAll());
   }
   for (const watch of [...core.watches.values()]) {

@@ -12,6 +12,7 @@ import { explain, type IkeError } from "./errors.ts";
 import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
+import type { Leftovers } from "./leftovers.ts";
 import { responderCookieOf, ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { Learnt, Unusable } from "./methods.ts";
@@ -50,8 +51,7 @@ export interface Core extends Tools {
   readonly farewells: Map<number, { readonly path: Path; readonly bytes: Uint8Array; readonly times: number }>;
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
-  /** Peers with SAs of an earlier run that nobody knows any more: they have met us before. */
-  readonly leftovers: Set<string>;
+  readonly leftovers: Leftovers;
   policy: Policy;
   /** The policy as it was read, before tunnels that leave their end open got it. */
   asRead: Policy;

@@ -36,6 +36,7 @@ import { Jobs } from "./jobs.ts";
 import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { hearRefused } from "./last-words.ts";
+import { Leftovers, onUnknownExpire } from "./leftovers.ts";
 import { onProbeTimer } from "./liveness.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
 import { onExpire, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
@@ -106,6 +107,7 @@ export function createEngine(options: EngineOptions): Engine {
         core.retries.size +
         core.paced.size +
         core.farewells.size +
+        core.leftovers.size +
         core.policies.size
       );
     },
@@ -131,7 +133,7 @@ const newCore = (options: EngineOptions): Core => ({
   nextStart: 0,
   farewells: new Map(),
   counters: new Map(),
-  leftovers: new Set(),
+  leftovers: new Leftovers(),
   policy: { ...NO_POLICY, name: "none" },
   asRead: { ...NO_POLICY, name: "none" },
   roaming: new Set(),
@@ -346,7 +348,7 @@ function onKernelEvent(core: Core, event: KernelEvent): void {
   const { spi, destination, source } = event.sa;
   const inbound = core.store.bySpiIn(spi);
   const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);
-  if (!child || (child.spec.local !== source && child.spec.local !== destination)) return count(core, "expire of an unknown spi");
+  if (!child || (child.spec.local !== source && child.spec.local !== destination)) return onUnknownExpire(core, event.sa, event.hard);
   if (event.hard) expireChild(core, child);
   else renewChild(core, child);
 }

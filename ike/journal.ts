@@ -68,7 +68,7 @@ function ikeRecord(core: Core, ike: IkeSa): JournalRecord {
     received: received && flight ? hex(received) : null,
     flight: received && flight ? hex(flight) : null,
   } satisfies JournalValue;
-  return { owner: ownerOf.ike(ike.id), part: "", value, secret: joined([sa.keys.d, sa.keys.a, sa.keys.e, sa.keys.cipher]) };
+  return { owner: ownerOf.ike(ike.id), part: "", value, secret: joined([sa.keys.d, sa.keys.a, sa.keys.cipher]) };
 }
 
 function childRecord(child: ChildSa): JournalRecord {

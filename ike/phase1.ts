@@ -223,7 +223,7 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
 function isFirstContact(core: Core, n: Negotiation): boolean {
   const { local, remote } = n.path;
   return (
-    !core.leftovers.has(remote.address) &&
+    !core.leftovers.knows(remote.address) &&
     core.store.byPeer(local.address, remote.address).every((entry) => entry.id === n.id) &&
     !core.store.hasChildren(local.address, remote.address)
   );

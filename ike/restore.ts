@@ -93,9 +93,8 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
   const proof = proofOfRecord(f["proof"], core.policy);
   const suite = parseIkeSuite(String(f["suite"]));
   const [establishedAt, expiresAt] = [Number(f["establishedAt"]), Number(f["expiresAt"])];
-  const [d, a, e, cipher] = secret ? splitSecrets(secret) : [];
-  if (!cookieI || !cookieR || !lastBlock || !ownId || !peerId || !rule || !proof || !suite.ok || !d || !a || !e || !cipher)
-    return undefined;
+  const [d, a, cipher] = secret ? splitSecrets(secret) : [];
+  if (!cookieI || !cookieR || !lastBlock || !ownId || !peerId || !rule || !proof || !suite.ok || !d || !a || !cipher) return undefined;
   if (!(expiresAt > core.now) || !acceptsProof(rule, proof, peerId)) return undefined;
   const path = f["path"] as IkeSa["path"];
   const fresh = core.now - establishedAt < LINGER;
@@ -112,7 +111,8 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
       rule,
       proof,
       suite: suite.value,
-      keys: { d, a, e, cipher },
+      // SKEYID_e has done its work: the cipher has its key.
+      keys: { d, a, e: new Secret(new Uint8Array(0)), cipher },
       lastBlock,
       ownId,
       peerId,
@@ -225,16 +225,15 @@ const unused = (core: Core): ChildSa["use"] => ({
 
 /** An SA of ours that no journal knows. Its SPI is taken; an outbound one must not keep a newer pair from being used. */
 function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): void {
-  const inbound = core.addresses.includes(sa.destination);
-  if (inbound) {
-    core.store.reserveSpi(sa.spi);
-    core.leftovers.add(sa.source);
-    return;
+  const { source, destination, protocol, spi } = sa;
+  const key: SaKey = { source, destination, protocol, spi };
+  if (core.addresses.includes(destination)) {
+    core.store.reserveSpi(spi);
+    return core.leftovers.add(key, source);
   }
-  core.leftovers.add(sa.destination);
   const replaced = core.store
     .childrenBetween(sa.source, sa.destination)
     .some((child) => child.spec.reqid === sa.reqid && child.outbound === "installed");
-  const { source, destination, protocol, spi } = sa;
-  if (replaced) upkeep(core, [{ do: "remove-sa", sa: { source, destination, protocol, spi } }]);
+  if (replaced) upkeep(core, [{ do: "remove-sa", sa: key }]);
+  else core.leftovers.add(key, destination);
 }

@@ -10,7 +10,7 @@ import { until } from "./fakes.ts";
 
 const REQUIRE = policyOf(towards("192.0.2.2"));
 
-function setUp(counters: Kernel["counters"] = async () => new Map()) {
+function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?: string) {
   const inputs: Input[] = [];
   const records: LogRecord[] = [];
   const replies: Reply[] = [];
@@ -20,7 +20,7 @@ function setUp(counters: Kernel["counters"] = async () => new Map()) {
     situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
-    cannotKeep: () => undefined,
+    cannotKeep: () => cannotKeep,
     onStop: () => "remove",
     handingOver: () => {},
     log: (record) => records.push(record),
@@ -84,11 +84,26 @@ test("a kernel that does not tell its counters, or not in time, leaves the table
   }
 });
 
-test("handing over is not built and says so without touching the core", () => {
-  const { commands, inputs, replies, answer } = setUp();
+test("handing over is refused where there is no journal, without touching the core", () => {
+  const { commands, inputs, replies, answer } = setUp(undefined, "no journal is kept");
   commands.take({ command: "shutdown", keep: true }, answer);
-  assert.equal(replies[0]?.type === "end" && replies[0].exit, 2);
   assert.deepEqual(inputs, []);
+  const [end] = replies;
+  assert.ok(end?.type === "end" && end.exit === 1);
+  assert.match(end.text ?? "", /no journal is kept/);
+});
+
+test("handing over with a journal goes to the core", () => {
+  const { commands, inputs, answer } = setUp();
+  commands.take({ command: "shutdown", keep: true }, answer);
+  assert.deepEqual(inputs, [{ type: "command", id: 1, command: { name: "shutdown", keep: true, policies: "remove" } }]);
+});
+
+test("a reload is answered with what the file says and what changed", async () => {
+  const { commands, replies, answer } = setUp();
+  commands.take({ command: "reload" }, answer);
+  await until(() => replies.length === 1, "the answer");
+  assert.deepEqual(replies, [{ type: "end", exit: 0, text: "reloaded" }]);
 });
 
 test("when the daemon ends, who asked for that is done and all others are told", () => {

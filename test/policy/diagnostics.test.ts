@@ -44,7 +44,7 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
       "3:12: [daemon] nat-port: a port is from 1 to 65535",
       "4:13: [daemon] addresses: the list is empty; it needs at least one of addresses",
       '5:11: [daemon] control: "c.sock" is no absolute path',
-      "6:21: [daemon] runtime-directory: this key is not available yet; remove it",
+      '6:21: [daemon] runtime-directory: "r" is no absolute path',
     ],
   ],
   [

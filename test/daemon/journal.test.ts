@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { frameOf, openJournal, readRecords } from "../../daemon/journal.ts";
+import type { JournalImage, JournalRecord } from "../../sa-store/journal-record.ts";
+
+const scratch = (act: (path: string) => void): void => {
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
+  try {
+    act(join(folder, "journal"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+};
+
+const open = (path: string, bootId = "boot", compactAt?: number) => {
+  const opened = openJournal({ path, bootId, onFailure: (text) => assert.fail(text), ...(compactAt === undefined ? {} : { compactAt }) });
+  assert.ok(opened.ok);
+  return opened.value;
+};
+
+const record = (owner: string, part: string | null, value: number | null = null, secret?: readonly number[]): JournalRecord => ({
+  owner,
+  part,
+  value,
+  secret: secret ? Uint8Array.from(secret) : null,
+});
+
+/** An image as plain values. */
+const plain = (image: JournalImage) =>
+  [...image].map(([owner, parts]) => [owner, [...parts].map(([part, { value, secret }]) => [part, value, secret ? [...secret] : null])]);
+
+test("what was written is read again, the last word of each part", () =>
+  scratch((path) => {
+    const { journal, image } = open(path);
+    assert.equal(image.size, 0);
+    journal.write([record("ike 1", "", 1, [1, 2, 3]), record("child 2", "", 5)]);
+    journal.write([record("ike 1", "id 7", 1), record("child 2", "", 6), record("child 3", "", 9)]);
+    journal.write([record("child 3", null)]);
+    journal.close(false);
+    assert.deepEqual(plain(open(path).image), [
+      [
+        "ike 1",
+        [
+          ["", 1, [1, 2, 3]],
+          ["id 7", 1, null],
+        ],
+      ],
+      ["child 2", [["", 6, null]]],
+    ]);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  }));
+
+test("keys are wiped once they are written", () =>
+  scratch((path) => {
+    const secret = Uint8Array.of(1, 2, 3);
+    const { journal } = open(path);
+    journal.write([{ owner: "ike 1", part: "", value: null, secret }]);
+    assert.deepEqual([...secret], [0, 0, 0]);
+    journal.close(true);
+    assert.throws(() => readFileSync(path), { code: "ENOENT" });
+  }));
+
+test("after another boot nothing of it counts", () =>
+  scratch((path) => {
+    const { journal } = open(path, "one");
+    journal.write([record("ike 1", "", 1)]);
+    journal.close(false);
+    assert.equal(open(path, "two").image.size, 0);
+    assert.equal(open(path, "one").image.size, 0, "nor when the first comes back");
+  }));
+
+test("a journal that is cut or damaged at its end gives what stood before, and goes on from there", () => {
+  const records = Array.from({ length: 8 }, (_, i) => record(`child ${i}`, "", i, i % 2 ? [i] : undefined));
+  const octets = Buffer.concat(records.map(frameOf));
+  fc.assert(
+    fc.property(fc.nat(octets.length), fc.boolean(), fc.nat(255), (at, cut, garbage) => {
+      const damaged = Buffer.from(cut ? octets.subarray(0, at) : octets);
+      if (!cut && at < damaged.length) damaged[at] = (damaged[at] as number) ^ (garbage | 1);
+      const { records: read, end } = readRecords(damaged);
+      assert.ok(end <= damaged.length);
+      for (const [i, one] of read.entries()) assert.deepEqual([one.owner, one.value], [records[i]?.owner, records[i]?.value]);
+    }),
+  );
+  scratch((path) => {
+    const first = open(path).journal;
+    first.write([record("ike 1", "", 1), record("ike 2", "", 2)]);
+    first.close(false);
+    truncateSync(path, statSync(path).size - 3);
+    appendFileSync(path, "xx");
+    const { journal, image, complaint } = open(path);
+    assert.match(complaint ?? "", /not whole/);
+    assert.deepEqual([...image.keys()], ["ike 1"]);
+    journal.write([record("ike 3", "", 3)]);
+    journal.close(false);
+    assert.deepEqual([...open(path).image.keys()], ["ike 1", "ike 3"]);
+  });
+});
+
+test("any octets in its place are no journal, and no crash", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (octets) =>
+      scratch((path) => {
+        writeFileSync(path, octets);
+        const { journal, image } = open(path);
+        assert.equal(image.size, 0);
+        journal.close(true);
+      }),
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test("it is rewritten without what is over, and holds what counts", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
+  const path = join(folder, "journal");
+  const { journal } = open(path, "boot", 4096);
+  journal.write([record("ike 1", "", 1, [9, 9, 9])]);
+  for (let i = 0; i < 2000; i++) {
+    journal.write([record("child 5", "", i), record(`child ${100 + i}`, "", i)]);
+    journal.write([record(`child ${100 + i}`, null)]);
+    if (i % 100 === 0) await new Promise(setImmediate);
+  }
+  await new Promise(setImmediate);
+  assert.ok(journal.size < 40_000, `${journal.size} octets`);
+  journal.close(false);
+  assert.deepEqual(plain(open(path).image), [
+    ["ike 1", [["", 1, [9, 9, 9]]]],
+    ["child 5", [["", 1999, null]]],
+  ]);
+  rmSync(folder, { recursive: true });
+});
+
+test("a link in its place is not followed", () =>
+  scratch((path) => {
+    symlinkSync(join(path, "..", "elsewhere"), path);
+    const opened = openJournal({ path, bootId: "boot", onFailure: () => {} });
+    assert.ok(!opened.ok);
+  }));

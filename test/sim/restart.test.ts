@@ -1,0 +1,102 @@
+/** A daemon that dies after any single effect and is started again, with what its journal and the kernel still know. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
+import { story, type World } from "./world.ts";
+
+const SECOND = 1000;
+const ON_DEMAND = [B, A].map((peer) => towards(peer, { start: '"on-traffic"' })) as [string, string];
+const cookies = (world: World, name: string): readonly string[] =>
+  ikesOf(world, name).map(({ initiatorCookie, responderCookie }) => `${initiatorCookie} ${responderCookie}`);
+const spis = (world: World, name: string): readonly string[] =>
+  childrenOf(world, name).flatMap(({ protections }) => protections.map(({ spiIn, spiOut }) => `${spiIn} ${spiOut}`));
+
+for (const name of ["A", "B"]) {
+  test(
+    `${name} is started again: the same SAs, and not a packet lost`,
+    story(pair(), (world) => {
+      world.host(name).keepJournal();
+      bringUp(world);
+      world.run(20 * SECOND);
+      const [before, pairs] = [cookies(world, name), spis(world, name)];
+      const streams = [world.traffic(world.host("A"), packet(A, B), 100), world.traffic(world.host("B"), packet(B, A), 100)];
+      for (let i = 0; i < 10; i++) {
+        world.run(5 * SECOND);
+        world.host(name).crash();
+      }
+      world.run(5 * SECOND);
+      assert.deepEqual(cookies(world, name), before);
+      assert.deepEqual(spis(world, name), pairs);
+      for (const stream of streams)
+        assert.deepEqual(
+          stream.filter(({ arrival }) => arrival !== "protected"),
+          [],
+        );
+      assert.equal(world.sent.filter(({ label }) => label === "MM1").length, 1);
+    }),
+  );
+
+  test(
+    `${name} dies every ten minutes for six hours: renewals go on, nothing piles up, nothing is lost for long`,
+    story(pair(), (world) => {
+      world.host(name).keepJournal();
+      bringUp(world);
+      const streams = [world.traffic(world.host("A"), packet(A, B), SECOND), world.traffic(world.host("B"), packet(B, A), SECOND)];
+      for (let i = 0; i < 36; i++) {
+        world.run(600 * SECOND);
+        world.host(name).crash();
+      }
+      for (const host of ["A", "B"]) {
+        assert.ok(childrenOf(world, host).length <= 3, `${childrenOf(world, host).length} children`);
+        assert.ok(ikesOf(world, host).length <= 3, `${ikesOf(world, host).length} IKE SAs`);
+      }
+      for (const stream of streams) {
+        assert.deepEqual(
+          stream.filter(({ arrival }) => arrival === "clear"),
+          [],
+        );
+        const lost = stream.filter(({ arrival }) => arrival !== "protected").length;
+        assert.ok(lost <= 10, `${lost} of ${stream.length} packets lost`);
+      }
+    }),
+  );
+
+  test(`${name} dies after each single effect of a negotiation: in the end traffic passes, and never in clear`, () => {
+    for (let effects = 1; effects <= 40; effects++)
+      story(pair(ON_DEMAND[0], ON_DEMAND[1], { seed: effects }), (world) => {
+        const host = world.host(name);
+        host.keepJournal();
+        host.crashAfter = effects;
+        world.host("A").initiate();
+        world.run(SECOND);
+        // Who died forgot the command; traffic asks anew.
+        const streams = [world.traffic(world.host("A"), packet(A, B), SECOND), world.traffic(world.host("B"), packet(B, A), SECOND)];
+        world.run(240 * SECOND);
+        for (const stream of streams) assert.ok(stream.every(({ arrival }) => arrival !== "clear"));
+        host.crashAfter = Number.POSITIVE_INFINITY;
+        assertTraffic(world);
+      })();
+  });
+
+  test(`${name} dies after each single effect of a renewal: nothing in clear, and traffic soon passes again`, () => {
+    for (let effects = 1; effects <= 24; effects++)
+      story(pair(ON_DEMAND[0], ON_DEMAND[1], { seed: effects }), (world) => {
+        const host = world.host(name);
+        host.keepJournal();
+        bringUp(world);
+        const streams = [world.traffic(world.host("A"), packet(A, B), SECOND), world.traffic(world.host("B"), packet(B, A), SECOND)];
+        // Until shortly before the first of the two renews.
+        world.run(200 * SECOND);
+        host.crashAfter = effects;
+        world.run(400 * SECOND);
+        for (const stream of streams) {
+          assert.ok(stream.every(({ arrival }) => arrival !== "clear"));
+          const lost = stream.filter(({ arrival }) => arrival !== "protected").length;
+          assert.ok(lost <= 5, `${lost} packets lost after ${effects} effects`);
+        }
+        host.crashAfter = Number.POSITIVE_INFINITY;
+        assertTraffic(world);
+      })();
+  });
+}
