@@ -84,6 +84,8 @@ function childRecord(child: ChildSa): JournalRecord {
     spis: protections.map(({ suite, spiIn, spiOut }) => ({ protocol: suite.protocol, spiIn, spiOut })),
     group: child.group,
     peerId: identityRecord(child.peerId),
+    kin: child.kin,
+    confirmedAt: child.use.confirmedAt,
     wanted: child.wanted,
     lifetimeSeconds: child.lifetimeSeconds,
     lifetimeKilobytes: child.lifetimeKilobytes,

@@ -201,8 +201,9 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     installedAt: Number(f["installedAt"]),
     rekeys: Number(f["rekeys"]),
     peerId,
+    kin: f["kin"] === true,
     wanted: f["wanted"] === true,
-    use: unused(core),
+    use: { ...unused(core), confirmedAt: Number(f["confirmedAt"]) },
     ike: (f["ike"] as number | null) ?? null,
     state: draining ? "draining" : "installed",
     outbound: draining ? "none" : "installed",
@@ -220,6 +221,7 @@ const unused = (core: Core): ChildSa["use"] => ({
   oneWay: false,
   sending: false,
   relievedAt: core.now,
+  confirmedAt: core.now,
   heardAt: core.now,
 });
 
