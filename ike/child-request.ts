@@ -25,6 +25,7 @@ import { allowsSuite, type SaBody } from "./negotiate-ike.ts";
 import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf, linger } from "./phase2.ts";
 import { answerRequest, type ChildRequest, pfsGroup, readRequest } from "./quick-mode.ts";
+import { quickModesOf } from "./renewal.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 
 /** A message 1 whose HASH(1) is right. */
@@ -46,6 +47,9 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   const covering = coveringRule(core, ike, request.value);
   if (!covering.ok) return refuse(core, ike, message, covering.error);
   const { rule } = covering.value;
+  const limit = quickModesOf(rule);
+  if (ike.quickModes > limit)
+    return refuse(core, ike, message, { kind: "quick-mode-limit", what: `rule ${rule.name} allows ${limit} under one IKE SA` }, rule);
   const spis = new Map<"esp" | "ah", number>();
   const spiOf = (protocol: "esp" | "ah"): number => spis.get(protocol) ?? (spis.set(protocol, takeSpi(core)).get(protocol) as number);
   const answer = choose(core, ike, message, request.value, rule, spiOf);

@@ -14,6 +14,7 @@ export type IkeError =
   | { readonly kind: "no-rule"; readonly what: string }
   | { readonly kind: "no-proposal"; readonly what: string }
   | { readonly kind: "not-offered"; readonly what: string }
+  | { readonly kind: "quick-mode-limit"; readonly what: string }
   | { readonly kind: "bad-key"; readonly what: string }
   | { readonly kind: "bad-hash"; readonly what: string }
   | { readonly kind: "psk-mismatch"; readonly what: string }
@@ -65,6 +66,13 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   "no-rule": row("no-rule", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "add a rule whose filters or `peer` name this address"),
   "no-proposal": row("no-proposal-chosen", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "give both ends one proposal in common"),
   "not-offered": row("answer-not-offered", null, "peer", "the peer answered with something we did not offer; check its configuration"),
+  "quick-mode-limit": row(
+    "quick-mode-limit",
+    NOTIFY["NO-PROPOSAL-CHOSEN"],
+    "me",
+    "the peer has to begin a new Main Mode; give both ends the same `quick-modes` and `master-pfs`",
+    "info",
+  ),
   "bad-key": row(
     "invalid-key",
     NOTIFY["INVALID-KEY-INFORMATION"],

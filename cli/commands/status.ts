@@ -36,7 +36,8 @@ function text({ ikeSas, childSas }: Status, only: StatusOptions["only"], colours
     ...(only === "child" ? [] : [section("IKE SAs", IKE_COLUMNS, ikeSas, colours)]),
     ...(only === "ike" ? [] : [section("Child SAs", CHILD_COLUMNS, childSas, colours)]),
   ];
-  return sections.map((lines) => `${lines.join("\n")}\n`).join("\n");
+  const warnings = only === "ike" ? [] : childSas.flatMap(({ id, warning }) => (warning ? [`child ${id}: ${warning}`] : []));
+  return [...sections, ...(warnings.length > 0 ? [["Warnings:", ...warnings]] : [])].map((lines) => `${lines.join("\n")}\n`).join("\n");
 }
 
 const section = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], colours: boolean): readonly string[] =>

@@ -15,7 +15,7 @@ import type { SoakPlan, SoakResult } from "./guest.ts";
 
 const HELP = `npm run soak -- [options]
   --minutes N          with each peer (15)
-  --peer PEER          strongswan or libreswan; both, one after the other, where it is left out
+  --peer PEER          strongswan or libreswan; both at the same time where it is left out
   --rate OCTETS        a second, of the UDP flow (500000); 0: as fast as it goes, figures only
   --life SECONDS       of a Quick Mode (30)
   --volume OCTETS      of a Quick Mode (20000000)
@@ -42,28 +42,28 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const peers = values.peer === undefined ? PEERS : PEERS.filter((peer) => peer === values.peer);
-  let failed = peers.length === 0;
-  for (const peer of peers) {
+  if (peers.length === 0) return 2;
+  const plans = peers.map((peer): SoakPlan => {
     const directory = resolve(values.write ?? ".lab/soak", peer);
-    const plan: SoakPlan = {
-      directory,
-      peer,
-      placed: place(scenario(peer), 0),
-      lives: {
-        mainModeSeconds: Number(values["main-life"] ?? 120),
-        quickModeSeconds: Number(values.life ?? 30),
-        octets: Number(values.volume ?? 20_000_000),
-      },
-      seconds: Number(values.minutes ?? 15) * 60,
-      rate: Number(values.rate ?? 500_000),
-      disasters: !values["no-disasters"],
+    const lives = {
+      mainModeSeconds: Number(values["main-life"] ?? 120),
+      quickModeSeconds: Number(values.life ?? 30),
+      octets: Number(values.volume ?? 20_000_000),
     };
-    const result = await soak(plan);
-    const wrong = typeof result === "string" ? [result] : judge(plan, result);
-    if (typeof result !== "string") console.log(report(plan, result));
-    for (const fault of wrong) console.log(`WRONG with ${peer}: ${fault}`);
-    failed ||= wrong.length > 0;
-  }
+    const [seconds, rate] = [Number(values.minutes ?? 15) * 60, Number(values.rate ?? 500_000)];
+    return { directory, peer, placed: place(scenario(peer), 0), lives, seconds, rate, disasters: !values["no-disasters"] };
+  });
+  let failed = false;
+  // Each guest has one processor.
+  await Promise.all(
+    plans.map(async (plan) => {
+      const result = await soak(plan);
+      const wrong = typeof result === "string" ? [result] : judge(plan, result);
+      if (typeof result !== "string") console.log(report(plan, result));
+      for (const fault of wrong) console.log(`WRONG with ${plan.peer}: ${fault}`);
+      failed ||= wrong.length > 0;
+    }),
+  );
   return failed ? 1 : 0;
 }
 
