@@ -82,7 +82,50 @@ const rolled = issue({
   extensions: [EXT.ca(), EXT.usage(5, 6), EXT.keyId("0b"), EXT.authorityKeyId("0a")],
 });
 
+const coder = below(root, { subject: "CN=For programs", extensions: [EXT.ca(), EXT.purposes(CODE)] });
+const oldRolled = issue({ subject: named.subject, key: newKey("p256"), issuer: named, version: 1 });
+const outside = issue({
+  subject: "CN=Outside its own constraint",
+  key: newKey("p256"),
+  extensions: [EXT.ca(), EXT.keyId("0c"), EXT.constraints([{ dn: "C=DE" }])],
+});
+const outsideRolled = issue({
+  subject: outside.subject,
+  key: newKey("p256"),
+  issuer: outside,
+  extensions: [EXT.ca(), EXT.keyId("0d"), EXT.authorityKeyId("0c")],
+});
+
 export const CASES: readonly Case[] = [
+  {
+    name: "an intermediate for signing programs",
+    leaf: from(coder),
+    others: [coder],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /For programs: .*extended key usages/],
+    openssl: "accepts",
+  },
+  {
+    name: "an intermediate older than extensions",
+    leaf: from(oldRolled, { extensions: [EXT.noCa(), EXT.authorityKeyId("0b")] }),
+    others: [oldRolled],
+    anchors: [named],
+    fault: ["certificate-unsuitable", /no CA/],
+  },
+  {
+    name: "a CA of another key identifier",
+    leaf: from(named, { extensions: [EXT.noCa(), EXT.authorityKeyId("0b")] }),
+    anchors: [named],
+    fault: ["certificate-untrusted", /neither among/],
+  },
+  {
+    name: "a CA that renewed its key and lies outside of its own constraint",
+    leaf: from(outsideRolled, { extensions: [EXT.noCa(), EXT.authorityKeyId("0d")] }),
+    others: [outsideRolled],
+    anchors: [outside],
+    fault: null,
+  },
+
   { name: "an intermediate that was sent", leaf, others: [middle], anchors: [root], fault: null },
   { name: "an intermediate that is trusted itself", leaf, anchors: [middle], fault: null, openssl: "refuses" },
   { name: "no intermediate", leaf, anchors: [root], fault: ["certificate-untrusted", /issued by .*CN=Middle, which is neither/] },
