@@ -41,7 +41,9 @@ export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress
     const known = best.get(entry.rule);
     if (!known || compareRanges(entry.range, known.range) < 0) best.set(entry.rule, entry);
   }
-  return [...best.values()].sort((x, y) => compareRanges(x.range, y.range) || x.order - y.order).map(({ rule }) => rule);
+  return [...best.values()]
+    .sort((x, y) => lastResort(x.rule, y.rule) || compareRanges(x.range, y.range) || x.order - y.order)
+    .map(({ rule }) => rule);
 }
 
 /** A filter of a rule that negotiates, with peers that it is for. */
@@ -118,7 +120,7 @@ export function ruleCoveringSelectors(
       else mismatches.push({ rule: rule.name, filter: filter.text, difference: differenceOf(rule, selectors, proposed, mode) });
     }
   }
-  const [best] = covering.sort((a, b) => compareSpecificity(a.selector, b.selector));
+  const [best] = covering.sort((a, b) => lastResort(a.rule, b.rule) || compareSpecificity(a.selector, b.selector));
   return best ? ok(best) : err(mismatches);
 }
 
@@ -132,6 +134,9 @@ export function explainMismatches(proposed: TrafficSelector, mismatches: readonl
   const told = mismatches.slice(0, MOST_TOLD).map(({ rule, filter, difference }) => `rule ${rule} "${filter}": ${difference}`);
   return `${offered}; ${told.join("; ")}${mismatches.length > MOST_TOLD ? `; and ${mismatches.length - MOST_TOLD} more filters` : ""}`;
 }
+
+/** The default response rule comes after every other. */
+const lastResort = (a: Rule, b: Rule): number => Number(a.defaultResponse) - Number(b.defaultResponse);
 
 /** Order of precedence: negative where `a` is the more specific. Remote side first, then local side, protocol, remote port, local port. */
 export function compareSpecificity(a: TrafficSelector, b: TrafficSelector): number {

@@ -248,3 +248,14 @@ test("ranges of one kind are ordered by size", () => {
     order,
   );
 });
+
+test("the default response rule comes last, even where it stands first in the file and another is as wide", () => {
+  const rules = [
+    rule("default", ["me <-> any"], { action: "respond", defaultResponse: true }),
+    rule("all", ["me <-> any"]),
+    rule("net", ["me <-> 10.0.0.0/8"]),
+  ];
+  assert.deepEqual(names(rules, ME, "10.1.2.3"), ["net", "all", "default"]);
+  const found = ruleCoveringSelectors(rules, [ME], { ...selector("192.0.2.1 <-> 192.0.2.9") }, "transport");
+  assert.equal(found.ok && found.value.rule.name, "all");
+});

@@ -1,0 +1,37 @@
+/** The stock policies whose actions are still being built: they read well, and mean what Windows means. They move to examples/ with the actions. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { EVERYTHING } from "../../policy/availability.ts";
+import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
+import { explain, readPacket, type Verdict } from "../../policy/why.ts";
+
+const tree = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../../" : "../../", import.meta.url));
+const ME = ["192.0.2.1"];
+const [TCP, ICMP] = [6, 1];
+
+const ROWS: readonly (readonly [file: string, protocol: number, port: number, out: Verdict, incoming: Verdict])[] = [
+  ["server", TCP, 445, "protect", "protect-if-possible"],
+  ["server", ICMP, 0, "clear", "clear"],
+  ["secure-server", TCP, 445, "protect", "protect-if-possible"],
+  ["secure-server", ICMP, 0, "clear", "clear"],
+  ["firewall", TCP, 443, "clear", "clear"],
+  ["firewall", TCP, 445, "clear", "drop"],
+  ["firewall", ICMP, 0, "clear", "clear"],
+];
+for (const [file, protocol, port, out, incoming] of ROWS)
+  test(`${file}: protocol ${protocol}, our port ${port}: ${out} out, ${incoming} in`, () => {
+    const text = readFileSync(`${tree}test/policy/stock/${file}.toml`, "utf8");
+    const parsed = parseConfiguration(text, file, () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+    assert.ok(parsed.ok, parsed.ok ? "" : JSON.stringify(parsed.error));
+    assert.deepEqual(parsed.value.warnings, []);
+    const { policy } = parsed.value;
+    const [leaving, coming] = [
+      readPacket("192.0.2.1", "198.51.100.7", protocol, port, 0),
+      readPacket("198.51.100.7", "192.0.2.1", protocol, 0, port),
+    ];
+    assert.ok(typeof leaving !== "string" && typeof coming !== "string");
+    assert.deepEqual([explain(policy, ME, leaving).verdict, explain(policy, ME, coming).verdict], [out, incoming]);
+    destroyPolicy(policy);
+  });
