@@ -23,7 +23,7 @@ const folder = mkdtempSync(join(tmpdir(), "kerberos-"));
 const run = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const on = (host: Host, command: string): string => run(`ip netns exec ka-${host} ${command}`);
 let realm: Realm;
-const daemons: ChildProcess[] = [];
+const daemons = new Map<Host, ChildProcess>();
 
 before(async () => {
   run("ip netns add ka-a; ip netns add ka-b; ip link add va netns ka-a type veth peer name vb netns ka-b");
@@ -38,7 +38,7 @@ before(async () => {
 });
 
 after(async () => {
-  for (const daemon of daemons) await stop(daemon);
+  for (const daemon of daemons.values()) await stop(daemon);
   await realm.stop();
   run("ip netns del ka-a; ip netns del ka-b");
 });
@@ -58,7 +58,7 @@ async function start(host: Host, more = ""): Promise<void> {
   );
   const argv = ["netns", "exec", `ka-${host}`, process.execPath, MAIN, "daemon", "-c", file, "--log-format", "json"];
   const child = spawn("/bin/sh", ["-c", `exec "$0" "$@" 2>${join(folder, `${host}.log`)}`, "ip", ...argv], { stdio: "ignore" });
-  daemons.push(child);
+  daemons.set(host, child);
   await until(
     () => log(host).includes('"svc.started"'),
     () => `the daemon of ${host} did not start: ${log(host)}`,
@@ -116,6 +116,33 @@ test("the kernel asks, Kerberos answers: traffic alone makes a negotiation", asy
   );
   assert.match(ping("a"), / 3 received/);
 });
+
+test("a daemon whose clock has moved says so, and not that the peer is wrong", async () => {
+  await terminate("a");
+  // b's daemon takes message 3, and the process that reads its token sleeps until the clock has moved.
+  const sleepers = processesOf("b");
+  assert.ok(sleepers.length > 0);
+  for (const pid of sleepers) process.kill(pid, "SIGSTOP");
+  const [before, seen] = [counted("a", "FragCreates"), log("b").length];
+  const asked = initiate("a");
+  await until(() => counted("a", "FragCreates") > before, "message 3 did not leave");
+  run('date -s "+20 minutes"');
+  for (const pid of sleepers) process.kill(pid, "SIGCONT");
+  await until(
+    () => log("b").slice(seen).includes('"reason":'),
+    () => `b did not mind: ${log("b").slice(seen)}`,
+  );
+  run('date -s "-20 minutes"');
+  await asked;
+  assert.match(log("b").slice(seen), /"reason":"kerberos-clock-skew"/);
+});
+
+/** The processes in which a host's daemon speaks to the GSS library. */
+function processesOf(host: Host): readonly number[] {
+  const daemon = daemons.get(host)?.pid ?? 0;
+  const children = readFileSync(`/proc/${daemon}/task/${daemon}/children`, "latin1").trim().split(" ");
+  return children.map(Number).filter((pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("gssapi-process"));
+}
 
 test("a token that is older than the clocks allow is refused as that", async () => {
   const here = await startRealm();

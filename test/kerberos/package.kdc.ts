@@ -78,6 +78,11 @@ test("we accept the package's token, it accepts our answer, and opens what we wr
   assert.deepEqual(octets((await ask({ op: "unwrap", token: base64(wrapped.data) })).data), hash);
 });
 
+test("a peer that does not want us to prove ourselves, too, is refused", async () => {
+  const { token } = await ask({ op: "initiate", service: "host@us.example.test", without: "MUTUAL" });
+  await refused(endOf(provider, us(), null).step(octets(token)), "kerberos-not-mutual");
+});
+
 test("neither takes a changed token of the other", async () => {
   const flip = (token: Uint8Array) => token.map((octet, i) => (i === token.length - 1 ? octet ^ 1 : octet));
   const ours = await tokenOf(endOf(provider, us(), PACKAGE).step(null));

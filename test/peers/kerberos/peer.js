@@ -1,6 +1,6 @@
 /**
  * The npm package `kerberos` at one end of a context: one JSON object a line on standard input, one answer a line on standard output.
- * Tokens are base64. `{op:"initiate", service}`, `{op:"answer", token}`, `{op:"accept", token}`, `{op:"unwrap", token}`.
+ * Tokens are base64. `{op:"initiate", service, without}` (a flag not to ask for), `{op:"answer", token}`, `{op:"accept", token}`, `{op:"unwrap", token}`.
  */
 import { createInterface } from "node:readline";
 import kerberos from "kerberos";
@@ -9,8 +9,10 @@ const FLAGS = kerberos.GSS_C_MUTUAL_FLAG | kerberos.GSS_C_SEQUENCE_FLAG | kerber
 let client;
 
 const operations = {
-  initiate: async ({ service }) => {
-    client = await kerberos.initializeClient(service, { gssFlag: FLAGS, mechOID: kerberos.GSS_MECH_OID_KRB5 });
+  // The option is documented under the one name and read under the other.
+  initiate: async ({ service, without }) => {
+    const flags = FLAGS & ~(without === undefined ? 0 : kerberos[`GSS_C_${without}_FLAG`]);
+    client = await kerberos.initializeClient(service, { flags, gssFlag: flags, mechOID: kerberos.GSS_MECH_OID_KRB5 });
     return { token: await client.step("") };
   },
   answer: async ({ token }) => {
