@@ -23,6 +23,7 @@ export async function perform(stage: Stage, scenario: Placed): Promise<readonly 
     ...(await traffic(stage, scenario)),
     ...(await sameInBothKernels(stage, scenario)),
     ...(await statusIsRight(stage, scenario)),
+    ...kerberosWorked(stage, scenario),
   ];
   return [...wrong, ...(await deletion(stage, scenario))];
 }
@@ -85,6 +86,12 @@ async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readon
 async function statusIsRight(stage: Stage, scenario: Placed): Promise<readonly string[]> {
   if (!stage.us.ourselves) return [];
   return statusDiffers(await stage.us.ourselves.status(), scenario, await states(stage.run, "us", scenario));
+}
+
+/** A method that can't be used is left out of the offer: then what comes after it would show nothing. */
+function kerberosWorked({ us }: Stage, scenario: Placed): readonly string[] {
+  const troubles = scenario.kerberos ? (us.ourselves?.reasons(scenario) ?? []).filter((reason) => /^(kerberos|provider)/.test(reason)) : [];
+  return troubles.map((reason) => `Kerberos could not be offered: ${reason}`);
 }
 
 /** After one side deletes, neither daemon lists an SA and neither kernel holds one. */
