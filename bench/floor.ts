@@ -17,6 +17,15 @@ export function floorPass(crypto: Crypto, random: Random, group: Group): () => v
   };
 }
 
+/** A pass over the part of Quick Mode alone: what a renewal can't do without. */
+export function quickModeFloor(crypto: Crypto, random: Random, group: Group): () => void {
+  const peer = crypto.generateKeyPair(group, random).publicValue;
+  return () => {
+    for (const size of DRAWS.slice(2)) random(size);
+    quickMode(crypto, exchange(crypto, random, group, peer));
+  };
+}
+
 /** Cookie, nonce of Main Mode; message id, SPI, nonce of Quick Mode. Private values are drawn with the key pairs. */
 const DRAWS = [8, 32, 4, 4, 32];
 const SHA1 = "sha1";

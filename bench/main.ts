@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { measureKernel } from "./kernel-lines.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNegotiations, type NegotiationPlan } from "./negotiations.ts";
+import { measureRekeys } from "./rekeys.ts";
 import { type Results, report } from "./report.ts";
 
 const USAGE = `npm run bench [-- --quick] [--json]
@@ -26,11 +27,13 @@ async function main(argv: readonly string[]): Promise<number> {
   const plan = values.quick ? QUICK : FULL;
   const before = loadavg()[0] ?? 0;
   const negotiations = await measureNegotiations(plan, progress);
+  progress("renewals");
+  const rekeys = measureRekeys(plan.standing.at(-1) ?? 0, plan.repeats);
   const memory = await measureMemory(plan.standing.at(-1) ?? 0, progress);
   progress("kernel");
   const kernel = measureKernel(values.quick ? 500 : 5000);
   progress("");
-  const results: Results = { machine: machineNote(before), negotiations, memory, kernel };
+  const results: Results = { machine: machineNote(before), negotiations, rekeys, memory, kernel };
   console.log(values.json ? JSON.stringify(results, null, 2) : report(results));
   return 0;
 }
