@@ -1,0 +1,175 @@
+/**
+ * Daemons that are killed, restarted and reloaded under traffic, as processes, in two namespaces of a kernel with ESP: nothing is lost,
+ * nothing leaves in clear, and the SAs after are those before. How often, MAINMODE_RESTARTS says (npm run restarts -- --times N).
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { ask, type Status } from "../../cli/client.ts";
+
+const TIMES = Number(process.env["MAINMODE_RESTARTS"] ?? 2);
+const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
+const SPACES = { a: "mm-restart-a", b: "mm-restart-b" } as const;
+const ADDRESS = { a: "192.0.2.1", b: "192.0.2.2" } as const;
+type Name = keyof typeof SPACES;
+
+const run = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const folder = mkdtempSync("/dev/shm/mainmode-restart-");
+const daemons = new Map<Name, ChildProcess>();
+const logs: Record<Name, string> = { a: "", b: "" };
+
+const control = (name: Name): string => join(folder, `${name}.sock`);
+const file = (name: Name): string => join(folder, `${name}.toml`);
+
+function configure(name: Name, more = ""): void {
+  const peer = name === "a" ? ADDRESS.b : ADDRESS.a;
+  const text = `[daemon]
+control = "${control(name)}"
+runtime-directory = "${join(folder, name)}"
+[policy.quick-mode]
+lifetime = "10m"
+volume = "none"
+pfs = "x25519"
+[policy.main-mode]
+proposals = ["aes128-sha256-x25519"]
+[[rule]]
+name = "peer"
+filters = ["me <-> ${peer}"]
+action = "require"
+auth = [{ method = "psk", secret = "a throwaway key for this test" }]
+${more}`;
+  writeFileSync(file(name), text, { mode: 0o600 });
+}
+
+async function start(name: Name): Promise<void> {
+  const argv = ["netns", "exec", SPACES[name], process.execPath, MAIN, "daemon", "-c", file(name)];
+  const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
+  child.stderr?.on("data", (chunk: Buffer) => {
+    logs[name] += chunk.toString();
+  });
+  daemons.set(name, child);
+  for (let i = 0; i < 400; i++) {
+    if (await status(name).catch(() => undefined)) return;
+    await wait(50);
+  }
+  assert.fail(`${name} does not answer\n${logs[name]}`);
+}
+
+async function status(name: Name): Promise<Status> {
+  let found: Status | undefined;
+  await ask({ path: control(name), request: { command: "status" }, onStatus: (document) => (found = document), patienceSeconds: 5 });
+  assert.ok(found);
+  return found;
+}
+
+const cookies = ({ ikeSas }: Status): readonly string[] =>
+  ikeSas.map(({ initiatorCookie, responderCookie }) => `${initiatorCookie} ${responderCookie}`);
+const spis = ({ childSas }: Status): readonly string[] =>
+  childSas.flatMap(({ protections }) => protections.map(({ spiIn, spiOut }) => `${spiIn} ${spiOut}`));
+
+/** Ends a daemon by a signal to itself, not to the `ip` that started it: after exec they are one process. */
+async function stop(name: Name, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+  const child = daemons.get(name);
+  if (!child || child.exitCode !== null) return;
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.kill(signal);
+  await gone;
+}
+
+before(async () => {
+  run(`ip netns add ${SPACES.a}; ip netns add ${SPACES.b}; ip link add va netns ${SPACES.a} type veth peer name vb netns ${SPACES.b}`);
+  for (const [name, device] of [
+    ["a", "va"],
+    ["b", "vb"],
+  ] as const) {
+    run(
+      `ip -n ${SPACES[name]} addr add ${ADDRESS[name]}/24 dev ${device}; ip -n ${SPACES[name]} link set lo up; ip -n ${SPACES[name]} link set ${device} up`,
+    );
+    configure(name);
+    await start(name);
+  }
+  const end = await ask({ path: control("a"), request: { command: "initiate", rule: "peer", wait: 30 }, patienceSeconds: 40 });
+  assert.equal(end.exit, 0, `${end.text}\n${logs.a}\n${logs.b}`);
+});
+
+after(async () => {
+  for (const name of ["a", "b"] as const) await stop(name, "SIGKILL");
+  run(`ip netns del ${SPACES.a}; ip netns del ${SPACES.b}`);
+  rmSync(folder, { recursive: true });
+});
+
+/** Pings 20 times a second while `act` runs; how many were sent, and how many came back. Clear ones are counted on the wire. */
+async function underTraffic(act: () => Promise<void>): Promise<{ readonly sent: number; readonly received: number }> {
+  const ping = spawn("ip", ["netns", "exec", SPACES.a, "ping", "-n", "-q", "-i", "0.05", ADDRESS.b], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  ping.stdout?.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const gone = new Promise((resolve) => ping.once("close", resolve));
+  await wait(300);
+  await act();
+  await wait(500);
+  ping.kill("SIGINT");
+  await gone;
+  const [, sent = "0", received = "-1"] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
+  return { sent: Number(sent), received: Number(received) };
+}
+
+for (const [what, signal, name] of [
+  ["kill -9 of the initiator's daemon", "SIGKILL", "a"],
+  ["kill -9 of the responder's daemon", "SIGKILL", "b"],
+  ["a restart of the initiator's daemon", "SIGTERM", "a"],
+  ["a restart of the responder's daemon", "SIGTERM", "b"],
+] as const)
+  test(`${what}, ${TIMES} times under traffic: not a packet lost, the same SAs after as before`, async () => {
+    const before = await status(name);
+    assert.equal(before.childSas.length, 1);
+    const { sent, received } = await underTraffic(async () => {
+      for (let i = 0; i < TIMES; i++) {
+        await wait(Math.random() * 300);
+        await stop(name, signal);
+        await start(name);
+      }
+    });
+    assert.ok(sent > 10, `${sent} pings`);
+    assert.equal(received, sent, logs[name].slice(-2000));
+    const now = await status(name);
+    assert.deepEqual([cookies(now), spis(now)], [cookies(before), spis(before)]);
+    assert.equal(statSync(join(folder, name, "journal")).mode & 0o777, 0o600);
+  });
+
+test("a reload under traffic keeps what it does not touch, and refuses a file that is wrong", async () => {
+  const before = await status("a");
+  const { sent, received } = await underTraffic(async () => {
+    configure(
+      "a",
+      '[[rule]]\nname = "other"\nfilters = ["me <-> 192.0.2.99"]\naction = "require"\nauth = [{ method = "psk", secret = "another throwaway key" }]\n',
+    );
+    const end = await ask({ path: control("a"), request: { command: "reload" } });
+    assert.deepEqual([end.exit, /added: other/.test(end.text ?? "")], [0, true], end.text);
+    writeFileSync(file("a"), "[daemon\n");
+    assert.equal((await ask({ path: control("a"), request: { command: "reload" } })).exit, 78);
+    configure("a");
+    assert.equal((await ask({ path: control("a"), request: { command: "reload" } })).exit, 0);
+  });
+  assert.equal(received, sent);
+  const now = await status("a");
+  assert.deepEqual([cookies(now), spis(now)], [cookies(before), spis(before)]);
+  assert.ok(!run(`ip -n ${SPACES.a} xfrm policy`).includes("192.0.2.99"));
+});
+
+test("a full stop after all that leaves nothing in the kernel, and no journal", async () => {
+  for (const name of ["a", "b"] as const) {
+    const end = await ask({ path: control(name), request: { command: "shutdown", keep: false }, patienceSeconds: 20 });
+    assert.equal(end.exit, 0);
+    await stop(name, "SIGTERM");
+    assert.equal(run(`ip -n ${SPACES[name]} xfrm state; ip -n ${SPACES[name]} xfrm policy list nosock`), "");
+    assert.throws(() => statSync(join(folder, name, "journal")), { code: "ENOENT" });
+  }
+});
