@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { measureKernel } from "./kernel-lines.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNegotiations, type NegotiationPlan } from "./negotiations.ts";
+import { measurePolicy } from "./policy-rules.ts";
 import { measureRekeys } from "./rekeys.ts";
 import { type Results, report } from "./report.ts";
 
@@ -32,8 +33,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const memory = await measureMemory(plan.standing.at(-1) ?? 0, progress);
   progress("kernel");
   const kernel = measureKernel(values.quick ? 500 : 5000);
+  progress("policy");
+  const policy = [100, 1000].map(measurePolicy);
   progress("");
-  const results: Results = { machine: machineNote(before), negotiations, rekeys, memory, kernel };
+  const results: Results = { machine: machineNote(before), negotiations, rekeys, memory, kernel, policy };
   console.log(values.json ? JSON.stringify(results, null, 2) : report(results));
   return 0;
 }

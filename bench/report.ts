@@ -1,10 +1,12 @@
 /**
  * The benchmark's results as text: aligned tables, 80 columns at most, and what was hoped for beside what was found.
  */
+
 import type { Result } from "../isakmp/result.ts";
 import type { KernelCost } from "./kernel-lines.ts";
 import type { MemoryCost } from "./memory.ts";
 import type { NegotiationCost, SideCost } from "./negotiations.ts";
+import type { PolicyCost } from "./policy-rules.ts";
 import type { RekeyCost } from "./rekeys.ts";
 
 export interface Results {
@@ -13,6 +15,7 @@ export interface Results {
   readonly rekeys: readonly RekeyCost[];
   readonly memory: MemoryCost;
   readonly kernel: Result<KernelCost, string>;
+  readonly policy: readonly PolicyCost[];
 }
 
 /** What CONTRIBUTING.md asks for. */
@@ -25,6 +28,7 @@ export const report = (results: Results): string =>
     rekeyLines(results.rekeys),
     memoryLines(results.memory),
     kernelLines(results.kernel),
+    policyLines(results.policy),
     [results.machine],
   ]
     .map((lines) => lines.join("\n"))
@@ -135,4 +139,14 @@ export function table(rows: readonly (readonly string[])[], left: number): reado
     const cells = row.map((cell, column) => (column < left ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)));
     return `  ${cells.join("  ")}`.trimEnd();
   });
+}
+
+function policyLines(costs: readonly PolicyCost[]): readonly string[] {
+  const rows = costs.map(({ rules, kernelPolicies, loadMs, compileMs, whyMs, lookUpMicroseconds }) =>
+    [rules, kernelPolicies, loadMs.toFixed(0), compileMs.toFixed(0), whyMs.toFixed(0), lookUpMicroseconds.toFixed(1)].map(String),
+  );
+  return [
+    "Policy: rules of 5 filters",
+    ...table([["rules", "policies", "read ms", "compute ms", "first why ms", "look-up us"], ...rows], 0),
+  ];
 }

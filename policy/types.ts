@@ -64,7 +64,7 @@ export interface ClearText {
 
 /** Remote identity authorisation: judged against what the peer has proved, after its proof. Empty lists demand nothing. */
 export interface PeerDemand {
-  /** One of these must be among the proved identities; groups are already their members. A `*.` in front stands for one label or more. */
+  /** One of these must be among the proved identities; groups are already their members. In a dn the value `*` stands for any. */
   readonly identities: readonly Identity[];
   /** Kerberos principals, in the same list as `identities`: one of either is enough. */
   readonly principals: readonly string[];

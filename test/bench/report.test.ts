@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { measurePolicy } from "../../bench/policy-rules.ts";
 import { type Results, report, table } from "../../bench/report.ts";
 import { median, spread } from "../../bench/statistics.ts";
 import { err } from "../../isakmp/result.ts";
@@ -38,6 +39,7 @@ const results = (ratio: number, otherMs: number, grown: number, pairKiB: number)
     settled: { initiator: 1024, responder: pairKiB * 1024 },
   },
   kernel: err("no root"),
+  policy: [{ rules: 1000, kernelPolicies: 20_000, loadMs: 411, compileMs: 167, whyMs: 158, lookUpMicroseconds: 10.04 }],
 });
 
 test("targets that are reached are ok, and each one that is not is named", () => {
@@ -55,4 +57,13 @@ test("what could not be measured says why, and lines fit a terminal", () => {
   const text = report(results(1.2, 0.3, 1, 12));
   assert.match(text, /ip -batch: not measured, no root/);
   for (const line of text.split("\n")) assert.ok(line.length <= 80, `${line.length}: ${line}`);
+});
+
+test("what many rules cost is a row of its own", () => {
+  assert.match(report(results(1.2, 0.3, 1, 12)), /^ *1000 +20000 +411 +167 +158 +10\.0$/m);
+});
+
+test("the cost of rules is measured over every filter of them", () => {
+  const cost = measurePolicy(3);
+  assert.deepEqual([cost.rules, cost.kernelPolicies], [3, 3 * 5 * 2 * 2]);
 });
