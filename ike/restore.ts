@@ -94,8 +94,11 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
   const suite = parseIkeSuite(String(f["suite"]));
   const [establishedAt, expiresAt] = [Number(f["establishedAt"]), Number(f["expiresAt"])];
   const [d, a, cipher] = secret ? splitSecrets(secret) : [];
-  if (!cookieI || !cookieR || !lastBlock || !ownId || !peerId || !rule || !proof || !suite.ok || !d || !a || !cipher) return undefined;
-  if (!(expiresAt > core.now) || !acceptsProof(rule, proof, peerId)) return undefined;
+  const refuse = (): undefined => {
+    for (const key of [d, a, cipher]) key?.destroy();
+  };
+  if (!cookieI || !cookieR || !lastBlock || !ownId || !peerId || !rule || !proof || !suite.ok || !d || !a || !cipher) return refuse();
+  if (!(expiresAt > core.now) || !acceptsProof(rule, proof, peerId)) return refuse();
   const path = f["path"] as IkeSa["path"];
   const fresh = core.now - establishedAt < LINGER;
   return {

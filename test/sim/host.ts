@@ -66,6 +66,9 @@ export class Host {
   journal: JournalRecord[] | undefined;
   /** Effects after which this host's daemon dies, counted from now. */
   crashAfter = Number.POSITIVE_INFINITY;
+  /** What the kernel was asked for when the daemon died is carried out all the same, before the next start. */
+  kernelOutlives = false;
+  readonly #asked = new Map<number, readonly KernelCommand[]>();
   /** A bug of the core fails the world, unless the story is about bugs. */
   mayHaveBugs = false;
   readonly #around: Surroundings;
@@ -123,6 +126,8 @@ export class Host {
     this.engine = this.#newEngine();
     this.stopped = false;
     this.#around.note(this, "the daemon dies and is started again");
+    for (const commands of this.kernelOutlives ? this.#asked.values() : []) this.#apply(commands);
+    this.#asked.clear();
     const records = (this.journal ?? []).map((record) => ({ ...record, secret: record.secret && Uint8Array.from(record.secret) }));
     this.input({ type: "addresses", addresses: this.addresses });
     this.input({ type: "policy", policy: this.policy, restore: { image: playJournal(records), kernel: this.#listing() } });
@@ -227,7 +232,9 @@ export class Host {
   #askKernel(id: number, commands: readonly KernelCommand[]): void {
     const { now, kernelDelay } = this.#around;
     this.#kernelFreeAt = Math.max(this.#kernelFreeAt, now()) + kernelDelay();
+    this.#asked.set(id, commands);
     this.#later(this.#kernelFreeAt - now(), () => {
+      this.#asked.delete(id);
       const outcome = this.#apply(commands);
       this.#around.onKernel(this, commands.slice(0, outcome.ok ? commands.length : outcome.error.index));
       this.input({ type: "kernel-done", id, outcome });

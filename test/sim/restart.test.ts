@@ -1,7 +1,8 @@
 /** A daemon that dies after any single effect and is started again, with what its journal and the kernel still know. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { towards } from "./policies.ts";
+import { liveSecrets } from "../../ike/crypto/secret.ts";
+import { policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
 import { story, type World } from "./world.ts";
 
@@ -99,4 +100,40 @@ for (const name of ["A", "B"]) {
         assertTraffic(world);
       })();
   });
+
+  test(`${name} dies after each single effect of a renewal, and the kernel does what it was asked for all the same: nothing in clear, traffic soon passes`, () => {
+    for (let effects = 1; effects <= 24; effects++)
+      story(pair(ON_DEMAND[0], ON_DEMAND[1], { seed: effects }), (world) => {
+        const host = world.host(name);
+        host.keepJournal();
+        host.kernelOutlives = true;
+        bringUp(world);
+        const streams = [world.traffic(world.host("A"), packet(A, B), SECOND), world.traffic(world.host("B"), packet(B, A), SECOND)];
+        // Until shortly before the first of the two renews.
+        world.run(200 * SECOND);
+        host.crashAfter = effects;
+        world.run(400 * SECOND);
+        for (const stream of streams) {
+          assert.ok(stream.every(({ arrival }) => arrival !== "clear"));
+          const lost = stream.filter(({ arrival }) => arrival !== "protected").length;
+          assert.ok(lost <= 5, `${lost} packets lost after ${effects} effects`);
+        }
+        host.crashAfter = Number.POSITIVE_INFINITY;
+        assertTraffic(world);
+      })();
+  });
 }
+
+test(
+  "an IKE SA whose rule is gone is not taken over, and its keys are wiped",
+  story(pair(), (world) => {
+    const host = world.host("A");
+    host.keepJournal();
+    bringUp(world);
+    host.policy = policyOf(towards(B, { name: '"another"' }));
+    const before = liveSecrets();
+    host.crash();
+    assert.equal(ikesOf(world, "A").length, 0);
+    assert.equal(liveSecrets(), before);
+  }),
+);
