@@ -17,6 +17,7 @@ import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses }
 import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
+import type { DescriptorStore } from "./descriptors.ts";
 import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
@@ -38,6 +39,8 @@ export interface DaemonParts {
   readonly controlPath?: string;
   /** What makes a restart cost nobody a renegotiation. */
   readonly journal?: OpenedJournal;
+  /** Where sockets wait for the next run. */
+  readonly store?: DescriptorStore;
   /** Reads the configuration again; without it there is no reload. */
   readonly reread?: () => Result<Configuration, readonly Diagnostic[]>;
   /** Sees every message that leaves, without the marker of port 4500. */
@@ -119,6 +122,7 @@ class RunningDaemon implements Daemon {
       port,
       natPort,
       native,
+      ...(parts.store ? { store: parts.store } : {}),
       onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
       onProblem: (problem) => this.#onProblem(problem),
     });
@@ -351,7 +355,7 @@ class RunningDaemon implements Daemon {
     // Last of all: what was written since the core ended is nothing.
     journal?.journal.close(!this.#handedOver);
     this.#watch?.close();
-    this.#udp.close();
+    this.#udp.close(this.#handedOver);
     await within(
       LAST_WORDS_MS,
       Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),

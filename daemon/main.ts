@@ -13,6 +13,7 @@ import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
 import { missingHere } from "./capabilities.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
+import { descriptorStore } from "./descriptors.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
 import { systemRandom } from "./random.ts";
@@ -79,7 +80,7 @@ async function serve(
   const started = await startDaemon({
     configuration,
     reread,
-    ...(journal ? { journal } : {}),
+    ...(journal ? { journal, store: descriptorStore(process.env, native) } : {}),
     crypto: replacements.crypto?.(crypto) ?? crypto,
     random: systemRandom,
     kernel: replacements.kernel ?? iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),

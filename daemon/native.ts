@@ -27,6 +27,8 @@ export interface Native {
   localEnd(fd: number): Result<Sockaddr, SystemError>;
   /** One datagram to an address; EAGAIN where it would block. */
   sendTo(fd: number, bytes: Uint8Array, address: Sockaddr): Result<number, SystemError>;
+  /** One datagram with a descriptor as its luggage (SCM_RIGHTS, unix(7)). */
+  sendDescriptor(fd: number, bytes: Uint8Array, address: Sockaddr, luggage: number): Result<number, SystemError>;
   close(fd: number): void;
   /** No core dumps, and no reading of our memory by other processes of the same user. */
   hideMemory(): Result<number, SystemError>;
@@ -102,6 +104,15 @@ const ERRNO: Readonly<Record<number, string>> = {
   113: "EHOSTUNREACH",
 };
 
+/** `struct cmsghdr` with one descriptor: length (size_t), level, type, the descriptor, and padding to eight octets. */
+function rights(fd: number): Uint8Array {
+  const [SOL_SOCKET, SCM_RIGHTS] = [1, 1];
+  const out = new Uint8Array(24);
+  new BigUint64Array(out.buffer, 0, 1)[0] = 20n;
+  new Int32Array(out.buffer, 8, 3).set([SOL_SOCKET, SCM_RIGHTS, fd]);
+  return out;
+}
+
 type Koffi = typeof import("koffi");
 type Call = (...args: unknown[]) => unknown;
 
@@ -129,6 +140,12 @@ function makeNative(koffi: Koffi): Native {
     },
     sendTo: (fd, bytes, address) =>
       checked("sendto", c.sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length)),
+    sendDescriptor: (fd, bytes, address, luggage) => {
+      const control = rights(luggage);
+      const iov = [{ base: bytes, length: bytes.length }];
+      const message = { name: address, namelen: address.length, iov, iovlen: 1, control, controllen: control.length, flags: 0 };
+      return checked("sendmsg", c.sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    },
     close: (fd) => void c.close(fd),
     hideMemory: () => {
       const limited = checked("setrlimit", c.setrlimit(RLIMIT_CORE, new BigUint64Array(2)));
@@ -142,6 +159,16 @@ function makeNative(koffi: Koffi): Native {
 function libc(koffi: Koffi) {
   const lib = koffi.load(null);
   const func = (definition: string) => lib.func(definition) as Call;
+  koffi.struct("mainmode_iovec", { base: "const uint8_t *", length: "size_t" });
+  koffi.struct("mainmode_msghdr", {
+    name: "const uint8_t *",
+    namelen: "uint32_t",
+    iov: "mainmode_iovec *",
+    iovlen: "size_t",
+    control: "const uint8_t *",
+    controllen: "size_t",
+    flags: "int",
+  });
   return {
     socket: func("int socket(int family, int type, int protocol)"),
     bind: func("int bind(int fd, const uint8_t *address, uint32_t length)"),
@@ -150,6 +177,7 @@ function libc(koffi: Koffi) {
     getsockopt: func("int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ int32_t *length)"),
     getsockname: func("int getsockname(int fd, _Out_ uint8_t *address, _Inout_ int32_t *length)"),
     sendto: func("long sendto(int fd, const uint8_t *bytes, size_t size, int flags, const uint8_t *address, uint32_t length)"),
+    sendmsg: func("long sendmsg(int fd, const mainmode_msghdr *message, int flags)"),
     close: func("int close(int fd)"),
     setrlimit: func("int setrlimit(int resource, const uint64_t *limit)"),
     prctl: func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)"),

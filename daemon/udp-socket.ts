@@ -5,24 +5,32 @@
 import { createSocket, type Socket } from "node:dgram";
 import { addressBytes, formatEndpoint, parseAddress } from "../isakmp/address.ts";
 import { ok, type Result } from "../isakmp/result.ts";
+import type { DescriptorStore } from "./descriptors.ts";
 import { AF_INET, AF_INET6, inetAddress, intOption, type Native, type SystemError } from "./native.ts";
 
 /** `bypass`: whether the socket itself lets IKE pass by IPsec policies. */
 export type Opened = Result<{ readonly socket: Socket; readonly bypass: boolean }, { readonly code: string; readonly text: string }>;
 
 /** Opens and binds a socket; `port` 0 takes any. The codes are errno's names: EADDRNOTAVAIL, EADDRINUSE, EACCES. */
-export async function openSocket(address: string, port: number, native: Native | undefined): Promise<Opened> {
+export async function openSocket(address: string, port: number, native: Native | undefined, store?: DescriptorStore): Promise<Opened> {
   const parsed = parseAddress(address);
   if (!parsed) return failure("EINVAL", `${address} is no address`);
   const type = parsed.family === 4 ? "udp4" : "udp6";
   if (!native)
     return listening(createSocket({ type, ipv6Only: type === "udp6", lookup: noLookup }), { address, port, exclusive: true }, false);
-  const made = nativeSocket(native, addressBytes(parsed.family, parsed.value), port);
+  const made =
+    adopted(native, store?.take(address, port), parsed.family) ?? nativeSocket(native, addressBytes(parsed.family, parsed.value), port);
   if (!made.ok) return failure(made.error.code, `${made.error.call} on ${formatEndpoint(address, port)}: ${made.error.code}`);
   const { fd, bypass } = made.value;
   const opened = await listening(createSocket({ type, lookup: noLookup }), { fd, exclusive: true }, bypass);
-  if (!opened.ok) native.close(fd);
+  if (opened.ok) store?.keep(address, port, fd);
+  else native.close(fd);
   return opened;
+}
+
+/** A socket of an earlier run is bound and set up; its policies are said again, as they are the socket's own and cheap. */
+function adopted(native: Native, fd: number | undefined, family: 4 | 6): Result<{ fd: number; bypass: boolean }, SystemError> | undefined {
+  return fd === undefined ? undefined : ok({ fd, bypass: bypassPolicies(native, fd, family === 4 ? AF_INET : AF_INET6).ok });
 }
 
 /** For Node's `lookup` option: addresses only ever. */

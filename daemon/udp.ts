@@ -6,6 +6,7 @@
 import type { Socket } from "node:dgram";
 import type { Path } from "../ike/input.ts";
 import { canonicalAddress, formatEndpoint } from "../isakmp/address.ts";
+import type { DescriptorStore } from "./descriptors.ts";
 import type { Native } from "./native.ts";
 import { codeOf, openSocket } from "./udp-socket.ts";
 
@@ -34,6 +35,8 @@ export interface UdpOptions {
   readonly port: number;
   readonly natPort: number;
   readonly native: Native | undefined;
+  /** Where sockets wait for the next run. */
+  readonly store?: DescriptorStore;
   readonly onDatagram: (path: Path, bytes: Uint8Array) => void;
   readonly onProblem: (problem: UdpProblem) => void;
   /** First delay before a failed socket is tried again; it doubles up to 30 s. */
@@ -83,6 +86,7 @@ export class Udp {
     const fresh = wanted.filter(({ key }) => !this.#slots.has(key));
     const waiting = [...this.#slots.values()].filter(({ timer }) => timer !== undefined);
     await Promise.all([...waiting.map((slot) => this.#try(slot)), ...fresh.map(({ key, address, role }) => this.#add(key, address, role))]);
+    this.#options.store?.closeRest();
   }
 
   /** Sends from the socket of `path.local`; never throws, a failure is told to `onProblem`. */
@@ -105,9 +109,19 @@ export class Udp {
     }
   }
 
-  /** Closes every socket. */
-  close(): void {
-    for (const [key, slot] of this.#slots) this.#drop(key, slot);
+  /** Closes every socket. `keep`: the next run finds them in the descriptor store. */
+  close(keep = false): void {
+    for (const [key, slot] of this.#slots) {
+      if (keep) this.#slots.delete(key);
+      else this.#drop(key, slot);
+      if (keep) this.#end(slot);
+    }
+  }
+
+  #end(slot: Slot): void {
+    slot.closed = true;
+    clearTimeout(slot.timer);
+    this.#shut(slot);
   }
 
   async #add(key: string, address: string, role: Role): Promise<void> {
@@ -119,9 +133,8 @@ export class Udp {
 
   #drop(key: string, slot: Slot): void {
     this.#slots.delete(key);
-    slot.closed = true;
-    clearTimeout(slot.timer);
-    this.#shut(slot);
+    this.#options.store?.forget(slot.address, slot.wantedPort);
+    this.#end(slot);
   }
 
   #shut(slot: Slot): void {
@@ -134,7 +147,7 @@ export class Udp {
   async #try(slot: Slot): Promise<void> {
     clearTimeout(slot.timer);
     slot.timer = undefined;
-    const opened = await openSocket(slot.address, slot.wantedPort, this.#options.native);
+    const opened = await openSocket(slot.address, slot.wantedPort, this.#options.native, this.#options.store);
     if (!opened.ok) {
       if (!slot.closed) this.#failed(slot, "open", opened.error.code, opened.error.text);
       return;

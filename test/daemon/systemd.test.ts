@@ -30,6 +30,7 @@ function recorder(): { native: Native; sent: { readonly text: string; readonly a
     setOption: () => done,
     getOption: () => ({ ok: true, value: new Uint8Array(0) }),
     localEnd: () => ({ ok: true, value: new Uint8Array(0) }),
+    sendDescriptor: () => done,
     hideMemory: () => done,
   };
   return { native, sent, open };
