@@ -82,6 +82,13 @@ test("a journal that is cut or damaged at its end gives what stood before, and g
       if (!cut && at < damaged.length) damaged[at] = (damaged[at] as number) ^ (garbage | 1);
       const { records: read, end } = readRecords(damaged);
       assert.ok(end <= damaged.length);
+      // Exactly the records that end before the damage, and no fewer.
+      let [whole, before] = [0, 0];
+      for (const one of records) {
+        before += frameOf(one).length;
+        if (before <= at) whole++;
+      }
+      assert.equal(read.length, whole);
       for (const [i, one] of read.entries()) assert.deepEqual([one.owner, one.value], [records[i]?.owner, records[i]?.value]);
     }),
   );

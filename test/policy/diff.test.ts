@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { describeDiff, diffPolicies } from "../../policy/diff.ts";
+import { configuration, policyOf } from "../sim/policies.ts";
+
+const rule = (name: string, peer: string, more: Readonly<Record<string, string>> = {}) => ({
+  name: `"${name}"`,
+  filters: `["me <-> ${peer}"]`,
+  ...more,
+});
+/** Read anew each time, as a reload does: a comment makes the text another one. */
+let readings = 0;
+const policy = (...rules: ReturnType<typeof rule>[]) => policyOf(`${configuration(rules)}\n# ${++readings}\n`);
+const names = (rules: readonly { readonly name: string }[]): readonly string[] => rules.map(({ name }) => name);
+
+const A = rule("a", "192.0.2.1");
+const B = rule("b", "192.0.2.2");
+
+test("rules that say the same are kept, wherever they stand now", () => {
+  const diff = diffPolicies(policy(A, B), policy(B, A));
+  assert.deepEqual([diff.kept.map(([old]) => old.name).sort(), diff.added, diff.dropped], [["a", "b"], [], []]);
+  for (const [old, again] of diff.kept) assert.notEqual(old, again);
+});
+
+for (const [what, changed] of [
+  ["another filter", rule("a", "192.0.2.9")],
+  ["another key", rule("a", "192.0.2.1", { auth: '[{ method = "psk", secret = "another throwaway key" }]' })],
+  ["another action", rule("a", "192.0.2.1", { action: '"respond"' })],
+  ["another offer", rule("a", "192.0.2.1", { "quick-mode": '{ proposals = ["esp:aes256-sha256"] }' })],
+  ["another lifetime", rule("a", "192.0.2.1", { "main-mode": '{ lifetime = "30m" }' })],
+  ["another start", rule("a", "192.0.2.1", { start: '"now"' })],
+  ["an identity", rule("a", "192.0.2.1", { "remote-id": '"fqdn:a.example.test"' })],
+] as const)
+  test(`a rule with ${what} is another rule`, () => {
+    const diff = diffPolicies(policy(A, B), policy(changed, B));
+    assert.deepEqual([diff.kept.map(([old]) => old.name), names(diff.added), names(diff.dropped)], [["b"], ["a"], ["a"]]);
+    assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
+  });
+
+test("a new name is a rule that comes and one that goes", () => {
+  const diff = diffPolicies(policy(A), policy(rule("z", "192.0.2.1")));
+  assert.equal(describeDiff(diff), "0 rules kept with their SAs; changed: none; added: z; dropped: a");
+});
