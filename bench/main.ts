@@ -29,14 +29,14 @@ async function main(argv: readonly string[]): Promise<number> {
   const before = loadavg()[0] ?? 0;
   const negotiations = await measureNegotiations(plan, progress);
   progress("renewals");
-  const rekeys = measureRekeys(plan.standing.at(-1) ?? 0, plan.repeats);
+  const { rekeys, restore } = measureRekeys(plan.standing.at(-1) ?? 0, plan.repeats);
   const memory = await measureMemory(plan.standing.at(-1) ?? 0, progress);
   progress("kernel");
   const kernel = measureKernel(values.quick ? 500 : 5000);
   progress("policy");
   const policy = [100, 1000].map(measurePolicy);
   progress("");
-  const results: Results = { machine: machineNote(before), negotiations, rekeys, memory, kernel, policy };
+  const results: Results = { machine: machineNote(before), negotiations, rekeys, restore, memory, kernel, policy };
   console.log(values.json ? JSON.stringify(results, null, 2) : report(results));
   return 0;
 }

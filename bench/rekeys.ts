@@ -2,6 +2,10 @@
  * What a Quick Mode with PFS costs where it renews one of many: two cores in this process, one with the peers' half and one with ours, an
  * in-memory kernel on each side, no sockets. Only the time inside the core and its kernel counts, each side for itself.
  */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Journal, type OpenedJournal, openJournal } from "../daemon/journal.ts";
 import { systemRandom } from "../daemon/random.ts";
 import { opensslCrypto, warmUp } from "../ike/crypto/openssl.ts";
 import { type GroupName, groupNamed } from "../ike/crypto/suite.ts";
@@ -21,13 +25,35 @@ export interface RekeyCost {
   readonly floorMs: number;
 }
 
+const CORE = { crypto: opensslCrypto, random: systemRandom, port: 500 } as const;
 const GROUPS = ["modp2048", "x25519"] as const satisfies readonly MeasuredGroup[];
 const BATCH = 200;
 
-/** Measures every group with `standing` other children there. */
-export function measureRekeys(standing: number, repeats: number): readonly RekeyCost[] {
+/** What a start costs that takes all of it over. */
+export interface RestoreCost {
+  readonly ikes: number;
+  readonly children: number;
+  /** Milliseconds to read the journal, to compare it with the kernel, and to stand where the last run stood. */
+  readonly milliseconds: number;
+  /** Octets of the journal, and of memory that the restored tables take, by RSS. */
+  readonly journalOctets: number;
+  readonly memoryOctets: number;
+}
+
+/** Measures every group with `standing` other children there, the journal included; then a start that takes them over. */
+export function measureRekeys(standing: number, repeats: number): { readonly rekeys: readonly RekeyCost[]; readonly restore: RestoreCost } {
   warmUp(GROUPS.map(groupNamed));
-  const duel = new Duel();
+  const folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "mainmode-bench-"));
+  try {
+    const duel = new Duel(folder);
+    const rekeys = measureGroups(duel, standing, repeats);
+    return { rekeys, restore: duel.restore() };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function measureGroups(duel: Duel, standing: number, repeats: number): readonly RekeyCost[] {
   for (let n = 0; n < standing; n++) duel.acquire("standing", n);
   return GROUPS.map((group) => {
     for (let n = 0; n < BATCH; n++) duel.acquire(group, n);
@@ -51,6 +77,7 @@ export function measureRekeys(standing: number, repeats: number): readonly Rekey
 interface Half {
   readonly engine: Engine;
   readonly xfrm: ReturnType<typeof memoryXfrm>;
+  readonly journal: Journal;
   spent: number;
 }
 
@@ -60,14 +87,19 @@ class Duel {
   readonly #reqids = new Map<string, number>();
   #now = 0;
 
-  constructor() {
-    const secret = benchSecret();
-    const half = (): Half => ({
-      engine: createEngine({ crypto: opensslCrypto, random: systemRandom, port: 500 }),
+  readonly #folder: string;
+  readonly #secret = benchSecret();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    const secret = this.#secret;
+    const half = (role: BenchRole): Half => ({
+      engine: createEngine({ ...CORE, journal: true }),
       xfrm: memoryXfrm(),
+      journal: this.#open(role).journal,
       spent: 0,
     });
-    this.#halves = { initiator: half(), responder: half() };
+    this.#halves = { initiator: half("initiator"), responder: half("responder") };
     for (const role of ["initiator", "responder"] as const) {
       this.#input(role, { type: "addresses", addresses: sideAddresses(role) });
       this.#input(role, { type: "policy", policy: benchPolicy(role, secret) });
@@ -81,6 +113,7 @@ class Duel {
     const half = this.#halves[role];
     const started = performance.now();
     const effects = half.engine.handle(input, this.#now);
+    for (const effect of effects) if (effect.type === "journal") half.journal.write(effect.records);
     half.spent += performance.now() - started;
     for (const effect of effects) {
       if (effect.type === "send") {
@@ -98,6 +131,34 @@ class Duel {
         });
       }
     }
+  }
+
+  #open(role: BenchRole): OpenedJournal {
+    const options = { path: join(this.#folder, role), bootId: "bench", onFailure: (text: string) => console.error(text) };
+    const opened = openJournal(options);
+    if (!opened.ok) throw new Error(opened.error);
+    return opened.value;
+  }
+
+  /** The responder's daemon is started again on what it left. */
+  restore(): RestoreCost {
+    const { journal, xfrm } = this.#halves.responder;
+    const journalOctets = journal.size;
+    journal.close(false);
+    const policy = benchPolicy("responder", this.#secret);
+    const sas = [...xfrm.states.values()].map(({ sa, counters }) => ({ ...sa, counters }));
+    const kernel = { sas, policies: [...xfrm.policies.values()] };
+    globalThis.gc?.();
+    const before = process.memoryUsage().rss;
+    const started = performance.now();
+    const engine = createEngine({ ...CORE, journal: true });
+    engine.handle({ type: "addresses", addresses: sideAddresses("responder") }, this.#now);
+    engine.handle({ type: "policy", policy, restore: { image: this.#open("responder").image, kernel } }, this.#now);
+    const milliseconds = performance.now() - started;
+    globalThis.gc?.();
+    const { ikeSas, childSas } = engine.view(this.#now);
+    const memoryOctets = Math.max(0, process.memoryUsage().rss - before);
+    return { ikes: ikeSas.length, children: childSas.length, milliseconds, journalOctets, memoryOctets };
   }
 
   #settle(): void {

@@ -7,25 +7,27 @@ import type { KernelCost } from "./kernel-lines.ts";
 import type { MemoryCost } from "./memory.ts";
 import type { NegotiationCost, SideCost } from "./negotiations.ts";
 import type { PolicyCost } from "./policy-rules.ts";
-import type { RekeyCost } from "./rekeys.ts";
+import type { RekeyCost, RestoreCost } from "./rekeys.ts";
 
 export interface Results {
   readonly machine: string;
   readonly negotiations: readonly NegotiationCost[];
   readonly rekeys: readonly RekeyCost[];
+  readonly restore: RestoreCost;
   readonly memory: MemoryCost;
   readonly kernel: Result<KernelCost, string>;
   readonly policy: readonly PolicyCost[];
 }
 
 /** What CONTRIBUTING.md asks for. */
-const TARGET = { ratio: 1.3, otherMs: 0.5, growth: 1.2, pairKiB: 16, rekeyRatio: 1.4, rekeyMs: 0.35 } as const;
+const TARGET = { ratio: 1.3, otherMs: 0.5, growth: 1.2, pairKiB: 16, rekeyRatio: 1.4, rekeyMs: 0.35, restoreSeconds: 2 } as const;
 
 /** All of it. */
 export const report = (results: Results): string =>
   [
     negotiationLines(results.negotiations),
     rekeyLines(results.rekeys),
+    restoreLines(results.restore),
     memoryLines(results.memory),
     kernelLines(results.kernel),
     policyLines(results.policy),
@@ -87,7 +89,7 @@ function rekeyLines(costs: readonly RekeyCost[]): readonly string[] {
     Math.max(0, ...costs.filter((cost) => cost.group === group).map(found));
   const worst = ({ initiatorMs, responderMs }: RekeyCost): number => Math.max(initiatorMs, responderMs);
   return [
-    "Renewal by a Quick Mode with PFS, core and kernel in memory, one side",
+    "Renewal by a Quick Mode with PFS, core, journal, and kernel in memory, one side",
     ...table([["group", "children", "side", "a second", "cost", "floor", "ratio", "rest"], ...rows], 3),
     verdict(
       "modp2048 by its floor",
@@ -103,6 +105,12 @@ function rekeyLines(costs: readonly RekeyCost[]): readonly string[] {
     ),
   ];
 }
+
+const restoreLines = ({ ikes, children, milliseconds, journalOctets, memoryOctets }: RestoreCost): readonly string[] => [
+  "A start that takes over what the last run left",
+  `  ${count(ikes)} IKE SAs and ${count(children)} children; journal ${kib(journalOctets)} KiB; memory ${kib(memoryOctets)} KiB more`,
+  verdict("journal read and SAs restored", milliseconds / 1000, TARGET.restoreSeconds, (value) => `${value.toFixed(2)} s`),
+];
 
 function memoryLines({ few, many, fresh, settled }: MemoryCost): readonly string[] {
   const row = (name: string, { initiator, responder }: MemoryCost["fresh"]): readonly string[] => [name, kib(initiator), kib(responder)];
