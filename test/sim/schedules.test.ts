@@ -43,6 +43,8 @@ const holds = <T>(arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, share: nu
   fc.assert(fc.property(fc.record(arbitraries) as fc.Arbitrary<T>, check), {
     numRuns: Math.max(1, Math.round(RUNS * share)),
     interruptAfterTimeLimit: LIMIT,
+    // The same schedules in every run, so that a build says the same twice; whoever asks for a number of runs looks for new ones.
+    ...(ASKED === undefined ? { seed: 1 } : {}),
     markInterruptAsFailure: false,
   });
 
@@ -93,23 +95,36 @@ test("both ends begin, at any distance, under any schedule", () => {
   );
 });
 
-test("an hour of renewals on a bad network, then it heals", () => {
+const anHour = ({
+  seed,
+  delays,
+  fates,
+}: {
+  readonly seed: number;
+  readonly delays: readonly number[];
+  readonly fates: readonly Fate[];
+}) => {
   const short = { mainLife: "10m", quickLife: "2m" };
-  holds({ seed, delays, fates: fc.array(fate, { minLength: 1, maxLength: 60, size: "max" }) }, 0.3, ({ seed, delays, fates }) =>
-    inWorld(
-      pair(towards(B, { start: '"now"' }, short), towards(A, { start: '"on-traffic"' }, short), {
-        seed,
-        fates,
-        kernelDelays: delays,
-        cycleUntil: 60 * MINUTE,
-      }),
-      (world) => {
-        both(world, 20 * SECOND);
-        world.run(60 * MINUTE);
-        recovers(world);
-      },
-    ),
-  );
+  const rules = [towards(B, { start: '"now"' }, short), towards(A, { start: '"on-traffic"' }, short)] as const;
+  inWorld(pair(...rules, { seed, fates, kernelDelays: delays, cycleUntil: 60 * MINUTE }), (world) => {
+    both(world, 20 * SECOND);
+    world.run(60 * MINUTE);
+    recovers(world);
+  });
+};
+
+test("an hour of renewals on a bad network, then it heals", () => {
+  holds({ seed, delays, fates: fc.array(fate, { minLength: 1, maxLength: 60, size: "max" }) }, 0.3, anHour);
+});
+
+test("a delete that came before the peer's SA was there counts when it comes again", () => {
+  const [deliver, drop] = [{ kind: "deliver" }, { kind: "drop" }] as const;
+  const corrupt = (bit: number) => ({ kind: "corrupt", bit }) as const;
+  const fates: readonly Fate[] = [
+    ...[deliver, deliver, deliver, drop, corrupt(603), corrupt(3553), deliver, deliver, deliver, deliver, deliver, drop, deliver, drop],
+    ...[corrupt(1621), deliver, drop, deliver, deliver, drop, deliver],
+  ];
+  anHour({ seed: 890614, delays: [1, 3, 1, 3, 120], fates });
 });
 
 /** A soft expire of everything, or a command, on one host at some moment. */

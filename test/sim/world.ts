@@ -169,7 +169,8 @@ export class World {
     this.#seen.set(host.name, seen);
     const content = Buffer.from(bytes).toString("latin1");
     const tainted = forged || seen.has(content);
-    seen.add(content);
+    // What came before its SA was there was not read: a repetition is the first that counts.
+    if (knowsSa(host, bytes)) seen.add(content);
     const before = tainted ? establishedOf(host.engine.view(this.now)) : undefined;
     const path = { local: { address: to, port: PORT }, remote: { address: from, port: PORT } };
     host.input({ type: "datagram", path, bytes: Uint8Array.from(bytes) });
@@ -273,6 +274,14 @@ export class World {
     const fates = this.#fates.length > 0 ? this.#fates.map(formatFate).join(", ") : "none";
     return `seed ${this.seed}, fates: ${fates}\n${drawLadder(this.rungs, this.tap)}`;
   }
+}
+
+/** Whether a host can read a message: all of Main Mode, and what belongs to an SA that it has. */
+function knowsSa(host: Host, bytes: Uint8Array): boolean {
+  const [EXCHANGE_AT, IDENTITY_PROTECTION] = [18, 2];
+  if (bytes[EXCHANGE_AT] === IDENTITY_PROTECTION) return true;
+  const cookie = Buffer.from(bytes.subarray(0, 8)).toString("hex");
+  return host.engine.view(0).ikeSas.some(({ initiatorCookie, state }) => initiatorCookie === cookie && state !== "negotiating");
 }
 
 /** Runs a story in a fresh world and ends that world; a failure brings the diagram with it. */
