@@ -76,7 +76,9 @@ export function readName(attributes: readonly Attribute[]): GssName | undefined 
 
 /** UTF-16LE where every second octet of a name in ASCII is zero; single octets otherwise. A final NUL is no part of a name. */
 function decodeText(wire: Uint8Array): string {
-  const wide = wire.length % 2 === 0 && wire.some((octet, i) => i % 2 === 1 && octet === 0);
+  const high = wire.filter((_, i) => i % 2 === 1);
+  // A single NUL at the end of single octets is no evidence; names are mostly ASCII.
+  const wide = wire.length % 2 === 0 && high.filter((octet) => octet === 0).length * 2 > high.length;
   return Buffer.from(wire)
     .toString(wide ? "utf16le" : "latin1")
     .replace(/\0+$/, "");
@@ -145,7 +147,27 @@ export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
     return names.includes(name.toLowerCase()) && (ours === null || realm === ours);
   }
   const wanted = splitPrincipal(entry.peerPrincipal);
-  return samePrincipal(wanted.name, name) && (wanted.realm === null || wanted.realm === realm);
+  // A realm that nobody named is our own: any other that is trusted has a `host/` of that name, too.
+  return samePrincipal(wanted.name, name) && realm === (wanted.realm ?? splitPrincipal(entry.principal).realm ?? realm);
+}
+
+/**
+ * Why a name that a peer gave in message 2 is none that we ask the KDC for; undefined where it is. Nobody has proved anything by then:
+ * whoever answers must not choose which service gets a ticket of ours, or learn that one exists.
+ */
+export function targetFault(entry: KerberosEntry, target: string): string | undefined {
+  const { name, realm } = splitPrincipal(target);
+  const ours = splitPrincipal(entry.principal).realm;
+  if (entry.peerPrincipal !== null) {
+    const wanted = splitPrincipal(entry.peerPrincipal);
+    const fits = samePrincipal(wanted.name, name) && (realm === null || realm === (wanted.realm ?? ours ?? realm));
+    return fits ? undefined : `the peer calls itself ${target}, and peer-principal is ${entry.peerPrincipal}`;
+  }
+  if (!/^host\/[^/]+$/i.test(name) && !/^[^/]+\$$/.test(name))
+    return `the peer calls itself ${target}, which is no host's name; set peer-principal if that is right`;
+  return realm === null || ours === null || realm === ours
+    ? undefined
+    : `the peer calls itself ${target}, of another realm than ours (${ours}); set peer-principal if that is right`;
 }
 
 /** What `acceptsPrincipal` would have taken, in words. */

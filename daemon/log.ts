@@ -87,7 +87,7 @@ const LONGEST_TEXT = 4096;
 /** One JSON object; the order of keys is fixed. Undefined fields are left out. */
 export function jsonLine(record: LogRecord, time: number): string {
   const fields = Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
-  return JSON.stringify({
+  return plainJson({
     time: new Date(time).toISOString(),
     level: record.level,
     event: record.event,
@@ -96,6 +96,10 @@ export function jsonLine(record: LogRecord, time: number): string {
     hint: record.hint,
   });
 }
+
+/** JSON leaves DEL and the C1 control characters as they are, which a terminal does not. */
+const plainJson = (value: unknown): string =>
+  JSON.stringify(value).replace(/[\u007f-\u009f]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** `TIME LEVEL TEXT [EVENT key=value …] (HINT)`, or `<N>TEXT […]` where the journal keeps the time. */
 export function textLine(record: LogRecord, options: Pick<LogOptions, "prefixed" | "time">): string {

@@ -4,7 +4,7 @@
  */
 
 import { type AuthChoice, methodNumber, signatureMethod } from "../auth/choice.ts";
-import { freshRecord, nameAttribute, ownName, readName } from "../auth/gss.ts";
+import { freshRecord, nameAttribute, ownName, readName, targetFault } from "../auth/gss.ts";
 import type { GssSteppedOutcome } from "../auth/method.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
@@ -193,6 +193,8 @@ function askTicket(
   const target = gss.peer.name?.text ?? entry.peerPrincipal;
   if (target === null)
     return err({ kind: "payloads", what: "the peer did not tell its Kerberos name; set peer-principal, or let it send attribute 16384" });
+  const unwanted = targetFault(entry, target);
+  if (unwanted !== undefined) return err({ kind: "payloads", what: unwanted });
   return ok({
     next: { kind: "ticketing", before, auth, cookieR, suite, peer },
     job: {

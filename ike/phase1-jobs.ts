@@ -75,7 +75,9 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
     return giveUp(core, n);
   }
   const ours = error.kind === "auth-failed" && error.failure.whose === "me";
-  if (ours) markUnusable(core, auth.rule, auth.entry, error.failure);
+  // What depends on a peer's name or token says nothing about the method: strangers must not switch it off.
+  const theirWord = state.kind === "ticketing" || state.kind === "accepting" || state.kind === "stepping";
+  if (ours && !theirWord) markUnusable(core, auth.rule, auth.entry, error.failure);
   if (!ours || n.role === "responder") return onStepError(core, n, error);
   n.lastError = error;
   if (!offerAnew(core, n, error, auth)) giveUp(core, n);

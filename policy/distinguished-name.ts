@@ -89,6 +89,9 @@ function encodeAttribute(pair: string): Result<Uint8Array, string> {
   const raw = pair.slice(equals + 1).trim();
   if (raw !== "*" && /(^|[^\\])(\\\\)*\*/.test(raw))
     return err(`${keyword}: ${JSON.stringify(raw)}: a * stands for a whole value only; a star itself is written "\\2A"`);
+  // Both would be the same octets, and a name that means one person must not match everybody.
+  if (raw !== "*" && decodeUtf8(unescapeValue(raw) ?? new Uint8Array(0))?.trim() === "*")
+    return err(`${keyword}: ${JSON.stringify(raw)}: a value that is a star alone can't be told from a pattern`);
   const value = encodeValue(raw, known?.type ?? "utf8");
   return value ? ok(tlv(SEQUENCE, join([tlv(OID, oid), value]))) : err(`${keyword}: ${JSON.stringify(raw)} is no value of it`);
 }

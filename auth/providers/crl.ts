@@ -59,7 +59,9 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   const title = certificateTitle(certificate);
   if (own.length === 0) return { kind: "unknown", expired: false, why: `there is no revocation list of ${certificate.issuer.text}` };
   let [why, good, expired] = ["", false, false];
-  for (const list of own.slice(0, MAX_LISTS)) {
+  // All of them: a list that is passed over may be the one that revokes. What a peer may send of them is bounded where it is read, and those
+  // of files are checked once.
+  for (const list of own) {
     const fault = list.unusable ?? listFault(list, question);
     if (fault !== undefined) why = `the revocation list of ${list.issuer.text} is of no use: ${fault}`;
     // Even an old list holds: who was revoked stays so.
@@ -74,9 +76,6 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   }
   return good ? { kind: "good" } : { kind: "unknown", expired, why };
 }
-
-/** Lists of one issuer that are looked at: each costs a signature check. */
-const MAX_LISTS = 4;
 
 /** A day and time for messages. */
 export const dateText = (milliseconds: number): string => new Date(milliseconds).toISOString().replace(/\.\d+Z$/, "Z");

@@ -10,6 +10,7 @@ import {
   peerNameForms,
   readName,
   readToken,
+  targetFault,
   tokenPayload,
 } from "../../auth/gss.ts";
 import { basic, variable } from "../../isakmp/attributes.ts";
@@ -99,12 +100,13 @@ test("the hash covers the name, where names were exchanged, and all tokens in or
 
 for (const [wanted, names, principal, good] of [
   ["host/b.example.test@R", [], "host/b.example.test@R", true],
-  ["host/b.example.test", [], "host/b.example.test@R", true],
-  ["host/B.Example.test", [], "host/b.example.test@R", true],
+  ["host/b.example.test", [], "host/b.example.test@EXAMPLE.TEST", true],
+  ["host/B.Example.test", [], "host/b.example.test@EXAMPLE.TEST", true],
+  ["host/b.example.test", [], "host/b.example.test@TRUSTED.TEST", false],
   ["host/b.example.test@R", [], "host/b.example.test@OTHER", false],
   ["B$@R", [], "b$@R", false],
-  ["host/b.example.test", [], "host/b.example.test.evil@R", false],
-  ["host/b.example.test", [], "http/b.example.test@R", false],
+  ["host/b.example.test", [], "host/b.example.test.evil@EXAMPLE.TEST", false],
+  ["host/b.example.test", [], "http/b.example.test@EXAMPLE.TEST", false],
   [null, ["b.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
   [null, ["x", "B.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
   [null, ["b.example.test"], "host/b.example.test@OTHER", false],
@@ -114,3 +116,29 @@ for (const [wanted, names, principal, good] of [
   test(`peer-principal ${wanted ?? `not set, address called ${names.join(" and ") || "nothing"}`}: ${principal} is ${good ? "taken" : "refused"}`, () => {
     assert.equal(acceptsPrincipal(entry({ peerPrincipal: wanted }), { principal, addressNames: names }), good);
   });
+
+for (const [wanted, target, good] of [
+  ["host/b.example.test@EXAMPLE.TEST", "host/b.example.test@EXAMPLE.TEST", true],
+  ["host/b.example.test", "host/B.example.test@EXAMPLE.TEST", true],
+  ["host/b.example.test", "host/b.example.test", true],
+  ["host/b.example.test@OTHER.TEST", "host/b.example.test@OTHER.TEST", true],
+  ["host/b.example.test", "host/b.example.test@OTHER.TEST", false],
+  ["host/b.example.test", "cifs/b.example.test@EXAMPLE.TEST", false],
+  ["host/b.example.test", "host/c.example.test@EXAMPLE.TEST", false],
+  [null, "host/anything.example.test@EXAMPLE.TEST", true],
+  [null, "B$@EXAMPLE.TEST", true],
+  [null, "host/anything.example.test@OTHER.TEST", false],
+  [null, "cifs/files.example.test@EXAMPLE.TEST", false],
+  [null, "administrator@EXAMPLE.TEST", false],
+  [null, "host/a/b@EXAMPLE.TEST", false],
+] as const)
+  test(`with peer-principal ${wanted ?? "not set"} a ticket for ${target} is ${good ? "" : "not "}asked for`, () => {
+    assert.equal(targetFault(entry({ peerPrincipal: wanted }), target) === undefined, good);
+  });
+
+test("single octets that end in a NUL are no UTF-16", () => {
+  const read = (octets: Uint8Array) => readName([variable(16384, octets)])?.text;
+  assert.equal(read(Buffer.from("host/ab.example.test@EX\0", "latin1")), "host/ab.example.test@EX");
+  assert.equal(read(Buffer.from("host/ab.example.test@EX", "utf16le")), "host/ab.example.test@EX");
+  assert.equal(read(Buffer.from("host/ab.example.test@EX\0", "utf16le")), "host/ab.example.test@EX");
+});

@@ -381,6 +381,17 @@ export const CASES: readonly Case[] = [
     fault: ["certificate-revoked", /Below is revoked/],
   },
   {
+    name: "a certificate revoked on the fifth list of its issuer",
+    leaf: from(root, { serial: 77 }),
+    anchors: [root],
+    crl: "require",
+    lists: [
+      ...[9, 8, 7, 6].map((days) => issueCrl({ issuer: root, thisUpdate: NOW - days * DAY })),
+      issueCrl({ issuer: root, revoked: [77], thisUpdate: NOW - DAY / 2 }),
+    ],
+    fault: ["certificate-revoked", /CN=host is revoked by .*CN=Root/],
+  },
+  {
     name: "another certificate revoked",
     leaf: from(root, { serial: 77 }),
     anchors: [root],

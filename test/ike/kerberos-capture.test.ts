@@ -137,6 +137,21 @@ test("as the responder: the offer, its answer with our name, message 4, the keys
   assert.ok(done.next.kind === "established" && done.next.proof.method === "kerberos");
 });
 
+test("a name in message 2 that the rule does not want gets no ticket asked for", () => {
+  const entry = { ...entryOf("A"), peerPrincipal: "host/somebody.else@OTHER.TEST" };
+  const ours = { ...rule(R, entry), auth: [entry] };
+  const [m1, m2] = [received(0), received(1)];
+  const sa = saOf(0);
+  const common = { path: pathOf(I, R), cookieI: m1.header.initiatorCookie, saBody: sa.raw, offered: sa.value } as const;
+  const sent: SaSent = { kind: "sa-sent", ...common, rule: ours, choices: [{ method: "kerberos", rule: ours, entry }] };
+  const answered = onAnswer(tools("publicI", "nonceI"), sent, m2.header, m2.payloads, "1");
+  assert.ok(!answered.ok);
+  assert.match(
+    answered.error.what,
+    /calls itself host\/b\.example\.test@EXAMPLE\.TEST, and peer-principal is host\/somebody\.else@OTHER\.TEST/,
+  );
+});
+
 test("as the initiator: the target, message 3, the keys and HASH_R before it was wrapped are as recorded", () => {
   const ours = rule(R, entryOf("A"));
   const kit = tools("publicI", "nonceI");

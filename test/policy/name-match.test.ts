@@ -69,3 +69,9 @@ test("identities fit patterns one way only", () => {
   assert.ok(!fitsIdentity(one.value, pattern.value));
   assert.ok(!sameIdentity(pattern.value, one.value));
 });
+
+test("a star that is escaped, and all there is, is refused: it would be a pattern", () => {
+  for (const text of ["CN=\\2A", "CN=\\*", 'CN="*"', "C=DE, CN=\\2a"]) assert.ok(!encodeName(text).ok, text);
+  assert.ok(encodeName("CN=*").ok);
+  assert.ok(encodeName("CN=\\2A.example.test").ok);
+});
