@@ -97,6 +97,7 @@ const ROWS: readonly Row[] = [
   { name: "expired", peers: STRONGSWAN, differs: "expired", ...x509("p256") },
   { name: "revoked", peers: OTHERS, differs: "revoked", ...x509("rsa2048", { lists: true }) },
   { name: "old-list", peers: STRONGSWAN, differs: "old-list", ...x509("p256", { lists: true }) },
+  { name: "old-list-rsa", peers: LIBRESWAN, differs: "old-list", ...x509("rsa2048", { lists: true }) },
   { name: "other-identity", peers: OTHERS, differs: "identity", ...x509("rsa2048") },
 ];
 
