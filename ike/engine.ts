@@ -1,9 +1,6 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
-import { decodeHeader, type Header } from "../isakmp/message.ts";
-import { EXCHANGE } from "../isakmp/numbers.ts";
-import { nameOf } from "../isakmp/registry.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
@@ -24,25 +21,22 @@ import {
   onWatchTimeout,
   startRules,
 } from "./commands.ts";
-import { type Core, count, emit, ikeFields, log, logError, type Pending, peerName } from "./core.ts";
+import { type Core, count, emit, ikeFields, log, type Pending } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
-import type { IkeError } from "./errors.ts";
 import { onFarewell } from "./farewell.ts";
-import { clearNotifyType, receiveInformational } from "./informational.ts";
-import type { Input, Instant, Path } from "./input.ts";
+import type { Input, Instant } from "./input.ts";
 import { destroySa } from "./install.ts";
 import { Jobs } from "./jobs.ts";
 import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
-import { hearRefused } from "./last-words.ts";
 import { Leftovers, onUnknownExpire } from "./leftovers.ts";
 import { onProbeTimer } from "./liveness.ts";
-import { responderCookieOf } from "./main-mode-states.ts";
-import { onExpire, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
-import { endNegotiation, giveUp, onClearNotify, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
+import { onExpire } from "./phase1.ts";
+import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
 import { onJobDone } from "./phase1-jobs.ts";
-import { onQuickRetransmit, receiveQuickMode } from "./phase2.ts";
+import { onQuickRetransmit } from "./phase2.ts";
+import { receiveDatagram } from "./receive.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
 import { restorePolicies, restoreSas } from "./restore.ts";
@@ -149,7 +143,7 @@ const newCore = (options: EngineOptions): Core => ({
 function dispatch(core: Core, input: Input): void {
   switch (input.type) {
     case "datagram":
-      return onDatagram(core, input.path, input.bytes);
+      return receiveDatagram(core, input.path, input.bytes);
     case "send-failed":
       return onSendFailed(core, input.path, input.why);
     case "tick":
@@ -201,71 +195,6 @@ function onBug(core: Core, input: Input, bug: unknown): void {
     core.timers.clearAll(`ike ${entry.id}`);
   }
 }
-
-// Datagrams
-
-/** Cookies and message id decide where a message belongs; nothing else of it is read before. */
-function onDatagram(core: Core, path: Path, bytes: Uint8Array): void {
-  const header = decodeHeader(bytes);
-  if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
-  if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
-  switch (header.value.exchange) {
-    case EXCHANGE["Identity Protection"]:
-      return onMainMode(core, path, header.value, bytes);
-    case EXCHANGE["Quick Mode"]:
-    case EXCHANGE.Informational:
-      return onPhase2(core, path, header.value, bytes);
-  }
-  count(core, `exchange ${nameOf(EXCHANGE, header.value.exchange)}`);
-  if (header.value.exchange === EXCHANGE.Aggressive) logError(core, "packet.dropped", peerName(path), AGGRESSIVE, { peer: peerName(path) });
-}
-
-const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
-
-const isZero = (octets: Uint8Array): boolean => octets.every((octet) => octet === 0);
-
-function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
-  if (header.messageId !== 0) return count(core, "main-mode with a message id");
-  const first = isZero(header.responderCookie);
-  const entry =
-    (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
-    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry) {
-    if (!first) return count(core, "unknown cookies");
-    if (core.stopping) return;
-    return receiveFirst(core, path, header, bytes);
-  }
-  if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
-  // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
-  if (first && entry.role === "initiator") return count(core, "reflected");
-  // Message 1 again, but changed: the first one counts.
-  if (first && (!entry.received || Buffer.compare(entry.received, bytes) !== 0)) return count(core, "message 1 changed");
-  core.touched = entry.id;
-  if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
-  const known = responderCookieOf(entry.state);
-  if (!first && known && Buffer.compare(known, header.responderCookie) !== 0) return count(core, "unknown cookies");
-  receiveMainMode(core, entry, header, bytes);
-}
-
-function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
-  const entry =
-    core.store.byCookies(header.initiatorCookie, header.responderCookie) ??
-    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry || !samePeer(entry.path, path)) return count(core, "unknown cookies");
-  core.touched = entry.id;
-  const quick = header.exchange === EXCHANGE["Quick Mode"];
-  if (entry.phase === "established") {
-    if (Buffer.compare(entry.sa.cookieR, header.responderCookie) !== 0) return count(core, "unknown cookies");
-    return quick ? receiveQuickMode(core, entry, header, bytes) : receiveInformational(core, entry, header, bytes);
-  }
-  if (quick) return count(core, "phase 2 before phase 1");
-  if (header.flags & 1) return hearRefused(core, entry, header, bytes);
-  const type = clearNotifyType(header, bytes);
-  if (type !== undefined) onClearNotify(core, entry, type);
-}
-
-/** Until NAT traversal, an SA belongs to two addresses. */
-const samePeer = (a: Path, b: Path): boolean => a.remote.address === b.remote.address && a.local.address === b.local.address;
 
 // Timers
 

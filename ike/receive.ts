@@ -1,0 +1,79 @@
+/**
+ * Where a datagram belongs: an exchange of an SA that its cookies name, a new Main Mode, or nowhere.
+ * Invariant: who is not the peer of an SA by its addresses does not reach it, and what belongs nowhere is counted and leaves nothing behind.
+ */
+import { decodeHeader, type Header } from "../isakmp/message.ts";
+import { EXCHANGE } from "../isakmp/numbers.ts";
+import { nameOf } from "../isakmp/registry.ts";
+import { type Core, count, logError, peerName } from "./core.ts";
+import type { IkeError } from "./errors.ts";
+import { clearNotifyType, receiveInformational } from "./informational.ts";
+import type { Path } from "./input.ts";
+import { hearRefused } from "./last-words.ts";
+import { responderCookieOf } from "./main-mode-states.ts";
+import { receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { onClearNotify } from "./phase1-end.ts";
+import { receiveQuickMode } from "./phase2.ts";
+
+/** A datagram: cookies and message id decide where the message belongs; nothing else of it is read before. */
+export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void {
+  const header = decodeHeader(bytes);
+  if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
+  if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
+  switch (header.value.exchange) {
+    case EXCHANGE["Identity Protection"]:
+      return onMainMode(core, path, header.value, bytes);
+    case EXCHANGE["Quick Mode"]:
+    case EXCHANGE.Informational:
+      return onPhase2(core, path, header.value, bytes);
+  }
+  count(core, `exchange ${nameOf(EXCHANGE, header.value.exchange)}`);
+  if (header.value.exchange === EXCHANGE.Aggressive) logError(core, "packet.dropped", peerName(path), AGGRESSIVE, { peer: peerName(path) });
+}
+
+const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
+
+const isZero = (octets: Uint8Array): boolean => octets.every((octet) => octet === 0);
+
+function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+  if (header.messageId !== 0) return count(core, "main-mode with a message id");
+  const first = isZero(header.responderCookie);
+  const entry =
+    (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
+    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
+  if (!entry) {
+    if (!first) return count(core, "unknown cookies");
+    if (core.stopping) return;
+    return receiveFirst(core, path, header, bytes);
+  }
+  if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
+  // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
+  if (first && entry.role === "initiator") return count(core, "reflected");
+  // Message 1 again, but changed: the first one counts.
+  if (first && (!entry.received || Buffer.compare(entry.received, bytes) !== 0)) return count(core, "message 1 changed");
+  core.touched = entry.id;
+  if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
+  const known = responderCookieOf(entry.state);
+  if (!first && known && Buffer.compare(known, header.responderCookie) !== 0) return count(core, "unknown cookies");
+  receiveMainMode(core, entry, header, bytes);
+}
+
+function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+  const entry =
+    core.store.byCookies(header.initiatorCookie, header.responderCookie) ??
+    core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
+  if (!entry || !samePeer(entry.path, path)) return count(core, "unknown cookies");
+  core.touched = entry.id;
+  const quick = header.exchange === EXCHANGE["Quick Mode"];
+  if (entry.phase === "established") {
+    if (Buffer.compare(entry.sa.cookieR, header.responderCookie) !== 0) return count(core, "unknown cookies");
+    return quick ? receiveQuickMode(core, entry, header, bytes) : receiveInformational(core, entry, header, bytes);
+  }
+  if (quick) return count(core, "phase 2 before phase 1");
+  if (header.flags & 1) return hearRefused(core, entry, header, bytes);
+  const type = clearNotifyType(header, bytes);
+  if (type !== undefined) onClearNotify(core, entry, type);
+}
+
+/** Until NAT traversal, an SA belongs to two addresses. */
+const samePeer = (a: Path, b: Path): boolean => a.remote.address === b.remote.address && a.local.address === b.local.address;
