@@ -2,10 +2,8 @@
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
 import { formatSelector } from "../policy/selector.ts";
-import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
-import { Store } from "../sa-store/store.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild } from "./children.ts";
@@ -22,16 +20,15 @@ import {
   startRules,
 } from "./commands.ts";
 import { type Core, count, emit, ikeFields, log, type Pending } from "./core.ts";
-import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Effect } from "./effect.ts";
 import { onFarewell } from "./farewell.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa } from "./install.ts";
-import { Jobs } from "./jobs.ts";
 import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
-import { Leftovers, onUnknownExpire } from "./leftovers.ts";
+import { onUnknownExpire } from "./leftovers.ts";
 import { onProbeTimer } from "./liveness.ts";
+import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
 import { onJobDone } from "./phase1-jobs.ts";
@@ -41,8 +38,7 @@ import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
 import { restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
-import { PolicyTable } from "./standing.ts";
-import { type TimerName, Timers } from "./timers.ts";
+import type { TimerName } from "./timers.ts";
 import { viewOf } from "./view.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -56,15 +52,6 @@ export interface Engine {
   counters(): ReadonlyMap<string, number>;
   /** Entries in all tables together: 0 when all is over. */
   readonly size: number;
-}
-
-export interface EngineOptions {
-  readonly crypto: Crypto;
-  readonly random: Random;
-  /** The UDP port of IKE at both ends; 500 but in tests. */
-  readonly port: number;
-  /** Whether effects `journal` are wanted: what a restart needs to know. */
-  readonly journal?: boolean;
 }
 
 /** Due timers that one tick handles before it lets the sockets speak. */
@@ -90,55 +77,10 @@ export function createEngine(options: EngineOptions): Engine {
     view: (now) => viewOf(core, now),
     counters: () => core.counters,
     get size() {
-      return (
-        core.store.size +
-        core.timers.size +
-        core.pending.size +
-        core.jobs.size +
-        core.routes.size +
-        core.wishes.size +
-        core.watches.size +
-        core.retries.size +
-        core.paced.size +
-        core.farewells.size +
-        core.leftovers.size +
-        core.policies.size
-      );
+      return sizeOf(core);
     },
   };
 }
-
-/** The memory of a core that has seen nothing. */
-const newCore = (options: EngineOptions): Core => ({
-  ...options,
-  store: new Store(),
-  timers: new Timers(),
-  policies: new PolicyTable(),
-  pending: new Map(),
-  routes: new Map(),
-  jobs: new Jobs(),
-  unusable: new Map(),
-  learnt: new Map(),
-  wishes: new Map(),
-  watches: new Map(),
-  retries: new Map(),
-  outages: new Map(),
-  paced: new Map(),
-  nextStart: 0,
-  farewells: new Map(),
-  counters: new Map(),
-  leftovers: new Leftovers(),
-  policy: { ...NO_POLICY, name: "none" },
-  asRead: { ...NO_POLICY, name: "none" },
-  roaming: new Set(),
-  addresses: [],
-  now: 0,
-  effects: [],
-  nextOp: 0,
-  stopping: false,
-  stops: [],
-  touched: null,
-});
 
 function dispatch(core: Core, input: Input): void {
   switch (input.type) {

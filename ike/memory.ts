@@ -1,0 +1,67 @@
+/**
+ * The memory of the core when it has seen nothing, and how much is in it.
+ */
+import { NO_POLICY } from "../policy/traffic-keys.ts";
+import { Store } from "../sa-store/store.ts";
+import type { Core } from "./core.ts";
+import type { Crypto, Random } from "./crypto/provider.ts";
+import { Jobs } from "./jobs.ts";
+import { Leftovers } from "./leftovers.ts";
+import { PolicyTable } from "./standing.ts";
+import { Timers } from "./timers.ts";
+
+export interface EngineOptions {
+  readonly crypto: Crypto;
+  readonly random: Random;
+  /** The UDP port of IKE at both ends; 500 but in tests. */
+  readonly port: number;
+  /** Whether effects `journal` are wanted: what a restart needs to know. */
+  readonly journal?: boolean;
+}
+
+/** The memory of a core that has seen nothing. */
+export const newCore = (options: EngineOptions): Core => ({
+  ...options,
+  store: new Store(),
+  timers: new Timers(),
+  policies: new PolicyTable(),
+  pending: new Map(),
+  routes: new Map(),
+  jobs: new Jobs(),
+  unusable: new Map(),
+  learnt: new Map(),
+  wishes: new Map(),
+  watches: new Map(),
+  retries: new Map(),
+  outages: new Map(),
+  paced: new Map(),
+  nextStart: 0,
+  farewells: new Map(),
+  counters: new Map(),
+  leftovers: new Leftovers(),
+  policy: { ...NO_POLICY, name: "none" },
+  asRead: { ...NO_POLICY, name: "none" },
+  roaming: new Set(),
+  addresses: [],
+  now: 0,
+  effects: [],
+  nextOp: 0,
+  stopping: false,
+  stops: [],
+  touched: null,
+});
+
+/** Entries in all tables together: 0 when all is over. */
+export const sizeOf = (core: Core): number =>
+  core.store.size +
+  core.timers.size +
+  core.pending.size +
+  core.jobs.size +
+  core.routes.size +
+  core.wishes.size +
+  core.watches.size +
+  core.retries.size +
+  core.paced.size +
+  core.farewells.size +
+  core.leftovers.size +
+  core.policies.size;
