@@ -18,6 +18,7 @@ import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
+import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
@@ -25,6 +26,7 @@ import type { Native } from "./native.ts";
 import { compareConfigurations } from "./reload.ts";
 import { servedRoute } from "./route.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
+import { within } from "./within.ts";
 
 export interface DaemonParts {
   readonly configuration: Configuration;
@@ -45,15 +47,6 @@ export interface DaemonParts {
   readonly reread?: () => Result<Configuration, readonly Diagnostic[]>;
   /** Sees every message that leaves, without the marker of port 4500. */
   readonly onSent?: (path: Path, bytes: Uint8Array) => void;
-}
-
-/** Why a daemon did not start; `exit` is the exit code of interface.md §1. */
-export interface StartFailure {
-  readonly exit: 1 | 77;
-  readonly text: string;
-  /** A stable code, as in the records of the core. */
-  readonly reason: "control-socket" | "no-socket" | "not-permitted";
-  readonly hint: string;
 }
 
 export interface Daemon {
@@ -275,12 +268,7 @@ class RunningDaemon implements Daemon {
   async #openSockets(): Promise<StartFailure | undefined> {
     this.#addresses = await readAddresses(this.#parts.configuration.daemon.addresses);
     await this.#udp.serve(this.#addresses.served);
-    const [first] = this.#problems.filter(({ what, code }) => what === "open" && code !== "EADDRNOTAVAIL");
-    if (!first || this.#udp.endpoints.length > 0) return undefined;
-    if (first.code === "EACCES" || first.code === "EPERM")
-      return { exit: 77, text: `${first.text}; port ${first.port} needs CAP_NET_BIND_SERVICE`, reason: "not-permitted", hint: ROOT };
-    const hint = first.code === "EADDRINUSE" ? "is another IKE daemon running? Stop it first" : "look at [daemon] addresses and port";
-    return { exit: 1, text: `no UDP socket could be opened: ${first.text}`, reason: "no-socket", hint };
+    return this.#udp.endpoints.length > 0 ? undefined : socketFailure(this.#problems);
   }
 
   async #ensureBypass(): Promise<void> {
@@ -361,40 +349,5 @@ class RunningDaemon implements Daemon {
       Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
     );
     destroyPolicy(this.#configuration.policy);
-  }
-}
-
-/** By errno's name. */
-const SOCKET_HINTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another IKE daemon holds this port; stop it",
-  EADDRNOTAVAIL: "nothing: the socket opens as soon as the address is there",
-  EACCES: "run it as root or by its systemd unit",
-  EPERM: "let the firewall pass UDP of this port",
-  ENETUNREACH: "add a route to the peer",
-  EHOSTUNREACH: "add a route to the peer",
-};
-
-const ROOT = "run it as root or by its systemd unit";
-
-const controlFailure = (text: string): StartFailure =>
-  /\b(EACCES|EPERM|EROFS)\b/.test(text)
-    ? { exit: 77, text, reason: "not-permitted", hint: "run it as root, or name a path that its user may write to in [daemon] control" }
-    : {
-        exit: 1,
-        text,
-        reason: "control-socket",
-        hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
-      };
-
-/** Waits for `promise`, but not longer; then undefined. Nothing may keep the daemon from ending. */
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, deadline]);
-  } finally {
-    clearTimeout(timer);
   }
 }
