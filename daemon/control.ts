@@ -22,6 +22,8 @@ export interface ControlOptions {
   readonly path: string;
   readonly onRequest: (request: Request, answer: Answer) => void;
   readonly native: Native | undefined;
+  /** A socket that listens at `path` already: the service manager's, which outlives us. */
+  readonly given?: number | undefined;
   readonly onRefused?: (why: string) => void;
   /** How long a client may take for its request, or to read an answer. */
   readonly patienceMs?: number;
@@ -46,7 +48,8 @@ export async function serveControl(options: ControlOptions): Promise<Result<Cont
   // A longer one would be cut without a word, and the socket made somewhere else.
   const octets = Buffer.byteLength(options.path);
   if (octets > PATH_OCTETS) return err(`the path of the control socket has ${octets} octets; ${PATH_OCTETS} are possible`);
-  const free = await makeRoom(options.path);
+  const { given } = options;
+  const free = given === undefined ? await makeRoom(options.path) : ok(undefined);
   if (!free.ok) return free;
   const open = new Set<Socket>();
   // A client may end its side after the request (`echo … | nc -U`) and still get the answer.
@@ -56,9 +59,9 @@ export async function serveControl(options: ControlOptions): Promise<Result<Cont
     if (open.size > CLIENTS) refuse(socket, { type: "end", exit: 1, text: "too many clients of the control socket", hint: "try again" });
     else serveClient(socket, options);
   });
-  const listening = await listen(server, options.path);
+  const listening = await (given === undefined ? listen(server, options.path) : listenOn(server, given));
   if (!listening.ok) return listening;
-  const own = lstatSync(options.path).ino;
+  const own = given === undefined ? lstatSync(options.path).ino : undefined;
   return ok({
     get clients() {
       return open.size;
@@ -107,6 +110,17 @@ function listen(server: Server, path: string): Promise<Result<undefined, string>
     } finally {
       process.umask(mask);
     }
+  });
+}
+
+/** On a socket that listens already. Its file, mode and group are its maker's. */
+function listenOn(server: Server, fd: number): Promise<Result<undefined, string>> {
+  return new Promise((resolve) => {
+    server.once("error", (error) => resolve(err(`control socket from the service manager: ${error.message}`)));
+    server.listen({ fd }, () => {
+      server.on("error", () => undefined);
+      resolve(ok(undefined));
+    });
   });
 }
 
@@ -207,7 +221,7 @@ function groupOf(path: string): number | undefined {
   }
 }
 
-async function closeServer(server: Server, open: ReadonlySet<Socket>, path: string, own: number): Promise<void> {
+async function closeServer(server: Server, open: ReadonlySet<Socket>, path: string, own: number | undefined): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const socket of open) {
     socket.end();
@@ -215,5 +229,5 @@ async function closeServer(server: Server, open: ReadonlySet<Socket>, path: stri
   }
   await closed;
   // Node removes the file when it stops listening; what is there now may be a successor's.
-  if (lstatSync(path, { throwIfNoEntry: false })?.ino === own) unlinkSync(path);
+  if (own !== undefined && lstatSync(path, { throwIfNoEntry: false })?.ino === own) unlinkSync(path);
 }

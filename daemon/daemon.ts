@@ -39,6 +39,8 @@ export interface DaemonParts {
   readonly jobs?: JobRunner;
   /** Overrides the configuration's path of the control socket. */
   readonly controlPath?: string;
+  /** A socket that listens there already (socket activation). */
+  readonly controlDescriptor?: number | undefined;
   /** What makes a restart cost nobody a renegotiation. */
   readonly journal?: OpenedJournal;
   /** Where sockets wait for the next run. */
@@ -255,6 +257,7 @@ class RunningDaemon implements Daemon {
     }
     const control = await serveControl({
       path: this.controlPath,
+      given: this.#parts.controlDescriptor,
       native,
       onRequest: (request, answer) => this.#commands.take(request, answer),
       onRefused: (why) => log({ event: "svc.command", level: "warning", text: `a client of the control socket was refused: ${why}` }),

@@ -29,9 +29,15 @@ const FIRST = 3;
 const MOST = 1024;
 const PREFIX = "mainmode-";
 
+/** Of the control socket where systemd listens in our place (FileDescriptorName= in mainmode.socket). */
+const CONTROL = "control";
+
+/** The listening control socket that systemd holds for this service; undefined where it holds none. */
+export const controlDescriptor = (env: StoreEnvironment, pid = process.pid): number | undefined => given(env, pid).get(CONTROL);
+
 /** The store of this service; without systemd or koffi one that holds nothing. */
 export function descriptorStore(env: StoreEnvironment, native: Native | undefined, pid = process.pid): DescriptorStore {
-  const left = native ? given(env, pid) : new Map<string, number>();
+  const left = new Map(native ? [...given(env, pid)].filter(([name]) => name.startsWith(PREFIX)) : []);
   const tell = (text: string, fd?: number): void => {
     const address = env.NOTIFY_SOCKET && /^[/@]/.test(env.NOTIFY_SOCKET) ? unixAddress(env.NOTIFY_SOCKET) : undefined;
     const socket = address && native?.socket(AF_UNIX);
@@ -63,7 +69,7 @@ export function descriptorStore(env: StoreEnvironment, native: Native | undefine
 /** A name for the store: it may hold neither colons nor control characters. */
 const nameOf = (address: string, port: number): string => `${PREFIX}${address.replaceAll(":", "_")}-${port}`;
 
-/** Descriptors by their names, if they are meant for this process and are sockets of ours. */
+/** Descriptors by their names, if they are meant for this process and are sockets of ours. Reading changes nothing: it may be done twice. */
 function given({ LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES }: StoreEnvironment, pid: number): Map<string, number> {
   const found = new Map<string, number>();
   const count = Number(LISTEN_FDS);
@@ -71,7 +77,7 @@ function given({ LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES }: StoreEnvironment, pid
   const names = (LISTEN_FDNAMES ?? "").split(":");
   for (let i = 0; i < count; i++) {
     const name = names[i] ?? "";
-    if (name.startsWith(PREFIX) && isSocket(FIRST + i)) found.set(name, FIRST + i);
+    if ((name === CONTROL || name.startsWith(PREFIX)) && isSocket(FIRST + i)) found.set(name, FIRST + i);
   }
   return found;
 }

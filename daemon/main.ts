@@ -13,7 +13,7 @@ import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
 import { missingHere } from "./capabilities.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
-import { descriptorStore } from "./descriptors.ts";
+import { controlDescriptor, descriptorStore } from "./descriptors.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
 import { systemRandom } from "./random.ts";
@@ -86,6 +86,7 @@ async function serve(
     kernel: replacements.kernel ?? iproute2Kernel({ onDiagnostic: (text) => log({ event: "svc.kernel", level: "warning", text }) }),
     log,
     native,
+    controlDescriptor: controlDescriptor(process.env),
     ...(options.controlPath === undefined ? {} : { controlPath: options.controlPath }),
     ...(onSent === undefined ? {} : { onSent }),
   });
