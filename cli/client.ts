@@ -8,6 +8,7 @@ import { EXIT, Failure } from "./exit.ts";
 export type End = Extract<Reply, { type: "end" }>;
 export type Status = Extract<Reply, { type: "status" }>["status"];
 
+export type Update = Extract<Reply, { type: "update" }>;
 export type Document = Extract<Reply, { type: "document" }>["document"];
 
 export interface AskOptions {
@@ -16,8 +17,10 @@ export interface AskOptions {
   readonly onLine?: (text: string) => void;
   readonly onStatus?: (status: Status) => void;
   readonly onDocument?: (document: Document) => void;
-  /** Without any answer for that long the command ends with `exit`. */
-  readonly patienceSeconds?: number;
+  /** What `subscribe` tells. */
+  readonly onUpdate?: (update: Update) => void;
+  /** Without its end for that long the command ends with `impatience`; null: never. */
+  readonly patienceSeconds?: number | null;
   readonly impatience?: Failure;
 }
 
@@ -43,7 +46,7 @@ export function ask(options: AskOptions): Promise<End> {
       socket.destroy();
       act();
     };
-    const timer = setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
+    const timer = patienceSeconds === null ? undefined : setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
     socket.on("error", (error: NodeJS.ErrnoException) => finish(() => reject(connectFailure(path, error))));
     socket.on("close", () =>
@@ -54,6 +57,7 @@ export function ask(options: AskOptions): Promise<End> {
       else if (reply.type === "line") options.onLine?.(reply.text);
       else if (reply.type === "status") options.onStatus?.(reply.status);
       else if (reply.type === "document") options.onDocument?.(reply.document);
+      else if (reply.type === "update") options.onUpdate?.(reply);
       else finish(() => resolve(reply));
     });
   });
@@ -93,10 +97,10 @@ function onReplies(socket: Socket, take: (reply: Reply | undefined) => void): vo
 function parseReply(line: string): Reply | undefined {
   try {
     const reply = JSON.parse(line) as Partial<Reply> | null;
-    return reply?.type === "line" || reply?.type === "status" || reply?.type === "document" || reply?.type === "end"
-      ? (reply as Reply)
-      : undefined;
+    return TYPES.has(reply?.type) ? (reply as Reply) : undefined;
   } catch {
     return undefined;
   }
 }
+
+const TYPES: ReadonlySet<string | undefined> = new Set<Reply["type"]>(["line", "status", "document", "update", "end"]);

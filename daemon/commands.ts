@@ -5,12 +5,15 @@
 import type { ReplyLine } from "../ike/effect.ts";
 import type { Command, Input } from "../ike/input.ts";
 import type { Kernel } from "../kernel/port.ts";
+import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Answer } from "./control.ts";
-import type { Request } from "./control-protocol.ts";
+import type { Request, SnapshotDocument } from "./control-protocol.ts";
+import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
 import { answerPolicy, type Situation } from "./policy-commands.ts";
 import { withCounters } from "./status.ts";
+import { serveSubscription } from "./subscriptions.ts";
 
 export interface CommandParts {
   readonly push: (input: Input) => void;
@@ -26,6 +29,8 @@ export interface CommandParts {
   readonly onStop: () => "remove" | "keep";
   readonly log: Log;
   readonly situation: () => Situation;
+  readonly feed: Feed;
+  readonly live: () => LiveView;
   /** How long the kernel may take to tell its counters. */
   readonly patienceMs?: number;
 }
@@ -37,6 +42,9 @@ export interface Reloaded {
   readonly lines: readonly string[];
   readonly text: string;
 }
+
+/** For commands that nobody waits for. */
+export const NOBODY: Answer = { client: undefined, send: () => {}, backlog: () => 0, onGone: () => {} };
 
 const PATIENCE_MS = 5000;
 
@@ -59,6 +67,10 @@ export class Commands {
       for (const reply of answerPolicy(request, this.#parts.situation(), this.#parts.view())) answer.send(reply);
       return;
     }
+    if (request.command === "subscribe") {
+      serveSubscription(request, answer, { feed: this.#parts.feed, snapshot: () => this.snapshot() });
+      return;
+    }
     this.#logCommand(request, answer);
     if (request.command === "reload") {
       void this.#reload(answer);
@@ -71,6 +83,13 @@ export class Commands {
       return;
     }
     this.run(commandOf(request, this.#parts.onStop()), answer);
+  }
+
+  /** Everything that a monitor shows. */
+  async snapshot(): Promise<SnapshotDocument> {
+    const counters = await this.#counters();
+    const { view, live } = this.#parts;
+    return { time: new Date().toISOString(), status: withCounters(view(), counters), live: live() };
   }
 
   async #reload(answer: Answer): Promise<void> {
@@ -159,7 +178,10 @@ export class Commands {
 }
 
 /** The core's command for a request; the others are answered by the daemon. */
-function commandOf(request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" }>, policies: "remove" | "keep"): Command {
+function commandOf(
+  request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" | "subscribe" }>,
+  policies: "remove" | "keep",
+): Command {
   switch (request.command) {
     case "initiate":
       return { name: "initiate", rule: request.rule, peer: request.peer, waitSeconds: request.wait };

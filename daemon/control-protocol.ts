@@ -2,10 +2,12 @@
  * The control socket's language: one JSON object a line. The only file of daemon/ that cli/ may import at start.
  * A request is answered by any number of `line`s and exactly one `end`.
  */
+import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
+import type { EventDocument } from "./log.ts";
 import type { PolicyDocument, WhyDocument } from "./policy-commands.ts";
 
-export type { PolicyDocument, WhyDocument };
+export type { EventDocument, LiveView, PolicyDocument, WhyDocument };
 
 export type Request =
   | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
@@ -28,6 +30,8 @@ export type Request =
     }
   /** The kernel policies that should stand. */
   | { readonly command: "policy" }
+  /** Events as they happen, first the last `recent` ones (200 at most); a snapshot now and every `snapshots` seconds, 0 for none. */
+  | { readonly command: "subscribe"; readonly recent: number; readonly snapshots: number }
   | { readonly command: "reload" }
   | { readonly command: "shutdown"; readonly keep: boolean };
 
@@ -36,5 +40,20 @@ export type Reply =
   | { readonly type: "status"; readonly status: StatusDocument }
   /** What `why` and `policy` tell: `WhyDocument`, `PolicyDocument`. */
   | { readonly type: "document"; readonly document: WhyDocument | PolicyDocument }
+  /** To `subscribe`; no `end` follows, the client goes when it has seen enough. */
+  | ({ readonly type: "update" } & Update)
   /** `exit` is the exit code of interface.md §1. */
   | { readonly type: "end"; readonly exit: number; readonly text?: string; readonly reason?: string; readonly hint?: string };
+
+/** `lost`: so many events before this one did not fit, since the client did not read. */
+export type Update =
+  | ({ readonly kind: "event" } & EventDocument)
+  | ({ readonly kind: "snapshot" } & SnapshotDocument)
+  | { readonly kind: "lost"; readonly count: number };
+
+/** Everything that a monitor shows, at one moment (ISO 8601, UTC). */
+export interface SnapshotDocument {
+  readonly time: string;
+  readonly status: StatusDocument;
+  readonly live: LiveView;
+}

@@ -29,6 +29,7 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["reload", (members) => (has(members, ["command"]) ? { command: "reload" } : undefined)],
   ["shutdown", readShutdown],
   ["why", readWhy],
+  ["subscribe", readSubscribe],
   ["policy", (members) => (has(members, ["command"]) ? { command: "policy" } : undefined)],
 ]);
 
@@ -62,6 +63,13 @@ function readWhy(members: Members): Request | undefined {
   if (!has(members, ["command", "src", "dst", "protocol", "sport", "dport"]) || !isName(src) || !isName(dst)) return undefined;
   if (!isUpTo(protocol, 255) || !isUpTo(sport, 65_535) || !isUpTo(dport, 65_535)) return undefined;
   return { command: "why", src, dst, protocol, sport, dport };
+}
+
+/** Snapshots an hour apart at most: whoever wants fewer asks for `status`. */
+function readSubscribe(members: Members): Request | undefined {
+  const { recent, snapshots } = members;
+  if (!has(members, ["command", "recent", "snapshots"]) || !isUpTo(recent, 200) || typeof snapshots !== "number") return undefined;
+  return snapshots === 0 || (snapshots >= 0.2 && snapshots <= 3600) ? { command: "subscribe", recent, snapshots } : undefined;
 }
 
 const isUpTo = (value: unknown, most: number): value is number =>

@@ -16,6 +16,10 @@ export interface Answer {
   send(reply: Reply): void;
   /** Undefined where the system does not tell. */
   readonly client: Credentials | undefined;
+  /** Octets that the client has not taken yet. */
+  backlog(): number;
+  /** Called once when the client is gone; at once where it is already. */
+  onGone(act: () => void): void;
 }
 
 export interface ControlOptions {
@@ -166,6 +170,8 @@ function answerTo(socket: Socket, session: Session, client: Credentials | undefi
   session.busy = true;
   return {
     client,
+    backlog: () => socket.writableLength,
+    onGone: (act) => (socket.destroyed ? act() : void socket.once("close", act)),
     send: (reply) => {
       if (done || !socket.writable) return;
       socket.write(`${JSON.stringify(reply)}\n`);

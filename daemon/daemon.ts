@@ -15,10 +15,11 @@ import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, type Diagnostic, destroyPolicy } from "../policy/config.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
-import { Commands, type Reloaded } from "./commands.ts";
+import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
+import { createFeed } from "./feed.ts";
 import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
@@ -104,9 +105,11 @@ class RunningDaemon implements Daemon {
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
-    const { configuration, crypto, random, kernel, log, native } = parts;
+    const { configuration, crypto, random, kernel, native } = parts;
+    const feed = createFeed();
+    const log = feed.through(parts.log);
     const { port, natPort } = configuration.daemon;
-    this.#parts = parts;
+    this.#parts = { ...parts, log };
     this.#configuration = configuration;
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
@@ -145,6 +148,8 @@ class RunningDaemon implements Daemon {
     this.#commands = new Commands({
       push: (input) => this.#loop.push(input),
       view,
+      live: () => this.#loop.live(),
+      feed,
       situation,
       counters: () => kernel.counters(),
       reload: () => this.reload(),
@@ -226,7 +231,7 @@ class RunningDaemon implements Daemon {
     this.#stopping = true;
     this.#parts.log({ event: "svc.stopping", level: "notice", text });
     const { onStop } = this.#configuration.daemon;
-    this.#commands.run({ name: "shutdown", keep, policies: onStop }, { client: undefined, send: () => {} });
+    this.#commands.run({ name: "shutdown", keep, policies: onStop }, NOBODY);
     const timer = setTimeout(() => void this.#finish(false), deadlineMs);
     return this.stopped.finally(() => clearTimeout(timer));
   }

@@ -84,18 +84,22 @@ const FIELDS = [
 /** Long enough for a proposal list or a stack, short enough for any log reader. */
 const LONGEST_TEXT = 4096;
 
-/** One JSON object; the order of keys is fixed. Undefined fields are left out. */
-export function jsonLine(record: LogRecord, time: number): string {
-  const fields = Object.fromEntries(FIELDS.map((name) => [name, record[name]]));
-  return plainJson({
-    time: new Date(time).toISOString(),
-    level: record.level,
-    event: record.event,
-    text: record.text.slice(0, LONGEST_TEXT),
-    ...fields,
-    hint: record.hint,
-  });
+/** A record with its time (ISO 8601, UTC), as JSON shows it. */
+export type EventDocument = LogRecord & { readonly time: string };
+
+/** The order of keys is fixed. Fields without a value are left out. `time` in milliseconds since 1970. */
+export function eventDocument(record: LogRecord, time: number): EventDocument {
+  const { level, event, text, hint } = record;
+  const fields = FIELDS.flatMap((name) => (record[name] === undefined ? [] : [[name, record[name]]]));
+  return {
+    ...{ time: new Date(time).toISOString(), level, event, text: text.slice(0, LONGEST_TEXT) },
+    ...Object.fromEntries(fields),
+    ...(hint === undefined ? {} : { hint }),
+  };
 }
+
+/** One JSON object on one line. */
+export const jsonLine = (record: LogRecord, time: number): string => plainJson(eventDocument(record, time));
 
 /** JSON leaves DEL and the C1 control characters as they are, which a terminal does not. */
 const plainJson = (value: unknown): string =>

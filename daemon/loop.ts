@@ -10,6 +10,7 @@ import type { Input, Instant } from "../ike/input.ts";
 import { err } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { JournalRecord } from "../sa-store/journal-record.ts";
+import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 
 /** What the loop joins to the engine. None of these may throw or block; what does throw is logged and passed over. */
@@ -82,6 +83,11 @@ export class Loop {
   /** The SA tables now. */
   view(): StatusDocument {
     return this.#parts.engine.view(this.#parts.clock());
+  }
+
+  /** Negotiations in flight. */
+  live(): LiveView {
+    return this.#parts.engine.live(this.#parts.clock());
   }
 
   /** Resolves once the queue is empty and every question to the kernel and to routing is answered; at once where that is so. */

@@ -4,6 +4,7 @@
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
+import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild } from "./children.ts";
@@ -27,6 +28,7 @@ import { destroySa } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { onUnknownExpire } from "./leftovers.ts";
+import { liveViewOf } from "./live.ts";
 import { onProbeTimer } from "./liveness.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { onExpire } from "./phase1.ts";
@@ -48,6 +50,7 @@ export interface Engine {
   /** When the next timer is due, or undefined where none runs. */
   nextWake(): Instant | undefined;
   view(now: Instant): StatusDocument;
+  live(now: Instant): LiveView;
   /** What was dropped, by reason. */
   counters(): ReadonlyMap<string, number>;
   /** Entries in all tables together: 0 when all is over. */
@@ -75,6 +78,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     nextWake: () => core.timers.next(),
     view: (now) => viewOf(core, now),
+    live: (now) => liveViewOf(core, now),
     counters: () => core.counters,
     get size() {
       return sizeOf(core);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Commands } from "../../daemon/commands.ts";
 import type { Reply } from "../../daemon/control-protocol.ts";
+import { createFeed } from "../../daemon/feed.ts";
 import type { LogRecord } from "../../daemon/log.ts";
 import type { Input } from "../../ike/input.ts";
 import type { Kernel } from "../../kernel/port.ts";
@@ -23,10 +24,17 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
     cannotKeep: () => cannotKeep,
     onStop: () => "remove",
     handingOver: () => {},
+    feed: createFeed(),
+    live: () => ({ negotiations: [] }),
     log: (record) => records.push(record),
     patienceMs: 10,
   });
-  const answer = { client: { pid: 12, uid: 34, gid: 56, groups: [] }, send: (reply: Reply) => void replies.push(reply) };
+  const answer = {
+    client: { pid: 12, uid: 34, gid: 56, groups: [] },
+    send: (reply: Reply) => void replies.push(reply),
+    backlog: () => 0,
+    onGone: () => {},
+  };
   return { commands, inputs, records, replies, answer };
 }
 

@@ -26,6 +26,7 @@ export function fakeEngine(
     },
     nextWake: () => engine.wake,
     view: () => status,
+    live: () => ({ negotiations: [] }),
     counters: () => new Map(),
     size: 0,
   };

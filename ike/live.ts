@@ -1,0 +1,81 @@
+/**
+ * Negotiations in flight and the step each is at, for the monitors: what `view.ts` does not say about them. Holds no secrets.
+ */
+import type { IkeSa, Negotiation, QuickExchange, QuickState } from "../sa-store/ike-sa.ts";
+import type { LiveView, NegotiationView, StepView } from "../sa-store/live-view.ts";
+import { type Core, hex, peerName, ruleOf } from "./core.ts";
+import type { Instant } from "./input.ts";
+import type { MainModeState } from "./main-mode-states.ts";
+
+/** What is under way now. */
+export function liveViewOf(core: Core, now: Instant): LiveView {
+  const negotiations: NegotiationView[] = [];
+  for (const entry of core.store.ikes.values()) {
+    if (entry.phase === "negotiating") negotiations.push(mainModeView(entry, now));
+    else for (const ex of entry.exchanges.values()) if (ex.state.kind !== "done") negotiations.push(quickModeView(entry, ex, now));
+  }
+  return { negotiations };
+}
+
+/** By state: the last message of Main Mode that was sent or came, and what is waited for. RFC 2409 §5 numbers them 1 to 6. */
+const MAIN_MODE_STEPS: Readonly<Record<MainModeState["kind"], readonly [number, string]>> = {
+  weighing: [0, "choosing a method"],
+  "sa-sent": [1, "offer sent"],
+  ticketing: [2, "getting a ticket"],
+  "ke-sent": [3, "key exchange sent"],
+  signing: [4, "making our signature"],
+  "auth-sent": [5, "our proof sent"],
+  "sa-answered": [2, "offer answered"],
+  accepting: [3, "checking the ticket"],
+  "ke-answered": [4, "key exchange answered"],
+  checking: [5, "checking the peer's proof"],
+  proving: [5, "making our signature"],
+  stepping: [4, "Kerberos goes on"],
+  unwrapping: [5, "checking the peer's proof"],
+  wrapping: [5, "making our proof"],
+};
+
+/** The same for Quick Mode's three messages, RFC 2409 §5.5. */
+const QUICK_MODE_STEPS: Readonly<Record<QuickState["kind"], readonly [number, string]>> = {
+  offered: [1, "offer sent"],
+  installing: [1, "installing inbound SAs"],
+  answered: [2, "offer answered"],
+  confirmed: [3, "confirmed"],
+  done: [3, "done"],
+};
+
+const stepOf = ([message, text]: readonly [number, string], of: number): StepView => ({ message, of, text });
+
+const secondsSince = (at: Instant, now: Instant): number => Math.max(0, Math.round((now - at) / 1000));
+
+const mainModeView = (n: Negotiation, now: Instant): NegotiationView => ({
+  kind: "main-mode",
+  ike: n.id,
+  rule: ruleOf(n).name,
+  peer: peerName(n.path),
+  role: n.role,
+  initiatorCookie: hex(n.cookieI),
+  messageId: null,
+  step: stepOf(MAIN_MODE_STEPS[n.state.kind], 6),
+  seconds: secondsSince(n.startedAt, now),
+  repeats: n.tries,
+  trouble: n.lastError?.what ?? (n.refusal ? `the peer says, unverified: ${n.refusal.name}` : null),
+});
+
+function quickModeView(ike: IkeSa, ex: QuickExchange, now: Instant): NegotiationView {
+  const { state } = ex;
+  const spec = state.kind === "done" ? null : state.kind === "offered" ? state.wish.spec : "child" in state ? state.child.spec : state.spec;
+  return {
+    kind: "quick-mode",
+    ike: ike.id,
+    rule: spec?.rule.name ?? ruleOf(ike).name,
+    peer: peerName(ike.path),
+    role: ex.role,
+    initiatorCookie: hex(ike.sa.cookieI),
+    messageId: ex.messageId.toString(16).padStart(8, "0"),
+    step: stepOf(QUICK_MODE_STEPS[state.kind], 3),
+    seconds: secondsSince(ex.startedAt, now),
+    repeats: ex.tries,
+    trouble: null,
+  };
+}

@@ -1,0 +1,33 @@
+/**
+ * What the monitors show besides the SA tables: negotiations in flight. Secret-free, as `view.ts` is.
+ */
+export interface LiveView {
+  readonly negotiations: readonly NegotiationView[];
+}
+
+export interface NegotiationView {
+  readonly kind: "main-mode" | "quick-mode";
+  /** Of the IKE SA that is being made, or under which the Quick Mode runs. */
+  readonly ike: number;
+  readonly rule: string;
+  readonly peer: string;
+  readonly role: "initiator" | "responder";
+  /** 16 hex digits. */
+  readonly initiatorCookie: string;
+  /** 8 hex digits; null for Main Mode. */
+  readonly messageId: string | null;
+  readonly step: StepView;
+  /** Since it began. */
+  readonly seconds: number;
+  /** How often our last message was sent again. */
+  readonly repeats: number;
+  /** The last thing that went wrong without ending it. */
+  readonly trouble: string | null;
+}
+
+/** `message` of `of` is the last one that was sent or came. */
+export interface StepView {
+  readonly message: number;
+  readonly of: number;
+  readonly text: string;
+}
