@@ -3,6 +3,7 @@
  * so an SA that still has some is never deleted towards the peer but by an administrator's word.
  */
 import type { IkeSa } from "../sa-store/ike-sa.ts";
+import { installOutbound } from "./child-install.ts";
 import { type Core, ikeFields, log, peerName } from "./core.ts";
 import { sayAgain } from "./farewell.ts";
 import { tellPeer } from "./informational.ts";
@@ -33,8 +34,14 @@ export function dropIke(core: Core, ike: IkeSa, why: string): void {
   destroyKeys(ike.sa.keys);
 }
 
+/** Whether a Quick Mode is past its offers, so that the peer may be using what it makes. */
+export const isHalfway = (ike: IkeSa): boolean =>
+  [...ike.exchanges.values()].some(({ state }) => state.kind !== "done" && state.kind !== "offered");
+
 function endExchanges(core: Core, ike: IkeSa, why: string): void {
   for (const ex of [...ike.exchanges.values()]) {
+    // Message 3 is out, and the peer uses the pair.
+    if (ex.state.kind === "confirmed") installOutbound(core, ike, ex);
     // Where the kernel is at its last commands, the negotiation is over, and the child does without its parent.
     if (ex.state.kind === "done" || ("child" in ex.state && ex.state.child.outbound === "asked")) {
       core.timers.clearAll(exchangeOwner(ike, ex.messageId));

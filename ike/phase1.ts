@@ -13,7 +13,7 @@ import { rulesForPeer } from "../policy/select.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
-import { closeIke, dropIke } from "./closing.ts";
+import { closeIke, dropIke, isHalfway } from "./closing.ts";
 import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
@@ -320,9 +320,14 @@ export function repeatMainMode(core: Core, ike: IkeSa, bytes: Uint8Array): void 
 
 /** The end of an SA's life: silent where children still live, since peers destroy children with their parent. */
 export function onExpire(core: Core, ike: IkeSa): void {
+  // A Quick Mode that is nearly done may end: the peer has the new pair, or asks for our last message again.
+  if (isHalfway(ike) && core.now < ike.expiresAt + OVERTIME) return core.timers.set(owner(ike.id), "expire", core.now + 1000);
   if (!core.store.hasChildren(ike.path.local.address, ike.path.remote.address)) closeIke(core, ike, "its lifetime ended");
   else dropIke(core, ike, "its lifetime ended; its children live on");
 }
+
+/** A Quick Mode that began in time has ended by then. Milliseconds. */
+const OVERTIME = 35_000;
 
 function makeRoom(core: Core): void {
   for (let { count: entries, octets } = core.store.halfOpen; entries > MAX_HALF_OPEN || octets > MAX_HALF_OPEN_OCTETS; ) {

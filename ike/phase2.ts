@@ -102,6 +102,7 @@ function answerRepeat(core: Core, ike: IkeSa, ex: QuickExchange): void {
 
 function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
   if (core.stopping) return;
+  if (core.now >= ike.expiresAt) return count(core, "quick-mode after the IKE SA's end");
   const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
   if (!opened.ok) return drop(core, ike, "message 1", opened.error);
   const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);

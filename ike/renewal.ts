@@ -98,9 +98,12 @@ export const couldServe = ({ sa, path }: IkeSa, rule: Rule): boolean =>
   speaksAs(rule, sa.proof, sa.ownId, sa.peerId, path.local.address) &&
   acceptsProof(rule, sa.proof, sa.peerId);
 
+/** Nothing begins under an IKE SA that may be gone at the peer before it is done: a tenth of its life at most. Milliseconds. */
+const LAST_CALL = 10_000;
+
 /** Whether a new Quick Mode for a rule may begin under it. */
 export const serves = (entry: IkeSa, rule: Rule, now: number): boolean =>
-  entry.expiresAt > now &&
+  entry.expiresAt - now > Math.min(LAST_CALL, entry.sa.lifetimeSeconds * 100) &&
   entry.state !== "replaced" &&
   !entry.silent &&
   hasIdsForUs(entry) &&

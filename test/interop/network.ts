@@ -21,9 +21,9 @@ export async function makeNetwork(run: Shell, placed: readonly Placed[]): Promis
   for (const side of ["us", "theirs"] as const) await batch(run, ["-n", side], hostLines(side, placed));
 }
 
-/** Starts the capture of the wire; resolves when it captures. */
-export async function capture(run: Shell, file: string, log: string): Promise<ChildProcess> {
-  const argv = ["ip", "netns", "exec", "wire", "tcpdump", "-i", "bridge", "-U", "-s", "0", "-Z", "root", "-w", file];
+/** Starts the capture of the wire; resolves when it captures. `octets`: of each packet; 0: all. */
+export async function capture(run: Shell, file: string, log: string, octets = 0): Promise<ChildProcess> {
+  const argv = ["ip", "netns", "exec", "wire", "tcpdump", "-i", "bridge", "-U", "-s", `${octets}`, "-Z", "root", "-w", file];
   const child = start(argv, log);
   if (!(await eventually(10, () => existsSync(file) && statSync(file).size > 0))) throw new Error(`tcpdump does not start, see ${log}`);
   await run(["ip", "-n", "wire", "link", "show", "bridge"]);

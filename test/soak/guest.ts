@@ -3,11 +3,12 @@
  *
  *   node guest.js PLAN RESULT
  */
+import type { ChildProcess } from "node:child_process";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { states } from "../interop/kernel-view.ts";
 import { libreswan } from "../interop/libreswan.ts";
 import { EVENT_LOG, mainmode } from "../interop/mainmode.ts";
-import { makeNetwork, on, ping } from "../interop/network.ts";
+import { capture, makeNetwork, on, ping, type Side } from "../interop/network.ts";
 import type { Lives, Party, PartyOptions } from "../interop/party.ts";
 import type { Placed } from "../interop/scenario.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
@@ -23,11 +24,15 @@ export interface SoakPlan {
   readonly rate: number;
   /** Whether the peer is killed and a delete lost afterwards. */
   readonly disasters: boolean;
+  /** Whether the wire is recorded, and what both kernels say of their SAs. */
+  readonly evidence: boolean;
 }
 
 export interface SoakResult {
   readonly pings: { readonly sent: number; readonly received: number };
   readonly flow: { readonly sent: number; readonly received: number };
+  /** What both kernels dropped during that time, by the names of /proc/net/xfrm_stat. */
+  readonly dropped: Readonly<Record<Side, Counts>>;
   /** Packets that were neither IKE nor protected nor ARP. */
   readonly clear: number;
   readonly rekeys: number;
@@ -40,6 +45,8 @@ export interface SoakResult {
   readonly afterKill: number | null;
   readonly afterLostDelete: number | null;
 }
+
+type Counts = Readonly<Record<string, number>>;
 
 async function main(planFile: string, resultFile: string): Promise<void> {
   const plan: SoakPlan = JSON.parse(readFileSync(planFile, "utf8"));
@@ -58,8 +65,10 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   const begun = await us.initiate(plan.placed);
   if (!begun.ok) throw new Error(`no SA: ${begun.text}`);
   await eventually(20, async () => (await pings(run, plan)) > 0);
+  const witnesses = plan.evidence ? await witness(run, plan) : [];
   const result = await underTraffic(run, plan, us);
   await stop(clear);
+  for (const one of witnesses) await stop(one);
   const afterKill = plan.disasters ? await killed(run, plan, theirs) : null;
   const afterLostDelete = plan.disasters ? await deleteLost(run, plan, us) : null;
   await us.stop();
@@ -73,6 +82,27 @@ async function main(planFile: string, resultFile: string): Promise<void> {
 const clearFile = ({ directory }: SoakPlan): string => `${directory}/clear.txt`;
 const MAY_BE_SEEN = "udp port 500 or udp port 4500 or ip proto 50 or ip proto 51 or arp or ip6 or igmp";
 
+/** For whoever has to find out why a packet was lost: the wire, and the news of both kernels. */
+const witness = async (run: Shell, { directory }: SoakPlan): Promise<readonly ChildProcess[]> => [
+  await capture(run, `${directory}/wire.pcap`, `${directory}/tcpdump.txt`, 120),
+  ...(["us", "theirs"] as const).map((side) =>
+    start(on(side, ["ip", "-t", "xfrm", "monitor", "SA", "policy", "expire", "acquire"]), `${directory}/${side}/monitor.txt`),
+  ),
+];
+
+/** What a host's kernel has dropped so far. */
+async function drops(run: Shell, side: Side): Promise<Counts> {
+  const { stdout } = await run(on(side, ["cat", "/proc/net/xfrm_stat"]));
+  return Object.fromEntries(
+    stdout.split("\n").flatMap((line) => (line ? [[line.split(/\s+/)[0] ?? "", Number(line.split(/\s+/)[1])]] : [])),
+  );
+}
+
+const since = (before: Counts, after: Counts): Counts =>
+  Object.fromEntries(
+    Object.entries(after).flatMap(([name, count]) => (count > (before[name] ?? 0) ? [[name, count - (before[name] ?? 0)]] : [])),
+  );
+
 const pings = (run: Shell, { placed }: SoakPlan): Promise<number> => ping(run, "us", placed.us.host, placed.theirs.host, 1, 1);
 
 async function underTraffic(run: Shell, plan: SoakPlan, us: Party): Promise<Omit<SoakResult, "clear" | "afterKill" | "afterLostDelete">> {
@@ -83,12 +113,13 @@ async function underTraffic(run: Shell, plan: SoakPlan, us: Party): Promise<Omit
   const receiver = start(on("theirs", [process.execPath, flow, "receive", other]), log("received"));
   await new Promise((resolve) => setTimeout(resolve, 2000));
   const before = resident(us);
+  const dropped = { us: await drops(run, "us"), theirs: await drops(run, "theirs") };
   const sending = run(on("us", [process.execPath, flow, "send", own, other, `${rate || UNCAPPED}`, `${seconds}`]), {
     seconds: seconds + 60,
   });
   // Two at 50 a second: the guest's clock ticks a hundred times a second, and a sleep takes one tick more than asked for.
   const one = () =>
-    run(on("us", ["ping", "-n", "-q", "-i", "0.01", "-c", `${seconds * 45}`, other]), { seconds: seconds * 2 + 60, mayFail: true });
+    run(on("us", ["ping", "-n", "-D", "-i", "0.01", "-c", `${seconds * 45}`, other]), { seconds: seconds * 2 + 60, mayFail: true });
   const pinging = Promise.all([one(), one()]);
   const most = { us: 0, theirs: 0, resident: before };
   const watching = setInterval(() => {
@@ -111,6 +142,7 @@ async function underTraffic(run: Shell, plan: SoakPlan, us: Party): Promise<Omit
       sent: pinged.reduce((sum, { stdout }) => sum + number(stdout, /(\d+) packets transmitted/), 0),
       received: pinged.reduce((sum, { stdout }) => sum + number(stdout, /(\d+) received/), 0),
     },
+    dropped: { us: since(dropped.us, await drops(run, "us")), theirs: since(dropped.theirs, await drops(run, "theirs")) },
     flow: { sent: JSON.parse(sent.stdout).sent, received: JSON.parse(readFileSync(log("received"), "utf8")).received },
     rekeys: events.filter(({ event }) => event === "child.rekeyed").length,
     mainModes: events.filter(({ event, level }) => event === "ike.established" && level !== "warning").length,

@@ -21,6 +21,7 @@ const HELP = `npm run soak -- [options]
   --volume OCTETS      of a Quick Mode (20000000)
   --main-life SECONDS  of a Main Mode (120)
   --no-disasters       no peer is killed and no delete lost afterwards
+  --evidence           records the wire and the news of both kernels
   -w DIR               where logs go (.lab/soak)`;
 
 const PEERS = ["strongswan", "libreswan"] as const;
@@ -34,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     args: [...argv],
     options: {
       ...{ minutes: text, peer: text, rate: text, life: text, volume: text, "main-life": text },
-      ...{ "no-disasters": flag, help: flag, write: { type: "string", short: "w" } },
+      ...{ "no-disasters": flag, evidence: flag, help: flag, write: { type: "string", short: "w" } },
     },
   });
   if (values.help) {
@@ -51,7 +52,16 @@ export async function main(argv: readonly string[]): Promise<number> {
       octets: Number(values.volume ?? 20_000_000),
     };
     const [seconds, rate] = [Number(values.minutes ?? 15) * 60, Number(values.rate ?? 500_000)];
-    return { directory, peer, placed: place(scenario(peer), 0), lives, seconds, rate, disasters: !values["no-disasters"] };
+    return {
+      directory,
+      peer,
+      placed: place(scenario(peer), 0),
+      lives,
+      seconds,
+      rate,
+      disasters: !values["no-disasters"],
+      evidence: values.evidence ?? false,
+    };
   });
   let failed = false;
   // Each guest has one processor.
@@ -137,6 +147,11 @@ function report({ peer, seconds, lives, rate }: SoakPlan, found: SoakResult): st
   return [
     `${peer}: ${(seconds / 60).toFixed(1)} min at ${lives.quickModeSeconds} s and ${lives.octets / 1e6} MB, Main Mode ${lives.mainModeSeconds} s, ${rate ? `${rate / 1000} kB/s` : "uncapped"}`,
     `  pings ${found.pings.sent}, lost ${found.pings.sent - found.pings.received}; datagrams ${found.flow.sent}, lost ${found.flow.sent - found.flow.received}; in clear ${found.clear}`,
+    ...(["us", "theirs"] as const).flatMap((side) =>
+      Object.entries(found.dropped[side]).map(
+        ([name, count]) => `  the kernel of ${side === "us" ? "mainmode" : peer} counted ${name} ${count}`,
+      ),
+    ),
     `  rekeys ${found.rekeys}, Main Modes ${found.mainModes}, SAs in the kernels at most ${found.mostStates.us} and ${found.mostStates.theirs}, warnings ${found.warnings.length}`,
     `  resident ${megabytes[0]} MB at first, ${megabytes[1]} MB at the end, ${megabytes[2]} MB at most`,
     `  traffic again after the peer was killed: ${outage(found.afterKill)}; after a lost delete: ${outage(found.afterLostDelete)}`,
