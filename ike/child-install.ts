@@ -12,6 +12,7 @@ import { respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
+import { loseFront } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
@@ -177,6 +178,7 @@ export function onPolicies(core: Core, commands: readonly KernelCommand[], refus
   for (const id of core.policies.onAnswer(core, commands, refusal)) {
     const child = core.store.children.get(id);
     if (child && refusal) loseChild(core, child, refusal, commands);
+    else if (!child) loseFront(core, id);
   }
 }
 

@@ -9,6 +9,7 @@ import { type Core, childFields, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { sayAgain } from "./farewell.ts";
+import { guardFlow, relieveGuard } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
@@ -90,6 +91,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
 export function activate(core: Core, child: ChildSa, wish: ChildWish | null): void {
   const { lifetimeSeconds, use } = child;
   stopTrying(core, child.spec);
+  relieveGuard(core, child);
   use.quickMode += LEAST_QUICK_MODE;
   if (child.role === "responder") use.confirmedAt = core.now;
   armChild(core, child);
@@ -193,7 +195,9 @@ export function forgetChild(core: Core, child: ChildSa): void {
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.delete(child.id);
   const sas = [...saKeys(child.spec, child.protections, "in"), ...outboundOf(child)];
-  upkeep(core, [...removals(sas), ...core.policies.release(child, core.store.byKey(child.key).length === 0)]);
+  const last = core.store.byKey(child.key).length === 0;
+  if (last && child.outbound === "installed") guardFlow(core, child);
+  upkeep(core, [...removals(sas), ...core.policies.release(child, last)]);
 }
 
 /** An established IKE SA with the child's peer: its own, or another. */

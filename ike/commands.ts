@@ -15,6 +15,7 @@ import { type Core, emit, ruleOf } from "./core.ts";
 import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { dropFarewells } from "./farewell.ts";
+import { dropFronts } from "./fronts.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
@@ -150,6 +151,7 @@ export function adoptPolicy(core: Core, read: Policy): void {
   core.asRead = { ...read, rules: read.rules.map((rule) => asRead.get(rule) ?? rule) };
   core.policy = { ...read, rules: read.rules.map((rule) => (asRead.has(rule) ? (current.get(rule.name) ?? rule) : rule)) };
   for (const { name } of dropped) end(core, { kind: "rule", rule: name });
+  dropFronts(core, "stale");
   core.roaming.clear();
   for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
   findTunnelEnds(core);
@@ -310,6 +312,8 @@ function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean
 /** A full stop takes down what we put up, and nothing else; `keep` leaves kernel and peers as they are. */
 function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "keep"): void {
   core.stopping = true;
+  // Nobody would end a soft SA while we are away.
+  dropFronts(core, keep ? "soft" : "all");
   if (!keep) {
     end(core, { kind: "all" });
     dropFarewells(core);

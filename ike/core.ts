@@ -9,6 +9,7 @@ import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { Store } from "../sa-store/store.ts";
 import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
+import type { Fronts } from "./fronts.ts";
 import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
@@ -47,6 +48,8 @@ export interface Core extends Tools {
   readonly paced: Map<string, ChildWish>;
   /** When the next Main Mode that nobody waits for may begin. */
   nextStart: Instant;
+  /** Policies in front of those of rules, for one peer and a while. */
+  readonly fronts: Fronts;
   /** Deletes that are said again. */
   readonly farewells: Map<number, { readonly path: Path; readonly bytes: Uint8Array; readonly times: number }>;
   /** What was dropped, by reason. */

@@ -65,6 +65,9 @@ export type EventName =
   | "child.volume"
   | "peer.silent"
   | "peer.back"
+  /** Clear text with a peer that speaks no IKE, for a while: Windows' soft SA. */
+  | "soft.opened"
+  | "soft.closed"
   | "svc.restored"
   | "policy.loaded"
   | "policy.failed"

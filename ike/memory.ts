@@ -5,6 +5,7 @@ import { NO_POLICY } from "../policy/traffic-keys.ts";
 import { Store } from "../sa-store/store.ts";
 import type { Core } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
+import { Fronts } from "./fronts.ts";
 import { Jobs } from "./jobs.ts";
 import { Leftovers } from "./leftovers.ts";
 import { PolicyTable } from "./standing.ts";
@@ -36,6 +37,7 @@ export const newCore = (options: EngineOptions): Core => ({
   outages: new Map(),
   paced: new Map(),
   nextStart: 0,
+  fronts: new Fronts(),
   farewells: new Map(),
   counters: new Map(),
   leftovers: new Leftovers(),
@@ -62,6 +64,7 @@ export const sizeOf = (core: Core): number =>
   core.watches.size +
   core.retries.size +
   core.paced.size +
+  core.fronts.size +
   core.farewells.size +
   core.leftovers.size +
   core.policies.size;

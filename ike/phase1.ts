@@ -18,6 +18,7 @@ import { type Core, count, hex, ikeFields, log, logError, peerName, random32, se
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
+import { onPeerProved } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
 import { onAnswer, onKeyExchange, onPublicValue } from "./main-mode.ts";
@@ -261,6 +262,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   core.timers.set(owner(ike.id), "expire", ike.expiresAt);
   armRenewal(core, ike);
   peerIsBack(core, ike.path.local.address, ike.path.remote.address);
+  onPeerProved(core, ike.path.local.address, ike.path.remote.address);
   core.timers.set(owner(ike.id), "linger", core.now + LINGER);
   // The cipher has its key, and nothing else needs SKEYID_e.
   sa.keys.e.destroy();

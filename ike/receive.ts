@@ -20,6 +20,7 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
   const header = decodeHeader(bytes);
   if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
   if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
+  core.fronts.heard(path.local.address, path.remote.address);
   switch (header.value.exchange) {
     case EXCHANGE["Identity Protection"]:
       return onMainMode(core, path, header.value, bytes);

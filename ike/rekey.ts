@@ -185,7 +185,7 @@ export function succeed(core: Core, child: ChildSa): void {
 
 /** Whether an unused pair is renewed: rules that should be up, and what traffic can't bring back although somebody asked for it. */
 const isKeptUp = ({ spec: { rule }, wanted }: ChildSa): boolean =>
-  rule.start === "now" || (rule.start === "never" && rule.action === "require" && wanted);
+  rule.start === "now" || (rule.start === "never" && (rule.action === "require" || rule.action === "request") && wanted);
 
 /**
  * An idle pair ends instead of being renewed for ever. Its owner says so to the peer and stops sending, so that the next packet asks for

@@ -5,6 +5,7 @@
  */
 import { acceptsProof } from "../auth/proof.ts";
 import { fromHex } from "../isakmp/hex.ts";
+import { priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
@@ -16,7 +17,7 @@ import { Secret } from "./crypto/secret.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { policyOwner, REQID } from "./journal.ts";
-import { isOurReqid, type KernelListing, type SaKey } from "./kernel-contract.ts";
+import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { proofOfRecord } from "./proof-record.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { armRenewal } from "./renewal.ts";
@@ -33,10 +34,19 @@ export interface Restore {
 export function restorePolicies(core: Core, { image, kernel }: Restore): void {
   const reqids = owners(image, `${REQID} `).flatMap(([key, part]) => (typeof part.value === "number" ? [[key, part.value] as const] : []));
   const ours = kernel.policies.filter(
-    (policy) => policy.templates.some(({ reqid }) => isOurReqid(reqid)) || image.has(policyOwner(policy)),
+    (policy) => policy.templates.some(({ reqid }) => isOurReqid(reqid)) || image.has(policyOwner(policy)) || looksOurs(policy),
   );
   core.policies.restore(reqids, ours);
 }
+
+/**
+ * A permit, a block or a soft SA that a run without a journal has left: nobody else numbers policies as we do, and one that lets clear text
+ * through must not outlive the daemon that would have closed it.
+ */
+const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): boolean =>
+  templates.length === 0 &&
+  (priority === priorityOf(direction === "out" ? selector : turned(selector)) ||
+    (direction === "fwd" && priority === priorityOf(selector)));
 
 /** After the policies: SAs. Wipes the image's keys. */
 export function restoreSas(core: Core, { image, kernel }: Restore): void {

@@ -53,7 +53,7 @@ export class PolicyTable {
 
   /** The reqid of a child: that of the standing policy it serves, or one of its own. */
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
-    return rule.action === "require"
+    return rule.action === "require" || rule.action === "request"
       ? this.#reqid(`${rule.name}|${formatSelector(covering)}`)
       : this.#reqid(childKey(rule, selector, remote));
   }
@@ -152,10 +152,46 @@ export class PolicyTable {
   take(child: ChildSa): readonly KernelCommand[] {
     const standing = this.#standing.get(child.spec.reqid);
     const protocols = child.protections.map(({ suite }) => suite.protocol);
-    if (standing && sameProtocols(standing.policies[0], protocols)) return this.#slots.settle(standing.policies);
+    if (standing && !standing.rule.clear.discovery && sameProtocols(standing.policies[0], protocols))
+      return this.#slots.settle(standing.policies);
+    return this.layFront(child.id, this.protectionFor(child));
+  }
+
+  /**
+   * What must stand in front of the rule's own policies for a child: other protocols than the rule's first offer has, or (discovery) that
+   * nothing more goes in clear; all that there is for a rule that only responds. A one-way rule stays one.
+   */
+  protectionFor(child: ChildSa): readonly KernelPolicy[] {
+    const standing = this.#standing.get(child.spec.reqid);
     const policies = policiesOf(child);
-    for (const policy of policies) this.#slots.lay(child.id, policy);
+    const { rule } = child.spec;
+    // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
+    if (!standing && rule.action === "respond" && rule.mode === "transport")
+      return policies.map((policy) => (policy.direction === "in" ? atLevel(policy, "use") : policy));
+    if (!standing) return policies;
+    return policies.flatMap((policy) => {
+      const base = standing.policies.find(({ direction }) => direction === policy.direction);
+      return base ? atLevel(policy, rule.clear.discovery ? "required" : (base.templates[0]?.level ?? "required")) : [];
+    });
+  }
+
+  /** What lets the traffic of a child that never came through in clear, where its rule's own policies stop it. */
+  clearFor({ selector, reqid }: ChildSpec): readonly KernelPolicy[] {
+    const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
+    return kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid }).filter(({ direction }) =>
+      directions.has(direction),
+    );
+  }
+
+  /** Puts policies in front of what stands, for whoever has the number. */
+  layFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
+    for (const policy of policies) this.#slots.lay(id, policy);
     return this.#slots.settle(policies);
+  }
+
+  /** Takes them back. */
+  liftFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
+    return this.#slots.settle(policies.filter((policy) => this.#slots.lift(id, policy)));
   }
 
   /** What goes, or comes back, when a child ends. `last`: no other child has the same selectors, so its reqid is free again. */
@@ -235,6 +271,11 @@ function policiesOf({ spec, protections }: ChildSa): readonly KernelPolicy[] {
   const protocols = protections.map(({ suite }) => suite.protocol);
   return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid });
 }
+
+const atLevel = (policy: KernelPolicy, level: "required" | "use"): KernelPolicy => ({
+  ...policy,
+  templates: policy.templates.map((template) => ({ ...template, level })),
+});
 
 const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
 

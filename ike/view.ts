@@ -9,9 +9,10 @@ import { formatIdentity } from "../policy/identity.ts";
 import type { AuthEntry } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
-import type { ChildSaView, IkeSaView, StatusDocument } from "../sa-store/view.ts";
+import type { ChildSaView, IkeSaView, SoftSaView, StatusDocument } from "../sa-store/view.ts";
 import { type Core, hex, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
+import type { Front } from "./fronts.ts";
 import type { Instant } from "./input.ts";
 import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weighing } from "./main-mode-states.ts";
 
@@ -19,6 +20,7 @@ import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weig
 export function viewOf(core: Core, now: Instant): StatusDocument {
   return {
     ikeSas: [...core.store.ikes.values()].map((entry) => (entry.phase === "negotiating" ? negotiationView(entry) : ikeView(entry, now))),
+    softSas: core.fronts.soft.map((front) => softView(front, now)),
     childSas: [...core.store.children.values()].map((child) => childView(child, now)),
   };
 }
@@ -81,6 +83,21 @@ function ikeView(entry: IkeSa, now: Instant): IkeSaView {
     lifetimeSeconds: sa.lifetimeSeconds,
     secondsLeft: secondsUntil(entry.expiresAt, now),
     quickModes: entry.quickModes,
+  };
+}
+
+/** Clear text with a peer that speaks no IKE. */
+function softView({ id, spec, until }: Front, now: Instant): SoftSaView {
+  const { selector } = spec;
+  return {
+    id,
+    rule: spec.rule.name,
+    local: formatRange(selector.local),
+    remote: formatRange(selector.remote),
+    localPort: selector.localPort || null,
+    remotePort: selector.remotePort || null,
+    protocol: nameOf(IP_PROTOCOL, selector.protocol),
+    secondsLeft: secondsUntil(until, now),
   };
 }
 

@@ -9,6 +9,7 @@ import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, logError, ruleOf, spiText } from "./core.ts";
 import type { IkeError } from "./errors.ts";
+import { awaitAnswer, onWishFailed } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { startMainMode } from "./phase1-start.ts";
 import { startChild } from "./phase2.ts";
@@ -26,12 +27,17 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   const running = core.wishes.get(key);
   if (running) {
     for (const id of watchers) running.watchers.add(id);
+    if (running.replaces === null && !isServed(core, spec)) awaitAnswer(core, spec);
     return tell(core, watchers, `${formatSelector(spec.selector)} is being negotiated already`);
   }
   const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
   pursue(core, wish);
 }
+
+/** An IKE SA with the peer is there: it speaks IKE, whatever becomes of the wish. */
+const isServed = (core: Core, { local, remote }: ChildSpec): boolean =>
+  core.store.byPeer(local, remote).some(({ phase }) => phase === "established");
 
 /** Already there: the command that asked is answered at once. */
 export function isUp(core: Core, spec: ChildSpec): string | undefined {
@@ -50,10 +56,12 @@ export function pursue(core: Core, wish: ChildWish): void {
   );
   if (underway) {
     underway.wishes.push(wish);
+    if (underway.state.kind === "sa-sent") awaitAnswer(core, wish.spec);
     return tell(core, wish.watchers, `Main Mode with ${remote} is under way`);
   }
   if (!mayBegin(core, wish)) return;
   const path: Path = { local: { address: local, port: core.port }, remote: { address: remote, port: core.port } };
+  awaitAnswer(core, wish.spec);
   startMainMode(core, rule, path, wish);
 }
 
@@ -77,6 +85,7 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError): void {
     old.state = "installed";
     core.timers.set(`child ${old.id}`, "rekey", core.now + RETRY_FIRST);
   }
+  onWishFailed(core, wish.spec, error);
   settle(core, wish.watchers, wish.key, error);
   if (error.kind !== "terminated") keepTrying(core, wish.spec);
 }

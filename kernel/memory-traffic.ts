@@ -16,23 +16,28 @@ export interface Packet {
 
 /** `through`: the SAs in the order of their templates. `acquire`: the packet is dropped and the event is due. */
 export type Verdict =
-  | { readonly kind: "clear" | "blocked" }
+  | { readonly kind: "blocked" }
+  /** `wanted`: protection would be welcome, and is asked for while the packet goes (level "use"). */
+  | { readonly kind: "clear"; readonly wanted: readonly KernelEvent[] }
   | { readonly kind: "protected"; readonly through: readonly KernelSa[] }
   | { readonly kind: "acquire"; readonly event: KernelEvent };
 
 /** The output path. `sas` oldest first: the newest that fits a template is the one that sends. */
 export function route(packet: Packet, policies: Iterable<KernelPolicy>, sas: readonly KernelSa[]): Verdict {
   const policy = policyFor(packet, policies, "out");
-  if (!policy || policy.action === "block") return { kind: policy ? "blocked" : "clear" };
+  if (!policy) return { kind: "clear", wanted: [] };
+  if (policy.action === "block") return { kind: "blocked" };
   const through: KernelSa[] = [];
+  const wanted: KernelEvent[] = [];
   let ends: Ends = packet;
   for (const template of policy.templates) {
     ends = { source: template.source ?? ends.source, destination: template.destination ?? ends.destination };
     const newest = sas.findLast((sa) => fits(template, ends, sa) && carries(sa, packet));
     if (newest) through.push(newest);
     else if (template.level === "required") return { kind: "acquire", event: acquire(packet, template) };
+    else wanted.push(acquire(packet, template));
   }
-  return through.length > 0 ? { kind: "protected", through } : { kind: "clear" };
+  return through.length > 0 ? { kind: "protected", through } : { kind: "clear", wanted };
 }
 
 /** The input path: whether a packet that was unwrapped by `used` (innermost first) satisfies the policy that it meets. */

@@ -20,7 +20,15 @@ export type Feature =
   | "names";
 
 /** What has its effect. */
-export const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([]);
+export const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
+  "permit",
+  "block",
+  "request",
+  "inbound-clear",
+  "discovery",
+  "exempt",
+  "one-way",
+]);
 
 /** Everything, for tests of what is not available yet. */
 export const EVERYTHING: ReadonlySet<Feature> = new Set<Feature>([

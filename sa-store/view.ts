@@ -1,9 +1,22 @@
 /**
- * The secret-free picture of the SA tables: exactly the fields of interface.md §3.
+ * The secret-free picture of the SA tables: the fields of interface.md §3, and the soft SAs.
  */
 export interface StatusDocument {
   readonly ikeSas: readonly IkeSaView[];
   readonly childSas: readonly ChildSaView[];
+  readonly softSas: readonly SoftSaView[];
+}
+
+/** Clear text with a peer that speaks no IKE, as a `request` rule lets it through for a while. */
+export interface SoftSaView {
+  readonly id: number;
+  readonly rule: string;
+  readonly local: string;
+  readonly remote: string;
+  readonly localPort: number | null;
+  readonly remotePort: number | null;
+  readonly protocol: string;
+  readonly secondsLeft: number;
 }
 
 export interface IkeSaView {

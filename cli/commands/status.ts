@@ -13,6 +13,7 @@ export interface StatusOptions {
 
 type Ike = Status["ikeSas"][number];
 type Child = Status["childSas"][number];
+type Soft = Status["softSas"][number];
 
 const REQUEST: Request = { command: "status" };
 
@@ -31,10 +32,11 @@ function part(document: Status, only: StatusOptions["only"]): unknown {
   return only === "child" ? { childSas: document.childSas } : document;
 }
 
-function text({ ikeSas, childSas }: Status, only: StatusOptions["only"], colours: boolean): string {
+function text({ ikeSas, childSas, softSas }: Status, only: StatusOptions["only"], colours: boolean): string {
   const sections = [
     ...(only === "child" ? [] : [section("IKE SAs", IKE_COLUMNS, ikeSas, colours)]),
     ...(only === "ike" ? [] : [section("Child SAs", CHILD_COLUMNS, childSas, colours)]),
+    ...(only === undefined && softSas.length > 0 ? [section("In clear (the peer speaks no IKE)", SOFT_COLUMNS, softSas, colours)] : []),
   ];
   const warnings = only === "ike" ? [] : childSas.flatMap(({ id, warning }) => (warning ? [`child ${id}: ${warning}`] : []));
   return [...sections, ...(warnings.length > 0 ? [["Warnings:", ...warnings]] : [])].map((lines) => `${lines.join("\n")}\n`).join("\n");
@@ -86,6 +88,15 @@ const CHILD_COLUMNS: readonly Column<Child>[] = [
   { title: "SPI OUT", cell: ({ protections }) => protections.map(({ spiOut }) => spiOut).join(" ") },
   { title: "IN", cell: ({ bytesIn }) => octets(bytesIn), align: "right" },
   { title: "OUT", cell: ({ bytesOut }) => octets(bytesOut), align: "right" },
+  { title: "LEFT", cell: left, align: "right" },
+];
+
+const SOFT_COLUMNS: readonly Column<Soft>[] = [
+  { title: "ID", cell: ({ id }) => String(id), align: "right" },
+  { title: "RULE", cell: ({ rule }) => rule },
+  { title: "LOCAL", cell: ({ local, localPort }) => `${local}${port(localPort)}` },
+  { title: "REMOTE", cell: ({ remote, remotePort }) => `${remote}${port(remotePort)}` },
+  { title: "PROTO", cell: ({ protocol }) => protocol },
   { title: "LEFT", cell: left, align: "right" },
 ];
 

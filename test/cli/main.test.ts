@@ -7,6 +7,7 @@ import type { StatusDocument } from "../../sa-store/view.ts";
 import { fakeDaemon, mainmode, scratch, WITHOUT_CAPABILITIES } from "./fake-daemon.ts";
 
 const STATUS: StatusDocument = {
+  softSas: [],
   ikeSas: [
     {
       id: 1,
@@ -248,7 +249,7 @@ test("status prints both tables in columns, without colours where no terminal is
 
 test("empty tables say so", async (t) => {
   const { path } = await fakeDaemon(t, [
-    { type: "status", status: { ikeSas: [], childSas: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [] } },
     { type: "end", exit: 0 },
   ]);
   assert.equal((await mainmode(["status", "--control", path])).stdout, "IKE SAs: none\n\nChild SAs: none\n");

@@ -17,7 +17,7 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
   const replies: Reply[] = [];
   const commands = new Commands({
     push: (input) => inputs.push(input),
-    view: () => ({ ikeSas: [], childSas: [] }),
+    view: () => ({ ikeSas: [], childSas: [], softSas: [] }),
     situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
@@ -76,7 +76,7 @@ test("status goes past the core's queue and ends with 0", async () => {
   commands.take({ command: "status" }, answer);
   await until(() => replies.length === 2, "the answer");
   assert.deepEqual(replies, [
-    { type: "status", status: { ikeSas: [], childSas: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [] } },
     { type: "end", exit: 0 },
   ]);
   assert.deepEqual([inputs, records], [[], []]);

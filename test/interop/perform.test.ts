@@ -59,6 +59,7 @@ function stageOf(scenario: Placed, changes: Partial<Behaviour>): Stage {
 }
 
 const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
+  softSas: [],
   ikeSas: [
     {
       id: 1,

@@ -145,7 +145,7 @@ test("an expiry names the SA and its reqid; one of an absent SA is no event", ()
 test("a packet meets the policy of the smallest priority, and the newest SA sends it", () => {
   const xfrm = memoryXfrm();
   const wide = policyOf({ selector: selectorOf({ sourceLength: 0, destinationLength: 0 }), priority: 10, action: "block", templates: [] });
-  assert.deepEqual(xfrm.outbound(packet), { kind: "clear" });
+  assert.deepEqual(xfrm.outbound(packet), { kind: "clear", wanted: [] });
   xfrm.apply([{ do: "add-policy", policy: wide }]);
   assert.deepEqual(xfrm.outbound(packet), { kind: "blocked" });
   xfrm.apply([addPolicy({ priority: 5, selector: selectorOf({ protocol: 6, destinationPort: 80 }) })]);

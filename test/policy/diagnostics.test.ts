@@ -122,11 +122,6 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ['3:34: rule "hr": filters: this rule has a filter for the same traffic, "me <-> 10.2.0.0/16"; remove one, or make it narrower'],
   ],
   [
-    "a one-way filter",
-    RULE.replace("<->", "->"),
-    ['3:12: rule "hr": filters: "me -> 192.0.2.2": one-way filters (->) are not available yet; write <->'],
-  ],
-  [
     "a tunnel in transport mode",
     `${RULE}tunnel = { remote = "203.0.113.9" }\n`,
     ['6:1: rule "hr": tunnel: tunnel has no meaning in transport mode; add mode = "tunnel", or remove tunnel'],

@@ -1,4 +1,4 @@
-/** The stock policies whose actions are still being built: they read well, and mean what Windows means. They move to examples/ with the actions. */
+/** The stock policies in examples/ mean what Windows means. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ const ROWS: readonly (readonly [file: string, protocol: number, port: number, ou
 ];
 for (const [file, protocol, port, out, incoming] of ROWS)
   test(`${file}: protocol ${protocol}, our port ${port}: ${out} out, ${incoming} in`, () => {
-    const text = readFileSync(`${tree}test/policy/stock/${file}.toml`, "utf8");
+    const text = readFileSync(`${tree}examples/${file}.toml`, "utf8");
     const parsed = parseConfiguration(text, file, () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
     assert.ok(parsed.ok, parsed.ok ? "" : JSON.stringify(parsed.error));
     assert.deepEqual(parsed.value.warnings, []);

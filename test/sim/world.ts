@@ -221,6 +221,7 @@ export class World {
     }
     const through = verdict.kind === "protected" ? verdict.through : [];
     if (verdict.kind === "blocked") return "refused";
+    if (verdict.kind === "clear") from.kernelEvents(verdict.wanted);
     for (const sa of through) {
       const { passed, events } = from.xfrm.pass(sa, octets);
       from.kernelEvents(events);

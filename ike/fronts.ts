@@ -1,0 +1,199 @@
+/**
+ * Policies that stand in front of a rule's own, for one peer and for a while.
+ * `soft`: a `request` rule lets clear text through with a peer that sends no IKE packet at all (Windows' "soft SA"). What opens it is silence
+ * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it.
+ * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
+ * keeps the peers from talking does not get clear text in exchange.
+ */
+import { formatSelector } from "../policy/selector.ts";
+import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
+import { MultiIndex } from "../sa-store/multi-index.ts";
+import { type Core, log } from "./core.ts";
+import type { IkeError } from "./errors.ts";
+import type { Instant } from "./input.ts";
+import type { KernelPolicy } from "./kernel-contract.ts";
+import { upkeep } from "./standing.ts";
+import { specKey } from "./wishes.ts";
+
+/** `asking`: the peer has been asked for protection, and it is not known yet whether it will answer. */
+export interface Front {
+  readonly id: number;
+  readonly kind: "asking" | "soft" | "guard";
+  readonly spec: ChildSpec;
+  readonly until: Instant;
+  readonly policies: readonly KernelPolicy[];
+}
+
+/** How long a flow that was protected is kept out of the clear once its last SA has ended. Milliseconds. */
+const GUARD = 300_000;
+
+const peerKey = ({ local, remote }: Pick<ChildSpec, "local" | "remote">): string => `${local} ${remote}`;
+const keyOf = (kind: Front["kind"], spec: ChildSpec): string => `${kind} ${specKey(spec)}`;
+
+/** All fronts, by id, by what they are for, and by peer. */
+export class Fronts {
+  readonly #byId = new Map<number, Front>();
+  readonly #byKey = new Map<string, Front>();
+  readonly #byPeer = new MultiIndex<string, Front>();
+  /** Peers that were asked and have said nothing since, by both addresses. */
+  readonly #silent = new Set<string>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Soft SAs that are open, oldest first. */
+  get soft(): readonly Front[] {
+    return [...this.#byId.values()].filter(({ kind }) => kind === "soft");
+  }
+
+  all(): readonly Front[] {
+    return [...this.#byId.values()];
+  }
+
+  byId(id: number): Front | undefined {
+    return this.#byId.get(id);
+  }
+
+  find(kind: Front["kind"], spec: ChildSpec): Front | undefined {
+    return this.#byKey.get(keyOf(kind, spec));
+  }
+
+  between(local: string, remote: string): readonly Front[] {
+    return this.#byPeer.all(peerKey({ local, remote }));
+  }
+
+  put(front: Front): void {
+    this.#byId.set(front.id, front);
+    this.#byKey.set(keyOf(front.kind, front.spec), front);
+    this.#byPeer.add(peerKey(front.spec), front);
+    if (front.kind === "asking") this.#silent.add(peerKey(front.spec));
+  }
+
+  remove(front: Front): void {
+    this.#byId.delete(front.id);
+    this.#byKey.delete(keyOf(front.kind, front.spec));
+    this.#byPeer.remove(peerKey(front.spec), front);
+    if (!this.between(front.spec.local, front.spec.remote).some(({ kind }) => kind === "asking")) this.#silent.delete(peerKey(front.spec));
+  }
+
+  /** An IKE packet has come from there, whatever it says. */
+  heard(local: string, remote: string): void {
+    if (this.#silent.size > 0) this.#silent.delete(peerKey({ local, remote }));
+  }
+
+  isSilent(spec: ChildSpec): boolean {
+    return this.#silent.has(peerKey(spec));
+  }
+}
+
+/** Main Mode begins for a child: where its rule may fall back to clear text, the peer's time to answer runs. */
+export function awaitAnswer(core: Core, spec: ChildSpec): void {
+  const { fallback } = spec.rule.clear;
+  if (!fallback || core.fronts.find("asking", spec) || core.fronts.find("soft", spec)) return;
+  stand(core, "asking", spec, fallback.afterSeconds * 1000, []);
+}
+
+function stand(core: Core, kind: Front["kind"], spec: ChildSpec, milliseconds: number, policies: readonly KernelPolicy[]): Front {
+  const front: Front = { id: core.store.newId(), kind, spec, until: core.now + milliseconds, policies };
+  core.fronts.put(front);
+  core.timers.set(`front ${front.id}`, "expire", front.until);
+  return front;
+}
+
+/** A front's time is over. */
+export function onFrontTimer(core: Core, id: number): void {
+  const front = core.fronts.byId(id);
+  if (!front) return;
+  if (front.kind === "asking") settleAsking(core, front);
+  else if (front.kind === "soft") closeSoft(core, front, "its time is over, the peer is asked again when traffic wants it");
+  else lift(core, front);
+}
+
+/** A negotiation came to nothing: nobody waits for an answer to it any more. */
+export function onWishFailed(core: Core, spec: ChildSpec, error: IkeError): void {
+  const asking = core.fronts.find("asking", spec);
+  if (asking && error.kind === "terminated") lift(core, asking);
+  else if (asking) settleAsking(core, asking);
+}
+
+/** Silence opens a soft SA, anything else does not. */
+function settleAsking(core: Core, asking: Front): void {
+  const silent = core.fronts.isSilent(asking.spec);
+  lift(core, asking);
+  if (silent && !core.stopping && !core.fronts.find("guard", asking.spec)) openSoft(core, asking.spec);
+}
+
+function openSoft(core: Core, spec: ChildSpec): void {
+  const { fallback } = spec.rule.clear;
+  if (!fallback) return;
+  const front = stand(core, "soft", spec, fallback.forSeconds * 1000, core.policies.clearFor(spec));
+  upkeep(core, core.policies.layFront(front.id, front.policies));
+  const text = `${spec.remote} sends no IKE packet: ${formatSelector(spec.selector)} goes in clear for ${fallback.forSeconds} s (rule ${spec.rule.name})`;
+  log(core, "soft.opened", "notice", text, { rule: spec.rule.name, peer: spec.remote });
+}
+
+function closeSoft(core: Core, front: Front, why: string): void {
+  const { spec } = front;
+  lift(core, front);
+  // Its silence has had its answer; the next packet asks again at once.
+  core.outages.delete(peerKey(spec));
+  log(
+    core,
+    "soft.closed",
+    "notice",
+    `${spec.remote}: ${formatSelector(spec.selector)} no longer in clear, ${why} (rule ${spec.rule.name})`,
+    {
+      rule: spec.rule.name,
+      peer: spec.remote,
+    },
+  );
+}
+
+function lift(core: Core, front: Front): void {
+  core.timers.clearAll(`front ${front.id}`);
+  core.fronts.remove(front);
+  upkeep(core, core.policies.liftFront(front.id, front.policies));
+}
+
+/** The peer has proved itself: it speaks IKE, and what it was let through for is over. */
+export function onPeerProved(core: Core, local: string, remote: string): void {
+  if (core.fronts.size === 0) return;
+  for (const front of core.fronts.between(local, remote)) {
+    if (front.kind === "asking") lift(core, front);
+    else if (front.kind === "soft") closeSoft(core, front, "the peer speaks IKE now");
+  }
+}
+
+/** A child carries traffic: it watches over its flow itself. */
+export function relieveGuard(core: Core, child: ChildSa): void {
+  const guard = core.fronts.size > 0 ? core.fronts.find("guard", child.spec) : undefined;
+  if (guard) lift(core, guard);
+}
+
+/** Before the policies of the last child of a flow go: under discovery the rule's own would let it on in clear. */
+export function guardFlow(core: Core, child: ChildSa): void {
+  const { spec } = child;
+  const { discovery, fallback } = spec.rule.clear;
+  if ((!discovery && !fallback) || core.stopping || core.fronts.find("guard", spec) || !core.policy.rules.includes(spec.rule)) return;
+  const front = stand(core, "guard", spec, GUARD, core.policies.protectionFor(child));
+  // The kernel has them already: they are the child's own.
+  core.policies.layFront(front.id, front.policies);
+}
+
+/** Fronts of rules that are gone or have changed go with them; with `all`, every one. */
+export function dropFronts(core: Core, which: "stale" | "soft" | "all"): void {
+  for (const front of core.fronts.all())
+    if (
+      which === "all" ||
+      (which === "soft" && front.kind === "soft") ||
+      (which === "stale" && !core.policy.rules.includes(front.spec.rule))
+    )
+      lift(core, front);
+}
+
+/** The kernel refused what a front wants there. */
+export function loseFront(core: Core, id: number): void {
+  const front = core.fronts.byId(id);
+  if (front) lift(core, front);
+}

@@ -1,0 +1,239 @@
+/** Stories of clear text: peers that speak no IKE, negotiation discovery, boundaries, rules for one direction, permits and blocks. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { DROP } from "./network.ts";
+import { configuration, policyOf, type RuleText, towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, packet, pair, said } from "./setting.ts";
+import { story, type World, type WorldOptions } from "./world.ts";
+
+const SECOND = 1000;
+const MINUTE = 60_000;
+
+const request: RuleText = { action: '"request"', start: '"on-traffic"' };
+const discovery: RuleText = { action: '"require"', start: '"on-traffic"', discovery: "true" };
+const respond: RuleText = { action: '"respond"' };
+
+const softOf = (world: World, name: string) => world.host(name).engine.view(world.now).softSas;
+const ping = (world: World): string => world.ping(world.host("A"), packet(A, B));
+const answer = (world: World): string => world.ping(world.host("B"), packet(B, A));
+
+/** A story that begins once the policies are in the kernels. */
+const scene = (options: WorldOptions, tell: (world: World) => void): (() => void) =>
+  story(options, (world) => {
+    world.run(10);
+    tell(world);
+  });
+
+/** Nothing of B's arrives anywhere, and nothing reaches it. */
+const silence = (world: World): void => {
+  world.intercept = () => DROP;
+};
+
+test(
+  "request, and a peer that speaks no IKE: three seconds of silence, then clear text both ways for five minutes, then it is asked again",
+  scene(pair(towards(B, request), towards(A, respond)), (world) => {
+    silence(world);
+    assert.equal(ping(world), "acquire");
+    world.run(2900);
+    assert.equal(ping(world), "acquire");
+    assert.equal(softOf(world, "A").length, 0);
+    world.run(200);
+    assert.equal(ping(world), "clear");
+    assert.equal(answer(world), "clear");
+    assert.deepEqual(
+      softOf(world, "A").map(({ rule, local, remote, secondsLeft }) => [rule, local, remote, secondsLeft]),
+      [["peer", `${A}/32`, `${B}/32`, 300]],
+    );
+    world.run(299 * SECOND);
+    assert.equal(ping(world), "clear");
+    world.run(2 * SECOND);
+    assert.equal(softOf(world, "A").length, 0);
+    assert.equal(ping(world), "acquire");
+    world.run(3100);
+    assert.equal(ping(world), "clear");
+    assert.equal(said(world.host("A"), "notice").filter((text) => text.includes("sends no IKE packet")).length, 2);
+  }),
+);
+
+test(
+  "request with its own times, for a subnet: other hosts of it are asked for themselves",
+  scene(pair(towards("192.0.2.0/24", { ...request, "fallback-after": '"1s"', "fallback-for": '"10s"' }), towards(A, respond)), (world) => {
+    silence(world);
+    ping(world);
+    world.run(1100);
+    assert.equal(ping(world), "clear");
+    assert.equal(world.ping(world.host("A"), packet(A, "192.0.2.77")), "acquire");
+    world.run(10_000);
+    assert.equal(ping(world), "acquire");
+  }),
+);
+
+test(
+  "request, and a peer that answers: protected, and never in clear",
+  scene(pair(towards(B, request), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    assertTraffic(world);
+    world.run(MINUTE);
+    assert.equal(softOf(world, "A").length, 0);
+    assertTraffic(world);
+  }),
+);
+
+const otherKey = { ...respond, auth: `[{ method = "psk", secret = "another key altogether" }]` };
+const otherProposals = towards(A, respond, { mainMode: ["aes256-sha1-modp2048"] });
+for (const [why, theirs] of [
+  ["has another key", towards(A, otherKey)],
+  ["has no proposal in common", otherProposals],
+] as const)
+  test(
+    `request, and a peer that ${why}: it speaks IKE, so nothing ever goes in clear`,
+    scene(pair(towards(B, request), theirs), (world) => {
+      const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+      world.run(10 * MINUTE);
+      assert.ok(arrivals.length > 500);
+      assert.ok(arrivals.every(({ arrival }) => arrival === "acquire"));
+      assert.equal(softOf(world, "A").length, 0);
+    }),
+  );
+
+test(
+  "request, and a peer that has protected traffic and then falls silent: five minutes more without clear text",
+  scene(pair(towards(B, request), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    silence(world);
+    const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+    world.run(6 * MINUTE);
+    assert.ok(arrivals.every(({ arrival }) => arrival !== "clear"));
+    world.run(3 * MINUTE);
+    assert.equal(arrivals.at(-1)?.arrival, "clear");
+  }),
+);
+
+test(
+  "a soft SA ends when the peer proves itself, whoever begins",
+  scene(pair(towards(B, request), towards(A, request)), (world) => {
+    silence(world);
+    ping(world);
+    world.run(3100);
+    assert.equal(ping(world), "clear");
+    world.intercept = () => undefined;
+    bringUp(world, world.host("B"));
+    assert.equal(softOf(world, "A").length, 0);
+    assertTraffic(world);
+    assert.ok(said(world.host("A")).some((text) => text.includes("the peer speaks IKE now")));
+  }),
+);
+
+test(
+  "a soft SA goes with its rule, and with a daemon that hands over",
+  scene(pair(towards(B, request), towards(A, respond)), (world) => {
+    silence(world);
+    const a = world.host("A");
+    ping(world);
+    world.run(3100);
+    a.input({ type: "policy", policy: policyOf(towards(B, { ...request, "fallback-for": '"6m"' })) });
+    world.run(10);
+    assert.equal(softOf(world, "A").length, 0);
+    assert.equal(ping(world), "acquire");
+    world.run(3100);
+    assert.equal(ping(world), "clear");
+    a.command({ name: "shutdown", keep: true });
+    world.run(100);
+    assert.equal(ping(world), "acquire");
+    world.reboot(a);
+  }),
+);
+
+test(
+  "discovery: in clear until the peer has answered, protected from then on, and not in clear again when its SAs end",
+  scene(pair(towards(B, discovery), towards(A, respond)), (world) => {
+    assert.equal(ping(world), "clear");
+    world.run(1000);
+    assertTraffic(world);
+    silence(world);
+    const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+    world.run(6 * MINUTE);
+    assert.ok(arrivals.every(({ arrival }) => arrival !== "clear"));
+    assert.ok(arrivals.some(({ arrival }) => arrival === "acquire"));
+    world.run(3 * MINUTE);
+    assert.equal(ping(world), "clear");
+  }),
+);
+
+test(
+  "discovery takes up again under its guard, without a packet in clear",
+  scene(pair(towards(B, discovery), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    world.host("A").command({ name: "terminate", target: { kind: "all" } });
+    world.run(100);
+    assert.equal(ping(world), "acquire");
+    world.run(1000);
+    assertTraffic(world);
+    world.run(10 * MINUTE);
+  }),
+);
+
+test(
+  "discovery between hosts that both have it: clear text comes in until there are SAs, and not afterwards",
+  scene(pair(towards(B, { ...discovery, "inbound-clear": "true" }), towards(A, { ...discovery, "inbound-clear": "true" })), (world) => {
+    assert.equal(ping(world), "clear");
+    world.run(1000);
+    assertTraffic(world);
+    assert.equal(world.host("B").xfrm.inbound(packet(A, B), []), false);
+  }),
+);
+
+test(
+  "a boundary accepts clear text and answers protected; with SAs it still does",
+  scene(pair("", towards(A, { action: '"require"', start: '"on-traffic"', "inbound-clear": "true" })), (world) => {
+    assert.equal(ping(world), "clear");
+    assert.equal(answer(world), "acquire");
+    world.run(MINUTE);
+  }),
+);
+
+test(
+  "a rule for one direction demands protection of what leaves, and takes what comes as it comes",
+  scene(pair(towards(B, { filters: `["me -> ${B}"]`, start: '"on-traffic"' }), towards(A, respond)), (world) => {
+    assert.equal(answer(world), "clear");
+    assert.equal(ping(world), "acquire");
+    world.run(1000);
+    assert.equal(ping(world), "protected");
+    assert.equal(childrenOf(world, "A").length, 1);
+  }),
+);
+
+const several = configuration([
+  { name: '"all"', filters: `["me <-> ${B}"]`, start: '"on-traffic"' },
+  { name: '"web"', action: '"permit"', filters: `["me <-> ${B}:80 tcp"]`, auth: "", start: "" },
+  { name: '"smb"', action: '"block"', filters: `["me <-> ${B}:445 tcp"]`, auth: "", start: "" },
+]);
+test(
+  "permit and block are holes and walls in a rule that requires, by the packet's own port",
+  scene(pair(several, towards(A, respond)), (world) => {
+    assert.equal(ping(world), "clear");
+    assert.equal(world.ping(world.host("A"), { ...packet(A, B), destinationPort: 445 }), "refused");
+    assert.equal(world.ping(world.host("A"), { ...packet(A, B), destinationPort: 22 }), "acquire");
+    world.run(1000);
+    assert.equal(ping(world), "clear");
+    assert.equal(world.ping(world.host("A"), { ...packet(A, B), destinationPort: 22 }), "protected");
+    assert.equal(world.ping(world.host("A"), { ...packet(A, B), destinationPort: 445 }), "refused");
+  }),
+);
+
+test(
+  "what a run without a journal left of clear text does not outlive the next start",
+  scene(pair(towards(B, request), towards(A, respond)), (world) => {
+    silence(world);
+    const a = world.host("A");
+    ping(world);
+    world.run(3100);
+    assert.equal(ping(world), "clear");
+    a.crash();
+    world.run(100);
+    assert.equal(ping(world), "acquire");
+  }),
+);
