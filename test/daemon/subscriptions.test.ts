@@ -23,7 +23,7 @@ function fakeClient() {
   return { answer, replies, state };
 }
 
-const SNAPSHOT = { time: "2026-01-01T00:00:00.000Z", status: { ikeSas: [], childSas: [] }, live: { negotiations: [] } };
+const SNAPSHOT = { time: "2026-01-01T00:00:00.000Z", status: { ikeSas: [], childSas: [], softSas: [] }, live: { negotiations: [] } };
 const kinds = (replies: readonly Reply[]): readonly string[] => replies.map((reply) => (reply.type === "update" ? reply.kind : reply.type));
 
 test("a subscriber gets the last records, then each as it happens, and nothing once it is gone", () => {
