@@ -47,7 +47,9 @@ export function measureRekeys(standing: number, repeats: number): { readonly rek
   try {
     const duel = new Duel(folder);
     const rekeys = measureGroups(duel, standing, repeats);
-    return { rekeys, restore: duel.restore() };
+    const restore = duel.restore();
+    duel.close();
+    return { rekeys, restore };
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -111,10 +113,11 @@ class Duel {
 
   #input(role: BenchRole, input: Input): void {
     const half = this.#halves[role];
-    const started = performance.now();
-    const effects = half.engine.handle(input, this.#now);
-    for (const effect of effects) if (effect.type === "journal") half.journal.write(effect.records);
-    half.spent += performance.now() - started;
+    const effects = this.#timed(half, () => {
+      const wanted = half.engine.handle(input, this.#now);
+      for (const effect of wanted) if (effect.type === "journal") half.journal.write(effect.records);
+      return wanted;
+    });
     for (const effect of effects) {
       if (effect.type === "send") {
         const { local, remote } = effect.path;
@@ -124,9 +127,7 @@ class Duel {
       } else if (effect.type === "kernel") {
         const { id, commands } = effect;
         this.#queue.push(() => {
-          const begun = performance.now();
-          const outcome = half.xfrm.apply(commands);
-          half.spent += performance.now() - begun;
+          const outcome = this.#timed(half, () => half.xfrm.apply(commands));
           this.#input(role, { type: "kernel-done", id, outcome });
         });
       }
@@ -134,10 +135,24 @@ class Duel {
   }
 
   #open(role: BenchRole): OpenedJournal {
-    const options = { path: join(this.#folder, role), bootId: "bench", onFailure: (text: string) => console.error(text) };
-    const opened = openJournal(options);
+    const later = (action: () => void): void => void this.#queue.push(() => this.#timed(this.#halves[role], action));
+    const onFailure = (text: string): never => {
+      throw new Error(text);
+    };
+    const opened = openJournal({ path: join(this.#folder, role), bootId: "bench", onFailure, later });
     if (!opened.ok) throw new Error(opened.error);
     return opened.value;
+  }
+
+  close(): void {
+    for (const { journal } of Object.values(this.#halves)) journal.close(true);
+  }
+
+  #timed<T>(half: Half, act: () => T): T {
+    const started = performance.now();
+    const result = act();
+    half.spent += performance.now() - started;
+    return result;
   }
 
   /** The responder's daemon is started again on what it left. */
@@ -153,8 +168,10 @@ class Duel {
     const started = performance.now();
     const engine = createEngine({ ...CORE, journal: true });
     engine.handle({ type: "addresses", addresses: sideAddresses("responder") }, this.#now);
-    engine.handle({ type: "policy", policy, restore: { image: this.#open("responder").image, kernel } }, this.#now);
+    const left = this.#open("responder");
+    engine.handle({ type: "policy", policy, restore: { image: left.image, kernel } }, this.#now);
     const milliseconds = performance.now() - started;
+    left.journal.close(true);
     globalThis.gc?.();
     const { ikeSas, childSas } = engine.view(this.#now);
     const memoryOctets = Math.max(0, process.memoryUsage().rss - before);

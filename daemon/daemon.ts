@@ -20,7 +20,7 @@ import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import { createFeed } from "./feed.ts";
-import type { OpenedJournal } from "./journal.ts";
+import { type OpenedJournal, whyNotKept } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import type { Native } from "./native.ts";
@@ -153,7 +153,7 @@ class RunningDaemon implements Daemon {
       situation,
       counters: () => kernel.counters(),
       reload: () => this.reload(),
-      cannotKeep: () => (parts.journal ? undefined : "no journal is kept (keep-across-restart)"),
+      cannotKeep: () => whyNotKept(parts.journal),
       onStop: () => this.#configuration.daemon.onStop,
       handingOver: () => {
         this.#handedOver = true;
@@ -204,7 +204,7 @@ class RunningDaemon implements Daemon {
   }
 
   handOver(): Promise<boolean> {
-    if (!this.#parts.journal) return this.stop();
+    if (whyNotKept(this.#parts.journal) !== undefined) return this.stop();
     return this.#stop(true, "stopping: kernel and peers are left to the next start", STOP_DEADLINE_MS);
   }
 

@@ -5,7 +5,21 @@
  *
  * A record: length (4 octets, of what follows), CRC-32 of what follows (4), length of the text (4), the text (JSON without secrets), the secret.
  */
-import { closeSync, constants, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { type JournalImage, type JournalRecord, type JournalValue, playJournal } from "../sa-store/journal-record.ts";
@@ -15,6 +29,11 @@ export interface Journal {
   write(records: readonly JournalRecord[]): void;
   /** Octets of the file. */
   readonly size: number;
+  /**
+   * Sees to it that a next start finds the file where it looks for it: somebody may have removed it, or its folder. False where there is
+   * nothing to find, because it could not be written.
+   */
+  secure(): boolean;
   /** Nothing is written any more. `remove`: nothing of it is left for a next start. */
   close(remove: boolean): void;
 }
@@ -34,12 +53,16 @@ export interface JournalOptions {
   readonly onFailure: (text: string) => void;
   /** Octets beyond which what is over is dropped, once it is more than half. */
   readonly compactAt?: number;
+  /** Runs what can wait until the present input is dealt with. */
+  readonly later?: (action: () => void) => void;
 }
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
 const MAGIC = "mainmode-journal 1";
 const HEAD = 12;
 const COMPACT_AT = 1 << 20;
+/** Writes between two looks at whether the file is still in its place: nobody who removes it says so. */
+const LOOK_EVERY = 64;
 /** More than this is no record of ours. */
 const LONGEST = 1 << 20;
 
@@ -57,6 +80,12 @@ export function openJournal(options: JournalOptions): Result<OpenedJournal, stri
   } catch (error) {
     return err(`${options.path}: ${(error as Error).message}`);
   }
+}
+
+/** Why a next start could not take over; undefined where it can. */
+export function whyNotKept(opened: OpenedJournal | undefined): string | undefined {
+  if (!opened) return "no journal is kept (keep-across-restart)";
+  return opened.journal.secure() ? undefined : "the journal could not be written (see the log)";
 }
 
 interface Left {
@@ -149,6 +178,7 @@ class JournalFile implements Journal {
   #live = 0;
   #closed = false;
   #copying = false;
+  #writes = 0;
   /** Where the last word about each part stands. */
   readonly #frames = new Map<string, Map<string, Frame>>();
 
@@ -184,26 +214,40 @@ class JournalFile implements Journal {
     for (const frame of frames) frame.fill(0);
     octets.fill(0);
     wipe(records);
-    if (this.#size > (this.#options.compactAt ?? COMPACT_AT) && this.#size > 2 * this.#live) this.#compact();
+    const grown = this.#size > (this.#options.compactAt ?? COMPACT_AT) && this.#size > 2 * this.#live;
+    if (grown || (++this.#writes % LOOK_EVERY === 0 && !this.#isInPlace())) this.#compact();
+  }
+
+  secure(): boolean {
+    if (!this.#closed && !this.#isInPlace()) this.#tryRewrite();
+    return !this.#closed;
   }
 
   close(remove: boolean): void {
     if (this.#closed) return;
-    this.#closed = true;
     try {
-      // What is truncated is gone at once, even where a reader has the file open.
-      if (remove) ftruncateSync(this.#fd, 0);
-      closeSync(this.#fd);
-      if (remove) rmSync(this.#options.path, { force: true });
+      this.#end(remove);
     } catch (error) {
       this.#options.onFailure(`the journal could not be closed: ${(error as Error).message}`);
     }
   }
 
+  #end(remove: boolean): void {
+    this.#closed = true;
+    // What is truncated is gone at once, even where a reader has the file open.
+    if (remove) ftruncateSync(this.#fd, 0);
+    closeSync(this.#fd);
+    if (remove) rmSync(this.#options.path, { force: true });
+  }
+
   /** A journal with a gap would bring back a state that never was: rather none. */
   #fail(error: unknown): void {
     this.#options.onFailure(`the journal can't be written, and is given up: ${(error as Error).message}`);
-    this.close(true);
+    try {
+      this.#end(true);
+    } catch {
+      // Where it was there is nothing any more.
+    }
   }
 
   #index(frame: Frame): void {
@@ -222,20 +266,34 @@ class JournalFile implements Journal {
   #compact(): void {
     if (this.#copying) return;
     this.#copying = true;
-    setImmediate(() => {
+    (this.#options.later ?? setImmediate)(() => {
       this.#copying = false;
-      if (this.#closed) return;
-      try {
-        this.#rewrite();
-      } catch (error) {
-        this.#fail(error);
-      }
+      if (!this.#closed) this.#tryRewrite();
     });
+  }
+
+  #isInPlace(): boolean {
+    try {
+      return statSync(this.#options.path).ino === fstatSync(this.#fd).ino;
+    } catch {
+      return false;
+    }
+  }
+
+  #tryRewrite(): void {
+    try {
+      this.#rewrite();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #rewrite(): void {
     const { path } = this.#options;
-    const old = readFileSync(path);
+    const old = this.#readAll();
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    // Where a file system in memory was, a disk may be now.
+    if (statSync(dirname(path)).dev !== fstatSync(this.#fd).dev) throw new Error(`${dirname(path)} is another file system by now`);
     const next = `${path}.new`;
     rmSync(next, { force: true });
     const fd = openSync(next, "ax+", 0o600);
@@ -254,6 +312,17 @@ class JournalFile implements Journal {
     }
     old.fill(0);
     octets.fill(0);
+  }
+
+  /** By the open file, which is there although nobody may find it any more. */
+  #readAll(): Buffer {
+    const octets = Buffer.allocUnsafeSlow(this.#size);
+    for (let done = 0; done < octets.length; ) {
+      const read = readSync(this.#fd, octets, done, octets.length - done, done);
+      if (read === 0) throw new Error("the file is shorter than what was written");
+      done += read;
+    }
+    return octets;
   }
 }
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { frameOf, openJournal, readRecords } from "../../daemon/journal.ts";
+import { frameOf, openJournal, readRecords, whyNotKept } from "../../daemon/journal.ts";
 import type { JournalImage, JournalRecord } from "../../sa-store/journal-record.ts";
 
 const scratch = (act: (path: string) => void): void => {
@@ -139,6 +139,48 @@ test("it is rewritten without what is over, and holds what counts", async () => 
     ["child 5", [["", 1999, null]]],
   ]);
   rmSync(folder, { recursive: true });
+});
+
+test("removed by somebody, with its folder too, it is there again after some more records, and at a hand-over at once", async () => {
+  const top = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
+  const folder = join(top, "run");
+  const path = join(folder, "journal");
+  mkdirSync(folder);
+  const { journal } = open(path);
+  journal.write([record("ike 1", "", 1, [9, 9, 9])]);
+  rmSync(folder, { recursive: true });
+  for (let i = 0; i < 64; i++) journal.write([record("child 5", "", i)]);
+  await new Promise(setImmediate);
+  const words = [
+    ["ike 1", [["", 1, [9, 9, 9]]]],
+    ["child 5", [["", 63, null]]],
+  ];
+  assert.deepEqual(plain(open(path).image), words);
+  rmSync(path);
+  assert.equal(whyNotKept({ journal, image: new Map(), complaint: undefined }), undefined);
+  assert.deepEqual(plain(open(path).image), words);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  journal.close(false);
+  rmSync(top, { recursive: true });
+});
+
+test("where it can't be put back it is given up, once and aloud, and nothing can be handed over", () => {
+  const top = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
+  const folder = join(top, "run");
+  mkdirSync(folder);
+  const said: string[] = [];
+  const opened = openJournal({ path: join(folder, "journal"), bootId: "boot", onFailure: (text) => said.push(text) });
+  assert.ok(opened.ok);
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, "a file where the folder was");
+  assert.match(whyNotKept(opened.value) ?? "", /could not be written/);
+  const secret = Uint8Array.of(1, 2, 3);
+  opened.value.journal.write([{ owner: "ike 1", part: "", value: null, secret }]);
+  assert.deepEqual([...secret], [0, 0, 0], "keys are wiped all the same");
+  assert.match(whyNotKept(opened.value) ?? "", /could not be written/);
+  assert.equal(said.length, 1);
+  assert.match(whyNotKept(undefined) ?? "", /no journal is kept/);
+  rmSync(top, { recursive: true });
 });
 
 test("a link in its place is not followed", () =>

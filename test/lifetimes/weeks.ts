@@ -115,6 +115,7 @@ class Run {
     });
     const mean = (24 * HOUR) / Math.max(this.#options.restarts, 1e-6);
     const restart = (): void => {
+      if (this.#over) return;
       spoke.host.restart();
       this.#counts.restarts++;
       this.#world.after(mean * (0.5 + dice()), restart);
