@@ -10,9 +10,10 @@ import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
-import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName, send } from "./core.ts";
+import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
 import { loseFront } from "./fronts.ts";
+import { transmit } from "./fragmenting.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
@@ -66,7 +67,7 @@ export function onInbound(
   const child = newChild(core, ike, spec, { role: ex.role, agreed, wish, startedAt: ex.startedAt });
   ex.flight = answer;
   ex.tries = 0;
-  send(core, ike.path, answer);
+  transmit(core, ike, answer, false);
   if (!wish) {
     ex.state = { kind: "answered", agreed, child };
     return armRetransmit(core, ike, ex);
@@ -211,5 +212,5 @@ export function onProofOfTraffic(core: Core, ike: IkeSa | undefined, messageId: 
     );
     return confirmByPeer(core, ike, ex);
   }
-  if (ex.flight) send(core, ike.path, ex.flight);
+  if (ex.flight) transmit(core, ike, ex.flight, true);
 }

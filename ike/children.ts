@@ -52,6 +52,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     spec,
     peerId: ike.sa.peerId,
     kin: ike.sa.peer.mainmode,
+    cluster: ike.sa.peer.cluster,
     role,
     protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
     group: agreed.group?.name ?? null,
@@ -85,6 +86,7 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
   confirmedAt: now,
   relievedAt: now,
   heardAt: now,
+  movedAt: now,
 });
 
 /** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
@@ -107,6 +109,9 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
   for (const [i, old] of others.entries())
     if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, child, old, old.id !== wish?.replaces);
 }
+
+/** Windows deletes what was not used for five minutes, of members of a cluster for one (MS-IKEE §3.6). Milliseconds. */
+const WINDOWS_IDLE = 60_000;
 
 /** Pairs for the same selectors besides a new one: both ends may have renewed at the same moment. */
 const MOST_RIVALS = 2;
@@ -143,7 +148,8 @@ export function onPeerDelete(core: Core, child: ChildSa): void {
   takeUpSuccessor(core, child);
   const successor = core.store.byKey(child.key).some((other) => other.id !== child.id && other.state !== "draining");
   if (child.state === "draining" || successor) return drain(core, child);
-  removeChild(core, child, "the peer deleted it", false);
+  const idle = carrierFor(core, child)?.sa.peer.windows === true && core.now - child.installedAt >= WINDOWS_IDLE;
+  removeChild(core, child, idle ? "Windows let it go as idle; traffic brings it back" : "the peer deleted it", false);
   keepTrying(core, child.spec);
 }
 

@@ -16,6 +16,7 @@ import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { dropFarewells } from "./farewell.ts";
 import { dropFronts } from "./fronts.ts";
+import { dropFragments } from "./fragmenting.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
@@ -317,6 +318,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
   if (!keep) {
     end(core, { kind: "all" });
     dropFarewells(core);
+    dropFragments(core);
     upkeep(core, removeLeftovers(core));
     upkeep(core, policies === "keep" ? core.policies.leaveStanding() : core.policies.removeAll());
   }

@@ -10,6 +10,7 @@ import type { Store } from "../sa-store/store.ts";
 import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Fronts } from "./fronts.ts";
+import type { Reassembly } from "./fragments.ts";
 import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
@@ -18,6 +19,7 @@ import { responderCookieOf, ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { Learnt, Unusable } from "./methods.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
+import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
 import type { Watch } from "./watch.ts";
@@ -55,6 +57,10 @@ export interface Core extends Tools {
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
   readonly leftovers: Leftovers;
+  /** Messages of which not all fragments have come. */
+  readonly fragments: Reassembly;
+  /** Answers to reliable deletes, for their repeats. */
+  readonly deleteAnswers: Map<string, DeleteAnswer>;
   policy: Policy;
   /** The policy as it was read, before tunnels that leave their end open got it. */
   asRead: Policy;

@@ -24,6 +24,7 @@ import { type Core, count, emit, ikeFields, log, type Pending } from "./core.ts"
 import type { Effect } from "./effect.ts";
 import { onFarewell } from "./farewell.ts";
 import { onFrontTimer } from "./fronts.ts";
+import { onReassemblyTimer } from "./fragmenting.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
@@ -153,7 +154,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID". */
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID", "fragments all". */
 function onTimer(core: Core, owner: string, name: TimerName): void {
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
@@ -176,6 +177,8 @@ function onTimer(core: Core, owner: string, name: TimerName): void {
       return onFarewell(core, Number(rest));
     case "front":
       return onFrontTimer(core, Number(rest));
+    case "fragments":
+      return onReassemblyTimer(core);
     case "start":
       return onStartRetry(core, rest);
   }

@@ -4,7 +4,7 @@
  */
 import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
-import type { Payload } from "../isakmp/payloads.ts";
+import type { Body, Payload } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
@@ -13,7 +13,7 @@ import { dropIke } from "./closing.ts";
 import { type Core, count, hex, ikeFields, log, logError, peerName, send } from "./core.ts";
 import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
-import { ERROR_POLICY } from "./errors.ts";
+import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
 import { heard, onDoubt, onInvalidSpi, onProbeAnswer } from "./liveness.ts";
 import { hasIdsForPeer, isFreshProbe, newMessageId, probeKind } from "./message-ids.ts";
@@ -21,6 +21,8 @@ import { deadPeerAnswer } from "./notifies.ts";
 import { forgetOlder } from "./phase1.ts";
 import { beginAnew, chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
 import { type ChildOffered, checkHashed, sealHashed } from "./quick-mode.ts";
+import { acknowledge, answersDelete, hasBareNonce } from "./reliable-delete.ts";
+import { isRefusal, namedExchange, notifyName } from "./windows-notify.ts";
 
 /** Sends payloads in an Informational exchange of their own; what was sent. */
 export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], messageId = newMessageId(core, ike)): Uint8Array | null {
@@ -34,9 +36,10 @@ export function tellPeer(core: Core, ike: IkeSa, payloads: readonly Payload[], m
 export function receiveInformational(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
   if (!(header.flags & FLAG.ENCRYPTION)) return onClear(core, ike, header, bytes);
   // Replays are not acted on: each message id counts once.
-  if (header.messageId === 0 || ike.usedMessageIds.has(header.messageId)) return count(core, "message id used before");
+  if (header.messageId === 0 || ike.usedMessageIds.has(header.messageId))
+    return answersDelete(core, ike.path, header, bytes) ? undefined : count(core, "message id used before");
   const opened = open(core.crypto, chainOf(core, ike, header.messageId), header, bytes);
-  const bad = opened.ok ? checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain) : opened.error;
+  const bad = opened.ok ? badInformational(core, ike, header.messageId, opened.value) : opened.error;
   if (bad || !opened.ok) {
     if (!bad) return;
     count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
@@ -47,6 +50,7 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   heard(core, ike);
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
   if (kind === undefined) core.store.useMessageId(ike, header.messageId);
+  acknowledge(core, ike, header, bytes, opened.value.payloads, opened.value.iv);
   for (const payload of opened.value.payloads) {
     if (!core.store.ikes.has(ike.id)) return;
     if (payload.name === "notify") onNotify(core, ike, payload, header.messageId);
@@ -54,9 +58,20 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   }
 }
 
+/** What is wrong with the HASH, if anything; Windows' reliable delete may be hashed in two ways. */
+function badInformational(core: Core, ike: IkeSa, messageId: number, { payloads, plain }: Opened): IkeError | undefined {
+  const bad = checkHashed(core, ike.sa, messageId, payloads, plain);
+  return bad && !hasBareNonce(core, ike, messageId, payloads) ? bad : undefined;
+}
+
+interface Opened {
+  readonly payloads: readonly Payload[];
+  readonly plain: Uint8Array;
+}
+
 /** Anybody may have written it: at most it makes us ask whether the peer still knows us. */
 function onClear(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
-  const type = clearNotifyType(header, bytes);
+  const type = clearNotify(header, bytes)?.type;
   if (type === NOTIFY["INVALID-COOKIE"] || type === NOTIFY["INVALID-SPI"]) return onDoubt(core, ike, `${nameOf(NOTIFY, type)} in clear`);
   count(core, "informational in clear");
 }
@@ -65,11 +80,11 @@ function onAnswer(core: Core, ike: IkeSa, [, notify]: readonly Payload[]): void 
   if (notify?.name === "notify") onProbeAnswer(core, ike, notify.value.data);
 }
 
-/** The error notifies of a clear message, for a negotiation of ours; undefined where it holds none. */
-export function clearNotifyType(header: Header, bytes: Uint8Array): number | undefined {
+/** The notify of a clear message, for a negotiation of ours; undefined where it holds none. */
+export function clearNotify(header: Header, bytes: Uint8Array): Body<"notify"> | undefined {
   const payloads = decodePayloads(header.nextPayload, bytes.subarray(28, header.length));
   const notify = payloads.ok ? payloads.value.find((p) => p.name === "notify") : undefined;
-  return notify?.name === "notify" ? notify.value.type : undefined;
+  return notify?.name === "notify" ? notify.value : undefined;
 }
 
 function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messageId: number): void {
@@ -81,9 +96,9 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messag
     case NOTIFY.CONNECTED:
       return onConnected(core, ike, value.spi);
   }
-  const said = `says ${nameOf(NOTIFY, value.type)}${value.spi.length === 4 ? ` about spi 0x${hex(value.spi)}` : ""}`;
+  const said = `says ${notifyName(value)}${value.spi.length === 4 ? ` about spi 0x${hex(value.spi)}` : ""}`;
   const text = `${peerName(ike.path)} ${said}`;
-  if (value.type >= NOTIFY.CONNECTED) return log(core, "notify.received", "debug", text, ikeFields(ike));
+  if (!isRefusal(value)) return log(core, "notify.received", "debug", text, ikeFields(ike));
   logError(core, "notify.received", peerName(ike.path), { kind: "peer-refused", what: said }, ikeFields(ike));
   refused(core, ike, value, text);
 }
@@ -99,7 +114,11 @@ function refused(core: Core, ike: IkeSa, value: PayloadOf<"notify">["value"], te
   // That is about packets, not about an offer.
   if (value.type === NOTIFY["INVALID-SPI"]) return onInvalidSpi(core, ike, value.spi.length === 4 ? value.spi : value.data);
   const open = [...ike.exchanges.values()];
-  const ex = open.find((candidate) => hasOurSpi(candidate, value.spi)) ?? open.find(({ state }) => state.kind === "offered");
+  const named = namedExchange(value, (messageId) => ike.exchanges.has(messageId));
+  const ex =
+    (named === undefined ? undefined : ike.exchanges.get(named)) ??
+    open.find((candidate) => hasOurSpi(candidate, value.spi)) ??
+    open.find(({ state }) => state.kind === "offered");
   if (!ex) return;
   // Its peer may allow fewer Quick Modes under one IKE SA than we do.
   if (ex.state.kind === "offered" && ex.state.wish.replaces !== null && ike.quickModes > 1 && beginAnew(core, ike, ex)) return;
@@ -113,7 +132,8 @@ const describeOffer = ({ suites, terms, selector }: ChildOffered): string =>
 
 /** What we offered, or answered with: an initiator whose kernel refuses the answer says so. */
 function hasOurSpi({ state }: QuickExchange, spi: Uint8Array): boolean {
-  if (spi.length !== 4) return false;
+  // Windows' has the message id behind it.
+  if (spi.length !== 4 && spi.length !== 8) return false;
   const named = new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0);
   if (state.kind === "offered") return state.offered.spis.esp === named || state.offered.spis.ah === named;
   return state.kind === "answered" && state.child.protections.some(({ spiIn }) => spiIn === named);

@@ -49,7 +49,13 @@ function kernelSa(spec: ChildSpec, key: ChildKeys, direction: "in" | "out", limi
     reqid: spec.reqid,
     mode: layerMode(spec, layer),
     encryption: cipher && cipher.icvBits === null ? { name: cipher.xfrm, key: cipherKey } : null,
-    integrity: integrity ? { name: integrity.xfrm, key: integrityKey, truncateBits: integrity.truncateBits } : null,
+    integrity: integrity
+      ? {
+          name: integrity.xfrm,
+          key: integrityKey,
+          truncateBits: spec.rule.shortSha256 && integrity.name === "sha256" ? 96 : integrity.truncateBits,
+        }
+      : null,
     aead: cipher && cipher.icvBits !== null ? { name: cipher.xfrm, key: cipherKey, icvBits: cipher.icvBits } : null,
     replayWindow: inbound ? REPLAY_WINDOW : 0,
     limits: {

@@ -85,6 +85,7 @@ function childRecord(child: ChildSa): JournalRecord {
     group: child.group,
     peerId: identityRecord(child.peerId),
     kin: child.kin,
+    cluster: child.cluster,
     confirmedAt: child.use.confirmedAt,
     wanted: child.wanted,
     lifetimeSeconds: child.lifetimeSeconds,

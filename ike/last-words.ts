@@ -7,7 +7,7 @@ import { methodName } from "../auth/choice.ts";
 import { AFTER_SIGNATURE } from "../auth/method.ts";
 import type { Header } from "../isakmp/message.ts";
 import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
-import { nameOf } from "../isakmp/registry.ts";
+import type { Body } from "../isakmp/payloads.ts";
 import type { Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count, ikeFields, logError, peerName, random32, send } from "./core.ts";
 import { open } from "./envelope.ts";
@@ -19,6 +19,7 @@ import { giveUp } from "./phase1-end.ts";
 import { offerNext } from "./phase1-start.ts";
 import { checkHashed, sealHashed } from "./quick-mode.ts";
 import { tell } from "./watch.ts";
+import { isRefusal, notifyName } from "./windows-notify.ts";
 
 /**
  * Whether a refused certificate came with a right signature: then its message is whole and the peer's own, no better one will follow, and to
@@ -43,9 +44,9 @@ export function sayRefused(core: Core, n: Negotiation, { keyed }: Checking): voi
 export function hearRefused(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): void {
   const { state } = n;
   if (state.kind !== "auth-sent" || header.messageId === 0) return count(core, "phase 2 before phase 1");
-  const type = refusalIn(core, state, header, bytes);
-  if (type === undefined) return count(core, "informational before its time");
-  const name = nameOf(NOTIFY, type);
+  const notify = refusalIn(core, state, header, bytes);
+  if (!notify) return count(core, "informational before its time");
+  const name = notifyName(notify);
   const what = `${peerName(n.path)} refuses our proof (${methodName(state.auth.entry)}): ${name}`;
   const error: IkeError = { kind: "proof-refused", what };
   n.lastError = error;
@@ -55,11 +56,11 @@ export function hearRefused(core: Core, n: Negotiation, header: Header, bytes: U
 }
 
 /** The error that an authentic message reports, or undefined. */
-function refusalIn(core: Core, state: AuthSent, header: Header, bytes: Uint8Array): number | undefined {
+function refusalIn(core: Core, state: AuthSent, header: Header, bytes: Uint8Array): Body<"notify"> | undefined {
   const { suite, keys, iv } = state;
   const chain = { cipher: suite.encryption, key: keys.cipher, iv: phase2Iv(core.crypto, suite, iv, header.messageId) };
   const opened = open(core.crypto, chain, header, bytes);
   if (!opened.ok || checkHashed(core, state, header.messageId, opened.value.payloads, opened.value.plain)) return undefined;
   const notify = opened.value.payloads.find((one) => one.name === "notify");
-  return notify?.name === "notify" && notify.value.type < NOTIFY.CONNECTED ? notify.value.type : undefined;
+  return notify?.name === "notify" && isRefusal(notify.value) ? notify.value : undefined;
 }

@@ -26,6 +26,8 @@ export interface Welcome {
   readonly candidates: readonly Rule[];
   /** Name of a GSS context, should one be needed. */
   readonly context: string;
+  /** The peer knows nothing older of us. */
+  readonly contact: boolean;
   /** Methods that did not work here lately are taken only where nothing else fits. */
   readonly unusable: (entry: AuthEntry) => boolean;
 }
@@ -46,7 +48,12 @@ export function onOffer(
   const { offer: theirs, answer, choice, rules } = chosen.value;
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
   const { auth, body } = begin(choice, theirs, answer, welcome.context, hearRequests(NOTHING_ASKED, got.value.certReq));
-  const vids = ownVendorIds(tools.crypto, auth.method === "kerberos");
+  const vids = ownVendorIds(tools.crypto, {
+    gss: auth.method === "kerberos",
+    // What the peer did not announce it does not look for, and no answer should be longer than what it answers.
+    fragments: peer.fragments && rules.some(({ fragmentation }) => fragmentation !== "off"),
+    contact: peer.windows && welcome.contact,
+  });
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", body), ...vids]);
   const next: SaAnswered = {
     kind: "sa-answered",

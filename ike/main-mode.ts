@@ -40,18 +40,26 @@ const NO_COOKIE = new Uint8Array(8);
 
 // Initiator
 
-/** Message 1: our offer, one transform for each method and suite. `choices` is not empty. */
-export function offer(tools: Tools, path: Path, rule: Rule, choices: readonly AuthChoice[], cookieI: Uint8Array): Stepped<SaSent> {
+/** Message 1: our offer, one transform for each method and suite. `choices` is not empty. `contact`: the peer knows nothing older of us. */
+export function offer(
+  tools: Tools,
+  path: Path,
+  rule: Rule,
+  choices: readonly AuthChoice[],
+  cookieI: Uint8Array,
+  contact: boolean,
+): Stepped<SaSent> {
   const methods = choices.map(({ entry }) => ({
     number: methodNumber(entry),
     attributes: entry.method === "kerberos" ? [nameAttribute(ownName(entry))] : [],
   }));
   const offered = offerIke(rule.mainMode.proposals, methods, rule.mainMode.lifetimeSeconds);
   const sa = payload("sa", offered);
-  const vids = ownVendorIds(
-    tools.crypto,
-    choices.some(({ method }) => method === "kerberos"),
-  );
+  const vids = ownVendorIds(tools.crypto, {
+    gss: choices.some(({ method }) => method === "kerberos"),
+    fragments: rule.fragmentation !== "off",
+    contact,
+  });
   const send = encodeMessage({ ...mainMode(cookieI, NO_COOKIE), flags: 0 }, [sa, ...vids]);
   return { next: { kind: "sa-sent", path, cookieI, saBody: sa.raw, rule, choices, offered }, send, spent: [] };
 }

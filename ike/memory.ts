@@ -6,6 +6,7 @@ import { Store } from "../sa-store/store.ts";
 import type { Core } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import { Fronts } from "./fronts.ts";
+import { Reassembly } from "./fragments.ts";
 import { Jobs } from "./jobs.ts";
 import { Leftovers } from "./leftovers.ts";
 import { PolicyTable } from "./standing.ts";
@@ -41,6 +42,8 @@ export const newCore = (options: EngineOptions): Core => ({
   farewells: new Map(),
   counters: new Map(),
   leftovers: new Leftovers(),
+  fragments: new Reassembly(),
+  deleteAnswers: new Map(),
   policy: { ...NO_POLICY, name: "none" },
   asRead: { ...NO_POLICY, name: "none" },
   roaming: new Set(),
@@ -67,4 +70,5 @@ export const sizeOf = (core: Core): number =>
   core.fronts.size +
   core.farewells.size +
   core.leftovers.size +
+  core.fragments.size +
   core.policies.size;

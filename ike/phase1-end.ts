@@ -4,11 +4,13 @@
  */
 import { methodName } from "../auth/choice.ts";
 import { NOTIFY } from "../isakmp/numbers.ts";
+import type { Body } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
-import { type Core, count, ikeFields, logError, peerName, ruleOf, send } from "./core.ts";
+import { type Core, count, ikeFields, logError, peerName, ruleOf } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
+import { transmit } from "./fragmenting.ts";
 import type { Path } from "./input.ts";
 import { dropContext } from "./jobs.ts";
 import { type AuthSent, destroyMainMode, settledState } from "./main-mode-states.ts";
@@ -17,6 +19,7 @@ import { offerAnew } from "./phase1-start.ts";
 import { RETRANSMIT_WAITS } from "./retransmit.ts";
 import { failPeer } from "./retry.ts";
 import { tell } from "./watch.ts";
+import { isRefusal, notifyName } from "./windows-notify.ts";
 import { failWish } from "./wishes.ts";
 
 const owner = (id: number): string => `ike ${id}`;
@@ -33,7 +36,7 @@ const LAST_TRIES = 3;
 /** The last message of a Main Mode. The responder answers repeats; an initiator's has no answer, so it goes out more than once. */
 export function sendLast(core: Core, ike: IkeSa): void {
   if (!ike.flight) return;
-  send(core, ike.path, ike.flight);
+  transmit(core, ike, ike.flight, ike.tries > 0);
   if (ike.role === "responder" || ike.tries >= LAST_TRIES) return;
   core.timers.set(owner(ike.id), "retransmit", core.now + (RETRANSMIT_WAITS[ike.tries++] ?? 0));
 }
@@ -47,7 +50,7 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   // What kept the last message here may be over.
   if (n.lastError?.kind === "not-sent") n.lastError = null;
   // The peer has answered; it is our own job that takes its time.
-  if (n.flight && !n.working) send(core, n.path, n.flight);
+  if (n.flight && !n.working) transmit(core, n, n.flight, true);
   if (n.tries === 1) for (const wish of n.refusal ? [] : n.wishes) tell(core, wish.watchers, waitingText(n));
   armRetransmit(core, n);
 }
@@ -128,9 +131,9 @@ export function discard(core: Core, n: Negotiation): void {
 }
 
 /** A notify in clear for a negotiation of ours: shown, believed only as far as to try less long. */
-export function onClearNotify(core: Core, n: Negotiation, type: number): void {
-  if (n.role !== "initiator" || type >= NOTIFY.CONNECTED) return count(core, "clear notify");
-  const name = nameOf(NOTIFY, type);
+export function onClearNotify(core: Core, n: Negotiation, notify: Body<"notify">): void {
+  if (n.role !== "initiator" || !isRefusal(notify)) return count(core, "clear notify");
+  const name = notifyName(notify);
   if (n.refusal !== null) return;
   n.refusal = { name, tries: n.tries };
   logError(core, "notify.received", peerName(n.path), { kind: "peer-refused", what: `says, unverified: ${name}` }, ikeFields(n));

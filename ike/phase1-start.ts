@@ -7,6 +7,7 @@ import type { AuthFailure, AuthOutcome } from "../auth/method.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildWish, Negotiation, OfferPlan } from "../sa-store/ike-sa.ts";
+import { isFirstContact } from "./contact.ts";
 import { type Core, ikeFields, log, peerName, ruleOf, send } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
@@ -114,7 +115,7 @@ function makeOffers(
   alone: boolean,
 ): void {
   const [choices = [], ...next] = offers;
-  const { next: state, send: bytes } = offer(core, path, rule, choices, nonZero(core));
+  const { next: state, send: bytes } = offer(core, path, rule, choices, nonZero(core), isFirstContact(core, path));
   const n = begin(core, path, state, wishes, planFor(next, alone), bytes);
   core.store.putIke(n);
   log(core, "ike.started", "info", `${peerName(path)}: Main Mode for rule ${rule.name} begins`, ikeFields(n));
@@ -153,6 +154,8 @@ function begin(
     received: null,
     flight,
     tries: 0,
+    fragmented: false,
+    cookieDemands: 0,
   };
 }
 

@@ -14,11 +14,13 @@ import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke, isHalfway } from "./closing.ts";
+import { isFirstContact } from "./contact.ts";
 import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
 import { onPeerProved } from "./fronts.ts";
+import { transmit } from "./fragmenting.ts";
 import type { Path } from "./input.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
 import { onAnswer, onKeyExchange, onPublicValue } from "./main-mode.ts";
@@ -35,6 +37,7 @@ import { startChild } from "./phase2.ts";
 import { armRenewal, takeOver } from "./renewal.ts";
 import { HALF_OPEN, LINGER } from "./retransmit.ts";
 import { peerIsBack } from "./retry.ts";
+import { windowsText } from "./vendor.ts";
 import { tell } from "./watch.ts";
 
 /** Half-open negotiations that we answer, and octets of their messages that we keep; beyond it the oldest make room. */
@@ -55,7 +58,12 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return refuseFirst(core, path, header, { kind: "no-rule", what: `no rule for peer ${path.remote.address}` });
   const id = core.store.newId();
-  const welcome = { candidates, context: String(id), unusable: (entry: AuthEntry) => isUnusable(core, entry) };
+  const welcome = {
+    candidates,
+    context: String(id),
+    contact: isFirstContact(core, path),
+    unusable: (entry: AuthEntry) => isUnusable(core, entry),
+  };
   const stepped = onOffer(core, path, welcome, header, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header, stepped.error, candidates[0]);
   const { next, send: flight } = stepped.value;
@@ -77,6 +85,8 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     received: Uint8Array.from(bytes),
     flight,
     tries: 0,
+    fragmented: false,
+    cookieDemands: 0,
   };
   core.store.putIke(n);
   makeRoom(core);
@@ -154,7 +164,7 @@ export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: 
 /** The Main Mode responder never sets a timer: it answers repeats. The initiator repeats by timer, so it stays silent here. */
 function answerRepeat(core: Core, n: Negotiation | IkeSa): void {
   count(core, "repeat");
-  if (n.role === "responder" && n.flight) send(core, n.path, n.flight);
+  if (n.role === "responder" && n.flight) transmit(core, n, n.flight, true);
 }
 
 /** Which step a message means depends on the state alone: each has exactly one successor. */
@@ -168,7 +178,7 @@ function step(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): St
     case "sa-sent":
       return onAnswer(core, state, header, payloads.value, String(n.id));
     case "ke-sent":
-      return onPublicValue(core, state, payloads.value, isFirstContact(core, n));
+      return onPublicValue(core, state, payloads.value, isFirstContact(core, n.path, n.id));
     case "sa-answered":
       return onKeyExchange(core, state, payloads.value);
     default:
@@ -194,7 +204,7 @@ function advance(core: Core, n: Negotiation, next: OpenState): void {
   n.state = next;
   core.store.movedOn(n);
   makeRoom(core);
-  if (n.flight) send(core, n.path, n.flight);
+  if (n.flight) transmit(core, n, n.flight, false);
   if (n.role === "initiator") armRetransmit(core, n);
   const said =
     next.kind === "ke-sent"
@@ -218,16 +228,6 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
   if (notify === null || n.told || !cookieR) return;
   n.told = true;
   send(core, n.path, clearNotify(n.cookieI, cookieR, notify, core));
-}
-
-/** INITIAL-CONTACT only where it is surely true, RFC 2407 §4.6.3.3: it makes the peer drop what it has of us. */
-function isFirstContact(core: Core, n: Negotiation): boolean {
-  const { local, remote } = n.path;
-  return (
-    !core.leftovers.knows(remote.address) &&
-    core.store.byPeer(local.address, remote.address).every((entry) => entry.id === n.id) &&
-    !core.store.hasChildren(local.address, remote.address)
-  );
 }
 
 /** Both ends have proved themselves: the negotiation becomes an SA, and the wishes that waited get their Quick Modes. */
@@ -255,6 +255,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
     received: n.received,
     flight: n.flight,
     tries: 0,
+    fragmented: n.fragmented,
   };
   if (n.plan.alone && n.role === "initiator") learnMethod(core, sa.rule, n.path.remote.address, sa.proof.entry);
   core.timers.clearAll(owner(n.id));
@@ -267,7 +268,8 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   // The cipher has its key, and nothing else needs SKEYID_e.
   sa.keys.e.destroy();
   sendLast(core, ike);
-  const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
+  const windows = windowsText(sa.peer);
+  const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}${windows ? ` (${windows})` : ""}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
   log(core, "ike.established", "notice", text, ikeFields(ike));
   if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${formatIdentity(sa.peerId)}`);

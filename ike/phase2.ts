@@ -9,10 +9,11 @@ import { formatSelector } from "../policy/selector.ts";
 import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { abandonInstalled, confirmByPeer, installInbound, installOutbound } from "./child-install.ts";
 import { respond } from "./child-request.ts";
-import { type Core, count, ikeFields, kernel, logError, peerName, send } from "./core.ts";
+import { type Core, count, ikeFields, kernel, logError, peerName } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { type Chain, open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { transmit } from "./fragmenting.ts";
 import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
 import { heard } from "./liveness.ts";
@@ -76,7 +77,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   ike.exchanges.set(messageId, ex);
   ike.quickModes++;
   tell(core, wish.watchers, () => `Quick Mode for ${formatSelector(selector)}: offer sent`);
-  send(core, ike.path, bytes);
+  transmit(core, ike, bytes, false);
   armRetransmit(core, ike, ex);
 }
 
@@ -94,7 +95,7 @@ export function receiveQuickMode(core: Core, ike: IkeSa, header: Header, bytes: 
 function answerRepeat(core: Core, ike: IkeSa, ex: QuickExchange): void {
   count(core, "repeat");
   if (!ex.flight || ex.state.kind === "installing" || ex.state.kind === "offered") return;
-  send(core, ike.path, ex.flight);
+  transmit(core, ike, ex.flight, true);
   // Message 2 came again, so message 3 was lost: the peer can't decrypt yet.
   if (ex.state.kind === "confirmed" && core.timers.has(exchangeOwner(ike, ex.messageId), "switch"))
     core.timers.set(exchangeOwner(ike, ex.messageId), "switch", core.now + SWITCH);
@@ -229,7 +230,7 @@ export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): vo
     );
     return armRetransmit(core, ike, ex);
   }
-  if (ex.flight) send(core, ike.path, ex.flight);
+  if (ex.flight) transmit(core, ike, ex.flight, true);
   armRetransmit(core, ike, ex);
 }
 

@@ -3,17 +3,21 @@
  * Invariant: who is not the peer of an SA by its addresses does not reach it, and what belongs nowhere is counted and leaves nothing behind.
  */
 import { decodeHeader, type Header } from "../isakmp/message.ts";
-import { EXCHANGE } from "../isakmp/numbers.ts";
+import { EXCHANGE, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import { onCookieDemand } from "./cookie-demand.ts";
 import { type Core, count, logError, peerName } from "./core.ts";
 import type { IkeError } from "./errors.ts";
-import { clearNotifyType, receiveInformational } from "./informational.ts";
+import { receiveFragment } from "./fragmenting.ts";
+import { clearNotify, receiveInformational } from "./informational.ts";
 import type { Path } from "./input.ts";
 import { hearRefused } from "./last-words.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
 import { receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
 import { onClearNotify } from "./phase1-end.ts";
 import { receiveQuickMode } from "./phase2.ts";
+import { answersDelete } from "./reliable-delete.ts";
 
 /** A datagram: cookies and message id decide where the message belongs; nothing else of it is read before. */
 export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void {
@@ -21,6 +25,10 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
   if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
   if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
   core.fronts.heard(path.local.address, path.remote.address);
+  // Windows' AuthIP begins beside its Main Mode, perhaps with the same cookie. Any answer would be taken for AuthIP (MS-AIPS).
+  if (header.value.exchange >= AUTHIP.first && header.value.exchange <= AUTHIP.last) return count(core, "authip ignored");
+  if (header.value.nextPayload === PAYLOAD.FRAGMENT)
+    return receiveFragment(core, path, header.value, bytes, knownPeer(core, path, header.value), receiveDatagram);
   switch (header.value.exchange) {
     case EXCHANGE["Identity Protection"]:
       return onMainMode(core, path, header.value, bytes);
@@ -30,6 +38,15 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
   }
   count(core, `exchange ${nameOf(EXCHANGE, header.value.exchange)}`);
   if (header.value.exchange === EXCHANGE.Aggressive) logError(core, "packet.dropped", peerName(path), AGGRESSIVE, { peer: peerName(path) });
+}
+
+/** Exchange types of AuthIP: main, quick and extended mode, and notify. */
+const AUTHIP = { first: 243, last: 246 } as const;
+
+/** The SA or negotiation that both cookies name, if the message comes from its peer. */
+function knownPeer(core: Core, path: Path, header: Header): Negotiation | IkeSa | undefined {
+  const entry = core.store.byCookies(header.initiatorCookie, header.responderCookie);
+  return entry && samePeer(entry.path, path) ? entry : undefined;
 }
 
 const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
@@ -63,7 +80,7 @@ function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): vo
   const entry =
     core.store.byCookies(header.initiatorCookie, header.responderCookie) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry || !samePeer(entry.path, path)) return count(core, "unknown cookies");
+  if (!entry || !samePeer(entry.path, path)) return answersDelete(core, path, header, bytes) ? undefined : count(core, "unknown cookies");
   core.touched = entry.id;
   const quick = header.exchange === EXCHANGE["Quick Mode"];
   if (entry.phase === "established") {
@@ -72,8 +89,9 @@ function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): vo
   }
   if (quick) return count(core, "phase 2 before phase 1");
   if (header.flags & 1) return hearRefused(core, entry, header, bytes);
-  const type = clearNotifyType(header, bytes);
-  if (type !== undefined) onClearNotify(core, entry, type);
+  const notify = clearNotify(header, bytes);
+  if (notify?.type === NOTIFY["DOS-COOKIE"]) return onCookieDemand(core, entry, header, bytes);
+  if (notify) onClearNotify(core, entry, notify);
 }
 
 /** Until NAT traversal, an SA belongs to two addresses. */

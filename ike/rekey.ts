@@ -29,6 +29,9 @@ const AT_ONCE_MORE = 250;
 /** Share of its life during which a pair is not idle after another stepped back for it. */
 const RELIEVED_SHARE = 0.5;
 
+/** A pair with a member of a Windows cluster goes after this long without a packet, so that another member may take over (MS-IKEE §3.6). Milliseconds. */
+const CLUSTER_IDLE = 60_000;
+
 /** Waits between two looks at the kernel's counters. Milliseconds. */
 const FIRST_LOOK = 2000;
 const LEAST_LOOK = 1000;
@@ -134,6 +137,7 @@ export function onMeasured(core: Core, child: ChildSa | undefined, why: "renew" 
   if (isNearLimit(child)) return renew(core, child, counters !== null);
   const next = nextLook(child);
   if (next !== null) core.timers.set(childOwner(child), "measure", core.now + next);
+  if (child.cluster && !isKeptUp(child) && core.now - child.use.movedAt >= CLUSTER_IDLE) return letGo(core, child);
   if (news) onLook(core, child, news.came);
 }
 
@@ -152,6 +156,7 @@ function take(core: Core, child: ChildSa, [inbound = NONE, outbound = NONE]: rea
   if (seconds >= 0.2) use.rate = octets / seconds;
   Object.assign(use, { askedAt: core.now, in: inbound, out: outbound });
   use.sending = !news.came && (use.sending || news.went);
+  if (news.came || news.went) use.movedAt = core.now;
   if (news.came) Object.assign(use, { heardAt: core.now, oneWay: false });
   return news;
 }
@@ -169,7 +174,8 @@ function renew(core: Core, child: ChildSa, known: boolean): void {
     use.rate = 0;
     return armChild(core, child);
   }
-  if (unused && !isKeptUp(child)) return letGo(core, child);
+  // The other end waits for that, or for the end of the pair's life.
+  if (unused && !isKeptUp(child)) return child.role === "initiator" ? letGo(core, child) : undefined;
   succeed(core, child);
 }
 
@@ -189,11 +195,11 @@ const isKeptUp = ({ spec: { rule }, wanted }: ChildSa): boolean =>
 
 /**
  * An idle pair ends instead of being renewed for ever. Its owner says so to the peer and stops sending, so that the next packet asks for
- * another; what is on its way still arrives. The other end waits for that, or for the end of the pair's life.
+ * another; what is on its way still arrives.
  */
 function letGo(core: Core, child: ChildSa): void {
   const ike = carrierFor(core, child);
-  if (child.role === "responder" || !ike) return;
+  if (!ike) return;
   log(
     core,
     "child.closed",
@@ -220,4 +226,7 @@ function nextLook(child: ChildSa): number | null {
   return Math.max(LEAST_LOOK, Math.min(lasts, third, life ?? Number.POSITIVE_INFINITY));
 }
 
-const lookForLife = ({ spec }: ChildSa): number | null => (spec.rule.dpdSeconds === null ? null : spec.rule.dpdSeconds * 1000);
+function lookForLife({ spec, cluster }: ChildSa): number | null {
+  const dpd = spec.rule.dpdSeconds === null ? null : spec.rule.dpdSeconds * 1000;
+  return cluster ? Math.min(CLUSTER_IDLE / 2, dpd ?? CLUSTER_IDLE) : dpd;
+}

@@ -151,6 +151,7 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
     received: (fresh && octets(f["received"])) || null,
     flight: (fresh && octets(f["flight"])) || null,
     tries: 0,
+    fragmented: false,
   };
 }
 
@@ -215,6 +216,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     rekeys: Number(f["rekeys"]),
     peerId,
     kin: f["kin"] === true,
+    cluster: f["cluster"] === true,
     wanted: f["wanted"] === true,
     use: { ...unused(core), confirmedAt: Number(f["confirmedAt"]) },
     ike: (f["ike"] as number | null) ?? null,
@@ -235,6 +237,7 @@ const unused = (core: Core): ChildSa["use"] => ({
   sending: false,
   relievedAt: core.now,
   confirmedAt: core.now,
+  movedAt: core.now,
   heardAt: core.now,
 });
 

@@ -1,5 +1,6 @@
 /**
- * Vendor ids, RFC 2408 §3.16: what we announce, and the few announcements of peers that change what we do.
+ * Vendor ids, RFC 2408 §3.16: what we announce, and the few announcements of peers that change what we do. Nothing protects them: they may make
+ * us more careful or more patient, and never end or weaken anything. AuthIP is never announced, or Windows would not answer in IKE.
  */
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
@@ -9,8 +10,8 @@ import type { PayloadOf } from "./flight.ts";
 
 /** RFC 3706 §5.1: 14 octets, then major and minor version. */
 const DPD = Uint8Array.from(Buffer.from("afcad71368a1f1c96b8696fc77570100", "hex"));
-/** The first 16 octets; four octets of version follow (MS-IKEE §3.1.1). */
-const MS_NT5 = Uint8Array.from(Buffer.from("1e2b516905991c7d7c96fcbfb587e461", "hex"));
+/** Of Main Mode. strongSwan and racoon want to see the capability, Windows takes it with or without one, and sends none. */
+const FRAGMENTATION = Uint8Array.from([...VENDOR_IDS.FRAGMENTATION.bytes, 0x80, 0, 0, 0]);
 
 /** Any of these gives method 65001, attribute 16384 and payload 129 the meaning of Kerberos; without one they are XAUTH's (draft §3.4). */
 const GSS: readonly Uint8Array[] = [VENDOR_IDS.GSSAPI, VENDOR_IDS["GSS-API draft"], VENDOR_IDS["GSS-API racoon"], VENDOR_IDS["MS NT5"]].map(
@@ -23,24 +24,60 @@ export interface PeerTraits {
   readonly dpd: boolean;
   /** It is Windows. */
   readonly windows: boolean;
+  /** Which one: the number behind `MS NT5 ISAKMPOAKLEY`; null for others. */
+  readonly release: number | null;
+  /** It speaks AuthIP, too. */
+  readonly authip: boolean;
+  /** It belongs to a cluster (NLBS_PRESENT): SAs that idle must go soon, or they hold up a failover (MS-IKEE §3.6). */
+  readonly cluster: boolean;
+  /** It takes messages in fragments. */
+  readonly fragments: boolean;
   /** Its method 65001 is Kerberos. */
   readonly gss: boolean;
   /** It is mainmode, so that it settles a collision as we do. */
   readonly mainmode: boolean;
 }
 
+/** What the first message says besides who we are. */
+export interface Announced {
+  /** Kerberos is offered or chosen: what makes method 65001 that. */
+  readonly gss: boolean;
+  /** Messages may come in fragments. */
+  readonly fragments: boolean;
+  /** No Main Mode SA with the peer exists here: a cluster of Windows hosts may choose who answers (MS-IKEE §3.5). */
+  readonly contact: boolean;
+}
+
 let own: readonly Payload[] | undefined;
 
-/** The vendor ids of our first message: our name, dead peer detection, and where Kerberos is offered or chosen, what makes it that. */
-export function ownVendorIds(crypto: Crypto, gss: boolean): readonly Payload[] {
+/** The vendor ids of our first message. */
+export function ownVendorIds(crypto: Crypto, { gss, fragments, contact }: Announced): readonly Payload[] {
   own ??= [payload("vid", { data: crypto.hash("md5", Buffer.from("mainmode 1")) }), payload("vid", { data: DPD })];
-  return gss ? [...own, payload("vid", { data: VENDOR_IDS.GSSAPI.bytes })] : own;
+  return [
+    ...own,
+    ...(gss ? [payload("vid", { data: VENDOR_IDS.GSSAPI.bytes })] : []),
+    ...(fragments ? [payload("vid", { data: FRAGMENTATION })] : []),
+    ...(contact ? [payload("vid", { data: VENDOR_IDS["Initial Contact"].bytes })] : []),
+  ];
 }
 
 /** Reads a message's vendor ids; unknown ones are no concern of ours. */
 export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
-  const has = (id: Uint8Array) => vids.some(({ value: { data } }) => sameOctets(data.subarray(0, id.length), id));
-  return { dpd: has(DPD.subarray(0, 14)), windows: has(MS_NT5), gss: GSS.some(has), mainmode: has(VENDOR_IDS.mainmode.bytes) };
+  const find = (id: Uint8Array) => vids.find(({ value: { data } }) => sameOctets(data.subarray(0, id.length), id))?.value.data;
+  const has = (id: Uint8Array) => find(id) !== undefined;
+  const windows = find(VENDOR_IDS["MS NT5"].bytes);
+  const fragmentation = find(VENDOR_IDS.FRAGMENTATION.bytes);
+  return {
+    dpd: has(DPD.subarray(0, 14)),
+    windows: windows !== undefined,
+    release: windows?.length === 20 ? (windows[19] ?? null) : null,
+    authip: has(VENDOR_IDS.MamieExists.bytes),
+    cluster: has(VENDOR_IDS.NLBS.bytes),
+    // With capabilities behind it, that of Main Mode must be among them.
+    fragments: fragmentation !== undefined && (fragmentation.length < 20 || ((fragmentation[16] ?? 0) & 0x80) !== 0),
+    gss: GSS.some(has),
+    mainmode: has(VENDOR_IDS.mainmode.bytes),
+  };
 }
 
 /** Vendor ids may come in any message of Main Mode. */
@@ -49,7 +86,18 @@ export const addTraits = (traits: PeerTraits, vids: readonly PayloadOf<"vid">[])
   return {
     dpd: traits.dpd || more.dpd,
     windows: traits.windows || more.windows,
+    release: traits.release ?? more.release,
+    authip: traits.authip || more.authip,
+    cluster: traits.cluster || more.cluster,
+    fragments: traits.fragments || more.fragments,
     gss: traits.gss || more.gss,
     mainmode: traits.mainmode || more.mainmode,
   };
 };
+
+/** `Windows 7, which offers AuthIP too`, for logs; null for other peers. */
+export function windowsText({ windows, release, authip }: PeerTraits): string | null {
+  if (!windows) return null;
+  const name = Object.entries(VENDOR_IDS["MS NT5"].tails).find(([number]) => Number(number) === release)?.[1] ?? "Windows";
+  return authip ? `${name}, which offers AuthIP too` : name;
+}

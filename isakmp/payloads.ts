@@ -6,7 +6,7 @@ import { ATTRIBUTES } from "./attributes.ts";
 import { bytes, type Codec, countOf, encodeOne, lengthOf, reserved, rest, sizeText, struct, uint, type ValueOf } from "./codec.ts";
 import { toHex } from "./hex.ts";
 import { CERT_ENCODING, DOI, ID_TYPE, NOTIFY, PAYLOAD, PROTOCOL, SITUATION } from "./numbers.ts";
-import type { Reader } from "./reader.ts";
+import { type Reader, readWith } from "./reader.ts";
 import type { Writer } from "./writer.ts";
 
 /** What one message may hold. The RFCs set no bounds; these keep a hostile datagram cheap and are far above honest ones. */
@@ -109,10 +109,20 @@ export function decodeBody(type: number, r: Reader, start: number): Payload {
   const end = r.at + r.left;
   const name = NAME_OF_TYPE.get(type);
   const view = r.peek();
-  if (name === undefined) return { name: "unknown", type, raw: view, start, end };
+  const unknown: UnknownPayload = { name: "unknown", type, raw: view, start, end };
+  if (name === undefined) return unknown;
+  // Private numbers have no owner: what does not look like the payload that we know is somebody else's.
+  if (type >= PRIVATE_PAYLOADS && !readWith(view, (whole) => readBody(name, whole)).ok) return unknown;
+  return { name, value: readBody(name, r), raw: view, start, end } as Payload;
+}
+
+/** Payload types from here on are for private use (RFC 2408 §3.1). */
+const PRIVATE_PAYLOADS = 128;
+
+function readBody(name: PayloadName, r: Reader): unknown {
   const value = PAYLOADS[name].body.decode(r);
   r.finish(PAYLOADS[name].body.name);
-  return { name, value, raw: view, start, end } as Payload;
+  return value;
 }
 
 const NAME_OF_TYPE: ReadonlyMap<number, PayloadName> = new Map(

@@ -85,6 +85,8 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     clear: clearTextOf(raw, action, path, report),
     demand: demandOf(raw, base.groups, path, report),
     requireEncryption: raw["require-encryption"] ?? false,
+    fragmentation: raw.fragmentation ?? DEFAULTS.fragmentation,
+    shortSha256: raw["sha256-96"] ?? false,
     defaultResponse,
   };
   reportTunnel(raw, rule, path, report);
@@ -126,6 +128,8 @@ function reportMeaningless(raw: RawRule, path: KeyPath, report: Report): void {
     "start",
     "dpd",
     "require-encryption",
+    "fragmentation",
+    "sha256-96",
     "remote-ids",
     "remote-ca",
   ] as const)

@@ -43,6 +43,7 @@ export const DEFAULTS = {
   hashedName: "auto",
   nameEncoding: "utf-16le",
   dpd: "60s",
+  fragmentation: "auto",
 } as const;
 
 /** Names of rules: what commands and log lines can carry. */
@@ -236,6 +237,8 @@ const rule = z.strictObject({
   "inbound-clear": yesOrNo.optional(),
   discovery: yesOrNo.optional(),
   "require-encryption": yesOrNo.optional(),
+  fragmentation: choice(["auto", "force", "off"]).optional(),
+  "sha256-96": yesOrNo.optional(),
   "remote-ids": list(demandText, "identities").optional(),
   "remote-ca": list(read('a name such as "dn:C=DE, O=Example, CN=CA"', parseIdentity), "names").optional(),
 });

@@ -48,6 +48,13 @@ export interface Rule {
   readonly demand: PeerDemand;
   /** Offers without encryption (AH, ESP with NULL) are neither made nor accepted: Windows' guaranteed encryption. */
   readonly requireEncryption: boolean;
+  /**
+   * Messages that may be too long for the path, to peers that announced IKE fragmentation: "auto" sends them in fragments when the whole one was not
+   * answered, "force" at once; "off" neither announces it nor takes fragments.
+   */
+  readonly fragmentation: "auto" | "force" | "off";
+  /** HMAC-SHA2-256 of ESP and AH is cut to 96 bits instead of 128 (RFC 4868), as Linux before 2.6.33 and what was built for it do. */
+  readonly shortSha256: boolean;
   /** The default response rule: answers what no other filter is about. Its filter is `me <-> any`. */
   readonly defaultResponse: boolean;
 }

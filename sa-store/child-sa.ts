@@ -47,6 +47,8 @@ export interface ChildUse {
   confirmedAt: Instant;
   /** The last sign of life on it. */
   heardAt: Instant;
+  /** When a look found that a packet had gone either way. */
+  movedAt: Instant;
 }
 
 export interface ChildSa {
@@ -58,6 +60,8 @@ export interface ChildSa {
   readonly peerId: Identity;
   /** The peer is mainmode too. */
   readonly kin: boolean;
+  /** The peer is a member of a Windows cluster. */
+  readonly cluster: boolean;
   readonly role: "initiator" | "responder";
   readonly protections: readonly Protection[];
   /** PFS group name, or null. */

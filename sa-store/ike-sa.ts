@@ -34,7 +34,13 @@ export interface Repeat {
   tries: number;
 }
 
-export interface Negotiation extends Repeat {
+/** How messages between the two travel. */
+export interface Fragmented {
+  /** The peer sends its long messages in fragments: ours would not get through whole either. */
+  fragmented: boolean;
+}
+
+export interface Negotiation extends Repeat, Fragmented {
   readonly phase: "negotiating";
   readonly id: number;
   readonly role: Role;
@@ -55,6 +61,8 @@ export interface Negotiation extends Repeat {
   refused: { readonly message: Uint8Array | null; readonly count: number };
   /** What else could be offered, should this offer come to nothing. */
   readonly plan: OfferPlan;
+  /** Answers to the peer's demands for its cookie (`cookie-demand.ts`). */
+  cookieDemands: number;
 }
 
 /** Peers that read only the first transform of an offer are offered one method after the other. */
@@ -67,7 +75,7 @@ export interface OfferPlan {
   readonly alone: boolean;
 }
 
-export interface IkeSa extends Repeat {
+export interface IkeSa extends Repeat, Fragmented {
   readonly phase: "established";
   readonly id: number;
   readonly role: Role;

@@ -76,6 +76,23 @@ test("an ESP pair: cipher key first, then integrity key; inbound from the peer, 
   });
 });
 
+test("sha256-96 cuts HMAC-SHA2-256 to 96 bits with its whole key, in ESP and AH, and touches nothing else", () => {
+  const spec = specOf("transport");
+  const short: ChildSpec = { ...spec, rule: { ...spec.rule, shortSha256: true } };
+  for (const [text, which, bits] of [
+    ["esp:aes128-sha256", short, 96],
+    ["ah:sha256", short, 96],
+    ["esp:aes128-sha384", short, 192],
+    ["esp:aes128-sha1", short, 96],
+    ["esp:aes128-sha256", spec, 128],
+  ] as const)
+    for (const direction of ["in", "out"] as const)
+      installed(text, direction, which, ([sa]) => {
+        assert.equal(sa?.integrity?.truncateBits, bits);
+        if (text.endsWith("sha256")) assert.equal(reveal(sa?.integrity ?? null)?.length, 64);
+      });
+});
+
 test("GCM has one key with its salt, ESP-NULL an empty cipher key, AH no cipher", () => {
   installed("esp:aes128gcm16", "in", specOf("transport"), ([sa]) => {
     assert.equal(reveal(sa?.aead ?? null), run(0, 20));

@@ -56,6 +56,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   installedAt: 0,
   peerId: { type: "ip", address: "192.0.2.2" },
   kin: true,
+  cluster: false,
   wanted: false,
   use: {
     askedAt: 0,
@@ -68,6 +69,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
     oneWay: false,
     sending: false,
     confirmedAt: 0,
+    movedAt: 0,
     relievedAt: 0,
     heardAt: 0,
   },

@@ -33,7 +33,9 @@ for (const name of NAMES) {
           return;
         }
         assert.deepEqual(outcome.value.raw, bytes);
-        const again = decode(encodeOne(codec, outcome.value.name === "unknown" ? undefined : outcome.value.value));
+        // A private number may be another's: what does not fit is kept as octets.
+        if (outcome.value.name === "unknown") return assert.ok(PAYLOADS[name].type >= 128);
+        const again = decode(encodeOne(codec, outcome.value.value));
         assert.ok(again.ok && again.value.name === name && outcome.value.name === name);
         assert.deepEqual(again.value.value, outcome.value.value);
         assert.equal(again.value.raw.length, bytes.length);

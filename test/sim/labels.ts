@@ -4,7 +4,8 @@
 import { decodeHeader } from "../../isakmp/message.ts";
 import { EXCHANGE, FLAG, PAYLOAD } from "../../isakmp/numbers.ts";
 
-export type Label = `MM${1 | 2 | 3 | 4 | 5 | 6}` | `QM${1 | 2 | 3 | 4}` | "INFO" | "?";
+/** `FRAG` is a piece of another message. */
+export type Label = "FRAG" | `MM${1 | 2 | 3 | 4 | 5 | 6}` | `QM${1 | 2 | 3 | 4}` | "INFO" | "?";
 
 /** Gives each datagram its name; a repeated one gets the name that it had. `from` is the sender's address. */
 export type Labeller = (bytes: Uint8Array, from: string) => Label;
@@ -18,6 +19,7 @@ export function labeller(): Labeller {
     if (!decoded.ok) return "?";
     const header = decoded.value;
     const cookie = text(header.initiatorCookie);
+    if (header.nextPayload === PAYLOAD.FRAGMENT) return "FRAG";
     if (header.exchange === EXCHANGE.Informational) return "INFO";
     if (header.exchange === EXCHANGE["Identity Protection"]) {
       if (header.responderCookie.every((octet) => octet === 0) && !initiators.has(cookie)) initiators.set(cookie, from);

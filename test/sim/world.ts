@@ -5,6 +5,7 @@
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import type { Path } from "../../ike/input.ts";
 import type { KernelPolicy } from "../../ike/kernel-contract.ts";
+import { PAYLOAD } from "../../isakmp/numbers.ts";
 import type { Packet } from "../../kernel/memory-traffic.ts";
 import { saName } from "../../kernel/xfrm-args.ts";
 import { seededRandom, type Tap, tapped } from "./crypto.ts";
@@ -277,9 +278,10 @@ export class World {
   }
 }
 
-/** Whether a host can read a message: all of Main Mode, and what belongs to an SA that it has. */
+/** Whether a host can read a message: all of Main Mode, and what belongs to an SA that it has. A fragment is no message: it may complete one later. */
 function knowsSa(host: Host, bytes: Uint8Array): boolean {
-  const [EXCHANGE_AT, IDENTITY_PROTECTION] = [18, 2];
+  const [NEXT_PAYLOAD_AT, EXCHANGE_AT, IDENTITY_PROTECTION] = [16, 18, 2];
+  if (bytes[NEXT_PAYLOAD_AT] === PAYLOAD.FRAGMENT) return false;
   if (bytes[EXCHANGE_AT] === IDENTITY_PROTECTION) return true;
   const cookie = Buffer.from(bytes.subarray(0, 8)).toString("hex");
   return host.engine.view(0).ikeSas.some(({ initiatorCookie, state }) => initiatorCookie === cookie && state !== "negotiating");
