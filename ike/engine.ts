@@ -23,8 +23,8 @@ import {
 import { type Core, count, emit, ikeFields, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
 import { onFarewell } from "./farewell.ts";
-import { onFrontTimer } from "./fronts.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
+import { onFrontTimer } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";

@@ -19,8 +19,8 @@ import { type Core, count, hex, ikeFields, log, logError, peerName, random32, se
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
-import { onPeerProved } from "./fronts.ts";
 import { transmit } from "./fragmenting.ts";
+import { onPeerProved } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
 import { onAnswer, onKeyExchange, onPublicValue } from "./main-mode.ts";
