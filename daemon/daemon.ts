@@ -211,7 +211,7 @@ class RunningDaemon implements Daemon {
   async reload(): Promise<Reloaded> {
     const { log, reread } = this.#parts;
     if (!reread) return { exit: 1, lines: [], text: "this daemon has no configuration file" };
-    const { reloaded, next, retire } = compareConfigurations(this.#configuration, reread());
+    const { reloaded, next, records, retire } = compareConfigurations(this.#configuration, reread());
     if (!next) {
       const failure = { failurePoint: "me", reason: "configuration", hint: "correct the file, and reload" } as const;
       const text = `reload: nothing was changed; ${reloaded.lines[0] ?? ""}`;
@@ -222,6 +222,7 @@ class RunningDaemon implements Daemon {
     this.#loop.push({ type: "policy", policy: next.policy });
     await this.#loop.settled();
     retire();
+    for (const record of records) log(record);
     log({ event: "policy.reloaded", level: "notice", text: `reloaded: ${reloaded.text}`, winEventId: 5465 });
     return reloaded;
   }

@@ -2,6 +2,7 @@
  * Every log record, live, for whoever listens inside the daemon: subscriptions of the control socket, the web monitor, statistics.
  * Invariant: a listener that throws is passed over; what is kept for latecomers is bounded. Records hold no secrets (log.ts).
  */
+import { withWindowsIds } from "./event-table.ts";
 import { type EventDocument, eventDocument, type Log, type LogRecord } from "./log.ts";
 
 /** Takes a record as it was published. */
@@ -25,7 +26,8 @@ export function createFeed(time: () => number = Date.now): Feed {
   const listeners = new Set<FeedListener>();
   const kept: EventDocument[] = [];
   const publish = (record: LogRecord): void => {
-    const event = eventDocument(record, time());
+    if (record.level === "debug" && listeners.size === 0) return;
+    const event = eventDocument(withWindowsIds(record), time());
     if (record.level !== "debug") kept.push(event);
     if (kept.length > 2 * KEPT) kept.splice(0, kept.length - KEPT);
     for (const listener of listeners) {

@@ -4,6 +4,7 @@
  * Fields are those of SaEvent only, which has none for secrets.
  */
 import type { EventName, Level, SaEvent } from "../ike/effect.ts";
+import { withWindowsIds } from "./event-table.ts";
 import { createLimiter } from "./log-limit.ts";
 
 /** Records of the daemon's own, besides those of the core. */
@@ -19,6 +20,11 @@ export type DaemonEventName =
   | "svc.kernel"
   | "svc.journal"
   | "policy.reloaded"
+  | "policy.changed"
+  | "drop.bad-spi"
+  | "drop.integrity"
+  | "drop.replay"
+  | "drop.cleartext"
   | "policy.warning"
   | "log.suppressed";
 
@@ -53,8 +59,9 @@ export function createLog(options: LogOptions): Log {
     options.write(options.format === "json" ? jsonLine(record, options.time()) : textLine(record, options));
   };
   const limiter = createLimiter();
-  return (record) => {
-    if (PRIORITY[record.level] > least) return;
+  return (bare) => {
+    if (PRIORITY[bare.level] > least) return;
+    const record = withWindowsIds(bare);
     const { pass, suppressed } = limiter(record, options.time());
     if (suppressed) put(suppressedRecord(suppressed.peer, suppressed.count));
     if (pass) put(record);
@@ -68,17 +75,40 @@ const suppressedRecord = (peer: string, count: number): LogRecord => ({
   ...(peer === "" ? {} : { peer }),
 });
 
-/** Machine fields in the order in which they are written. */
-const FIELDS = [
+/** Machine fields in the order in which they are written; those of a line of text, then what only JSON and the journal have. */
+const TEXT_FIELDS = [
   "rule",
   "peer",
   "initiatorCookie",
   "responderCookie",
   "spiIn",
   "spiOut",
+  "messageId",
   "winEventId",
   "failurePoint",
   "reason",
+] as const satisfies readonly (keyof LogRecord)[];
+const FIELDS = [
+  ...TEXT_FIELDS,
+  "winEventIdXp",
+  "exchange",
+  "role",
+  "state",
+  "goesOn",
+  "ike",
+  "child",
+  "local",
+  "localId",
+  "remoteId",
+  "auth",
+  "encryption",
+  "hash",
+  "group",
+  "protection",
+  "mode",
+  "selector",
+  "lifetimeSeconds",
+  "lifetimeKilobytes",
 ] as const satisfies readonly (keyof LogRecord)[];
 
 /** Long enough for a proposal list or a stack, short enough for any log reader. */
@@ -108,7 +138,7 @@ const plainJson = (value: unknown): string =>
 /** `TIME LEVEL TEXT [EVENT key=value …] (HINT)`, or `<N>TEXT […]` where the journal keeps the time. */
 export function textLine(record: LogRecord, options: Pick<LogOptions, "prefixed" | "time">): string {
   let fields: string = record.event;
-  for (const name of FIELDS) if (record[name] !== undefined) fields += ` ${name}=${quoted(String(record[name]))}`;
+  for (const name of TEXT_FIELDS) if (record[name] !== undefined) fields += ` ${name}=${quoted(String(record[name]))}`;
   const hint = record.hint === undefined ? "" : ` (${oneLine(record.hint)})`;
   const head = options.prefixed ? `<${PRIORITY[record.level]}>` : `${new Date(options.time()).toISOString()} ${record.level} `;
   return `${head}${oneLine(record.text)}${hint} [${fields}]`;

@@ -3,14 +3,17 @@
  */
 import type { Result } from "../isakmp/result.ts";
 import { type Configuration, type Diagnostic, formatDiagnostic } from "../policy/config.ts";
-import { describeDiff, diffPolicies } from "../policy/diff.ts";
+import { describeDiff, diffPolicies, type PolicyDiff } from "../policy/diff.ts";
 import type { Rule } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
+import type { LogRecord } from "./log.ts";
 
 export interface Reread {
   readonly reloaded: Reloaded;
   /** What holds from now on; undefined where the file is wrong and nothing changes. */
   readonly next: Configuration | undefined;
+  /** A record for each rule that is not what it was. */
+  readonly records: readonly LogRecord[];
   /** Wipes the keys that nobody uses any more; to be called once the core follows the new policy. */
   readonly retire: () => void;
 }
@@ -19,7 +22,7 @@ export interface Reread {
 export function compareConfigurations(before: Configuration, read: Result<Configuration, readonly Diagnostic[]>): Reread {
   if (!read.ok) {
     const reloaded = { exit: 78, lines: read.error.map(formatDiagnostic), text: "nothing was changed" };
-    return { reloaded, next: undefined, retire: () => {} };
+    return { reloaded, next: undefined, records: [], retire: () => {} };
   }
   const { daemon, policy, warnings } = read.value;
   const diff = diffPolicies(before.policy, policy);
@@ -32,10 +35,22 @@ export function compareConfigurations(before: Configuration, read: Result<Config
       daemon: { ...before.daemon, onStop: daemon.onStop },
       policy: { ...policy, rules: policy.rules.map((rule) => known.get(rule) ?? rule) },
     },
+    records: changesOf(diff),
     retire: () => {
       for (const rule of [...diff.dropped, ...known.keys()]) wipeKeys(rule);
     },
   };
+}
+
+function changesOf({ added, dropped }: PolicyDiff): readonly LogRecord[] {
+  const [before, after] = [new Set(dropped.map(({ name }) => name)), new Set(added.map(({ name }) => name))];
+  const record = (rule: string, what: string, winEventId: number): LogRecord => ({
+    ...{ event: "policy.changed", level: "info", text: `rule ${rule} was ${what}`, rule, winEventId },
+  });
+  return [
+    ...added.map(({ name }) => (before.has(name) ? record(name, "changed", 5044) : record(name, "added", 5043))),
+    ...dropped.filter(({ name }) => !after.has(name)).map(({ name }) => record(name, "removed", 5045)),
+  ];
 }
 
 const FIXED = "[daemon] is read at a start only: restart the daemon for what changed there";

@@ -12,6 +12,7 @@ import { respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
+import { quickFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
 import { loseFront } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
@@ -107,7 +108,11 @@ function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: Ke
   }
   const error = kernelError(refusal, "add-sa");
   // A wish tells of its own failure.
-  if (!wish) logError(core, "child.failed", `${peerName(ike.path)}: inbound SA`, error, { ...ikeFields(ike), rule: spec.rule.name });
+  if (!wish)
+    logError(core, "child.failed", `${peerName(ike.path)}: inbound SA`, error, {
+      ...quickFields(ike, ex.messageId, "responder"),
+      rule: spec.rule.name,
+    });
   const [first] = agreed.keys;
   if (first)
     tellPeer(core, ike, [
@@ -203,13 +208,7 @@ export function onProofOfTraffic(core: Core, ike: IkeSa | undefined, messageId: 
   const ex = ike?.exchanges.get(messageId);
   if (!ike || ex?.state.kind !== "answered") return;
   if (outcome.ok && outcome.value.some((counters) => counters.packets > 0)) {
-    log(
-      core,
-      "child.established",
-      "debug",
-      `${peerName(ike.path)}: message 3 was lost, but packets prove that it was sent`,
-      ikeFields(ike),
-    );
+    log(core, "child.confirmed", "debug", `${peerName(ike.path)}: message 3 was lost, but packets prove that it was sent`, ikeFields(ike));
     return confirmByPeer(core, ike, ex);
   }
   if (ex.flight) transmit(core, ike, ex.flight, true);

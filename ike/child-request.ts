@@ -14,9 +14,10 @@ import { concreteSelectors, coversSelector, formatSelector, overlap, sameSelecto
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { installInbound } from "./child-install.ts";
-import { type Core, count, ikeFields, logError, peerName } from "./core.ts";
+import { type Core, count, log, logError, peerName } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { quickFields } from "./event-fields.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
 import { shorter } from "./life.ts";
@@ -72,6 +73,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
     state: { kind: "installing", agreed, spec, wish: null, answer: bytes, request: message, tries },
   };
   ike.exchanges.set(messageId, ex);
+  log(core, "child.started", "debug", `${peerName(ike.path)}: Quick Mode begun by the peer`, quickFields(ike, messageId, "responder"));
   installInbound(core, ike, ex);
 }
 
@@ -189,7 +191,7 @@ function offeredMode(sa: SaBody): "transport" | "tunnel" | null {
 function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeError, rule?: Rule): void {
   count(core, `quick-mode ${ERROR_POLICY[error.kind].reason}`);
   logError(core, "child.failed", `${peerName(ike.path)}${rule ? ` (rule ${rule.name})` : ""}: Quick Mode refused`, error, {
-    ...ikeFields(ike),
+    ...quickFields(ike, message.header.messageId, "responder"),
     ...(rule ? { rule: rule.name } : {}),
   });
   const { notify } = ERROR_POLICY[error.kind];

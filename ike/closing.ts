@@ -4,7 +4,8 @@
  */
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { installOutbound } from "./child-install.ts";
-import { type Core, ikeFields, log, peerName } from "./core.ts";
+import { type Core, log, peerName } from "./core.ts";
+import { ikeFields } from "./event-fields.ts";
 import { sayAgain } from "./farewell.ts";
 import { tellPeer } from "./informational.ts";
 import { destroyKeys } from "./main-mode-states.ts";

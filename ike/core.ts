@@ -7,7 +7,7 @@ import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { Store } from "../sa-store/store.ts";
-import type { Effect, EventName, Level, ReplyLine, SaEvent } from "./effect.ts";
+import type { Effect, EventFields, EventName, Level, ReplyLine } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Reassembly } from "./fragments.ts";
 import type { Fronts } from "./fronts.ts";
@@ -15,7 +15,7 @@ import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
 import type { Leftovers } from "./leftovers.ts";
-import { responderCookieOf, ruleOfState } from "./main-mode-states.ts";
+import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { Learnt, Unusable } from "./methods.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
@@ -118,6 +118,8 @@ export type RouteResume =
   /** Our end of a tunnel whose rule does not name it. */
   | { readonly kind: "tunnel-end"; readonly rule: string };
 
+export { childFields, ikeFields } from "./event-fields.ts";
+
 /** Wants something done. */
 export const emit = (core: Core, effect: Effect): void => {
   core.effects.push(effect);
@@ -139,67 +141,19 @@ export function count(core: Core, reason: string): void {
   core.counters.set(reason, (core.counters.get(reason) ?? 0) + 1);
 }
 
-/** Windows' event ids (reference: "Event ids, Vista and later"), so that readers of both systems find the same numbers. */
-const WIN_EVENT: Partial<Record<EventName, number>> = {
-  "ike.established": 4650,
-  "ike.failed": 4653,
-  "ike.closed": 4655,
-  "child.established": 5451,
-  "child.failed": 4654,
-  "child.closed": 5452,
-  "policy.loaded": 5471,
-  "policy.failed": 5477,
-  "packet.dropped": 4976,
-};
-
-/** One record of the log; Windows' number for the event goes with it where there is one. */
-export function log(
-  core: Core,
-  event: EventName,
-  level: Level,
-  text: string,
-  fields: Omit<SaEvent, "event" | "level" | "text"> = {},
-): void {
-  const winEventId = WIN_EVENT[event];
-  emit(core, { type: "event", event: { event, level, text, ...(winEventId ? { winEventId } : {}), ...fields } });
+/** One record of the log. */
+export function log(core: Core, event: EventName, level: Level, text: string, fields: EventFields = {}): void {
+  emit(core, { type: "event", event: { event, level, text, ...fields } });
 }
 
 /** A failure as an event: what happened, whose fault it is, and what to try next. */
-export function logError(
-  core: Core,
-  event: EventName,
-  prefix: string,
-  error: IkeError,
-  fields: Omit<SaEvent, "event" | "level" | "text"> = {},
-): void {
+export function logError(core: Core, event: EventName, prefix: string, error: IkeError, fields: EventFields = {}): void {
   const { text, level, reason, hint, failurePoint } = explain(error);
   log(core, event, level, `${prefix}: ${text}`, { reason, hint, failurePoint, ...fields });
 }
 
-/** The fields that name an IKE SA in events. */
-export const ikeFields = (entry: Negotiation | IkeSa) => {
-  const cookieR = entry.phase === "established" ? entry.sa.cookieR : responderCookieOf(entry.state);
-  const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
-  return {
-    rule: ruleOf(entry).name,
-    peer: peerName(entry.path),
-    initiatorCookie: hex(cookieI),
-    ...(cookieR ? { responderCookie: hex(cookieR) } : {}),
-  };
-};
-
 /** The rule that a negotiation is for, or that an SA was made for. */
 export const ruleOf = (entry: Negotiation | IkeSa): Rule => (entry.phase === "established" ? entry.sa.rule : ruleOfState(entry.state));
-
-/** The fields that name a child SA in events. */
-export const childFields = (child: ChildSa) => {
-  const [first] = child.protections;
-  return {
-    rule: child.spec.rule.name,
-    peer: child.spec.remote,
-    ...(first ? { spiIn: spiText(first.spiIn), spiOut: spiText(first.spiOut) } : {}),
-  };
-};
 
 /** The peer of a path, with its port. */
 export const peerName = (path: Path): string => formatEndpoint(path.remote.address, path.remote.port);

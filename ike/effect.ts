@@ -43,20 +43,59 @@ export interface SaEvent {
   readonly responderCookie?: string;
   readonly spiIn?: string;
   readonly spiOut?: string;
+  /** The Windows event (Vista and later) that says the same; `winEventIdXp`: that of Windows 2000 to 2003. */
   readonly winEventId?: number;
+  readonly winEventIdXp?: number;
+  readonly exchange?: "main-mode" | "quick-mode" | "informational";
+  /** 8 hex digits, as in the header. */
+  readonly messageId?: string;
+  readonly role?: "initiator" | "responder";
+  /** Ids as in `status`. */
+  readonly ike?: number;
+  readonly child?: number;
+  readonly local?: string;
+  readonly localId?: string;
+  readonly remoteId?: string;
+  readonly auth?: string;
+  readonly encryption?: string;
+  readonly hash?: string;
+  readonly group?: string;
+  /** Of a child, as a Quick Mode proposal: `esp:aes128-sha1`. */
+  readonly protection?: string;
+  readonly mode?: "transport" | "tunnel";
+  /** What a child protects, local side first. */
+  readonly selector?: string;
+  readonly lifetimeSeconds?: number;
+  readonly lifetimeKilobytes?: number;
+  /** Where a Main Mode stood. */
+  readonly state?: string;
+  /** The negotiation is not over: a better message may come. */
+  readonly goesOn?: true;
   readonly failurePoint?: "me" | "peer";
   /** A stable code, see `errors.ts`. */
   readonly reason?: string;
   readonly hint?: string;
 }
 
+/** What a record tells besides its sentence. */
+export type EventFields = Omit<SaEvent, "event" | "level" | "text">;
+
 export type EventName =
   | "ike.started"
   | "ike.established"
+  | "ike.warning"
+  /** A Main Mode came to nothing and another begins in its place. */
+  | "ike.retry"
+  | "ike.renewing"
   | "ike.failed"
   | "ike.closed"
   | "auth.unusable"
+  /** Somebody needs a child. */
+  | "child.wanted"
+  | "child.started"
   | "child.established"
+  /** Its message 3 was lost; packets stand for it. */
+  | "child.confirmed"
   | "child.failed"
   | "child.retry"
   | "child.rekeyed"

@@ -20,8 +20,9 @@ import {
   onWatchTimeout,
   startRules,
 } from "./commands.ts";
-import { type Core, count, emit, ikeFields, log, type Pending } from "./core.ts";
+import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
+import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
 import { onFrontTimer } from "./fronts.ts";

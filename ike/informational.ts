@@ -10,10 +10,11 @@ import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { onPeerDelete } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { type Core, count, hex, ikeFields, log, logError, peerName, send } from "./core.ts";
+import { type Core, count, hex, log, logError, peerName, send } from "./core.ts";
 import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { ikeFields, messageIdText } from "./event-fields.ts";
 import type { PayloadOf } from "./flight.ts";
 import { heard, onDoubt, onInvalidSpi, onProbeAnswer } from "./liveness.ts";
 import { hasIdsForPeer, isFreshProbe, newMessageId, probeKind } from "./message-ids.ts";
@@ -43,7 +44,11 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   if (bad || !opened.ok) {
     if (!bad) return;
     count(core, `informational ${ERROR_POLICY[bad.kind].reason}`);
-    return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, ikeFields(ike));
+    return logError(core, "packet.dropped", `${peerName(ike.path)}: Informational message dropped`, bad, {
+      ...ikeFields(ike),
+      exchange: "informational",
+      messageId: messageIdText(header.messageId),
+    });
   }
   const kind = probeKind(opened.value.payloads);
   if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);

@@ -19,6 +19,7 @@ import { type Core, count, hex, ikeFields, log, logError, peerName, random32, se
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
+import { establishedFields, pathFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
 import { onPeerProved } from "./fronts.ts";
 import type { Path } from "./input.ts";
@@ -91,6 +92,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
   core.store.putIke(n);
   makeRoom(core);
   core.timers.set(owner(n.id), "giveUp", core.now + HALF_OPEN);
+  log(core, "ike.started", "debug", `${peerName(path)}: Main Mode begun by the peer`, ikeFields(n));
   if (flight) send(core, path, flight);
 }
 
@@ -99,8 +101,9 @@ function refuseFirst(core: Core, path: Path, header: Header, error: IkeError, ru
   count(core, `main-mode ${ERROR_POLICY[error.kind].reason}`);
   logError(core, "ike.failed", `${peerName(path)}${rule ? ` (rule ${rule.name})` : ""}: message 1 refused`, error, {
     ...(rule ? { rule: rule.name } : {}),
-    peer: peerName(path),
+    ...pathFields(path),
     initiatorCookie: hex(header.initiatorCookie),
+    ...{ exchange: "main-mode", role: "responder", state: "none" },
   });
   const { notify } = ERROR_POLICY[error.kind];
   if (notify === null) return;
@@ -221,7 +224,7 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
   const first = n.lastError?.kind !== error.kind;
   n.lastError = error;
   if (!first) return;
-  logError(core, "ike.failed", `${peerName(n.path)}: Main Mode message not accepted`, error, ikeFields(n));
+  logError(core, "ike.failed", `${peerName(n.path)}: Main Mode message not accepted`, error, { ...ikeFields(n), goesOn: true });
   for (const wish of n.wishes) tell(core, wish.watchers, error.what);
   const { notify } = ERROR_POLICY[error.kind];
   const cookieR = responderCookieOf(n.state);
@@ -270,8 +273,8 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   sendLast(core, ike);
   const windows = windowsText(sa.peer);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}${windows ? ` (${windows})` : ""}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
-  log(core, "ike.established", "notice", text, ikeFields(ike));
-  if (sa.warning) log(core, "ike.established", "warning", sa.warning, ikeFields(ike));
+  log(core, "ike.established", "notice", text, establishedFields(ike));
+  if (sa.warning) log(core, "ike.warning", "warning", sa.warning, ikeFields(ike));
   for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${formatIdentity(sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike, n.startedAt);
   takeOver(core, ike, n.startedAt);

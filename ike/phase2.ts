@@ -9,10 +9,11 @@ import { formatSelector } from "../policy/selector.ts";
 import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { abandonInstalled, confirmByPeer, installInbound, installOutbound } from "./child-install.ts";
 import { respond } from "./child-request.ts";
-import { type Core, count, ikeFields, kernel, logError, peerName } from "./core.ts";
+import { type Core, count, ikeFields, kernel, log, logError, peerName } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { type Chain, open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
+import { quickFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
 import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
@@ -76,6 +77,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   };
   ike.exchanges.set(messageId, ex);
   ike.quickModes++;
+  log(core, "child.started", "debug", `${peerName(ike.path)}: Quick Mode begins`, quickFields(ike, messageId, "initiator"));
   tell(core, wish.watchers, () => `Quick Mode for ${formatSelector(selector)}: offer sent`);
   transmit(core, ike, bytes, false);
   armRetransmit(core, ike, ex);
@@ -129,7 +131,10 @@ function hasRoom(core: Core, ike: IkeSa): boolean {
 /** An unauthenticated or unreadable message: counted, logged, without effect. */
 function drop(core: Core, ike: IkeSa, what: string, error: IkeError): void {
   count(core, `quick-mode ${ERROR_POLICY[error.kind].reason}`);
-  logError(core, "packet.dropped", `${peerName(ike.path)}: Quick Mode ${what} dropped`, error, ikeFields(ike));
+  logError(core, "packet.dropped", `${peerName(ike.path)}: Quick Mode ${what} dropped`, error, {
+    ...ikeFields(ike),
+    exchange: "quick-mode",
+  });
 }
 
 function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, bytes: Uint8Array): void {
@@ -263,7 +268,7 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
   switch (state.kind) {
     case "offered":
       dropOffer(core, ike, ex, state.offered);
-      return failWish(core, state.wish, error);
+      return failWish(core, state.wish, error, quickFields(ike, ex.messageId, "initiator"));
     case "installing":
       destroyChildKeys(state.agreed.keys);
       releaseSpis(
@@ -271,14 +276,17 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
         state.agreed.keys.map((key) => key.spiIn),
       );
       if (core.store.byKey(specKey(state.spec)).length === 0) core.policies.freeReqid(state.spec);
-      if (state.wish) failWish(core, state.wish, error);
+      if (state.wish) failWish(core, state.wish, error, quickFields(ike, ex.messageId, "initiator"));
       return;
     case "answered":
     case "confirmed":
       abandonInstalled(core, ike, state.child, state.agreed);
-      if (state.kind === "confirmed") failWish(core, state.wish, error);
+      if (state.kind === "confirmed") failWish(core, state.wish, error, quickFields(ike, ex.messageId, "initiator"));
       else
-        logError(core, "child.failed", `${peerName(ike.path)}: Quick Mode`, error, { ...ikeFields(ike), rule: state.child.spec.rule.name });
+        logError(core, "child.failed", `${peerName(ike.path)}: Quick Mode`, error, {
+          ...quickFields(ike, ex.messageId, "responder"),
+          rule: state.child.spec.rule.name,
+        });
   }
 }
 

@@ -5,7 +5,8 @@
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import { carrierFor, childOwner, drain, rivals, supersede, tellDelete } from "./children.ts";
-import { type Core, childFields, kernel, log } from "./core.ts";
+import { type Core, kernel, log } from "./core.ts";
+import { childFields } from "./event-fields.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaCounters } from "./kernel-contract.ts";
 import { isTooFast, limitsOf, OCTETS_PER_KILOBYTE, reserveOf } from "./limits.ts";

@@ -9,7 +9,8 @@ import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, ikeFields, log, peerName } from "./core.ts";
+import { type Core, log, peerName } from "./core.ts";
+import { ikeFields } from "./event-fields.ts";
 import { ikeRenewal } from "./limits.ts";
 import { hasIdsForUs } from "./message-ids.ts";
 import { allowsSuite } from "./negotiate-ike.ts";
@@ -36,7 +37,7 @@ export function renewIke(core: Core, ike: IkeSa): void {
   const left = ike.expiresAt - core.now;
   core.timers.set(owner(ike), "rekey", core.now + Math.min(AGAIN, Math.max(left / 2, 1000)));
   if (isUnderWay(core, ike)) return;
-  log(core, "ike.started", "debug", `${peerName(ike.path)}: the IKE SA is renewed, ${Math.round(left / 1000)} s are left`, ikeFields(ike));
+  log(core, "ike.renewing", "debug", `${peerName(ike.path)}: the IKE SA is renewed, ${Math.round(left / 1000)} s are left`, ikeFields(ike));
   startMainMode(core, rule, ike.path, null);
 }
 

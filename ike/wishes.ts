@@ -7,7 +7,8 @@ import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
-import { type Core, logError, ruleOf, spiText } from "./core.ts";
+import { type Core, log, logError, ruleOf, spiText } from "./core.ts";
+import type { EventFields } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { awaitAnswer, onWishFailed } from "./fronts.ts";
 import type { Path } from "./input.ts";
@@ -32,6 +33,11 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   }
   const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
+  const { rule, remote, selector } = spec;
+  const why = replaces !== null ? "renewal" : watchers.length > 0 ? "command" : "need";
+  log(core, "child.wanted", "debug", `rule ${rule.name}, peer ${remote}: ${formatSelector(selector)} is wanted (${why})`, {
+    ...{ rule: rule.name, peer: remote, reason: why },
+  });
   pursue(core, wish);
 }
 
@@ -74,11 +80,12 @@ export function fulfil(core: Core, wish: ChildWish): void {
 }
 
 /** It did not; a replaced child lives on as long as it can. */
-export function failWish(core: Core, wish: ChildWish, error: IkeError): void {
+export function failWish(core: Core, wish: ChildWish, error: IkeError, quickMode: EventFields = {}): void {
   if (core.wishes.get(wish.key) === wish) core.wishes.delete(wish.key);
   logError(core, "child.failed", `rule ${wish.spec.rule.name}, peer ${wish.spec.remote}, ${formatSelector(wish.spec.selector)}`, error, {
+    ...{ role: "initiator", local: wish.spec.local, peer: wish.spec.remote, selector: formatSelector(wish.spec.selector) },
+    ...quickMode,
     rule: wish.spec.rule.name,
-    peer: wish.spec.remote,
   });
   const old = wish.replaces === null ? undefined : core.store.children.get(wish.replaces);
   if (old?.state === "rekeying") {

@@ -39,21 +39,22 @@ test("a record is one line of text with its time, level, fields and hint", () =>
 
 test("under systemd the priority stands in front instead of time and level", () => {
   const at = (level: LogRecord["level"]): string | undefined =>
-    written([{ event: "svc.started", level, text: "up" }], { prefixed: true, level: "debug" })[0];
+    written([{ event: "svc.stopping", level, text: "up" }], { prefixed: true, level: "debug" })[0];
   assert.deepEqual(
     (["error", "warning", "notice", "info", "debug"] as const).map(at),
-    [3, 4, 5, 6, 7].map((priority) => `<${priority}>up [svc.started]`),
+    [3, 4, 5, 6, 7].map((priority) => `<${priority}>up [svc.stopping]`),
   );
 });
 
 test("as JSON a record is one object a line with the fields of the interface", () => {
   const [line = ""] = written([failed], { format: "json" });
-  assert.deepEqual(JSON.parse(line), { time: "2026-11-21T12:00:00.000Z", ...failed });
+  assert.deepEqual(JSON.parse(line), { time: "2026-11-21T12:00:00.000Z", ...failed, winEventIdXp: 546 });
   assert.deepEqual(JSON.parse(written([{ event: "svc.started", level: "info", text: "up" }], { format: "json" })[0] ?? ""), {
     time: "2026-11-21T12:00:00.000Z",
     level: "info",
     event: "svc.started",
     text: "up",
+    winEventId: 5478,
   });
 });
 
@@ -71,6 +72,7 @@ test("the journal gets the Windows event as WIN_EVENT_ID, and a record that it r
     INITIATOR_COOKIE: "0011223344556677",
     RESPONDER_COOKIE: "8899aabbccddeeff",
     WIN_EVENT_ID: "4653",
+    WIN_EVENT_ID_XP: "546",
     FAILURE_POINT: "me",
     REASON: "no-proposal-chosen",
   });

@@ -1,0 +1,83 @@
+/**
+ * The machine fields of events: who and what, by SA. Everything here is shown to administrators; keys and secrets are not.
+ */
+import { methodWord } from "../auth/choice.ts";
+import { formatEndpoint } from "../isakmp/address.ts";
+import { formatIdentity } from "../policy/identity.ts";
+import { formatSelector } from "../policy/selector.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
+import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import { hex, peerName, ruleOf, spiText } from "./core.ts";
+import { protocolSuiteName } from "./crypto/suite.ts";
+import type { EventFields } from "./effect.ts";
+import type { Path } from "./input.ts";
+import { responderCookieOf } from "./main-mode-states.ts";
+
+/** The fields that name an IKE SA, or the Main Mode that may become one. */
+export function ikeFields(entry: Negotiation | IkeSa): EventFields {
+  const cookieR = entry.phase === "established" ? entry.sa.cookieR : responderCookieOf(entry.state);
+  const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
+  return {
+    rule: ruleOf(entry).name,
+    ...pathFields(entry.path),
+    initiatorCookie: hex(cookieI),
+    ...(cookieR ? { responderCookie: hex(cookieR) } : {}),
+    ike: entry.id,
+    ...(entry.phase === "negotiating" ? { exchange: "main-mode", role: entry.role, state: entry.state.kind } : {}),
+  };
+}
+
+/** What was agreed on and proved, for the event that says so. */
+export function establishedFields(entry: IkeSa): EventFields {
+  const { suite, proof, ownId, peerId, lifetimeSeconds } = entry.sa;
+  return {
+    ...ikeFields(entry),
+    exchange: "main-mode",
+    role: entry.role,
+    localId: formatIdentity(ownId),
+    remoteId: formatIdentity(peerId),
+    auth: methodWord(proof.entry),
+    encryption: suite.encryption.name,
+    hash: suite.hash.name,
+    group: suite.group.name,
+    lifetimeSeconds,
+  };
+}
+
+/** Both ends of a path. */
+export const pathFields = (path: Path): EventFields => ({
+  peer: peerName(path),
+  local: formatEndpoint(path.local.address, path.local.port),
+});
+
+/** The fields that name a Quick Mode under an IKE SA. */
+export const quickFields = (ike: IkeSa, messageId: number, role: "initiator" | "responder"): EventFields => ({
+  ...ikeFields(ike),
+  exchange: "quick-mode",
+  role,
+  messageId: messageIdText(messageId),
+});
+
+/** A message id as the header has it. */
+export const messageIdText = (id: number): string => (id >>> 0).toString(16).padStart(8, "0");
+
+/** The fields that name a child SA. */
+export function childFields(child: ChildSa): EventFields {
+  const { spec, protections, group, lifetimeKilobytes } = child;
+  const [first] = protections;
+  return {
+    rule: spec.rule.name,
+    peer: spec.remote,
+    local: spec.local,
+    ...(first ? { spiIn: spiText(first.spiIn), spiOut: spiText(first.spiOut) } : {}),
+    child: child.id,
+    ...(child.ike === null ? {} : { ike: child.ike }),
+    role: child.role,
+    mode: spec.rule.mode,
+    selector: formatSelector(spec.selector),
+    protection: protections.map(({ suite }) => protocolSuiteName(suite)).join("+"),
+    ...(group === null ? {} : { group }),
+    lifetimeSeconds: child.lifetimeSeconds,
+    ...(lifetimeKilobytes === null ? {} : { lifetimeKilobytes }),
+  };
+}
