@@ -48,6 +48,7 @@ function buildProgram(finish: Finish): Command {
   addWhy(program, finish);
   addSaCommands(program, finish);
   if (hasDemo()) addDemo(program, finish);
+  addCompletion(program, finish);
   return program;
 }
 
@@ -207,6 +208,18 @@ function addSaCommands(program: Command, finish: Finish): void {
     .command("reload")
     .description("read the configuration again; SAs that the change does not touch stay")
     .action(async () => finish(await (await import("./commands/reload.ts")).reload(control())));
+}
+
+function addCompletion(program: Command, finish: Finish): void {
+  program
+    .command("completion")
+    .description("print a script that completes command lines: source <(mainmode completion bash)")
+    .argument("[shell]", "bash, zsh or fish")
+    .addOption(new Option("--rules", "the names of the daemon's rules").hideHelp())
+    .action(async (shell: string | undefined, { rules = false }) => {
+      const { completeRules, completion } = await import("./commands/completion.ts");
+      finish(rules ? await completeRules(controlPath(program.opts()["control"])) : completion(program, shell));
+    });
 }
 
 function addDemo(program: Command, finish: Finish): void {

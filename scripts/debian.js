@@ -28,24 +28,31 @@ export async function installPackages(wanted) {
  * Makes a Debian root with libreswan in `path`, which takes a minute: its package conflicts with strongSwan's. It is bookworm's, whose
  * libreswan speaks IKEv1, whatever this machine runs, and comes from where this machine's own packages come from.
  */
-export async function makeLibreswanRoot(path) {
+export const makeLibreswanRoot = (path) => makeRoot(path, "bookworm", ROOT_PACKAGES, "libreswan as a peer");
+
+/** Makes a fresh Debian 13 with systemd in `path`, to install the package in. */
+export const makeDebian13Root = (path) => makeRoot(path, "trixie", DEBIAN13_PACKAGES, "installing the package in a fresh Debian 13");
+
+async function makeRoot(path, release, packages, purpose) {
   if (existsSync(path)) return;
   const mirror = debianMirror();
-  const line = `debootstrap --variant=minbase --include=${ROOT_PACKAGES} bookworm ${path}${mirror ? ` ${mirror}` : ""}`;
+  const line = `debootstrap --variant=minbase --include=${packages} ${release} ${path}${mirror ? ` ${mirror}` : ""}`;
   if (!isRoot || !existsSync("/usr/sbin/debootstrap") || !(await mayInstall(line))) {
-    say(`for libreswan as a peer, as root: ${line}`);
+    say(`for ${purpose}, as root: ${line}`);
     return;
   }
   say(line);
   const unfinished = `${path}.unfinished`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(dirname(path), { recursive: true });
-  const argv = ["--variant=minbase", `--include=${ROOT_PACKAGES}`, "bookworm", unfinished, ...(mirror ? [mirror] : [])];
+  const argv = ["--variant=minbase", `--include=${packages}`, release, unfinished, ...(mirror ? [mirror] : [])];
   const { status, stdout } = spawnSync("debootstrap", argv, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
   if (status === 0) renameSync(unfinished, path);
   else say(`debootstrap failed:\n${stdout.split("\n").slice(-10).join("\n")}`);
 }
 
+/** For a guest that boots it: systemd as process 1, modules for the kernel, and something to send. */
+const DEBIAN13_PACKAGES = "systemd-sysv,kmod,iputils-ping,procps";
 /** `host` is a virtual package that libreswan depends on and debootstrap does not resolve. */
 const ROOT_PACKAGES = "libreswan,libnss3-tools,iproute2,bind9-host";
 

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { installPackages, makeLibreswanRoot } from "./debian.js";
+import { installPackages, makeDebian13Root, makeLibreswanRoot } from "./debian.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const what = process.argv[2] ?? "build";
@@ -55,6 +55,19 @@ const PACKAGES = {
     "libstrongswan-extra-plugins": "the peer strongSwan",
     debootstrap: "a root of its own for the peer libreswan, whose package conflicts with strongSwan's",
   },
+  packages: {
+    ...KERNEL,
+    debootstrap: "a fresh Debian 13, where the package is installed",
+    lintian: "judges the Debian package",
+    binutils: "takes what is not needed out of koffi's binary",
+    systemd: "judges the units (systemd-analyze)",
+    "man-db": "judges the man pages",
+    zsh: "tries the completion",
+    fish: "tries the completion",
+    podman: "builds and starts the containers",
+    crun: "starts the containers",
+    buildah: "builds the containers",
+  },
 };
 
 if (!(what in PACKAGES)) fail(`setup: no such purpose: ${what}; there are ${Object.keys(PACKAGES).join(", ")}`);
@@ -63,6 +76,7 @@ installModules();
 await installPackages(PACKAGES[what]);
 if (what === "test") installPeers();
 if (what === "interop") await makeLibreswanRoot(join(root, ".lab/libreswan-root"));
+if (what === "packages") await makeDebian13Root(join(root, ".lab/debian13"));
 build();
 
 function fail(text) {
