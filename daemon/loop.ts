@@ -27,6 +27,8 @@ export interface LoopParts {
   readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
   readonly log: (event: SaEvent) => void;
   readonly stopped: () => void;
+  /** Sees every input and what it came to. */
+  readonly tap?: { begin(input: Input): void; end(effects: readonly Effect[]): void };
 }
 
 /** For status, tests and the watchdog. `dropped`: inputs refused because the queue was full. */
@@ -141,7 +143,9 @@ export class Loop {
     if (input.type === "tick") this.#tickFailed = false;
     let effects: readonly Effect[];
     try {
+      this.#parts.tap?.begin(input);
       effects = this.#parts.engine.handle(input, this.#parts.clock());
+      this.#parts.tap?.end(effects);
     } catch (error) {
       this.#bug(`handling ${describeInput(input)}`, error);
       if (input.type === "tick") this.#tickFailed = true;

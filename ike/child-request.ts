@@ -48,6 +48,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   const covering = coveringRule(core, ike, request.value);
   if (!covering.ok) return refuse(core, ike, message, covering.error);
   const { rule } = covering.value;
+  core.note(() => `${formatSelector(request.value.selector)} is covered by rule ${rule.name}`);
   const limit = quickModesOf(rule);
   if (ike.quickModes > limit)
     return refuse(core, ike, message, { kind: "quick-mode-limit", what: `rule ${rule.name} allows ${limit} under one IKE SA` }, rule);
@@ -86,7 +87,7 @@ function choose(
   spiOf: (protocol: "esp" | "ah") => number,
 ) {
   const demand = { suites: rule.quickMode.proposals, mode: rule.mode, group: pfsGroup(rule, ike.sa.suite) };
-  const picked = chooseChild(request.sa, demand, spiOf);
+  const picked = chooseChild(request.sa, demand, spiOf, core.note);
   if (!picked.ok) return picked;
   const { chosen, answer } = picked.value;
   const life = ownLife(rule, chosen);

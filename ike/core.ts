@@ -138,6 +138,7 @@ export function kernel(core: Core, commands: readonly KernelCommand[], pending: 
 
 /** Counts something dropped; the daemon shows the table. */
 export function count(core: Core, reason: string): void {
+  core.note(() => `counted: ${reason}`);
   core.counters.set(reason, (core.counters.get(reason) ?? 0) + 1);
 }
 

@@ -18,6 +18,7 @@ import { hearRequests, NOTHING_ASKED } from "./main-mode-signatures.ts";
 import type { Auth, SaAnswered } from "./main-mode-states.ts";
 import { MAIN_MODE, mainMode, type Stepped, type Tools } from "./main-mode-table.ts";
 import { allowsSuite, type ChosenIke, chooseIke, configuredProposals, type IkeOffer, ikeDifference, type SaBody } from "./negotiate-ike.ts";
+import type { Note } from "./note.ts";
 import { ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
 
 /** What an answer to a stranger needs to know beside its message. */
@@ -43,7 +44,8 @@ export function onOffer(
   const got = match(MAIN_MODE.m1, payloads);
   if (!got.ok) return got;
   const peer = traitsOf(got.value.vid);
-  const chosen = choose(welcome, got.value.sa.value, peer);
+  tools.note(() => `rules for ${path.remote.address}: ${welcome.candidates.map(({ name }) => name).join(", ")}`);
+  const chosen = choose(welcome, got.value.sa.value, peer, tools.note);
   if (!chosen.ok) return chosen;
   const { offer: theirs, answer, choice, rules } = chosen.value;
   const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
@@ -79,11 +81,11 @@ interface Able {
 type Chosen = ChosenIke & Able;
 
 /** What works is preferred; what did not work lately is better than to send away a peer that has nothing else. */
-function choose(welcome: Welcome, sa: SaBody, peer: PeerTraits): Result<Chosen, IkeError> {
+function choose(welcome: Welcome, sa: SaBody, peer: PeerTraits, note: Note): Result<Chosen, IkeError> {
   const { candidates, unusable } = welcome;
   const broken = candidates.some(({ auth }) => auth.some(unusable));
-  const first = chooseAmong(candidates, broken ? (entry) => !unusable(entry) : () => true, sa, peer);
-  return first.ok || !broken ? first : chooseAmong(candidates, () => true, sa, peer);
+  const first = chooseAmong(candidates, broken ? (entry) => !unusable(entry) : () => true, sa, peer, note);
+  return first.ok || !broken ? first : chooseAmong(candidates, () => true, sa, peer, note);
 }
 
 function chooseAmong(
@@ -91,6 +93,7 @@ function chooseAmong(
   may: (entry: AuthEntry) => boolean,
   sa: SaBody,
   peer: PeerTraits,
+  note: Note,
 ): Result<Chosen, IkeError> {
   const known = new Map<number, Able | string>();
   const able = (method: number): Able | string => {
@@ -98,11 +101,12 @@ function chooseAmong(
     known.set(method, found);
     return found;
   };
-  const chosen = chooseIke(sa, ({ suite, method }) => {
+  const accepts = ({ suite, method }: IkeOffer) => {
     const found = able(method);
     if (typeof found === "string") return () => found;
     return found.rules.some((rule) => allowsSuite(rule, suite)) ? undefined : () => ikeDifference(suite, found.rules);
-  });
+  };
+  const chosen = chooseIke(sa, accepts, note);
   if (!chosen.ok) return err({ ...chosen.error, what: `${chosen.error.what}; ${configuredProposals(answering(candidates, able))}` });
   const { suite, method } = chosen.value.offer;
   const found = able(method);

@@ -12,6 +12,7 @@ import type { Addressing } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, OPEN, SEALED } from "./flight.ts";
 import type { Established, OpenState, WaitingState } from "./main-mode-states.ts";
+import type { Note } from "./note.ts";
 
 /** One row per message, with pre-shared keys (RFC 2409 §5.4). What a row does not list is ignored, wherever it comes. */
 export const MAIN_MODE = {
@@ -44,6 +45,7 @@ export const NONCE_OCTETS = 32;
 export interface Tools {
   readonly crypto: Crypto;
   readonly random: Random;
+  readonly note: Note;
 }
 
 /** A step's outcome: the next state and the message that goes with it. `spent` is wiped after commit. */

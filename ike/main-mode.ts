@@ -33,7 +33,7 @@ import type {
   Ticketing,
 } from "./main-mode-states.ts";
 import { type Asking, MAIN_MODE, MAIN_MODE_KERBEROS, mainMode, NONCE_OCTETS, type Stepped, type Tools } from "./main-mode-table.ts";
-import { type IkeOffer, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
+import { type IkeOffer, ikeOfferName, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { addTraits, ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
 
 const NO_COOKIE = new Uint8Array(8);
@@ -77,6 +77,7 @@ export function onAnswer(
   if (header.responderCookie.every((octet) => octet === 0)) return err({ kind: "payloads", what: "message 2 without a responder cookie" });
   const answer = verifyIkeAnswer(state.offered, got.value.sa.value);
   if (!answer.ok) return answer;
+  tools.note(() => `the peer took ${ikeOfferName(answer.value)}`);
   const choice = state.choices.find(({ entry }) => methodNumber(entry) === answer.value.method);
   if (!choice) return err({ kind: "not-offered", what: "the peer answered a method that we did not offer" });
   const [cookieR, peer] = [Uint8Array.from(header.responderCookie), traitsOf(got.value.vid)];

@@ -9,6 +9,7 @@ import { Reassembly } from "./fragments.ts";
 import { Fronts } from "./fronts.ts";
 import { Jobs } from "./jobs.ts";
 import { Leftovers } from "./leftovers.ts";
+import { type Note, silent } from "./note.ts";
 import { PolicyTable } from "./standing.ts";
 import { Timers } from "./timers.ts";
 
@@ -19,11 +20,14 @@ export interface EngineOptions {
   readonly port: number;
   /** Whether effects `journal` are wanted: what a restart needs to know. */
   readonly journal?: boolean;
+  /** Hears why the core does what it does. */
+  readonly note?: Note;
 }
 
 /** The memory of a core that has seen nothing. */
 export const newCore = (options: EngineOptions): Core => ({
   ...options,
+  note: options.note ?? silent,
   store: new Store(),
   timers: new Timers(),
   policies: new PolicyTable(),

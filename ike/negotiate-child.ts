@@ -31,6 +31,7 @@ import {
 import type { IkeError } from "./errors.ts";
 import { type Life, readLife, shorter } from "./life.ts";
 import type { SaBody } from "./negotiate-ike.ts";
+import { type Note, silent } from "./note.ts";
 
 /** What a child is to be, apart from its selectors. */
 export interface ChildTerms {
@@ -204,11 +205,18 @@ export function chooseChild(
   sa: SaBody,
   demand: ChildDemand,
   spiOf: (protocol: "esp" | "ah") => number,
+  note: Note = silent,
 ): Result<{ readonly chosen: ChosenChild; readonly answer: SaBody }, IkeError> {
   const faults: string[] = [];
+  const tell = (): void => {
+    for (const fault of faults) note(() => fault.replace(": ", " refused: "));
+  };
   for (const bundle of bundles(sa)) {
     const picked = pickBundle(bundle, demand, faults);
     if (!picked) continue;
+    tell();
+    for (const { proposal, transform, offer } of picked)
+      note(() => `proposal ${proposal.number} transform ${transform.number} taken: ${protocolSuiteName(offer.suite)}`);
     const answer = picked.map(({ proposal, transform, offer }) => ({
       ...proposal,
       spi: spiBytes(spiOf(offer.suite.protocol)),
@@ -216,6 +224,7 @@ export function chooseChild(
     }));
     return ok({ chosen: agreed(picked.map((p) => p.offer)), answer: { ...sa, proposals: answer } });
   }
+  tell();
   const configured = `configured: ${demand.suites.map(childSuiteName).join(", ")}, ${demand.mode}, ${demand.group ? `PFS ${demand.group.name}` : "no PFS"}`;
   return err({ kind: "no-proposal", what: `${faults.slice(0, 12).join("; ") || "the peer offered nothing"}; ${configured}` });
 }

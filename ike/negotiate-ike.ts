@@ -22,6 +22,7 @@ import type { Rule } from "../policy/types.ts";
 import { ENCRYPTIONS, GROUPS, HASHES, type IkeSuite, ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { readLife } from "./life.ts";
+import { type Note, silent } from "./note.ts";
 
 export type SaBody = Body<"sa">;
 
@@ -145,7 +146,7 @@ export interface ChosenIke {
  * The first transform of the initiator's that `accepts` finds no fault with; `accepts` returns the fault in words.
  * The error lists the first alternatives with their faults, for the one who has to mend a configuration.
  */
-export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => Fault | undefined): Result<ChosenIke, IkeError> {
+export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => Fault | undefined, note: Note = silent): Result<ChosenIke, IkeError> {
   if (sa.doi !== DOI.IPSEC || sa.situation !== SITUATION.SIT_IDENTITY_ONLY)
     return err({
       kind: "no-proposal",
@@ -160,8 +161,12 @@ export function chooseIke(sa: SaBody, accepts: (offer: IkeOffer) => Fault | unde
     for (const transform of proposal.transforms) {
       const offer = readIkeTransform(transform);
       const fault = offer.ok ? accepts(offer.value) : offer.error;
-      if (offer.ok && fault === undefined)
+      const where = `proposal ${proposal.number} transform ${transform.number}`;
+      if (offer.ok && fault === undefined) {
+        note(() => `${where} taken: ${ikeOfferName(offer.value)}`);
         return ok({ offer: offer.value, answer: { ...sa, proposals: [{ ...proposal, transforms: [transform] }] } });
+      }
+      note(() => `${where} refused: ${offer.ok ? `${ikeOfferName(offer.value)}: ` : ""}${textOf(fault ?? "")}`);
       faults.push(() => `${offer.ok ? ikeOfferName(offer.value) : `transform ${transform.number}`}: ${textOf(fault ?? "")}`);
     }
   }

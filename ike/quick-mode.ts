@@ -12,7 +12,7 @@ import type { Rule, TrafficSelector } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
 import type { KeyPair } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
-import type { ChildSuite, Group, IkeSuite, ProtocolSuite } from "./crypto/suite.ts";
+import { type ChildSuite, type Group, type IkeSuite, type ProtocolSuite, protocolSuiteName } from "./crypto/suite.ts";
 import { type Chain, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, match, type PayloadOf, SEALED } from "./flight.ts";
@@ -198,6 +198,7 @@ export function onChildAnswer(
   if (!got.ok) return got;
   const answer = verifyChildAnswer(state.suites, state.terms, got.value.sa.value);
   if (!answer.ok) return answer;
+  tools.note(() => `the peer took ${answer.value.suite.map(protocolSuiteName).join("+")}`);
   const different = differentIds(state.selector, got.value.id);
   if (different) return err(different);
   const nr = Uint8Array.from(got.value.nonce.value.data);

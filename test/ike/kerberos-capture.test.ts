@@ -14,6 +14,7 @@ import { onOffer } from "../../ike/main-mode-offer.ts";
 import { sideHash } from "../../ike/main-mode-proof.ts";
 import type { KeAnswered, KerberosAuth, Keyed, SaSent } from "../../ike/main-mode-states.ts";
 import type { Asking, Message, Stepped, Tools } from "../../ike/main-mode-table.ts";
+import { silent } from "../../ike/note.ts";
 import { toHex } from "../../isakmp/hex.ts";
 import { decodeHeader, decodePayloads } from "../../isakmp/message.ts";
 import type { Payload, PayloadOf } from "../../isakmp/payloads.ts";
@@ -43,6 +44,7 @@ function tools(own: "publicI" | "publicR", ...random: readonly string[]): Tools 
       },
     },
     random: () => bytes(left.shift() ?? ""),
+    note: silent,
   };
 }
 
