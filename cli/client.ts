@@ -19,9 +19,13 @@ export interface AskOptions {
   readonly onDocument?: (document: Document) => void;
   /** What `subscribe` tells. */
   readonly onUpdate?: (update: Update) => void;
+  /** What `trace`, `last-failure` and `report` tell. */
+  readonly onOther?: (reply: Extract<Reply, { type: "trace" | "lost" | "failure" | "report" }>) => void;
   /** Without its end for that long the command ends with `impatience`; null: never. */
   readonly patienceSeconds?: number | null;
   readonly impatience?: Failure;
+  /** Ends it from here; it then resolves with exit code 0. */
+  readonly enough?: AbortSignal;
 }
 
 export const DEFAULT_CONTROL = "/run/mainmode/control.sock";
@@ -47,6 +51,7 @@ export function ask(options: AskOptions): Promise<End> {
       act();
     };
     const timer = patienceSeconds === null ? undefined : setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
+    options.enough?.addEventListener("abort", () => finish(() => resolve({ type: "end", exit: EXIT.done })));
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
     socket.on("error", (error: NodeJS.ErrnoException) => finish(() => reject(connectFailure(path, error))));
     socket.on("close", () =>
@@ -58,7 +63,8 @@ export function ask(options: AskOptions): Promise<End> {
       else if (reply.type === "status") options.onStatus?.(reply.status);
       else if (reply.type === "document") options.onDocument?.(reply.document);
       else if (reply.type === "update") options.onUpdate?.(reply);
-      else finish(() => resolve(reply));
+      else if (reply.type === "end") finish(() => resolve(reply));
+      else options.onOther?.(reply);
     });
   });
 }
@@ -103,4 +109,6 @@ function parseReply(line: string): Reply | undefined {
   }
 }
 
-const TYPES: ReadonlySet<string | undefined> = new Set<Reply["type"]>(["line", "status", "document", "update", "end"]);
+const TYPES: ReadonlySet<string | undefined> = new Set<Reply["type"]>([
+  ...(["line", "status", "document", "update", "trace", "lost", "failure", "report", "end"] as const),
+]);

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { controlPath, DEFAULT_CONTROL } from "./client.ts";
+import { addInsight } from "./commands/declare-insight.ts";
 import { hasDemo } from "./commands/demo.ts";
 import { EXIT, Failure } from "./exit.ts";
 import { printFailure, reportFailure } from "./report.ts";
@@ -47,6 +48,7 @@ function buildProgram(finish: Finish): Command {
   addPolicy(program, finish);
   addWhy(program, finish);
   addSaCommands(program, finish);
+  addInsight(program, () => controlPath(program.opts()["control"]), finish);
   if (hasDemo()) addDemo(program, finish);
   addCompletion(program, finish);
   return program;

@@ -8,12 +8,13 @@ import type { Kernel } from "../kernel/port.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Answer } from "./control.ts";
-import type { Request, SnapshotDocument } from "./control-protocol.ts";
+import type { AboutDocument, Request, SnapshotDocument } from "./control-protocol.ts";
 import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
 import { answerPolicy, type Situation } from "./policy-commands.ts";
 import { withCounters } from "./status.ts";
 import { serveSubscription } from "./subscriptions.ts";
+import type { Tracing } from "./tracing.ts";
 
 export interface CommandParts {
   readonly push: (input: Input) => void;
@@ -31,6 +32,8 @@ export interface CommandParts {
   readonly situation: () => Situation;
   readonly feed: Feed;
   readonly live: () => LiveView;
+  readonly tracing: Tracing;
+  readonly about: () => AboutDocument;
   /** How long the kernel may take to tell its counters. */
   readonly patienceMs?: number;
 }
@@ -69,6 +72,15 @@ export class Commands {
     }
     if (request.command === "subscribe") {
       serveSubscription(request, answer, { feed: this.#parts.feed, snapshot: () => this.snapshot() });
+      return;
+    }
+    if (request.command === "trace" || request.command === "last-failure") {
+      this.#parts.tracing.answer(request, answer);
+      return;
+    }
+    if (request.command === "report") {
+      answer.send({ type: "report", about: this.#parts.about(), failures: this.#parts.tracing.failures() });
+      answer.send({ type: "end", exit: 0 });
       return;
     }
     this.#logCommand(request, answer);
@@ -129,6 +141,7 @@ export class Commands {
           : { type: "end", exit: 1, text: "the daemon was stopped", reason: "stopped", hint: "start it, and try again" },
       );
     this.#waiting.clear();
+    this.#parts.tracing.finish();
   }
 
   async #status(answer: Answer): Promise<void> {
@@ -179,7 +192,7 @@ export class Commands {
 
 /** The core's command for a request; the others are answered by the daemon. */
 function commandOf(
-  request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" | "subscribe" }>,
+  request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" | "subscribe" | "trace" | "last-failure" | "report" }>,
   policies: "remove" | "keep",
 ): Command {
   switch (request.command) {

@@ -6,8 +6,9 @@ import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { EventDocument } from "./log.ts";
 import type { PolicyDocument, WhyDocument } from "./policy-commands.ts";
+import type { TraceDocument } from "./trace-entry.ts";
 
-export type { EventDocument, LiveView, PolicyDocument, WhyDocument };
+export type { EventDocument, LiveView, PolicyDocument, TraceDocument, WhyDocument };
 
 export type Request =
   | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
@@ -32,6 +33,12 @@ export type Request =
   | { readonly command: "policy" }
   /** Events as they happen, first the last `recent` ones (200 at most); a snapshot now and every `snapshots` seconds, 0 for none. */
   | { readonly command: "subscribe"; readonly recent: number; readonly snapshots: number }
+  /** Messages and decisions as they happen, of one peer (an address) or of all, until the client goes; keys are for root only. */
+  | { readonly command: "trace"; readonly peer?: string; readonly keys: boolean }
+  /** The last failed negotiation, with a peer or with anybody. */
+  | { readonly command: "last-failure"; readonly peer?: string }
+  /** For a bug report. */
+  | { readonly command: "report" }
   | { readonly command: "reload" }
   | { readonly command: "shutdown"; readonly keep: boolean };
 
@@ -42,6 +49,11 @@ export type Reply =
   | { readonly type: "document"; readonly document: WhyDocument | PolicyDocument }
   /** To `subscribe`; no `end` follows, the client goes when it has seen enough. */
   | ({ readonly type: "update" } & Update)
+  /** To `trace`. `lost`: entries that a slow client did not get. */
+  | { readonly type: "trace"; readonly entry: TraceDocument }
+  | { readonly type: "lost"; readonly count: number }
+  | { readonly type: "failure"; readonly failure: FailureDocument }
+  | { readonly type: "report"; readonly about: AboutDocument; readonly failures: readonly FailureDocument[] }
   /** `exit` is the exit code of interface.md §1. */
   | { readonly type: "end"; readonly exit: number; readonly text?: string; readonly reason?: string; readonly hint?: string };
 
@@ -56,4 +68,35 @@ export interface SnapshotDocument {
   readonly time: string;
   readonly status: StatusDocument;
   readonly live: LiveView;
+}
+
+/** A failed negotiation: what was said last, oldest first. Times are ISO 8601, UTC. */
+export interface FailureDocument {
+  readonly peer: string;
+  /** The initiator's, 16 hex digits. */
+  readonly cookie: string;
+  readonly rule: string | null;
+  readonly begun: string;
+  readonly failed: string;
+  readonly text: string;
+  readonly reason: string | null;
+  readonly failurePoint: "me" | "peer" | null;
+  readonly hint: string | null;
+  readonly entries: readonly TraceDocument[];
+}
+
+/** The daemon itself. `counted`: what the core dropped or refused, by reason. */
+export interface AboutDocument {
+  readonly version: string;
+  readonly node: string;
+  readonly openssl: string;
+  readonly kernel: string;
+  readonly architecture: string;
+  readonly crypto: string;
+  readonly uptimeSeconds: number;
+  readonly memoryOctets: number;
+  readonly endpoints: readonly { readonly address: string; readonly port: number; readonly bypass: boolean }[];
+  readonly inputs: { readonly handled: number; readonly dropped: number; readonly bugs: number };
+  readonly counted: Readonly<Record<string, number>>;
+  readonly events: readonly EventDocument[];
 }

@@ -1,6 +1,7 @@
 /**
  * Reads what a client of the control socket wrote. Clients may be hostile: only the shapes of `Request` get through, with no further members.
  */
+import { canonicalAddress } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Request } from "./control-protocol.ts";
 
@@ -30,6 +31,9 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["shutdown", readShutdown],
   ["why", readWhy],
   ["subscribe", readSubscribe],
+  ["trace", readTrace],
+  ["last-failure", readLastFailure],
+  ["report", (members) => (has(members, ["command"]) ? { command: "report" } : undefined)],
   ["policy", (members) => (has(members, ["command"]) ? { command: "policy" } : undefined)],
 ]);
 
@@ -70,6 +74,20 @@ function readSubscribe(members: Members): Request | undefined {
   const { recent, snapshots } = members;
   if (!has(members, ["command", "recent", "snapshots"]) || !isUpTo(recent, 200) || typeof snapshots !== "number") return undefined;
   return snapshots === 0 || (snapshots >= 0.2 && snapshots <= 3600) ? { command: "subscribe", recent, snapshots } : undefined;
+}
+
+function readTrace(members: Members): Request | undefined {
+  const { peer, keys } = members;
+  if (!has(members, ["command", "keys"], ["peer"]) || typeof keys !== "boolean") return undefined;
+  if (peer === undefined) return { command: "trace", keys };
+  return isName(peer) ? { command: "trace", peer: canonicalAddress(peer) ?? peer, keys } : undefined;
+}
+
+function readLastFailure(members: Members): Request | undefined {
+  const { peer } = members;
+  if (!has(members, ["command"], ["peer"])) return undefined;
+  if (peer === undefined) return { command: "last-failure" };
+  return isName(peer) ? { command: "last-failure", peer: canonicalAddress(peer) ?? peer } : undefined;
 }
 
 const isUpTo = (value: unknown, most: number): value is number =>

@@ -13,19 +13,22 @@ import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, type Diagnostic, destroyPolicy } from "../policy/config.ts";
+import { aboutDaemon } from "./about.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
+import type { AboutDocument } from "./control-protocol.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import { createFeed } from "./feed.ts";
 import { type OpenedJournal, whyNotKept } from "./journal.ts";
-import type { Log } from "./log.ts";
+import type { EventDocument, Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import type { Native } from "./native.ts";
 import { compareConfigurations } from "./reload.ts";
 import { servedRoute } from "./route.ts";
+import { watchCore } from "./tracing.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
 import { within } from "./within.ts";
 
@@ -110,6 +113,7 @@ class RunningDaemon implements Daemon {
     const log = feed.through(parts.log);
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log };
+    const { tap, tracing } = watchCore(crypto, natPort, log);
     this.#configuration = configuration;
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
@@ -125,7 +129,7 @@ class RunningDaemon implements Daemon {
       onProblem: (problem) => this.#onProblem(problem),
     });
     this.#loop = new Loop({
-      engine: createEngine({ crypto, random, port, journal: parts.journal !== undefined }),
+      engine: createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined }),
       kernel,
       // Milliseconds since the machine started: the same for every run of the daemon, so that lifetimes survive a restart.
       clock: () => Number(process.hrtime.bigint() / 1000n) / 1000,
@@ -138,6 +142,7 @@ class RunningDaemon implements Daemon {
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,
       stopped: () => void this.#finish(true),
+      tap,
       ...(parts.journal ? { journal: (records) => parts.journal?.journal.write(records) } : {}),
     });
     const view = () => this.#loop.view();
@@ -150,6 +155,8 @@ class RunningDaemon implements Daemon {
       view,
       live: () => this.#loop.live(),
       feed,
+      tracing,
+      about: () => this.#about(crypto.name, feed.recent(200)),
       situation,
       counters: () => kernel.counters(),
       reload: () => this.reload(),
@@ -168,6 +175,11 @@ class RunningDaemon implements Daemon {
 
   get handled(): number {
     return this.#loop.counters.handled;
+  }
+
+  #about(crypto: string, events: readonly EventDocument[]): AboutDocument {
+    const { counters, dropped } = this.#loop;
+    return aboutDaemon({ crypto, endpoints: this.endpoints, loop: counters, dropped, events });
   }
 
   async start(): Promise<StartFailure | undefined> {

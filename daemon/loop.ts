@@ -87,6 +87,11 @@ export class Loop {
     return this.#parts.engine.view(this.#parts.clock());
   }
 
+  /** What the core dropped, by reason. */
+  get dropped(): ReadonlyMap<string, number> {
+    return this.#parts.engine.counters();
+  }
+
   /** Negotiations in flight. */
   live(): LiveView {
     return this.#parts.engine.live(this.#parts.clock());

@@ -3,8 +3,9 @@
  * report and the web monitor show of things that are over.
  * Invariant: bounded in number, in octets, and for each peer; the ones that were used longest ago make room. Holds no keys.
  */
-import { sizeOfEntry, type TapEntry } from "./trace-entry.ts";
+
 import type { TapListener } from "./tap.ts";
+import { type EventEntry, sizeOfEntry, type TapEntry } from "./trace-entry.ts";
 
 export type TalkState = "open" | "established" | "failed" | "closed";
 
@@ -40,79 +41,108 @@ export interface Talks extends TapListener {
 
 const LIMITS = { talks: 512, entries: 96, talkOctets: 1 << 17, octets: 4 << 20, failedPeers: 256, failuresOfPeer: 4 } as const;
 
+/** Nothing heard yet. To be made a listener of the tap. */
+export const createTalks = (): Talks => new RecentTalks();
+
 interface Kept {
   talk: Talk;
-  entries: TapEntry[];
+  readonly entries: TapEntry[];
   octets: number;
 }
 
-/** Nothing heard yet. To be made a listener of the tap. */
-export function createTalks(): Talks {
-  const open = new Map<string, Kept>();
-  const failed = new Map<string, FailedTalk[]>();
-  let [octets, failedOctets, lastId] = [0, 0, 0];
+interface KeptFailure {
+  readonly talk: FailedTalk;
+  readonly octets: number;
+}
 
-  const keptOf = (entry: TapEntry): Kept => {
-    const found = open.get(entry.cookie);
-    if (found) {
-      open.delete(entry.cookie);
-      open.set(entry.cookie, found);
-      return found;
-    }
-    const entries: TapEntry[] = [];
-    const { at, cookie, peer } = entry;
-    const talk: Talk = { id: ++lastId, cookie, peer, begunAt: at, lastAt: at, rule: null, state: "open", entries };
-    const kept: Kept = { talk, entries, octets: 0 };
-    open.set(cookie, kept);
-    return kept;
-  };
-  const makeRoom = (): void => {
-    for (const [cookie, kept] of open) {
-      if (open.size <= LIMITS.talks && octets <= LIMITS.octets) break;
-      open.delete(cookie);
-      octets -= kept.octets;
-    }
-    for (const [peer, list] of failed) {
-      if (failed.size <= LIMITS.failedPeers && failedOctets <= LIMITS.octets) break;
-      failed.delete(peer);
-      failedOctets -= sum(list);
-    }
-  };
-  const fail = (talk: Talk, entry: Extract<TapEntry, { kind: "event" }>): void => {
-    const before = failed.get(talk.peer) ?? [];
-    failed.delete(talk.peer);
-    const { text, reason = null, failurePoint = null, hint = null } = entry;
-    const one: FailedTalk = { ...talk, entries: [...talk.entries], state: "failed", text, reason, failurePoint, hint };
-    // The same negotiation, further on.
-    const list = [one, ...before.filter(({ cookie }) => cookie !== talk.cookie)].slice(0, LIMITS.failuresOfPeer);
-    failedOctets += sum(list) - sum(before);
-    failed.set(talk.peer, list);
-  };
-  const take = (entry: TapEntry): void => {
+class RecentTalks implements Talks {
+  readonly peer = null;
+  readonly takeKey = null;
+  /** By cookie; the one that was heard of longest ago comes first. */
+  readonly #open = new Map<string, Kept>();
+  /** By peer, likewise; of each peer the newest comes first. */
+  readonly #failed = new Map<string, readonly KeptFailure[]>();
+  #octets = 0;
+  #failedOctets = 0;
+  #lastId = 0;
+
+  readonly take = (entry: TapEntry): void => {
     if (entry.cookie === "") return;
-    const kept = keptOf(entry);
+    const kept = this.#keptOf(entry);
     const size = sizeOfEntry(entry);
     kept.entries.push(entry);
     kept.octets += size;
-    octets += size;
+    this.#octets += size;
     while (kept.entries.length > LIMITS.entries || (kept.octets > LIMITS.talkOctets && kept.entries.length > 1)) {
       const gone = sizeOfEntry(kept.entries.shift() as TapEntry);
       kept.octets -= gone;
-      octets -= gone;
+      this.#octets -= gone;
     }
     kept.talk = { ...kept.talk, lastAt: entry.at, ...learnt(kept.talk, entry) };
-    if (entry.kind === "event" && FAILURES.has(entry.event)) fail(kept.talk, entry);
-    makeRoom();
+    if (entry.kind === "event" && FAILURES.has(entry.event)) this.#fail(kept, entry);
+    this.#makeRoom();
   };
-  return {
-    peer: null,
-    take,
-    takeKey: null,
-    list: () => [...open.values()].map(({ talk }) => talk).reverse(),
-    get: (id) => [...open.values()].find(({ talk }) => talk.id === id)?.talk,
-    failures: (peer) => (peer === undefined ? [...failed.values()].flat() : (failed.get(peer) ?? [])).toSorted((a, b) => b.lastAt - a.lastAt),
-  };
+
+  list(): readonly Talk[] {
+    return [...this.#open.values()].map(({ talk }) => talk).reverse();
+  }
+
+  get(id: number): Talk | undefined {
+    for (const { talk } of this.#open.values()) if (talk.id === id) return talk;
+    return undefined;
+  }
+
+  failures(peer?: string): readonly FailedTalk[] {
+    const lists = peer === undefined ? [...this.#failed.values()].flat() : (this.#failed.get(peer) ?? []);
+    return lists.map(({ talk }) => talk).sort((a, b) => b.lastAt - a.lastAt);
+  }
+
+  #keptOf({ at, cookie, peer }: TapEntry): Kept {
+    const found = this.#open.get(cookie);
+    if (found) this.#open.delete(cookie);
+    const entries: TapEntry[] = [];
+    const kept = found ?? {
+      talk: { id: ++this.#lastId, cookie, peer, begunAt: at, lastAt: at, rule: null, state: "open", entries },
+      entries,
+      octets: 0,
+    };
+    this.#open.set(cookie, kept);
+    return kept;
+  }
+
+  /** A later failure under the same cookie is the same negotiation, further on. */
+  #fail({ talk, octets }: Kept, { text, reason, failurePoint, hint }: EventEntry): void {
+    const before = this.#failed.get(talk.peer) ?? [];
+    this.#failed.delete(talk.peer);
+    const one: FailedTalk = {
+      ...talk,
+      entries: [...talk.entries],
+      state: "failed",
+      text,
+      reason: reason ?? null,
+      failurePoint: failurePoint ?? null,
+      hint: hint ?? null,
+    };
+    const others = before.filter((each) => each.talk.cookie !== talk.cookie).slice(0, LIMITS.failuresOfPeer - 1);
+    this.#failedOctets += octets + octetsOf(others) - octetsOf(before);
+    this.#failed.set(talk.peer, [{ talk: one, octets }, ...others]);
+  }
+
+  #makeRoom(): void {
+    for (const [cookie, { octets }] of this.#open) {
+      if (this.#open.size <= LIMITS.talks && this.#octets <= LIMITS.octets) break;
+      this.#open.delete(cookie);
+      this.#octets -= octets;
+    }
+    for (const [peer, list] of this.#failed) {
+      if (this.#failed.size <= LIMITS.failedPeers && this.#failedOctets <= LIMITS.octets) break;
+      this.#failed.delete(peer);
+      this.#failedOctets -= octetsOf(list);
+    }
+  }
 }
+
+const octetsOf = (list: readonly KeptFailure[]): number => list.reduce((sum, { octets }) => sum + octets, 0);
 
 const FAILURES: ReadonlySet<string> = new Set(["ike.failed", "child.failed"]);
 
@@ -125,6 +155,3 @@ function learnt(talk: Talk, entry: TapEntry): Pick<Talk, "rule" | "state"> {
   const keeps = state === "failed" && talk.state === "established";
   return { rule: entry.rule ?? talk.rule, state: state === undefined || keeps ? talk.state : state };
 }
-
-const sum = (list: readonly FailedTalk[]): number =>
-  list.reduce((octets, { entries }) => octets + entries.reduce((size, entry) => size + sizeOfEntry(entry), 0), 0);

@@ -159,7 +159,8 @@ function entriesOf(
   for (const text of notes) entries.push(note(text));
   for (const effect of effects) {
     if (effect.type === "send") entries.push(message("out", effect.path, effect.bytes));
-    else if (effect.type === "kernel") for (const command of effect.commands) entries.push(note(`kernel: ${describeCommand(command)}`));
+    else if (effect.type === "kernel" && subject.cookie !== "")
+      for (const command of effect.commands) entries.push(note(`kernel: ${describeCommand(command)}`));
     else if (effect.type === "job") entries.push(note(`asks the provider of authentication: ${effect.job.kind}`));
     else if (effect.type === "event") {
       const { peer, ...rest } = effect.event;
@@ -193,8 +194,10 @@ const addressOf = (peer: string): string => peer.replace(/^\[(.*)\]:\d+$/, "$1")
 /** What an input says that nobody sees on the wire; undefined where it says nothing. */
 function saidOf(input: Input): string | undefined {
   if (input.type === "send-failed") return `a message was not sent: ${input.why}`;
-  if (input.type === "kernel-done") return input.outcome.ok ? undefined : `the kernel refused ${input.outcome.error.command}: ${input.outcome.error.reason}`;
-  if (input.type === "job-done") return input.outcome.ok ? "the provider of authentication answered" : `the provider refused: ${input.outcome.error.what}`;
+  if (input.type === "kernel-done")
+    return input.outcome.ok ? undefined : `the kernel refused ${input.outcome.error.command}: ${input.outcome.error.reason}`;
+  if (input.type === "job-done")
+    return input.outcome.ok ? "the provider of authentication answered" : `the provider refused: ${input.outcome.error.what}`;
   if (input.type !== "kernel-event") return undefined;
   const { event } = input;
   if (event.type === "acquire") return `the kernel asks for an SA: a packet from ${event.source} to ${event.destination} waits`;

@@ -14,22 +14,24 @@ export function encodePcap(datagrams: readonly Datagram[]): Uint8Array {
   return out.finish();
 }
 
-/** The 24 octets a capture file begins with. */
-export function pcapHeader(): Uint8Array {
+/** The 24 octets a capture file begins with; raw IP unless said otherwise. */
+export function pcapHeader(linkType = LINKTYPE_RAW): Uint8Array {
   const out = new Writer();
   out.uint(0xa1b2c3d4, 4);
   out.uint(2, 2);
   out.uint(4, 2);
   out.reserve(8);
   out.uint(0x40000, 4);
-  out.uint(LINKTYPE_RAW, 4);
+  out.uint(linkType, 4);
   return out.finish();
 }
 
 /** One record. RangeError where the addresses are no addresses of one family, or the payload is larger than UDP allows. */
-export function pcapRecord(datagram: Datagram): Uint8Array {
-  const packet = ipPacket(datagram);
-  const microseconds = Math.round(datagram.time * 1000);
+export const pcapRecord = (datagram: Datagram): Uint8Array => recordOf(datagram.time, ipPacket(datagram));
+
+/** A record of any link type; `time` in milliseconds since 1970. */
+export function recordOf(time: number, packet: Uint8Array): Uint8Array {
+  const microseconds = Math.round(time * 1000);
   const out = new Writer();
   out.uint(Math.floor(microseconds / 1e6), 4);
   out.uint(microseconds % 1e6, 4);

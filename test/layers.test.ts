@@ -65,6 +65,11 @@ const TABLE: readonly Rule[] = [
   { of: ["cli/commands/daemon.ts"], may: ["cli/", "daemon/main.ts"] },
   { of: ["cli/commands/check.ts", "cli/commands/offline.ts"], may: ["cli/", "policy/", "auth/providers/"] },
   { of: ["cli/commands/demo.ts"], may: ["cli/", "demo/"], packages: ["node:fs"] },
+  {
+    of: ["cli/commands/trace.ts", "cli/commands/last-failure.ts", "cli/commands/report.ts", "cli/trace-text.ts"],
+    may: ["cli/", "daemon/control-protocol.ts", "isakmp/"],
+    packages: ["node:fs"],
+  },
   { of: ["cli/commands/decode.ts"], may: ["cli/", "isakmp/", "ike/"], packages: ["node:fs"] },
   { of: ["cli/"], may: ["cli/", "daemon/control-protocol.ts", "policy/"], packages: ["commander", "node:net", "node:fs", "node:util"] },
   { of: ["demo/", "bench/"], may: [""], packages: ["node:*", "koffi", "node-forge"] },

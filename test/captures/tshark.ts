@@ -30,11 +30,20 @@ export interface Keys {
 export async function dissect(capture: string, { secrets, esp = [] }: Keys, profile: string): Promise<readonly Packet[]> {
   writeFileSync(join(profile, "ikev1_decryption_table"), keyTable(secrets));
   writeFileSync(join(profile, "esp_sa"), esp.map(espLine).join(""));
+  return dissectWith(capture, profile);
+}
+
+/** The same with a profile that has its keys already. `port`: where IKE is spoken, if not on 500. */
+export async function dissectWith(capture: string, profile: string, port?: number): Promise<readonly Packet[]> {
   const preferences = PREFERENCES.flatMap((name) => ["-o", `${name}:TRUE`]);
-  const { stdout } = await promisify(execFile)("tshark", ["-n", ...preferences, "-r", capture, "-T", "pdml"], {
-    env: { ...process.env, WIRESHARK_CONFIG_DIR: profile },
-    maxBuffer: 1 << 28,
-  });
+  const { stdout } = await promisify(execFile)(
+    "tshark",
+    ["-n", ...preferences, ...(port === undefined ? [] : ["-d", `udp.port==${port},isakmp`]), "-r", capture, "-T", "pdml"],
+    {
+      env: { ...process.env, WIRESHARK_CONFIG_DIR: profile },
+      maxBuffer: 1 << 28,
+    },
+  );
   return stdout.split("<packet>").slice(1).map(packet);
 }
 

@@ -26,6 +26,10 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
     handingOver: () => {},
     feed: createFeed(),
     live: () => ({ negotiations: [] }),
+    tracing: { answer: () => {}, failures: () => [], finish: () => {} },
+    about: () => {
+      throw new Error("nobody asks");
+    },
     log: (record) => records.push(record),
     patienceMs: 10,
   });
