@@ -22,9 +22,15 @@ export function entryLines(entry: TraceDocument): readonly string[] {
   }
 }
 
-function messageLines({ local, remote, way, bytes, plain }: Extract<TraceDocument, { kind: "message" }>, time: string): readonly string[] {
+function messageLines(
+  { local, remote, way, bytes, plain, assembled }: Extract<TraceDocument, { kind: "message" }>,
+  time: string,
+): readonly string[] {
   const [own, peer] = [formatEndpoint(local.address, local.port), formatEndpoint(remote.address, remote.port)];
   const { before, after } = showMessage(fromHex(bytes) ?? new Uint8Array(0), plain === null ? null : (fromHex(plain) ?? null));
   const lines = [...before, ...(after.length > 0 ? ["  decrypted:", ...after.map((line) => `    ${line}`)] : [])];
-  return [`${time} ${way === "out" ? `${own} > ${peer}` : `${peer} > ${own}`}`, ...lines.map((line) => `  ${safe(line)}`)];
+  return [
+    `${time} ${way === "out" ? `${own} > ${peer}` : `${peer} > ${own}`}${assembled ? ", put together from fragments" : ""}`,
+    ...lines.map((line) => `  ${safe(line)}`),
+  ];
 }

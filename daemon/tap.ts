@@ -10,7 +10,7 @@ import type { Input, Path } from "../ike/input.ts";
 import type { KernelSa } from "../ike/kernel-contract.ts";
 import type { Note } from "../ike/note.ts";
 import { toHex } from "../isakmp/hex.ts";
-import { FLAG } from "../isakmp/numbers.ts";
+import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import { describeCommand, formatSpi } from "../kernel/xfrm-args.ts";
 import type { KeyEntry, MessageEntry, NoteEntry, TapEntry } from "./trace-entry.ts";
 
@@ -44,6 +44,7 @@ export function createTap(crypto: Crypto, natPort: number, time: () => number = 
   let keys: { readonly tail: string; readonly key: string }[] = [];
   let notes: string[] = [];
   let input: Input | undefined;
+  let opened: Uint8Array | undefined;
   const wantsKeys = (): boolean => [...listeners].some(({ takeKey }) => takeKey !== null);
   const see = (sealed: Uint8Array, plain: Uint8Array, key: Uint8Array): void => {
     plains.put(sealed, plain);
@@ -58,16 +59,19 @@ export function createTap(crypto: Crypto, natPort: number, time: () => number = 
     }
   };
   return {
-    crypto: watched(crypto, see),
+    crypto: watched(crypto, see, (sealed) => {
+      opened = sealed;
+    }),
     note(text) {
       if (notes.length < MOST_NOTES) notes.push(text().slice(0, LONGEST_NOTE));
     },
     begin(next) {
-      [input, notes, keys] = [next, [], []];
+      [input, notes, keys, opened] = [next, [], [], undefined];
     },
     end(effects) {
-      if (input && listeners.size > 0) publish(entriesOf(input, notes, effects, plains, natPort, time()), effects);
-      [input, notes, keys] = [undefined, [], []];
+      const whole = input?.type === "datagram" && opened ? wholeOf(input.bytes, opened) : undefined;
+      if (input && listeners.size > 0) publish(entriesOf({ input, notes, effects, whole }, plains, natPort, time()), effects);
+      [input, notes, keys, opened] = [undefined, [], [], undefined];
     },
     listen(listener) {
       listeners.add(listener);
@@ -81,7 +85,7 @@ const preciseTime = (): number => performance.timeOrigin + performance.now();
 type See = (sealed: Uint8Array, plain: Uint8Array, key: Uint8Array) => void;
 
 /** The same cryptography, seen. */
-const watched = (crypto: Crypto, see: See): Crypto => ({
+const watched = (crypto: Crypto, see: See, open: (sealed: Uint8Array) => void): Crypto => ({
   ...crypto,
   encrypt(cipher, key, iv, data) {
     const sealed = crypto.encrypt(cipher, key, iv, data);
@@ -91,6 +95,7 @@ const watched = (crypto: Crypto, see: See): Crypto => ({
   decrypt(cipher, key, iv, data) {
     const plain = crypto.decrypt(cipher, key, iv, data);
     see(data, plain, key);
+    open(data);
     return plain;
   },
 });
@@ -130,34 +135,55 @@ const bodyOf = (bytes: Uint8Array): Uint8Array => {
   return bytes.subarray(HEADER_OCTETS, Math.min(bytes.length, length));
 };
 
+const isFragment = (bytes: Uint8Array): boolean => bytes[16] === PAYLOAD.FRAGMENT;
+
+/** The message in whose octets `sealed` lies, where `piece` was a fragment of it: the core puts it together with its header in front. */
+function wholeOf(piece: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+  if (!isFragment(piece) || sealed.byteOffset < HEADER_OCTETS) return undefined;
+  const whole = new Uint8Array(sealed.buffer, sealed.byteOffset - HEADER_OCTETS, sealed.length + HEADER_OCTETS);
+  return cookieOf(whole) === cookieOf(piece) && !isFragment(whole) ? whole : undefined;
+}
+
+/** The octets that fragments carry, one behind the other. */
+const joined = (effects: readonly Effect[]): Uint8Array =>
+  Uint8Array.from(effects.flatMap((effect) => (effect.type === "send" ? [...effect.bytes.subarray(FRAGMENT_OVERHEAD)] : [])));
+
+/** Header, generic header, id, number and flags. */
+const FRAGMENT_OVERHEAD = HEADER_OCTETS + 8;
+
 /** Whom an input, or else what came of it, is about. */
 interface Subject {
   readonly peer: string;
   readonly cookie: string;
 }
 
+/** `whole`: the message that the input, a fragment, completed. */
+interface Turn {
+  readonly input: Input;
+  readonly notes: readonly string[];
+  readonly effects: readonly Effect[];
+  readonly whole: Uint8Array | undefined;
+}
+
 /** One input and what it came to, in the order in which it happened. */
-function entriesOf(
-  input: Input,
-  notes: readonly string[],
-  effects: readonly Effect[],
-  plains: Plains,
-  natPort: number,
-  at: number,
-): readonly TapEntry[] {
+function entriesOf({ input, notes, effects, whole }: Turn, plains: Plains, natPort: number, at: number): readonly TapEntry[] {
   const subject = subjectOf(input, effects);
   const note = (text: string): NoteEntry => ({ kind: "note", at, ...subject, text });
-  const message = (way: "in" | "out", { local, remote }: Path, bytes: Uint8Array): MessageEntry => ({
+  const message = (way: "in" | "out", { local, remote }: Path, bytes: Uint8Array, assembled = false): MessageEntry => ({
     ...{ kind: "message", at, peer: remote.address, cookie: cookieOf(bytes), way, local, remote, bytes },
     plain: bytes.length > HEADER_OCTETS && isSealed(bytes) ? plains.of(bodyOf(bytes)) : null,
     marked: local.port === natPort,
+    assembled,
   });
   const entries: TapEntry[] = [];
   if (input.type === "datagram") entries.push(message("in", input.path, input.bytes));
+  if (input.type === "datagram" && whole) entries.push(message("in", input.path, whole, true));
   const said = saidOf(input);
   if (said !== undefined) entries.push(note(said));
   for (const text of notes) entries.push(note(text));
+  const pieces = effects.filter((effect) => effect.type === "send" && isFragment(effect.bytes));
   for (const effect of effects) {
+    if (effect.type === "send" && effect === pieces[0]) entries.push(message("out", effect.path, joined(pieces), true));
     if (effect.type === "send") entries.push(message("out", effect.path, effect.bytes));
     else if (effect.type === "kernel" && subject.cookie !== "")
       for (const command of effect.commands) entries.push(note(`kernel: ${describeCommand(command)}`));

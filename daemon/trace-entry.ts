@@ -24,6 +24,8 @@ export interface MessageEntry extends Common {
   readonly plain: Uint8Array | null;
   /** On the wire the non-ESP marker of RFC 3948 §2.2 stands in front. */
   readonly marked: boolean;
+  /** Put together from fragments, which have entries of their own; it was not on the wire as it is. */
+  readonly assembled: boolean;
 }
 
 /** A decision, or a step that nobody sees on the wire. */

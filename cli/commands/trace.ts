@@ -101,7 +101,7 @@ class Files {
     if (entry.kind === "esp-key") return this.#once(this.#esp, espKeyLine(entry));
     process.stdout.write(json ? `${JSON.stringify(entry)}\n` : `${entryLines(entry).join("\n")}\n`);
     if (entry.kind !== "message") return;
-    this.#messages++;
+    if (!entry.assembled) this.#messages++;
     this.#record(entry);
   }
 
@@ -111,11 +111,12 @@ class Files {
     writeSync(file, line);
   }
 
-  #record({ at, way, local, remote, bytes, plain, marked }: Extract<TraceDocument, { kind: "message" }>): void {
+  #record({ at, way, local, remote, bytes, plain, marked, assembled }: Extract<TraceDocument, { kind: "message" }>): void {
     const octets = fromHex(bytes) ?? new Uint8Array(0);
     const [source, destination] = way === "out" ? [local, remote] : [remote, local];
     const datagram = (payload: Uint8Array): Datagram => ({ time: at, source, destination, payload });
-    if (this.#pcap !== undefined) writeSync(this.#pcap, pcapRecord(datagram(marked ? Uint8Array.of(0, 0, 0, 0, ...octets) : octets)));
+    if (this.#pcap !== undefined && !assembled)
+      writeSync(this.#pcap, pcapRecord(datagram(marked ? Uint8Array.of(0, 0, 0, 0, ...octets) : octets)));
     if (this.#decrypted === undefined) return;
     const clear = plain === null ? undefined : inClear(octets, fromHex(plain) ?? new Uint8Array(0));
     writeSync(this.#decrypted, exportedRecord(datagram(clear ?? octets)));

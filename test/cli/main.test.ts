@@ -86,7 +86,9 @@ for (const words of [
   ["stats"],
   ["monitor"],
   ["why", "--src", "192.0.2.1"],
-  ["trace"],
+  ["trace", "--peer", "not-an-address"],
+  ["trace", "--for", "0"],
+  ["last-failure", "not-an-address"],
 ]) {
   test(`wrong usage ends with 2: mainmode ${words.join(" ")}`, async () => {
     const { exit, stdout, stderr } = await mainmode(words);
@@ -107,10 +109,24 @@ test("help and version are on stdout and end with 0", async () => {
 
 test("help names the commands that are built and no others", async () => {
   const { stdout } = await mainmode(["--help"]);
-  const commands = [...stdout.matchAll(/^ {2}([a-z]+)[| ]/gm)].map(([, name]) => name);
-  for (const built of ["daemon", "check", "initiate", "terminate", "status", "shutdown", "reload", "decode", "policy", "why"])
+  const commands = [...stdout.matchAll(/^ {2}([a-z-]+)[| ]/gm)].map(([, name]) => name);
+  for (const built of [
+    "daemon",
+    "check",
+    "initiate",
+    "terminate",
+    "status",
+    "shutdown",
+    "reload",
+    "decode",
+    "policy",
+    "why",
+    "trace",
+    "last-failure",
+    "report",
+  ])
     assert.ok(commands.includes(built), built);
-  for (const missing of ["stats", "monitor", "trace", "help"]) assert.ok(!commands.includes(missing), missing);
+  for (const missing of ["stats", "monitor", "help"]) assert.ok(!commands.includes(missing), missing);
 });
 
 for (const words of [["status"], ["initiate", "hr"], ["terminate", "--all"], ["shutdown"], ["shutdown", "--keep"], ["reload"]]) {

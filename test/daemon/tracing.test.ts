@@ -8,9 +8,15 @@ import type { FailureDocument, Reply, TraceDocument } from "../../daemon/control
 import { parseRequest } from "../../daemon/control-request.ts";
 import { createTalks } from "../../daemon/talks.ts";
 import { createTap, type Tap } from "../../daemon/tap.ts";
-import type { MessageEntry, TapEntry } from "../../daemon/trace-entry.ts";
+import { type MessageEntry, type TapEntry, traceDocument } from "../../daemon/trace-entry.ts";
 import { createTracing } from "../../daemon/tracing.ts";
 import { opensslCrypto } from "../../ike/crypto/openssl.ts";
+import { Secret } from "../../ike/crypto/secret.ts";
+import { ENCRYPTIONS } from "../../ike/crypto/suite.ts";
+import { open, seal } from "../../ike/envelope.ts";
+import { cut } from "../../ike/fragments.ts";
+import { decodeHeader } from "../../isakmp/message.ts";
+import { payload } from "../../isakmp/payloads.ts";
 import { until } from "./fakes.ts";
 import { type Pair, PSK, startHost, startPair } from "./pair.ts";
 
@@ -175,6 +181,33 @@ test("a trace of one peer shows nothing of the others", () => {
   );
 });
 
+test("fragments are shown, and the message that they come to is shown decrypted, both ways", async () => {
+  const tap = createTap(opensslCrypto, 4500);
+  const heard: TapEntry[] = [];
+  tap.listen({ peer: null, take: (entry) => heard.push(entry), takeKey: null });
+  const path = { local: PATH.local, remote: PATH.remote };
+  const cipher = ENCRYPTIONS.find(({ name }) => name === "aes128") as (typeof ENCRYPTIONS)[number];
+  const chain = () => ({ cipher, key: new Secret(new Uint8Array(16).fill(1)), iv: new Uint8Array(16) });
+  const to = { initiatorCookie: new Uint8Array(8).fill(9), responderCookie: new Uint8Array(8).fill(8), exchange: 2, messageId: 0 };
+  const { bytes } = seal(tap.crypto, chain(), to, [payload("nonce", { data: new Uint8Array(1500).fill(5) })]);
+  const header = decodeHeader(bytes);
+  assert.ok(header.ok);
+  const pieces = cut(bytes, header.value, 4) ?? [];
+  assert.equal(pieces.length, 4);
+  tap.begin({ type: "tick" });
+  tap.end(pieces.map((piece) => ({ type: "send", path, bytes: piece })));
+  for (const [i, piece] of pieces.entries()) {
+    tap.begin({ type: "datagram", path, bytes: piece });
+    if (i === 3) open(tap.crypto, chain(), header.value, Uint8Array.from(bytes));
+    tap.end([]);
+  }
+  const shown = heard.map((entry) => (entry.kind === "message" ? `${entry.way}${entry.assembled ? " whole" : ""}` : entry.kind));
+  assert.deepEqual(shown, ["out whole", "out", "out", "out", "out", "in", "in", "in", "in", "in whole"]);
+  const wholes = heard.filter((entry) => entry.kind === "message" && entry.assembled).map(traceDocument);
+  for (const whole of wholes)
+    assert.match(entryLines(whole).join("\n"), /put together from fragments[\s\S]*decrypted:\n +NONCE: 1500 octets/);
+});
+
 test("one message can't make the tap write down more than a few decisions", () => {
   const tap = createTap(opensslCrypto, 4500);
   const heard: TapEntry[] = [];
@@ -201,6 +234,7 @@ const message = (cookie: number, peer: string, octets = 1000): MessageEntry => (
   bytes: new Uint8Array(octets),
   plain: null,
   marked: false,
+  assembled: false,
 });
 const failed = (cookie: number, peer: string): TapEntry => {
   const { at, cookie: text } = message(cookie, peer);
