@@ -13,6 +13,8 @@ export interface KernelState {
   readonly mode: string;
   /** The kernel's names, in the order printed: `hmac(sha1)`, `cbc(aes)`. */
   readonly algorithms: readonly string[];
+  /** Bits of each packet's integrity value, or null where it has no algorithm of its own. */
+  readonly icvBits: number | null;
   readonly bytes: number;
   readonly packets: number;
 }
@@ -49,6 +51,7 @@ function parseState(text: string): readonly KernelState[] {
       spi: id[2] ?? "",
       mode: id[3] ?? "",
       algorithms,
+      icvBits: Number(/^\s+auth-trunc .* (\d+)$/m.exec(text)?.[1] ?? Number.NaN) || null,
       bytes: Number(used[1]),
       packets: Number(used[2]),
     },

@@ -99,6 +99,8 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], live
         left: own.host,
         right: other.host,
         ...(scenario.mode === "tunnel" ? { leftsubnet: flow.own, rightsubnet: flow.other } : {}),
+        ...(scenario.fragmentation ? { fragmentation: scenario.fragmentation === "force" ? "force" : "yes" } : {}),
+        ...(scenario.shortSha256 ? { "sha2-truncbug": "yes" } : {}),
         ...(scenario.pingsOnly ? { leftprotoport: "icmp", rightprotoport: "icmp" } : {}),
         ...algorithms(side, scenario),
         ...(lives ? livesOf(lives) : {}),

@@ -117,6 +117,8 @@ function rule(side: PartyOptions["side"], scenario: Placed, places: Places): rea
       "quick-mode": { proposals: [protect], pfs: scenario.pfs ?? "none" },
       start: onTraffic ? "on-traffic" : "never",
       "allow-weak": true,
+      ...(scenario.fragmentation ? { fragmentation: scenario.fragmentation } : {}),
+      ...(scenario.shortSha256 ? { "sha256-96": true } : {}),
     }),
   ];
 }

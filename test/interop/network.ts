@@ -40,6 +40,14 @@ export async function ping(run: Shell, side: Side, from: string, to: string, cou
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 }
 
+/** Lets both hosts put IP fragments together, or drop them as some firewalls do. */
+export async function reassemble(run: Shell, passes: boolean): Promise<void> {
+  const files = ["ipfrag_low_thresh", "ipfrag_high_thresh"].map((name) => `/proc/sys/net/ipv4/${name}`);
+  // The low one must never be above the high one.
+  const writes = passes ? [`${4 << 20} > ${files[1]}`, `${3 << 20} > ${files[0]}`] : files.map((file) => `0 > ${file}`);
+  for (const side of ["us", "theirs"] as const) await run(on(side, ["sh", "-ec", writes.map((write) => `echo ${write}`).join("; ")]));
+}
+
 /** The addresses, and the ways to the subnets behind the other host. Without duplicate address detection, which takes seconds. */
 function hostLines(side: Side, placed: readonly Placed[]): readonly string[] {
   const own = side === "us" ? placed.map((one) => one.us) : placed.map((one) => one.theirs);

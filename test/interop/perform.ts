@@ -2,7 +2,7 @@
  * One scenario on two running daemons: negotiate, pass traffic, compare both kernels, delete; or fail as expected.
  */
 import { type KernelState, states } from "./kernel-view.ts";
-import { ping, type Side } from "./network.ts";
+import { ping, reassemble, type Side } from "./network.ts";
 import type { Attempt, Ourselves, Party } from "./party.ts";
 import type { Difference, Placed } from "./scenario.ts";
 import { eventually, type Shell } from "./shell.ts";
@@ -16,6 +16,16 @@ export interface Stage {
 
 /** What is wrong; empty where all is as it should be. */
 export async function perform(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  if (!scenario.narrow) return performed(stage, scenario);
+  await reassemble(stage.run, false);
+  try {
+    return await performed(stage, scenario);
+  } finally {
+    await reassemble(stage.run, true);
+  }
+}
+
+async function performed(stage: Stage, scenario: Placed): Promise<readonly string[]> {
   const attempt = await negotiate(stage, scenario);
   if (scenario.differs) return refused(stage, scenario, attempt);
   if (!attempt.ok) return [`no SA: ${attempt.text.trim().split("\n").slice(-3).join(" | ")}`];
@@ -71,7 +81,7 @@ async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readon
   const expected = 2 * protocols.length * scenario.flows;
   if (ours.length !== expected) wrong.push(`our kernel holds ${ours.length} SAs, not ${expected}`);
   const name = (state: KernelState) =>
-    `${state.source} ${state.destination} ${state.protocol} ${state.spi} ${state.mode} ${state.algorithms}`;
+    `${state.source} ${state.destination} ${state.protocol} ${state.spi} ${state.mode} ${state.algorithms} ${state.icvBits}`;
   const [ourNames, otherNames] = [ours.map(name).sort().join("\n"), others.map(name).sort().join("\n")];
   if (ourNames !== otherNames) wrong.push(`the kernels differ:\nours\n${ourNames}\ntheirs\n${otherNames}`);
   for (const [whose, list] of [["our", ours] as const, ["their", others] as const]) {
@@ -79,6 +89,8 @@ async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readon
   }
   // The inner end of a bundle is transport mode also in a tunnel, so the mode is asked of one SA only.
   if (!ours.some((state) => state.mode === scenario.mode)) wrong.push(`no SA in ${scenario.mode} mode`);
+  if (/sha256\b/.test(scenario.protect) && !ours.every(({ icvBits }) => icvBits === (scenario.shortSha256 ? 96 : 128)))
+    wrong.push(`integrity values of ${ours.map(({ icvBits }) => icvBits)} bits`);
   if (!protocols.every((protocol) => ours.some((state) => state.protocol === protocol))) wrong.push(`not ${scenario.protect}`);
   return wrong;
 }

@@ -55,6 +55,12 @@ export interface Scenario {
   readonly certificates: Certificates | null;
   /** Our rule has Kerberos in the first place and a pre-shared key in the second, and the peer has nothing else. */
   readonly kerberos: boolean;
+  /** How both sides treat long messages; null: as they do by default, and nothing is said about the wire. */
+  readonly fragmentation: "auto" | "force" | null;
+  /** Neither host gets datagrams that came in IP fragments. */
+  readonly narrow: boolean;
+  /** HMAC-SHA2-256 cut to 96 bits, by configuration of both sides. */
+  readonly shortSha256: boolean;
 }
 
 /** Two ends of a protected flow: what the selector says (an address or a subnet) and an address in it that answers. */

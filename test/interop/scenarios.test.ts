@@ -55,6 +55,16 @@ test("certificates of every kind are tried with strongSwan in both roles, RSA wi
   }
 });
 
+test("long messages travel in fragments at once, and where the path drops them, with both peers in both roles", () => {
+  for (const peer of ["strongswan", "libreswan"] as const)
+    for (const role of ["initiator", "responder"] as const) {
+      const list = by(peer, role).filter(({ fragmentation }) => fragmentation !== null);
+      assert.deepEqual(list.map(({ fragmentation, narrow }) => `${fragmentation} ${narrow}`).sort(), ["auto true", "force false"]);
+      assert.ok(list.every(({ certificates }) => certificates?.issuer === "intermediate"));
+      assert.ok(by(peer, role).some(({ shortSha256, protect }) => shortSha256 && protect.endsWith("sha256")));
+    }
+});
+
 test("either side deletes, and several filters of one rule are negotiated", () => {
   assert.ok(all.some(({ role, deletes }) => role === "initiator" && deletes === "peer"));
   assert.ok(all.some(({ role, deletes }) => role === "responder" && deletes === "us"));
@@ -107,6 +117,7 @@ test("what ip prints becomes the SAs of one scenario, without larval ones", asyn
       spi: "0xc57811c3",
       mode: "transport",
       algorithms: ["hmac(sha1)", "cbc(aes)"],
+      icvBits: 96,
       bytes: 252,
       packets: 3,
     },

@@ -38,6 +38,9 @@ const USUAL = {
   differs: null,
   certificates: null,
   kerberos: false,
+  fragmentation: null,
+  narrow: false,
+  shortSha256: false,
 } as const satisfies Partial<Scenario>;
 
 const x509 = (key: Certificates["key"], more: Partial<Certificates> = {}): Pick<Scenario, "certificates"> => ({
@@ -99,6 +102,11 @@ const ROWS: readonly Row[] = [
   { name: "old-list", peers: STRONGSWAN, differs: "old-list", ...x509("p256", { lists: true }) },
   { name: "old-list-rsa", peers: LIBRESWAN, differs: "old-list", ...x509("rsa2048", { lists: true }) },
   { name: "other-identity", peers: OTHERS, differs: "identity", ...x509("rsa2048") },
+
+  // What is too long for the path: in fragments at once, or when the whole message got no answer.
+  { name: "fragments", peers: OTHERS, pfs: null, fragmentation: "force", ...x509("rsa3072", { issuer: "intermediate" }) },
+  { name: "narrow", peers: OTHERS, pfs: null, fragmentation: "auto", narrow: true, ...x509("rsa3072", { issuer: "intermediate" }) },
+  { name: "sha256-96", peers: OTHERS, protect: "esp:aes256-sha256", pfs: null, shortSha256: true },
 ];
 
 function expand({ peers, roles = ["initiator", "responder"], ...row }: Row): readonly Scenario[] {

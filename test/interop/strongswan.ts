@@ -118,7 +118,7 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], pki:
     const children = flows.map(
       (flow, index) => `
     ${childName(scenario, index)} {
-      mode = ${scenario.mode}
+      mode = ${scenario.mode}${scenario.shortSha256 ? "\n      sha256_96 = yes" : ""}
       ${protection(side, scenario)}
       local_ts = ${selector(scenario, flow.own)}
       remote_ts = ${selector(scenario, flow.other)}
@@ -127,7 +127,7 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], pki:
     );
     return `
   ${scenario.name} {
-    version = 1${lives ? ikeLives(lives) : ""}
+    version = 1${scenario.fragmentation ? `\n    fragmentation = ${scenario.fragmentation === "force" ? "force" : "yes"}` : ""}${lives ? ikeLives(lives) : ""}
     local_addrs = ${own.host}
     remote_addrs = ${other.host}
     proposals = ${ike}

@@ -17,7 +17,18 @@ export async function judgeScenario(run: Shell, directory: string, scenario: Pla
   await run(["tcpdump", "-r", `${directory}/wire.pcap`, "-w", file, nets.map((net) => `net ${net}`).join(" or ")]);
   const { stdout } = await run(["tcpdump", "-n", "-r", file, `not (${MAY_BE_SEEN})`]);
   const clear = stdout.trim();
-  return clear === "" ? [] : [`in clear on the wire:\n${clear}`];
+  return [...(clear === "" ? [] : [`in clear on the wire:\n${clear}`]), ...(await fragmentsDiffer(run, file, scenario))];
+}
+
+/** With fragmentation both sides send IKE fragments (next payload 132), and where it is forced nothing in IP fragments. */
+async function fragmentsDiffer(run: Shell, file: string, { fragmentation, us, theirs }: Placed): Promise<readonly string[]> {
+  if (fragmentation === null) return [];
+  const seen = async (filter: string) => (await run(["tcpdump", "-n", "-r", file, filter])).stdout.trim();
+  const wrong: string[] = [];
+  for (const { host } of [us, theirs])
+    if ((await seen(`src host ${host} and udp port 500 and udp[24] = 132`)) === "") wrong.push(`no IKE fragments from ${host}`);
+  const whole = fragmentation === "force" ? await seen("ip[6:2] & 0x3fff != 0") : "";
+  return whole === "" ? wrong : [...wrong, `in IP fragments:\n${whole}`];
 }
 
 /** ICMPv6 133 to 137 is neighbour discovery. Certificates make messages long: only the first fragment has ports. */
@@ -33,9 +44,9 @@ export async function judgeMessages(run: Shell, directory: string, placed: reado
   mkdirSync(profile, { recursive: true });
   writeFileSync(keyFile, [...keys].map(([cookie, key]) => `${cookie},${key}\n`).join(""));
   const [seen, ours] = [await dissect(run, directory, profile), await decode(run, directory, keyFile)];
-  // Where the pre-shared keys differ, the peer's key opens nothing.
+  // Where the pre-shared keys differ, the peer's key opens nothing; in pieces there is no message to open.
   return placed
-    .filter(({ differs }) => differs !== "psk")
+    .filter(({ differs, fragmentation }) => differs !== "psk" && fragmentation === null)
     .flatMap(({ name, theirs, differs }) => {
       const sealed = seen.filter((message) => message.encrypted && message.hosts.includes(theirs.host));
       const least = differs === null ? LEAST_SEALED : 0;

@@ -90,6 +90,9 @@ const scenario = (peer: Peer): Scenario => ({
     differs: null,
     certificates: null,
     kerberos: false,
+    fragmentation: null,
+    narrow: false,
+    shortSha256: false,
   },
 });
 
