@@ -66,6 +66,8 @@ export interface GssStepJob {
   readonly token: Uint8Array | null;
   /** Canonical; for `addressNames`. */
   readonly peerAddress: string;
+  /** Whether the names of that address decide anything: a rule that the ticket could be for does not name its peer. */
+  readonly wantsNames: boolean;
 }
 
 export type AuthOutcome =

@@ -66,6 +66,10 @@ export function ruleForPrincipal(
 export const principalFault = (candidates: readonly Rule[], entry: KerberosEntry, peer: GssPeer): IkeError | undefined =>
   kerberosChoices(candidates, entry).some((one) => acceptsPrincipal(one.entry, peer)) ? undefined : wrongPrincipal(candidates, entry, peer);
 
+/** Whether names of the peer's address are needed: some rule that shares the keytab of this entry says no `peer-principal`. */
+export const wantsNames = (candidates: readonly Rule[], entry: KerberosEntry): boolean =>
+  kerberosChoices(candidates, entry).some((one) => one.entry.peerPrincipal === null);
+
 /** The rule that a certificate belongs to: an entry that names the identity before one that takes any. */
 export function ruleForCertificate(claimed: readonly X509Choice[], verified: VerifiedOutcome): Result<Found, IkeError> {
   const taking = verified.entries.flatMap((index) => claimed[index] ?? []);
@@ -161,6 +165,7 @@ function sameTrust(a: Trust, b: Trust): boolean {
     a.crl === b.crl &&
     a.crlFiles.join("\n") === b.crlFiles.join("\n") &&
     a.weak.shortRsa === b.weak.shortRsa &&
-    a.weak.sha1 === b.weak.sha1
+    a.weak.sha1 === b.weak.sha1 &&
+    a.weak.oldRoots === b.weak.oldRoots
   );
 }

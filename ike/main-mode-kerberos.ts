@@ -15,7 +15,7 @@ import {
   tokenPayload,
 } from "../auth/gss.ts";
 import type { GssSteppedOutcome } from "../auth/method.ts";
-import { type Found, principalFault, ruleForPrincipal } from "../auth/proof.ts";
+import { type Found, principalFault, ruleForPrincipal, wantsNames } from "../auth/proof.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { identityOf, idPayloadValue } from "../policy/identity.ts";
@@ -209,6 +209,7 @@ function askStep(before: Before, keyed: GssKeyed, token: Uint8Array, greet: bool
       target: initiating ? (gss.peer.name?.text ?? entry.peerPrincipal) : null,
       token,
       peerAddress: keyed.path.remote.address,
+      wantsNames: wantsNames(initiating ? [keyed.auth.rule] : before.candidates, entry),
     },
   };
 }

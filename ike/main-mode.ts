@@ -6,6 +6,7 @@
 import { type AuthChoice, methodNumber, signatureMethod } from "../auth/choice.ts";
 import { freshRecord, nameAttribute, ownName, readName, targetFault } from "../auth/gss.ts";
 import type { GssSteppedOutcome } from "../auth/method.ts";
+import { wantsNames } from "../auth/proof.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -161,10 +162,10 @@ export function onKeyExchange(
   if (!heard.ok) return heard;
   const next: Accepting = { kind: "accepting", before: state, auth: heard.value.auth, publicI, nonceI, peer };
   const { entry, gss } = auth;
-  const peerAddress = state.path.remote.address;
+  const names = { peerAddress: state.path.remote.address, wantsNames: wantsNames(state.candidates, entry) };
   return ok({
     next,
-    job: { kind: "gss-step", context: gss.context, role: "accept", entry, target: null, token: heard.value.token, peerAddress },
+    job: { kind: "gss-step", context: gss.context, role: "accept", entry, target: null, token: heard.value.token, ...names },
   });
 }
 
@@ -214,6 +215,7 @@ function askTicket(
       target,
       token: null,
       peerAddress: before.path.remote.address,
+      wantsNames: wantsNames([before.rule], entry),
     },
   });
 }

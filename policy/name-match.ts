@@ -1,6 +1,6 @@
 /**
- * Distinguished names compared (RFC 5280 §7.1) and matched against a configured pattern.
- * Names are equal where attributes, order and characters are; the string type they are encoded with says nothing about who somebody is, and
+ * Distinguished names compared and matched against a configured pattern. Equal octets are equal names; where octets differ, RFC 5280 §7.1 decides:
+ * names are equal where attributes, order and characters are; the string type they are encoded with says nothing about who somebody is, and
  * neither do the case of letters and runs of blanks. A value that is no string is compared octet by octet.
  */
 import { elements } from "./distinguished-name.ts";
@@ -21,16 +21,18 @@ export const attributeTexts = (der: Uint8Array, type: string): readonly string[]
     set.filter((part) => part.type === type && part.value.startsWith("t:")).map(({ value }) => value.slice(2)),
   );
 
-/** Whether two names are the same. Octets that are no name equal nothing but themselves. */
+/** Whether two names are the same: octet by octet, else as RFC 5280 §7.1 has it. Octets that are no name equal nothing but themselves. */
 export function sameName(a: Uint8Array, b: Uint8Array): boolean {
-  const [one, other] = [nameKey(a), nameKey(b)];
-  return one === undefined || other === undefined ? sameOctets(a, b) : one === other;
+  if (sameOctets(a, b)) return true;
+  const one = nameKey(a);
+  return one !== undefined && one === nameKey(b);
 }
 
 /** Whether a name fits a pattern: the same attributes in the same order, a value `*` of the pattern stands for any one value. */
 export function nameMatches(pattern: Uint8Array, name: Uint8Array): boolean {
+  if (sameOctets(pattern, name)) return true;
   const [wanted, found] = [partsOf(pattern), partsOf(name)];
-  if (!wanted || !found || wanted.length !== found.length) return sameName(pattern, name);
+  if (!wanted || !found || wanted.length !== found.length) return false;
   return wanted.every((set, i) => setMatches(set, found[i] ?? []));
 }
 

@@ -83,8 +83,11 @@ interface Named {
 const weakNames = (rows: readonly (Named | null)[]): readonly string[] => [
   ...new Set(rows.flatMap((row) => (row?.weak ? [row.name] : []))),
 ];
-/** What `allow-weak` can name that is no part of an offer: RSA keys below 2048 bits, and signatures over SHA-1, in certificates. */
-const WEAK_CERTIFICATES: readonly string[] = ["rsa1024", "sha1-certificates"];
+/**
+ * What `allow-weak` can name that is no part of an offer, in certificates: RSA keys below 2048 bits, signatures over SHA-1, and roots of version
+ * 1, which do not say that they are CAs.
+ */
+const WEAK_CERTIFICATES: readonly string[] = ["rsa1024", "sha1-certificates", "v1-ca"];
 const WEAK_NAMES = [...weakNames([...ENCRYPTIONS, ...HASHES, ...GROUPS, ...ESP_CIPHERS, ...INTEGRITIES]), ...WEAK_CERTIFICATES];
 
 /** Other spellings, left, of our names, right. */

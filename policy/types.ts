@@ -195,7 +195,7 @@ export interface Trust {
   readonly crl: "require" | "if-present";
   /** Absolute paths; read anew when they change. */
   readonly crlFiles: readonly string[];
-  readonly weak: { readonly shortRsa: boolean; readonly sha1: boolean };
+  readonly weak: { readonly shortRsa: boolean; readonly sha1: boolean; readonly oldRoots: boolean };
 }
 
 /** Kerberos by GSS-API (method 65001). The names travel in clear. */

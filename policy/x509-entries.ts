@@ -86,7 +86,7 @@ function readFiles(
     ca,
     crlFiles,
     crl: raw.crl ?? DEFAULTS.crl,
-    weak: { shortRsa: has("rsa1024"), sha1: has("sha1-certificates") },
+    weak: { shortRsa: has("rsa1024"), sha1: has("sha1-certificates"), oldRoots: has("v1-ca") },
   };
 }
 

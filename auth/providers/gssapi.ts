@@ -68,9 +68,9 @@ export function kerberosProvider({ library = "libgssapi_krb5.so.2", limits = LIM
   };
 }
 
-const stepCall = ({ context, role, entry, target, token, peerAddress }: GssStepJob): GssCall => {
+const stepCall = ({ context, role, entry, target, token, peerAddress, wantsNames }: GssStepJob): GssCall => {
   const { principal, keytab } = entry;
-  return { kind: "step", context, role, principal, keytab, target, token, peerAddress, wantsNames: entry.peerPrincipal === null };
+  return { kind: "step", context, role, principal, keytab, target, token, peerAddress, wantsNames };
 };
 
 const failed = (what: string): JobResult => err({ reason: "provider-failed", what, hint: null, whose: "me" });

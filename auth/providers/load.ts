@@ -6,11 +6,11 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import type { OwnCertificate, Trust } from "../../policy/types.ts";
 import type { FileOctets, X509Fault, X509Files, X509Loaded, X509Loader } from "../../policy/x509-files.ts";
-import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, readCertificate, sameCertificate } from "./certificate.ts";
+import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, readCertificate } from "./certificate.ts";
 import { dateText, type RevocationList, readCrl } from "./crl.ts";
 import { identitiesOf } from "./identities.ts";
 import { readMaterial } from "./keys.ts";
-import { suitsIke } from "./path.ts";
+import { isOldRoot, signsNothing, suitsIke } from "./path.ts";
 import { type KeyAlgorithm, PrivateKey } from "./private-key.ts";
 import { CURVES, keyFault, usableKey } from "./signed.ts";
 
@@ -170,18 +170,23 @@ function chainOf(leaf: Certificate, all: readonly Certificate[]): readonly Certi
 }
 
 function readTrust(files: X509Files, intermediates: readonly Certificate[], say: Faults, now: number): Trust | undefined {
-  const found: Certificate[] = [];
+  const [found, known, unable]: [Certificate[], Set<string>, Inability[]] = [[], new Set(), []];
   for (const [index, file] of files.ca.entries()) {
     const material = readMaterial(file.octets, undefined);
     const certificates = material.ok ? readCertificates(material.value.certificates, file, "ca", index, say) : undefined;
     if (!material.ok) say.error("ca", `${file.path}: ${material.error}`, index);
     else if (certificates?.length === 0) say.error("ca", `${file.path} holds no certificate`, index);
     for (const one of certificates ?? []) {
+      const der = Buffer.from(one.der).toString("latin1");
+      if (known.has(der)) continue;
+      known.add(der);
+      found.push(one);
       judgeAnchor(one, file, files.weak, index, say);
-      if (!found.some((other) => sameCertificate(one, other))) found.push(one);
+      unable.push(...inability(one, file, files.weak, index));
     }
   }
   reportLate(found, say, now);
+  reportUnable(unable, say);
   for (const [index, file] of files.crlFiles.entries()) {
     const lists = readLists(file);
     if (!lists.ok) say.error("crl-files", lists.error, index);
@@ -201,6 +206,31 @@ function readTrust(files: X509Files, intermediates: readonly Certificate[], say:
 function judgeAnchor(one: Certificate, file: FileOctets, weak: Trust["weak"], index: number, say: Faults): void {
   const key = usableKey(one.publicKey, weak);
   if (!key.ok) say.error("ca", `${file.path}: ${certificateTitle(one)}: ${key.error}`, index);
+}
+
+interface Inability {
+  readonly index: number;
+  readonly message: string;
+}
+
+/** What to know of a certificate in `ca` that is no CA's, or that only the configuration says to be one. */
+function inability(one: Certificate, file: FileOctets, weak: Trust["weak"], index: number): readonly Inability[] {
+  const say = (message: string): readonly Inability[] => [{ index, message: `${file.path}: ${certificateTitle(one)}: ${message}` }];
+  const why = signsNothing(one, weak);
+  const old = isOldRoot(one);
+  if (why === undefined) return old ? say("it is of version 1, and taken as a CA because allow-weak says so") : [];
+  const pinned = "so it is taken as one peer's own certificate, and nothing that it signed counts";
+  return old
+    ? say(`it is of version 1, which does not say whether it is a CA, ${pinned}; if it is one, add allow-weak = ["v1-ca"]`)
+    : say(`${why}, ${pinned}`);
+}
+
+const MOST_TOLD = 4;
+
+function reportUnable(unable: readonly Inability[], say: Faults): void {
+  for (const { index, message } of unable.slice(0, MOST_TOLD)) say.warning("ca", message, index);
+  const [next] = unable.slice(MOST_TOLD);
+  if (next) say.warning("ca", `${unable.length - MOST_TOLD} more certificates in ca are like these`, next.index);
 }
 
 /** Bundles have old CAs in them; where there is no other, nobody can be believed. */

@@ -52,15 +52,25 @@ const MAX_DEPTH = 8;
 const MAX_STEPS = 64;
 const MAX_SIGNATURES = 12;
 
+/** What all searches for one proof share: the checks that they may still make together, and what earlier ones found. */
+export interface Budget {
+  signatures: number;
+  /** Signatures checked so far, by what may be weak, issuer and subject. */
+  readonly verified: Map<string, Map<Certificate, Map<Certificate, string | undefined>>>;
+}
+
+/** For searches in up to as many sets of CAs as anybody has: each is bounded, and all of them together. */
+export const freshBudget = (): Budget => ({ signatures: MAX_SIGNATURES * 16, verified: new Map() });
+
 /** The shortest way found from `leaf` to an anchor, or why there is none. */
-export function validatePath(leaf: Certificate, terrain: Terrain): Result<ValidPath, PathFault> {
-  const search: Search = { terrain, steps: 0, signatures: 0, verified: new Map(), faults: [] };
+export function validatePath(leaf: Certificate, terrain: Terrain, budget: Budget = freshBudget()): Result<ValidPath, PathFault> {
+  const search: Search = { terrain, budget, steps: 0, signatures: 0, faults: [] };
   const own = leafFault(leaf, terrain);
   if (own) return err(own);
   const pinned = terrain.anchors.some((anchor) => sameCertificate(anchor, leaf));
   const found = pinned ? finish(search, [leaf]) : extend(search, [leaf]);
   if (found) return ok(found);
-  if (search.steps >= MAX_STEPS || search.signatures >= MAX_SIGNATURES)
+  if (search.steps >= MAX_STEPS || search.signatures >= MAX_SIGNATURES || budget.signatures <= 0)
     return err({
       kind: "certificate-untrusted",
       what: `no way from ${certificateTitle(leaf)} to a CA of the rule was found in ${search.steps} steps; the certificates sent are tangled`,
@@ -72,8 +82,7 @@ interface Search {
   readonly terrain: Terrain;
   steps: number;
   signatures: number;
-  /** Signatures checked so far, by issuer and subject. */
-  readonly verified: Map<Certificate, Map<Certificate, string | undefined>>;
+  readonly budget: Budget;
   /** What was wrong, in the order it was found. */
   readonly faults: PathFault[];
 }
@@ -125,27 +134,39 @@ const refused = (certificate: Certificate, what: string): PathFault => ({
 /** Why `issuer` may not have issued the last certificate of `path`. Signatures come last: they cost most. */
 function issuerFault(search: Search, issuer: Certificate, path: readonly Certificate[], anchor: boolean): PathFault | undefined {
   const { terrain } = search;
-  const { basicConstraints, keyUsage } = issuer.extensions;
   const common = commonFault(issuer, terrain);
   if (common) return common;
-  // Roots older than the extension exist; that they are CAs is for the configuration to say, and for it only.
-  const oldRoot = anchor && issuer.version < 3 && isSelfIssued(issuer);
-  if (!basicConstraints?.ca && !oldRoot) return refused(issuer, "it is no CA's certificate");
-  if (keyUsage !== undefined && (keyUsage & KEY_USAGE.keyCertSign) === 0)
-    return refused(issuer, "its key may not sign certificates (key usage)");
+  const unable = signsNothing(issuer, { oldRoots: anchor && terrain.weak.oldRoots });
+  if (unable !== undefined) return refused(issuer, unable);
   const below = path.slice(1).filter((one) => !isSelfIssued(one)).length;
-  const limit = basicConstraints?.pathLength;
+  const limit = issuer.extensions.basicConstraints?.pathLength;
   if (limit !== undefined && below > limit) return refused(issuer, `it allows ${limit} CAs below it, there are ${below} (path length)`);
   if (!anchor && !suitsIke(issuer)) return refused(issuer, `${USAGES} are not among its extended key usages`);
   return checkSignature(search, issuer, path[path.length - 1] as Certificate);
 }
 
+/**
+ * Why a certificate signs no other, or undefined for a CA's. One of version 1 does not say which it is, and whoever trusts somebody's own must
+ * not get a CA by it: so it is one only where the configuration says so, and only where it is its own issuer.
+ */
+export function signsNothing(one: Certificate, { oldRoots }: Pick<Weakness, "oldRoots">): string | undefined {
+  const { basicConstraints, keyUsage } = one.extensions;
+  if (!basicConstraints?.ca && !(oldRoots && isOldRoot(one))) return "it is no CA's certificate";
+  if (keyUsage !== undefined && (keyUsage & KEY_USAGE.keyCertSign) === 0) return "its key may not sign certificates (key usage)";
+  return undefined;
+}
+
+/** Whether a certificate could be a root that is older than extensions. */
+export const isOldRoot = (one: Certificate): boolean => one.version < 3 && isSelfIssued(one);
+
 function checkSignature(search: Search, issuer: Certificate, subject: Certificate): PathFault | undefined {
-  const known = search.verified.get(issuer) ?? new Map<Certificate, string | undefined>();
-  search.verified.set(issuer, known);
+  const { budget } = search;
+  const known = checkedOf(search, issuer);
   if (!known.has(subject)) {
-    if (search.signatures >= MAX_SIGNATURES) return refused(subject, "too many certificates with one name were sent");
+    if (search.signatures >= MAX_SIGNATURES || budget.signatures <= 0)
+      return refused(subject, "too many certificates with one name were sent");
     search.signatures++;
+    budget.signatures--;
     const key = usableKey(issuer.publicKey, search.terrain.weak);
     known.set(
       subject,
@@ -159,6 +180,16 @@ function checkSignature(search: Search, issuer: Certificate, subject: Certificat
       what: `${certificateTitle(subject)}: its signature is wrong: it is not of the ${certificateTitle(issuer)} that we know`,
     };
   return fault === undefined ? undefined : refused(subject, fault);
+}
+
+/** What is known of the signatures of an issuer. */
+function checkedOf({ budget: { verified }, terrain: { weak } }: Search, issuer: Certificate): Map<Certificate, string | undefined> {
+  const kind = `${weak.shortRsa} ${weak.sha1}`;
+  const issuers = verified.get(kind) ?? new Map<Certificate, Map<Certificate, string | undefined>>();
+  verified.set(kind, issuers);
+  const known = issuers.get(issuer) ?? new Map<Certificate, string | undefined>();
+  issuers.set(issuer, known);
+  return known;
 }
 
 /** What holds for every certificate of a path. */

@@ -11,10 +11,10 @@ import { err, ok, type Result } from "../../isakmp/result.ts";
 import { fitsIdentity, formatIdentity, identityOf } from "../../policy/identity.ts";
 import type { Identity, Trust } from "../../policy/types.ts";
 import type { AuthFailure, AuthReason } from "../method.ts";
-import { type Certificate, certificateTitle, sameCertificate } from "./certificate.ts";
+import { type Certificate, certificateTitle, isSelfIssued } from "./certificate.ts";
 import type { RevocationList } from "./crl.ts";
 import { identitiesOf, proves } from "./identities.ts";
-import { type PathFault, validatePath } from "./path.ts";
+import { type Budget, freshBudget, type PathFault, signsNothing, type Terrain, validatePath } from "./path.ts";
 import type { KeyAlgorithm } from "./private-key.ts";
 import { readReceived, type SentCertificate } from "./received.ts";
 import { CURVES, usableKey } from "./signed.ts";
@@ -71,10 +71,8 @@ export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, Auth
   if (!received.ok)
     return fault("certificate-malformed", received.error, "nobody needs so many certificates; is this peer what it seems to be?");
   const id = identityOf(claim.id);
-  const trusts = [...new Set(claim.entries.map(({ trust }) => trust))];
-  const pinned = trusts.flatMap(({ anchors }) => world.parsed(anchors).filter(({ extensions }) => !extensions.basicConstraints?.ca));
-  const candidates = [...received.value.certificates, ...pinned.slice(0, MAX_PINNED)];
-  if (candidates.length === 0) {
+  const pinned = pinnedBy(claim, world);
+  if (received.value.certificates.length + pinned.length === 0) {
     const [why] = received.value.ignored;
     return fault(
       "certificate-missing",
@@ -82,14 +80,20 @@ export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, Auth
       "let the peer send its certificate, or put that very certificate into ca here",
     );
   }
+  const candidates = [...received.value.certificates, ...pinned];
   const named = candidates.filter((one) => proves(identitiesOf(one), id));
-  if (named.length === 0) return fault("identity-not-certified", unproven(id, candidates));
+  if (named.length === 0) return fault("identity-not-certified", unproven(id, received.value.certificates));
   const signer = findSigner(claim, named);
   if (!signer.ok) return signer;
   return judge(claim, world, id, signer.value, { certificates: received.value.certificates, lists: received.value.lists });
 }
 
-const MAX_PINNED = 32;
+/** Certificates of `ca` that are no CA's: peers' own, which need not be sent. */
+const pinnedBy = ({ entries }: Claim, { parsed }: ProofWorld): readonly Certificate[] =>
+  [...new Set(entries.map(({ trust }) => trust))].flatMap(({ anchors, weak }) =>
+    parsed(anchors).filter((one) => signsNothing(one, weak) !== undefined),
+  );
+
 /** Certificates of one identity whose key is tried on the signature. */
 const MAX_SIGNERS = 4;
 
@@ -97,7 +101,8 @@ const fault = (reason: AuthReason, what: string, hint: string | null = null): Re
   err({ reason, what, hint, whose: "peer" });
 
 function unproven(id: Identity, candidates: readonly Certificate[]): string {
-  const [first] = candidates as [Certificate];
+  const [first] = candidates;
+  if (!first) return `the peer calls itself ${formatIdentity(id)}, which none of the certificates in ca proves, and it sent none`;
   const has = identitiesOf(first).slice(0, 6).map(formatIdentity).join(", ");
   return `the peer calls itself ${formatIdentity(id)}, and its certificate proves ${has === "" ? "no identity" : has}`;
 }
@@ -105,7 +110,7 @@ function unproven(id: Identity, candidates: readonly Certificate[]): string {
 /** The certificate whose key made the signature. */
 function findSigner({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Certificate, AuthFailure> {
   let first: Result<never, AuthFailure> | undefined;
-  const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false };
+  const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false, oldRoots: false };
   for (const certificate of named.slice(0, MAX_SIGNERS)) {
     const key = usableKey(certificate.publicKey, weak);
     const wrong = key.ok ? signatureFault(method, key.value, hash, signature) : undefined;
@@ -158,13 +163,13 @@ interface Sent {
 function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Certificate, sent: Sent): Result<Proven, AuthFailure> {
   const identities = identitiesOf(signer);
   const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
+  const budget = freshBudget();
   const accepted: number[] = [];
   let warnings: readonly string[] = [];
   let untrusted: PathFault | undefined;
   const unwanted: string[] = [];
   for (const [index, { trust, remoteId }] of entries.entries()) {
-    const verdict = verdicts.get(trust) ?? (verdicts.size < MAX_TRUSTS ? pathTo(trust, world, signer, sent) : undefined);
-    if (!verdict) continue;
+    const verdict = verdicts.get(trust) ?? pathTo(trust, world, signer, sent, budget);
     verdicts.set(trust, verdict);
     if (!verdict.ok) untrusted ??= verdict.error;
     else if (remoteId && ![id, ...identities].some((one) => fitsIdentity(remoteId, one))) unwanted.push(formatIdentity(remoteId));
@@ -180,25 +185,28 @@ function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Cert
       "identity-not-wanted",
       `the peer proved to be ${formatIdentity(id)}; wanted is ${[...new Set(unwanted)].slice(0, 4).join(" or ")}`,
     );
+  if (budget.signatures <= 0)
+    return fault(
+      "certificate-untrusted",
+      `${certificateTitle(signer)}: more CAs than can be tried are called like an issuer on its way (of the rules of this peer and what it sent)`,
+    );
   if (untrusted) return fault(untrusted.kind, untrusted.what);
   return fault("certificate-untrusted", "no rule for this peer has a ca");
 }
 
-/** Rules may believe different CAs; each costs a search. */
-const MAX_TRUSTS = 16;
-
 /** CAs of `ca` that another one of them issued are on the way and not its end, so that their own revocation is asked, too. */
-function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent): ReturnType<typeof validatePath> {
+function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent, budget: Budget): ReturnType<typeof validatePath> {
   const listed = world.parsed(trust.anchors);
-  const issuedByListed = (one: Certificate): boolean =>
-    listed.some((other) => !sameCertificate(one, other) && other.subject.key === one.issuer.key && one.subject.key !== one.issuer.key);
+  const issuers = new Set(listed.filter((one) => signsNothing(one, trust.weak) === undefined).map(({ subject }) => subject.key));
+  const issuedByListed = (one: Certificate): boolean => !isSelfIssued(one) && issuers.has(one.issuer.key);
   const own = world.parsed(trust.intermediates);
-  return validatePath(signer, {
+  const terrain: Terrain = {
     anchors: listed.filter((one) => !issuedByListed(one)),
     others: [...listed.filter(issuedByListed), ...own, ...sent.certificates],
     lists: [...world.lists(trust.crlFiles), ...sent.lists],
     crl: trust.crl,
     weak: trust.weak,
     milliseconds: world.milliseconds,
-  });
+  };
+  return validatePath(signer, terrain, budget);
 }

@@ -21,6 +21,8 @@ export interface Weakness {
   readonly shortRsa: boolean;
   /** Certificates and CRLs signed over SHA-1, for which collisions can be bought. */
   readonly sha1: boolean;
+  /** Self-issued certificates of the configuration that are older than the extension by which a CA says that it is one. */
+  readonly oldRoots: boolean;
 }
 
 /** Reads the outermost sequence of a certificate or CRL, which must be all there is. */

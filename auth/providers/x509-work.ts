@@ -40,7 +40,8 @@ export function createWork(clock: () => number = Date.now): (request: WorkReques
 const detached = (identity: Identity): Identity =>
   identity.type === "dn" ? { ...identity, der: Uint8Array.from(identity.der) } : identity;
 
-const MOST_KEPT = 512;
+/** Only what the configuration names is kept: bundles, and the peers' own of a large network. */
+const MOST_KEPT = 4096;
 
 function readKept(kept: Map<string, Certificate>, der: Uint8Array): readonly Certificate[] {
   const name = Buffer.from(der.buffer, der.byteOffset, der.length).toString("latin1");

@@ -84,7 +84,7 @@ test("an entry has its certificate first, intermediates after it, its identities
   const { crl, crlFiles, weak } = entry.trust;
   assert.deepEqual(
     { crl, crlFiles, weak, send: entry.sendCertificate },
-    { crl: "if-present", crlFiles: [], weak: { shortRsa: false, sha1: false }, send: "asked" },
+    { crl: "if-present", crlFiles: [], weak: { shortRsa: false, sha1: false, oldRoots: false }, send: "asked" },
   );
   assert.ok(signs(entry));
   assert.equal(JSON.stringify(entry.own.privateKey), '"<private key>"');
@@ -208,6 +208,10 @@ const edwards = issue({ subject: "CN=edwards", key: newKey("ed25519"), issuer: r
 const mute = issue({ subject: "CN=mute", key: leaf.key, issuer: root, extensions: [EXT.usage(4)] });
 const oldCa = issue({ subject: "CN=old CA", key: newKey("p256"), from: NOW - 9 * DAY, to: NOW - DAY, extensions: [EXT.ca()] });
 
+const v1 = issue({ subject: "CN=v1", key: newKey("p256"), version: 1 });
+const noSign = issue({ subject: "CN=no sign", key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(0)] });
+const PINNED = "so it is taken as one peer's own certificate, and nothing that it signed counts";
+
 /** Name of the case, the entry, and what is said of it after `mainmode.toml:`; other keys of the rule. */
 const FAULTS: readonly (readonly [string, string, readonly string[], string?])[] = [
   ["nothing wrong", GOOD, []],
@@ -285,6 +289,40 @@ const FAULTS: readonly (readonly [string, string, readonly string[], string?])[]
     "an expired CA beside a good one",
     GOOD.replace("ca.pem", put("cas.pem", root.pem + oldCa.pem)),
     ['5:78: warning: rule "hr": auth.ca: CN=old CA: it expired 2026-11-20T12:00:00Z; have it renewed'],
+  ],
+  [
+    "somebody's own certificate beside a CA",
+    GOOD.replace("ca.pem", put("pinned.pem", root.pem + leaf.pem)),
+    [`5:79: warning: rule "hr": auth.ca: pinned.pem: C=DE, O=Test only, CN=host: it is no CA's certificate, ${PINNED}`],
+  ],
+  [
+    "a root of version 1",
+    GOOD.replace("ca.pem", put("v1.pem", v1.pem)),
+    [
+      `5:79: warning: rule "hr": auth.ca: v1.pem: CN=v1: it is of version 1, which does not say whether it is a CA, ${PINNED}; if it is one, add allow-weak = ["v1-ca"]`,
+    ],
+  ],
+  [
+    "a root of version 1 that is said to be a CA",
+    GOOD.replace("ca.pem", "v1.pem"),
+    ['5:79: warning: rule "hr": auth.ca: v1.pem: CN=v1: it is of version 1, and taken as a CA because allow-weak says so'],
+    'allow-weak = ["v1-ca"]\n',
+  ],
+  [
+    "a CA whose key may not sign certificates",
+    GOOD.replace("ca.pem", put("noSign.pem", noSign.pem)),
+    [`5:79: warning: rule "hr": auth.ca: noSign.pem: CN=no sign: its key may not sign certificates (key usage), ${PINNED}`],
+  ],
+  [
+    "many that are no CA's",
+    GOOD.replace(
+      "ca.pem",
+      put("many.pem", Array.from({ length: 30 }, (_, i) => issue({ subject: `CN=p${i}`, key: leaf.key }).pem).join("")),
+    ),
+    [
+      ...[0, 1, 2, 3].map((i) => `5:79: warning: rule "hr": auth.ca: many.pem: CN=p${i}: it is no CA's certificate, ${PINNED}`),
+      '5:79: warning: rule "hr": auth.ca: 26 more certificates in ca are like these',
+    ],
   ],
   ["no CA in the file", GOOD.replace('"ca.pem"', '"host.key"'), ['5:79: rule "hr": auth.ca: host.key holds no certificate']],
   ["something else", GOOD.replace("ca.pem", put("text", "hello\n")), ['5:79: rule "hr": auth.ca: text: it holds neither PEM nor DER']],

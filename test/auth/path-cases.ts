@@ -53,6 +53,8 @@ const stranger = issue({ subject: "C=DE, O=Test only, CN=Stranger", key: newKey(
 const impostor = issue({ subject: root.subject, key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6)] });
 const alone = issue({ subject: "CN=alone", key, extensions: [EXT.noCa(), EXT.usage(0)] });
 const oldRoot = issue({ subject: "CN=old root", key: newKey("p256"), version: 1 });
+const oldBelow = issue({ subject: "CN=old and no root", key: newKey("p256"), issuer: root, version: 1 });
+const bare = issue({ subject: "CN=bare", key: newKey("p256"), extensions: [EXT.keyId("0e")] });
 const narrow = below(root, { subject: "CN=Narrow", extensions: [EXT.ca(0), EXT.usage(5, 6)] });
 const tooLow = below(narrow, { subject: "CN=Too low" });
 const withNames = (issuer: Issued, ...names: readonly GeneralName[]): Issued =>
@@ -110,6 +112,7 @@ export const CASES: readonly Case[] = [
     leaf: from(oldRolled, { extensions: [EXT.noCa(), EXT.authorityKeyId("0b")] }),
     others: [oldRolled],
     anchors: [named],
+    weak: { oldRoots: true },
     fault: ["certificate-unsuitable", /no CA/],
   },
   {
@@ -173,7 +176,43 @@ export const CASES: readonly Case[] = [
     anchors: [root],
     fault: ["certificate-unsuitable", /no CA/],
   },
-  { name: "a root older than extensions", leaf: from(oldRoot), anchors: [oldRoot], fault: null },
+  {
+    name: "a root older than extensions, said to be one",
+    leaf: from(oldRoot),
+    anchors: [oldRoot],
+    weak: { oldRoots: true },
+    fault: null,
+  },
+  {
+    name: "a certificate of version 1 that is trusted itself and signed another",
+    leaf: from(oldRoot),
+    anchors: [oldRoot],
+    fault: ["certificate-unsuitable", /old root: it is no CA's certificate/],
+    openssl: "accepts",
+  },
+  { name: "a certificate of version 1 that is trusted itself", leaf: oldRoot, anchors: [oldRoot], fault: null },
+  {
+    name: "a certificate of version 1 that a CA issued, trusted itself, and signed another, though roots of version 1 may",
+    leaf: from(oldBelow),
+    anchors: [oldBelow],
+    weak: { oldRoots: true },
+    fault: ["certificate-unsuitable", /old and no root: it is no CA's certificate/],
+    openssl: "refuses",
+  },
+  {
+    name: "a certificate that signed itself, is trusted itself and signed another",
+    leaf: from(alone, { subject: "CN=somebody else" }),
+    anchors: [alone],
+    weak: { oldRoots: true },
+    fault: ["certificate-unsuitable", /alone: it is no CA's certificate/],
+  },
+  {
+    name: "a certificate without extensions that signed itself, is trusted itself and signed another",
+    leaf: from(bare),
+    anchors: [bare],
+    weak: { oldRoots: true },
+    fault: ["certificate-unsuitable", /bare: it is no CA's certificate/],
+  },
   {
     name: "a path that is too long",
     leaf: from(tooLow),
@@ -473,6 +512,6 @@ export const terrainOf = ({ others = [], anchors, lists = [], crl = "if-present"
   others: others.map(({ der }) => certificate(der)),
   lists: lists.map(list),
   crl,
-  weak: { shortRsa: false, sha1: false, ...weak },
+  weak: { shortRsa: false, sha1: false, oldRoots: false, ...weak },
   milliseconds: NOW,
 });

@@ -34,7 +34,7 @@ const trust = (anchors: readonly Issued[], more: Partial<Trust> = {}): Trust => 
   intermediates: [],
   crl: "if-present",
   crlFiles: [],
-  weak: { shortRsa: false, sha1: false },
+  weak: { shortRsa: false, sha1: false, oldRoots: false },
   ...more,
 });
 const wanted = (anchors: readonly Issued[], remoteId: string | null = null): Wanted => ({
@@ -296,7 +296,7 @@ test("the method and the key have to be of one kind, and the key long enough", (
     id: { type: 9, data: short.subject },
   });
   refused(base, "certificate-unsuitable", /1024 bits/);
-  accepted({ ...base, entries: [{ trust: trust([root], { weak: { shortRsa: true, sha1: false } }), remoteId: null }] });
+  accepted({ ...base, entries: [{ trust: trust([root], { weak: { shortRsa: true, sha1: false, oldRoots: false } }), remoteId: null }] });
 });
 
 test("a flood of certificates is refused before any of them is looked at", () => {
@@ -370,4 +370,64 @@ test("text of a peer's names is safe to print", () => {
     assert.ok(!result.ok);
     assert.doesNotMatch(result.error.what, /[\p{Cc}]/u);
   }
+});
+
+const ca = (i: number): Issued => issue({ subject: `CN=CA ${i}`, key: leaf.key, extensions: [EXT.ca(), EXT.usage(5, 6)] });
+
+test("of rules with forty different sets of CAs the last one counts like the first", () => {
+  const entries = [...Array.from({ length: 40 }, (_, i) => wanted([ca(i)])), wanted([root])];
+  assert.deepEqual(accepted(claim({ entries })).entries, [40]);
+  const stranger = issue({ subject: leaf.subject, key: leaf.key, issuer: ca(99) });
+  refused(claim({ entries, certificates: sent(stranger) }), "certificate-untrusted", /CN=CA 99/);
+});
+
+test("of a hundred peers whose own certificates stand in ca the last one is known like the first", () => {
+  const peers = Array.from({ length: 99 }, (_, i) => issue({ subject: `CN=peer ${i}`, key: leaf.key, extensions: [EXT.noCa()] }));
+  const entries = [wanted([...peers, leaf])];
+  accepted(claim({ certificates: [], entries }));
+  refused(
+    claim({ certificates: [], entries, id: idPayloadValue(identity("dn:CN=nobody")) }),
+    "identity-not-certified",
+    /calls itself dn:CN=nobody, which none of the certificates in ca proves, and it sent none/,
+  );
+});
+
+test("CAs of one name cost as many checks as they may together, however many rules there are", () => {
+  const twins = Array.from({ length: 300 }, (_, i) =>
+    issue({ subject: middle.subject, key: KEYS[i % KEYS.length] as (typeof KEYS)[0], serial: i, extensions: [EXT.ca()] }),
+  );
+  const entries = twins.map((twin) => wanted([twin]));
+  refused(claim({ certificates: sent(leaf), entries: entries.slice(0, 100) }), "certificate-untrusted", /signature is wrong/);
+  refused(
+    claim({ certificates: sent(leaf), entries: [...entries, wanted([root, middle])] }),
+    "certificate-untrusted",
+    /more CAs than can be tried/,
+  );
+  assert.deepEqual(accepted(claim({ certificates: sent(leaf), entries: [...entries.slice(0, 150), wanted([middle])] })).entries, [150]);
+});
+const KEYS = Array.from({ length: 3 }, () => newKey("p256"));
+
+test("a certificate in ca that is no CA's is its owner's, and whom its owner vouches for is nobody", () => {
+  const old = issue({ subject: "CN=old", key: leaf.key, version: 1 });
+  const vouched = issue({ subject: leaf.subject, key: leaf.key, issuer: old });
+  const oldId = { type: ID_TYPE.ID_DER_ASN1_DN, data: old.subject };
+  for (const pinned of [old, issue({ subject: "CN=old", key: leaf.key, extensions: [EXT.noCa()] })]) {
+    for (const certificates of [[], sent(pinned)]) accepted(claim({ certificates, entries: [wanted([pinned])], id: oldId }));
+    refused(
+      claim({ certificates: sent(vouched), entries: [wanted([pinned])] }),
+      "certificate-unsuitable",
+      /CN=old: it is no CA's certificate/,
+    );
+    refused(claim({ certificates: sent(vouched, pinned), entries: [wanted([pinned, root])] }), "certificate-unsuitable", /no CA's/);
+  }
+  const named = { trust: trust([old], { weak: { shortRsa: false, sha1: false, oldRoots: true } }), remoteId: null };
+  accepted(claim({ certificates: sent(vouched), entries: [named] }));
+});
+
+test("of two certificates in ca of which one names the other as its issuer, both are peers' own where neither is a CA's", () => {
+  const [above, below] = [
+    issue({ subject: "CN=above", key: leaf.key }),
+    issue({ subject: leaf.subject, key: leaf.key, issuer: { subject: name("CN=above"), key: leaf.key } }),
+  ];
+  accepted(claim({ certificates: [], entries: [wanted([above, below])] }));
 });

@@ -26,7 +26,7 @@ const trust: Trust = {
   intermediates: [],
   crl: "if-present",
   crlFiles: [],
-  weak: { shortRsa: false, sha1: false },
+  weak: { shortRsa: false, sha1: false, oldRoots: false },
 };
 const entryOf = (one: Issued, algorithm: OwnCertificate["algorithm"], more: Partial<OwnCertificate> = {}): X509Entry => ({
   method: "x509",

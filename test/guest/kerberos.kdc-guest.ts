@@ -7,14 +7,17 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
 import { ask, type Status } from "../../cli/client.ts";
 import { type Realm, startRealm, stop, until } from "../../demo/realm.ts";
 import { endOf, entryOf, must, refused, tokenOf } from "../kerberos/entries.ts";
+import type { Attempt } from "./forger.ts";
 
 type Host = "a" | "b";
 const ADDRESS = { a: "10.88.0.1", b: "10.88.0.2" } as const;
+const [LIAR, NEXT_TO_C, LIARS_NAME] = ["10.89.0.1", "10.89.0.2", "host/c.example.test"];
 const MAIN = "dist/cli/main.js";
 /** Octets of authorisation data in each ticket: message 3 needs many fragments. */
 const AUTHORISATION = 8000;
@@ -23,6 +26,7 @@ const folder = mkdtempSync(join(tmpdir(), "kerberos-"));
 const run = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const on = (host: Host, command: string): string => run(`ip netns exec ka-${host} ${command}`);
 let realm: Realm;
+let liarsKeytab: string;
 const daemons = new Map<Host, ChildProcess>();
 
 before(async () => {
@@ -31,16 +35,22 @@ before(async () => {
     run(
       `ip -n ka-${host} addr add ${ADDRESS[host]}/24 dev v${host}; ip -n ka-${host} link set lo up; ip -n ka-${host} link set v${host} up`,
     );
+  // A third host, next to b: a peer of b's that lies.
+  run("ip netns add ka-c; ip link add vc netns ka-c type veth peer name vbc netns ka-b");
+  run(`ip -n ka-b addr add ${NEXT_TO_C}/24 dev vbc; ip -n ka-b link set vbc up; ip -n ka-c addr add ${LIAR}/24 dev vc`);
+  run(`ip -n ka-c link set lo up; ip -n ka-c link set vc up; ip -n ka-c route add ${ADDRESS.b} via ${NEXT_TO_C}`);
   realm = await startRealm({ address: ADDRESS.b, port: 88, prefix: ["ip", "netns", "exec", "ka-b"], authorisation: AUTHORISATION });
   process.env["KRB5_CONFIG"] = realm.config;
   process.env["KRB5RCACHEDIR"] = realm.folder;
-  await Promise.all([start("a"), start("b")]);
+  liarsKeytab = realm.keytab("c.keytab", LIARS_NAME);
+  const liar = `[[rule]]\nname = "liar"\nfilters = ["me <-> ${LIAR}"]\naction = "require"\nstart = "never"\nauth = [{ method = "kerberos", keytab = "${realm.folder}/b.keytab", peer-principal = "${LIARS_NAME}" }]\n`;
+  await Promise.all([start("a"), start("b", liar)]);
 });
 
 after(async () => {
   for (const daemon of daemons.values()) await stop(daemon);
   await realm.stop();
-  run("ip netns del ka-a; ip netns del ka-b");
+  run("ip netns del ka-a; ip netns del ka-b; ip netns del ka-c");
 });
 
 const principal = (host: Host): string => `host/${host}.example.test@EXAMPLE.TEST`;
@@ -162,4 +172,88 @@ test("a token that is older than the clocks allow is refused as that", async () 
     await provider.close();
     await here.stop();
   }
+});
+
+test("a peer with a good keytab that changes or repeats tokens and hashes gets nowhere; b says why each time, and traffic with a goes on", async () => {
+  assert.equal((await initiate("a")).exit, 0);
+  const before = await standing("a");
+  const seen = log("b").length;
+  const argv = ["netns", "exec", "ka-c", process.execPath, "dist/test/guest/forger.js", LIAR, NEXT_TO_C, `${LIARS_NAME}@EXAMPLE.TEST`];
+  const child = spawn("ip", [...argv, liarsKeytab, principal("b")], { stdio: ["ignore", "pipe", "inherit"] });
+  const attempts: Attempt[] = [];
+  let marks = seen;
+  const reasons = new Map<string, readonly string[]>();
+  assert.ok(child.stdout);
+  for await (const line of createInterface({ input: child.stdout })) {
+    const attempt = JSON.parse(line) as Attempt;
+    attempts.push(attempt);
+    const said = log("b").slice(marks);
+    marks = log("b").length;
+    reasons.set(
+      attempt.name,
+      [...said.matchAll(/"reason":"([a-z-]+)"/g)].map(([, reason = ""]) => reason),
+    );
+  }
+  const shown = JSON.stringify({ attempts, reasons: [...reasons] });
+  const reached = Object.fromEntries(attempts.map((one) => [one.name, one.reached]));
+  assert.deepEqual(
+    reached,
+    { ...Object.fromEntries(EXPECTED.map(([name, [number]]) => [name, number])) },
+    `${shown}\n${log("b").slice(seen)}`,
+  );
+  for (const [name, [, reason]] of EXPECTED)
+    if (reason !== null)
+      assert.ok(
+        reasons.get(name)?.some((each) => reason.test(each)),
+        `${name}: ${shown}`,
+      );
+  assert.match(ping("a"), / 3 received/);
+  assert.deepEqual(await standing("a"), before, "the SAs with a are those of before");
+});
+
+/** How far each lie of the forger's comes, and what b says of it. */
+const EXPECTED: readonly (readonly [string, readonly [Attempt["reached"], RegExp | null]])[] = [
+  ["honest", [6, null]],
+  ["token seen before", [2, /^kerberos-replay$/]],
+  ["ticket changed", [2, /^kerberos-(token-invalid|wrong-key)$/]],
+  ["authenticator changed", [2, /^kerberos-token-invalid$/]],
+  ["token cut short", [2, /^malformed-payloads$|^payloads|malformed/]],
+  ["hash changed", [4, /hash-mismatch/]],
+  ["hash empty", [4, /hash-mismatch/]],
+  ["wrapping changed", [4, /^kerberos-token-invalid$/]],
+  ["wrapping seen before", [4, /^kerberos-token-invalid$/]],
+  ["wrapping empty", [4, /malformed|payloads/]],
+  ["honest again", [6, null]],
+];
+
+/** Cookies and SPIs of what stands at a host. */
+async function standing(host: Host): Promise<readonly string[]> {
+  const { ikeSas, childSas } = await status(host);
+  return [
+    ...ikeSas.map((sa) => `${sa.initiatorCookie} ${sa.state}`),
+    ...childSas.map((sa) => `${sa.spiIn} ${sa.spiOut} ${sa.state}`),
+  ].sort();
+}
+
+test("a KDC that is killed when message 1 has left ends the exchange at message 3, with its reason; the next one works when it is back", async () => {
+  await terminate("a");
+  // A fresh process has no ticket for b.
+  await stop(daemons.get("a") as ChildProcess);
+  await start("a");
+  const peer = daemons.get("b")?.pid ?? 0;
+  const asked = realm.log().length;
+  process.kill(peer, "SIGSTOP");
+  const result = initiate("a");
+  // Message 1 lies in b's socket: a has a ticket of its own account, and none for b.
+  await until(() => /:01F4 .* [0-9A-F]{8}:(?!00000000)[0-9A-F]{8} /.test(on("b", "cat /proc/net/udp")), "message 1 did not come");
+  assert.match(realm.log().slice(asked), /AS_REQ.*host\/a/);
+  realm.process.kill("SIGKILL");
+  process.kill(peer, "SIGCONT");
+  const { exit, reason, text } = await result;
+  assert.deepEqual([exit, reason], [1, "kerberos-kdc-unreachable"], `${text}\n${log("a")}`);
+  assert.doesNotMatch(realm.log().slice(asked), /TGS_REQ.*host\/b/, "there was a ticket already");
+  await realm.revive();
+  const again = await initiate("a");
+  assert.equal(again.exit, 0, `${again.text}\n${log("a")}`);
+  assert.match(ping("a"), / 3 received/);
 });

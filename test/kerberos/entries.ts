@@ -50,8 +50,9 @@ export function endOf(provider: Provider, entry: KerberosEntry, target: string |
   const context = `test ${++contexts}`;
   const run = (job: AuthJob): Promise<JobResult> => provider.run(job);
   const role = target === null ? "accept" : "initiate";
+  const wantsNames = entry.peerPrincipal === null;
   return {
-    step: (token) => run({ kind: "gss-step", context, role, entry, target, token, peerAddress: "127.0.0.1" }),
+    step: (token) => run({ kind: "gss-step", context, role, entry, target, token, peerAddress: "127.0.0.1", wantsNames }),
     wrap: (data) => run({ kind: "gss-wrap", context, data }),
     unwrap: (data) => run({ kind: "gss-unwrap", context, data }),
     drop: () => run({ kind: "gss-drop", context }),

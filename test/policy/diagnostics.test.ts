@@ -253,7 +253,7 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     "weak algorithms of which one is allowed",
     `[policy]\nallow-weak = ["group2"]\n${RULE}quick-mode = { pfs = "modp768", proposals = ["esp:des-md5"] }\nallow-weak = ["md5"]\n`,
     [
-      '2:15: [policy] allow-weak: "group2" is not a weak algorithm; those are des, md5, modp768, modp1024, rsa1024, sha1-certificates',
+      '2:15: [policy] allow-weak: "group2" is not a weak algorithm; those are des, md5, modp768, modp1024, rsa1024, sha1-certificates, v1-ca',
       '8:22: rule "hr": quick-mode.pfs: "modp768" is weak (modp768); choose another, or add allow-weak = ["modp768"] to [policy] or to this rule',
       '8:46: rule "hr": quick-mode.proposals: "esp:des-md5" is weak (des); choose another, or add allow-weak = ["des"] to [policy] or to this rule',
     ],

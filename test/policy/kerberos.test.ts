@@ -3,7 +3,11 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { checkConfiguration, formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
+import { err, ok } from "../../isakmp/result.ts";
+import { EVERYTHING } from "../../policy/availability.ts";
+import { compile } from "../../policy/compile.ts";
+import { type Configuration, checkConfiguration, formatDiagnostic, loadConfiguration, parseConfiguration } from "../../policy/config.ts";
+import { indexPolicies } from "../../policy/decide.ts";
 import type { KerberosEntry } from "../../policy/types.ts";
 import { host, keytabOf } from "./keytabs.ts";
 
@@ -105,4 +109,82 @@ test("a keytab may be a credential of the service, and is not checked outside of
   assert.ok(loaded.ok);
   const [first] = loaded.value.policy.rules[0]?.auth ?? [];
   assert.ok(first?.method === "kerberos" && first.keytab === join(directory, "creds/host"));
+});
+
+// Keying must not wait for what it needs the keys to get.
+
+const HERE = ["192.0.2.1", "2001:db8::1"];
+const [TCP, UDP] = [6, 17];
+
+/** What becomes of a packet under a policy whose rule requires everything to be protected: `clear`, `required`, or `refused`. */
+function under(top: string, auth: string): (packet: string, direction: "in" | "out") => string {
+  const text = `${top}[[rule]]\nname = "all"\nfilters = ["me <-> any"]\naction = "require"\nauth = [${auth}]\n`;
+  const index = indexPolicies(compile(parsed(text).policy, HERE));
+  return (packet, direction) => {
+    const [source = "", sourcePort, destination = "", destinationPort, protocol] = packet.split(" ");
+    const ports = { protocol: Number(protocol), sourcePort: Number(sourcePort), destinationPort: Number(destinationPort) };
+    const found = index.decide({ source, destination, ...ports }, direction);
+    return found?.action === "allow" ? (found.protection?.level ?? "clear") : "refused";
+  };
+}
+
+/** The configuration of a text, with everything available. */
+function parsed(text: string): Configuration {
+  const readKeytab = () => ok({ path: "one.keytab", octets: keytabOf(host("a")), exposed: undefined });
+  const result = parseConfiguration(text, "F", () => err("no secrets here"), false, undefined, readKeytab, EVERYTHING);
+  assert.ok(result.ok, result.ok ? "" : result.error.map(formatDiagnostic).join());
+  return result.value;
+}
+
+const KERBEROS = '{ method = "kerberos", keytab = "one.keytab", peer-principal = "host/b.example.test" }';
+const PSK = '{ method = "psk", secret = "for tests only" }';
+const FAMILIES = [
+  ["192.0.2.1", "192.0.2.9"],
+  ["2001:db8::1", "2001:db8::9"],
+] as const;
+
+/** Every way that a ticket, a password or a name takes: from us as client, and for tickets and passwords to us as server. */
+const WAYS = FAMILIES.flatMap(([us, them]) =>
+  [TCP, UDP].flatMap((protocol) =>
+    [88, 464, 53].flatMap((port): readonly (readonly [string, "in" | "out", number])[] => [
+      [`${us} 40000 ${them} ${port} ${protocol}`, "out", port],
+      [`${them} ${port} ${us} 40000 ${protocol}`, "in", port],
+      ...(port === 53
+        ? []
+        : ([
+            [`${them} 40000 ${us} ${port} ${protocol}`, "in", port],
+            [`${us} ${port} ${them} 40000 ${protocol}`, "out", port],
+          ] as const)),
+    ]),
+  ),
+);
+
+for (const [name, auth] of [
+  ["Kerberos alone", KERBEROS],
+  ["Kerberos behind a key", `${PSK}, ${KERBEROS}`],
+] as const)
+  test(`where a rule with ${name} requires protection of everything, tickets (88), passwords (464) and names (53) pass in clear by default`, () => {
+    const decide = under("", auth);
+    for (const [packet, direction] of WAYS) assert.equal(decide(packet, direction), "clear", `${direction} ${packet}`);
+    for (const [us, them] of FAMILIES)
+      for (const protocol of [TCP, UDP])
+        for (const [packet, direction] of [
+          [`${us} 40000 ${them} 389 ${protocol}`, "out"],
+          [`${them} 389 ${us} 40000 ${protocol}`, "in"],
+          [`${them} 40000 ${us} 53 ${protocol}`, "in"],
+          [`${us} 53 ${them} 40000 ${protocol}`, "out"],
+        ] as const)
+          assert.equal(decide(packet, direction), "required", `${direction} ${packet}`);
+  });
+
+test("without Kerberos in any rule nothing of this is exempt, and neither where exempt says so, of which check warns", () => {
+  for (const [packet, direction] of WAYS) assert.equal(under("", PSK)(packet, direction), "required", packet);
+  const decide = under("[policy]\nexempt = []\n", KERBEROS);
+  for (const [packet, direction] of WAYS) assert.equal(decide(packet, direction), "required", packet);
+  const filters = 'name = "all"\nfilters = ["me <-> any"]\naction = "require"\n';
+  const { warnings } = parsed(`[policy]\nexempt = []\n[[rule]]\n${filters}auth = [${KERBEROS}]\n`);
+  const warned = warnings.map(formatDiagnostic).join("\n");
+  assert.match(warned, /a ticket would need the SA that needs the ticket; add "kerberos" to exempt/);
+  const named = under('[policy]\nexempt = ["kerberos", "dns"]\n', KERBEROS);
+  for (const [packet, direction] of WAYS) assert.equal(named(packet, direction), "clear", packet);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { encodeName } from "../../policy/distinguished-name.ts";
 import { fitsIdentity, parseIdentity, sameIdentity } from "../../policy/identity.ts";
 import { isPattern, nameKey, nameMatches, sameName } from "../../policy/name-match.ts";
@@ -74,4 +75,20 @@ test("a star that is escaped, and all there is, is refused: it would be a patter
   for (const text of ["CN=\\2A", "CN=\\*", 'CN="*"', "C=DE, CN=\\2a"]) assert.ok(!encodeName(text).ok, text);
   assert.ok(encodeName("CN=*").ok);
   assert.ok(encodeName("CN=\\2A.example.test").ok);
+});
+
+test("equal octets are equal names, whatever they are; other octets are where RFC 5280 says so, and only there", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), (octets) => {
+      const copy = Uint8Array.from(octets);
+      assert.ok(sameName(octets, copy) && nameMatches(octets, copy));
+      assert.ok(!sameName(octets, Uint8Array.from([...octets, 0])) && !nameMatches(Uint8Array.from([...octets, 0]), octets));
+    }),
+  );
+  const [printable, utf8] = [typed(0x13, Buffer.from("Host")), typed(0x0c, Buffer.from("host"))];
+  assert.notDeepEqual(printable, utf8);
+  assert.ok(sameName(printable, utf8) && nameMatches(printable, utf8), "the fallback");
+  const long = typed(0x0c, Buffer.alloc(5000, 0x61));
+  assert.equal(nameKey(long), undefined, "longer than what is read");
+  assert.ok(sameName(long, Uint8Array.from(long)) && !sameName(long, typed(0x0c, Buffer.alloc(5000, 0x62))));
 });

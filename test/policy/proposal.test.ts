@@ -147,7 +147,7 @@ test("DES, MD5 and groups 1 and 2 are weak, 3DES, SHA-1 and group 5 are not", ()
   assert.deepEqual(parseWeakName("MODP1024"), { ok: true, value: "modp1024" });
   assert.deepEqual(parseWeakName("3des"), {
     ok: false,
-    error: '"3des" is not a weak algorithm; those are des, md5, modp768, modp1024, rsa1024, sha1-certificates',
+    error: '"3des" is not a weak algorithm; those are des, md5, modp768, modp1024, rsa1024, sha1-certificates, v1-ca',
   });
 });
 

@@ -33,7 +33,7 @@ const trustIn = (ca: Issued): Trust => ({
   intermediates: [],
   crl: "if-present",
   crlFiles: [],
-  weak: { shortRsa: false, sha1: false },
+  weak: { shortRsa: false, sha1: false, oldRoots: false },
 });
 const TRUST = trustIn(CA);
 const dn = (der: Uint8Array): Identity => identityOf({ type: 9, data: der });

@@ -112,7 +112,9 @@ function step(contexts: Map<string, Context>, job: GssStepJob, realm: Realm, fai
   const sends = context.at < last;
   if (sends) context.at++;
   context.complete = context.at === last;
-  const peer = context.complete ? { principal: context.peer, addressNames: realm.names?.[job.peerAddress] ?? [] } : null;
+  const peer = context.complete
+    ? { principal: context.peer, addressNames: job.wantsNames ? (realm.names?.[job.peerAddress] ?? []) : [] }
+    : null;
   const made = sends ? makeToken({ n: context.at, from: context.self, to: context.peer }, realm.padding ?? 0) : null;
   return ok({ kind: "gss-stepped", token: made, complete: context.complete, peer });
 }

@@ -1,54 +1,25 @@
 /** Main Mode with every method of authentication: on a good network, a bad one, with slow answers, and with several methods in one offer. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import fc from "fast-check";
 import { decodeHeader, decodePayloads, encodeMessage } from "../../isakmp/message.ts";
 import { NOTIFY } from "../../isakmp/numbers.ts";
 import { parseIdentity } from "../../policy/identity.ts";
-import type { AuthEntry, Identity } from "../../policy/types.ts";
+import type { Identity } from "../../policy/types.ts";
 import { kerberos, OTHER_CA, principalOf, withAuth, x509 } from "./credentials.ts";
-import type { HostOptions } from "./host.ts";
-import { failure, type Realm, simJobs } from "./jobs.ts";
-import { DELIVER, DROP, type Fate } from "./network.ts";
-import { policyOf, towards } from "./policies.ts";
-import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, labels, losing, packet, said } from "./setting.ts";
-import { inWorld, story, type World, type WorldOptions } from "./world.ts";
+import { failure, simJobs } from "./jobs.ts";
+import { jobKinds, METHODS, methodHosts, PSK_ENTRY } from "./methods.ts";
+import { DROP } from "./network.ts";
+import { configuration, policyOf, towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, labels, said } from "./setting.ts";
+import { story, type World } from "./world.ts";
 
-const psk = policyOf(towards(B)).rules[0]?.auth[0] as AuthEntry;
+const [psk, hosts, pairs] = [PSK_ENTRY, methodHosts, METHODS];
 const identity = (text: string): Identity => {
   const read = parseIdentity(text);
   assert.ok(read.ok);
   return read.value;
 };
 
-interface Setting extends Partial<WorldOptions> {
-  readonly realm?: Realm;
-  readonly start?: string;
-}
-
-/** A and B with these entries. */
-function hosts(a: readonly AuthEntry[], b: readonly AuthEntry[], { realm, start, ...more }: Setting = {}): WorldOptions {
-  const jobs: HostOptions["jobs"] = (fail) => simJobs(fail, realm);
-  const rule = start ? { start } : {};
-  return {
-    hosts: [
-      { name: "A", addresses: [A], policy: withAuth(policyOf(towards(B, rule)), ...a), jobs },
-      { name: "B", addresses: [B], policy: withAuth(policyOf(towards(A)), ...b), jobs },
-    ],
-    ...more,
-  };
-}
-
-const pairs = {
-  psk: [[psk], [psk], "psk"],
-  "RSA 2048": [[x509("A", "rsa2048")], [x509("B", "rsa2048")], "rsa"],
-  "ECDSA P-256": [[x509("A", "p256")], [x509("B", "p256")], "ecdsa"],
-  "ECDSA P-384": [[x509("A", "p384")], [x509("B", "p384")], "ecdsa"],
-  "ECDSA P-521": [[x509("A", "p521")], [x509("B", "p521")], "ecdsa"],
-  Kerberos: [[kerberos("A")], [kerberos("B")], "kerberos"],
-} as const satisfies Record<string, readonly [readonly AuthEntry[], readonly AuthEntry[], string]>;
-
-const jobKinds = (world: World, name: string): readonly string[] => world.host(name).jobs.map(({ kind }) => kind);
 const statusAuth = (world: World, name: string) => ikesOf(world, name).map(({ auth, state }) => `${auth} ${state}`);
 
 for (const [name, [a, b, auth]] of Object.entries(pairs))
@@ -72,25 +43,6 @@ test(
     assert.ok(said(world.host("A"), "notice").some((text) => text.includes("RSA signatures as")));
   }),
 );
-
-for (const message of ["MM1", "MM2", "MM3", "MM4", "MM5", "MM6"] as const)
-  for (const [name, [a, b]] of Object.entries(pairs).filter(([one]) => one === "Kerberos" || one === "RSA 2048"))
-    test(
-      `${name}: ${message} is lost once, and twice; every job is done once`,
-      story(hosts(a, b), (world) => {
-        world.intercept = losing(message, 2);
-        bringUp(world, world.host("A"), "peer", 10_000);
-        assertTraffic(world);
-        for (const host of ["A", "B"]) {
-          const kinds = jobKinds(world, host).filter((kind) => kind !== "usable");
-          assert.equal(
-            new Set(kinds).size,
-            kinds.filter((kind) => kind !== "gss-step").length + (kinds.includes("gss-step") ? 1 : 0),
-            kinds.join(),
-          );
-        }
-      }),
-    );
 
 test(
   "message 3 repeated after its ticket was accepted gets the stored answer, and while it is being accepted nothing",
@@ -174,47 +126,6 @@ test(
   }),
 );
 
-const fate: fc.Arbitrary<Fate> = fc.oneof(
-  { withCrossShrink: true },
-  { weight: 5, arbitrary: fc.constant(DELIVER) },
-  { weight: 2, arbitrary: fc.constant(DROP) },
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: fc.constantFrom("duplicate" as const, "delay" as const), ms: fc.constantFrom(1, 6, 30, 700, 3000) }),
-  },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("corrupt" as const), bit: fc.nat(4000) }) },
-);
-
-for (const [name, [a, b]] of Object.entries({ ...pairs, "Kerberos in three rounds": pairs.Kerberos }).filter(
-  ([one]) => !/psk|P-384|P-521/.test(one),
-))
-  test(`${name}: any schedule of loss, repetition, delay and damage with slow jobs heals`, () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 1_000_000 }),
-        fc.array(fate, { maxLength: 30, size: "max" }),
-        fc.array(fc.constantFrom(0, 1, 30, 400, 2500), { minLength: 1, maxLength: 4 }),
-        fc.boolean(),
-        (seed, fates, jobDelays, bothBegin) =>
-          inWorld(hosts(a, b, { seed, fates, jobDelays, start: '"now"', realm: { tokens: name.endsWith("rounds") ? 5 : 2 } }), (world) => {
-            if (bothBegin) world.host("B").initiate();
-            world.run(120_000);
-            world.traffic(world.host("A"), packet(A, B), 10_000);
-            world.run(13 * 60_000);
-            if (world.ping(world.host("A"), packet(A, B)) !== "protected") world.run(60_000);
-            assertTraffic(world);
-            world.end();
-          }),
-      ),
-      {
-        numRuns: Number(process.env["MAINMODE_SIM_RUNS"] ?? 120),
-        interruptAfterTimeLimit: 5000,
-        markInterruptAsFailure: false,
-        ...(process.env["MAINMODE_SIM_RUNS"] === undefined ? { seed: 1 } : {}),
-      },
-    );
-  });
-
 for (const tokens of [3, 4, 5, 6])
   test(
     `Kerberos with ${tokens} tokens needs further rounds, and gets them`,
@@ -278,6 +189,43 @@ test(
     }),
     (world) => bringUp(world),
   ),
+);
+
+test(
+  "of two rules with one keytab the first names its peer, and the second is found by the name of the address all the same, in both roles",
+  story(
+    {
+      hosts: (["A", "B"] as const).map((name) => {
+        const other = name === "A" ? B : A;
+        const rules = [{ filters: `["me <-> ${other}:80 tcp"]`, name: '"named"' }, { filters: `["me <-> ${other}"]` }];
+        const policy = policyOf(configuration(rules));
+        const entries = [kerberos(name, { peerPrincipal: "host/c.example.test@EXAMPLE.TEST" }), kerberos(name, { peerPrincipal: null })];
+        const names = { [A]: ["a.example.test"], [B]: ["b.example.test"] };
+        return {
+          name,
+          addresses: [name === "A" ? A : B],
+          policy: { ...policy, rules: policy.rules.map((rule, i) => ({ ...rule, auth: entries.slice(i, i + 1) })) },
+          jobs: (fail) => simJobs(fail, { names }),
+        };
+      }),
+    },
+    (world) => {
+      bringUp(world, world.host("A"), "peer");
+      assert.deepEqual(
+        ["A", "B"].flatMap((name) => ikesOf(world, name).map(({ rule, state }) => `${rule} ${state}`)),
+        ["peer established", "peer established"],
+      );
+    },
+  ),
+);
+
+test(
+  "names of an address are looked up only where a rule needs them",
+  story(hosts(pairs.Kerberos[0], [kerberos("B", { peerPrincipal: null })], { realm: { names: { [A]: ["a.example.test"] } } }), (world) => {
+    bringUp(world);
+    const wants = (name: string) => world.host(name).jobs.flatMap((job) => (job.kind === "gss-step" ? [job.wantsNames] : []));
+    assert.deepEqual([wants("A"), wants("B")], [[false, false], [true]]);
+  }),
 );
 
 // Several methods

@@ -28,7 +28,11 @@ export interface Phase1Material {
 
 /** Everything that Diffie-Hellman and the nonces give. */
 export function phase1(psk: Octets, ni: Octets, nr: Octets, gxy: Octets, gxi: Octets, gxr: Octets, ci: Octets, cr: Octets): Phase1Material {
-  const skeyid = hmac(psk, ni, nr);
+  return phase1From(hmac(psk, ni, nr), gxy, gxi, gxr, ci, cr);
+}
+
+/** The same from an SKEYID. */
+export function phase1From(skeyid: Octets, gxy: Octets, gxi: Octets, gxr: Octets, ci: Octets, cr: Octets): Phase1Material {
   const d = hmac(skeyid, gxy, ci, cr, Uint8Array.of(0));
   const a = hmac(skeyid, d, gxy, ci, cr, Uint8Array.of(1));
   const e = hmac(skeyid, a, gxy, ci, cr, Uint8Array.of(2));

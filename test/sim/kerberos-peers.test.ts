@@ -1,0 +1,206 @@
+/** Kerberos with peers that are not mainmode: one that does as Windows is known to, and others; each vendor id that gives 65001 its meaning. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { AuthJob, AuthOutcome } from "../../auth/method.ts";
+import { PAYLOAD } from "../../isakmp/numbers.ts";
+import { VENDOR_IDS } from "../../isakmp/vendor-ids.ts";
+import { kerberos, withAuth } from "./credentials.ts";
+import { seededRandom } from "./crypto.ts";
+import { simJobs } from "./jobs.ts";
+import { type Habits, KerberosPeer, type Means } from "./kerberos-peer.ts";
+import { policyOf, towards } from "./policies.ts";
+import { A, B, ikesOf, said } from "./setting.ts";
+import { story, World, type WorldOptions } from "./world.ts";
+
+const MACHINE = "B$@EXAMPLE.TEST";
+const MS_NT5 = Uint8Array.from([...VENDOR_IDS["MS NT5"].bytes, 0, 0, 0, 9]);
+
+/** What Windows sends in its first message beside these is in the table of vendor ids; here is what counts. */
+const windows = (more: Partial<Habits> = {}): Habits => ({
+  windows: true,
+  vendorIds: [MS_NT5, VENDOR_IDS["RFC 3947"].bytes, VENDOR_IDS.FRAGMENTATION.bytes, VENDOR_IDS["Initial Contact"].bytes],
+  principal: MACHINE,
+  address: B,
+  ...more,
+});
+const other = (...vendorIds: readonly Uint8Array[]): Habits => ({ windows: false, vendorIds, principal: MACHINE, address: B });
+
+const alone = (quirks: Parameters<typeof kerberos>[2] = {}): WorldOptions => ({
+  hosts: [{ name: "A", addresses: [A], policy: withAuth(policyOf(towards(B)), kerberos("A", { peerPrincipal: MACHINE }, quirks)) }],
+});
+
+/** The simulator's Diffie-Hellman, as x25519. */
+function means(seed: number): Means {
+  const random = seededRandom(seed);
+  return {
+    group: 31,
+    random,
+    pair: () => {
+      const x = random(32);
+      return { publicValue: x.map((octet) => octet ^ 0x5a), agree: (other) => x.map((octet, i) => octet ^ (other[i] ?? 0)) };
+    },
+  };
+}
+
+/** The peer's own library, in the same realm as A's. */
+function library(world: World, role: "initiate" | "accept") {
+  const jobs = simJobs((text) => world.fail(`the peer's library: ${text}`));
+  const entry = kerberos("B", { principal: MACHINE, peerPrincipal: null });
+  const run = <K extends AuthOutcome["kind"]>(job: AuthJob, kind: K): AuthOutcome & { readonly kind: K } => {
+    const outcome = jobs(job);
+    assert.ok(outcome?.ok && outcome.value.kind === kind, outcome?.ok === false ? outcome.error.what : kind);
+    return outcome.value as AuthOutcome & { readonly kind: K };
+  };
+  const context = "peer";
+  return {
+    step: (token: Uint8Array | null, target: string | null) =>
+      run({ kind: "gss-step", context, role, entry, target, token, peerAddress: A, wantsNames: false }, "gss-stepped"),
+    wrap: (data: Uint8Array) => run({ kind: "gss-wrap", context, data }, "gss-wrapped").data,
+    unwrap: (data: Uint8Array) => run({ kind: "gss-unwrap", context, data }, "gss-unwrapped").data,
+  };
+}
+
+interface Attached {
+  readonly peer: KerberosPeer;
+  done: boolean;
+}
+
+const FIRST_PAYLOAD = 16;
+const { ID, KE, SA } = PAYLOAD;
+const exchangeOf = (bytes: Uint8Array): number => bytes[18] ?? 0;
+
+/** The peer at B's address begins. */
+function begins(world: World, habits: Habits): Attached {
+  const attached: Attached = { peer: new KerberosPeer(habits, means(11)), done: false };
+  const { peer } = attached;
+  const gss = library(world, "initiate");
+  const send = (bytes: Uint8Array): void => world.send(B, A, bytes);
+  const steps: ((bytes: Uint8Array) => void)[] = [
+    (bytes) => {
+      peer.onMessage2(bytes);
+      send(peer.message3(gss.step(null, peer.target).token as Uint8Array));
+    },
+    (bytes) => {
+      assert.equal(gss.step(peer.onMessage4(bytes), peer.target).complete, true);
+      send(peer.proof(gss.wrap(peer.ownHash())));
+    },
+    (bytes) => {
+      const { wrapped, expected } = peer.onProof(bytes);
+      assert.deepEqual(gss.unwrap(wrapped), expected, "HASH_R");
+      attached.done = true;
+    },
+  ];
+  world.attach(B, (bytes) => {
+    if (exchangeOf(bytes) === 2) steps.shift()?.(bytes);
+  });
+  send(peer.message1());
+  return attached;
+}
+
+/** The peer at B's address answers. */
+function answers(world: World, habits: Habits): Attached {
+  const attached: Attached = { peer: new KerberosPeer(habits, means(12)), done: false };
+  const { peer } = attached;
+  const gss = library(world, "accept");
+  const send = (bytes: Uint8Array): void => world.send(B, A, bytes);
+  const steps: ((bytes: Uint8Array) => void)[] = [
+    (bytes) => {
+      peer.onMessage1(bytes);
+      send(peer.message2());
+    },
+    (bytes) => send(peer.message4(gss.step(peer.onMessage3(bytes), null).token as Uint8Array)),
+    (bytes) => {
+      const { wrapped, expected } = peer.onProof(bytes);
+      assert.deepEqual(gss.unwrap(wrapped), expected, "HASH_I");
+      send(peer.proof(gss.wrap(peer.ownHash())));
+      attached.done = true;
+    },
+  ];
+  world.attach(B, (bytes) => {
+    // Repeats of what was answered are not what the next step waits for.
+    if (exchangeOf(bytes) === 2 && bytes[FIRST_PAYLOAD] === [ID, KE, SA][steps.length - 1]) steps.shift()?.(bytes);
+  });
+  return attached;
+}
+
+/** Phase 1 stands at both ends, by Kerberos, with the machine's account. */
+function assertUp(world: World, attached: Attached, role: "initiator" | "responder"): void {
+  assert.ok(attached.done, "the peer saw a right proof");
+  assert.deepEqual(
+    ikesOf(world, "A").map((sa) => `${sa.auth} ${sa.role} ${sa.state}`),
+    [`kerberos ${role} established`],
+  );
+  assert.equal(attached.peer.target, "host/a.example.test@EXAMPLE.TEST");
+  // Without one of these Windows takes 65001 for something else.
+  const announces = attached.peer.announced.filter((id) => id === Buffer.from(VENDOR_IDS.GSSAPI.bytes).toString("hex"));
+  assert.equal(announces.length, 1, "we say GSSAPI");
+}
+
+function phase1As(role: "initiator" | "responder", habits: Habits): (world: World) => void {
+  return (world) => {
+    world.run(10);
+    const attached = role === "initiator" ? answers(world, habits) : begins(world, habits);
+    if (role === "initiator") world.host("A").initiate();
+    world.run(2000);
+    assertUp(world, attached, role);
+    world.run(70_000);
+  };
+}
+
+for (const role of ["initiator", "responder"] as const) {
+  test(
+    `a peer as Windows is known to be, ${role === "initiator" ? "which answers" : "which begins"}: octet 0 before tokens, names hashed as on the wire, MS NT5 alone`,
+    story(alone(), phase1As(role, windows())),
+  );
+  for (const [name, vendorIds] of [
+    ["GSSAPI", [VENDOR_IDS.GSSAPI.bytes]],
+    ["the draft's text with a newline", [VENDOR_IDS["GSS-API draft"].bytes]],
+    ["racoon's text without one", [VENDOR_IDS["GSS-API racoon"].bytes]],
+  ] as const)
+    test(
+      `a peer that is not Windows and only says ${name}, as our ${role === "initiator" ? "responder" : "initiator"}: bare tokens, names in single octets`,
+      story(alone(), phase1As(role, other(...vendorIds))),
+    );
+  for (const version of [2, 3, 4, 5, 6, 7, 8, 9])
+    test(
+      `MS NT5 of version ${version} is Windows and Kerberos, as our ${role === "initiator" ? "responder" : "initiator"}`,
+      story(alone(), phase1As(role, windows({ vendorIds: [Uint8Array.from([...VENDOR_IDS["MS NT5"].bytes, 0, 0, 0, version])] }))),
+    );
+  test(
+    `vendor ids of others give 65001 no meaning, from our ${role === "initiator" ? "responder" : "initiator"}`,
+    story(alone(), (world) => {
+      const habits = other(
+        VENDOR_IDS.DPD.bytes,
+        VENDOR_IDS.XAUTH.bytes,
+        VENDOR_IDS["Initial Contact"].bytes,
+        MS_NT5.subarray(0, 15),
+        VENDOR_IDS.GSSAPI.bytes.map((octet, i) => (i === 15 ? octet ^ 1 : octet)),
+      );
+      world.run(10);
+      const attached = role === "initiator" ? answers(world, habits) : begins(world, habits);
+      const id = role === "initiator" ? world.host("A").initiate() : undefined;
+      world.run(31_000);
+      assert.ok(!attached.done);
+      assert.equal(
+        world.host("A").jobs.some(({ kind }) => kind === "gss-step"),
+        false,
+      );
+      const words = id === undefined ? said(world.host("A"), "warning").join("\n") : world.host("A").outcome(id).text;
+      assert.match(words, /XAUTH/);
+      world.run(60_000);
+    }),
+  );
+}
+
+for (const [quirks, fault] of [
+  [{ tokenOctet: "never" }, /how payload 129 begins/],
+  [{ hashedName: "single-octet" }, /HASH_I/],
+  [{ tokenOctet: "always", hashTokenOctet: true }, /HASH_I/],
+] as const)
+  test(`the switches ${JSON.stringify(quirks)} decide over what the vendor id says: such a Windows does not understand us`, () => {
+    const world = new World(alone(quirks));
+    world.run(10);
+    answers(world, windows());
+    world.host("A").initiate();
+    assert.throws(() => world.run(2000), fault);
+  });
