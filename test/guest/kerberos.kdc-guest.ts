@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -67,6 +67,8 @@ async function start(host: Host, more = ""): Promise<void> {
     { mode: 0o600 },
   );
   const argv = ["netns", "exec", `ka-${host}`, process.execPath, MAIN, "daemon", "-c", file, "--log-format", "json"];
+  // What a daemon before it wrote is not its.
+  rmSync(join(folder, `${host}.log`), { force: true });
   const child = spawn("/bin/sh", ["-c", `exec "$0" "$@" 2>${join(folder, `${host}.log`)}`, "ip", ...argv], { stdio: "ignore" });
   daemons.set(host, child);
   await until(
@@ -168,6 +170,7 @@ test("a token that is older than the clocks allow is refused as that", async () 
     const what = await refused(endOf(provider, b, null).step(late), "kerberos-clock-skew");
     assert.match(what, /clock/);
   } finally {
+    process.env["KRB5_CONFIG"] = realm.config;
     run('date -s "-20 minutes"');
     await provider.close();
     await here.stop();

@@ -75,6 +75,7 @@ mkdir -p "$1/run/pluto" "$1/var/lib/ipsec/nss"
 chroot "$1" ipsec initnss
 cd "$2/pki"
 for file in *.pem; do chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$file" -t CT,, -i "/run/pki/$file"; done
+for file in *.crt; do [ ! -e "$file" ] || chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$(basename "$file" .crt)" -t ,, -i "/run/pki/$file"; done
 for file in *.p12; do [ ! -e "$file" ] || chroot "$1" pk12util -d sql:/var/lib/ipsec/nss -W throwaway -i "/run/pki/$file"; done
 exec chroot "$1" /usr/libexec/ipsec/pluto --config /run/ipsec.conf --secretsfile /run/ipsec.secrets --nofork --stderrlog
 `;
@@ -85,7 +86,11 @@ function layOut(folder: string, side: PartyOptions["side"], placed: readonly Pla
   for (const root of PKI.roots) copyFileSync(`${pki}/${root}`, `${folder}/${root}`);
   for (const scenario of placed) {
     const store = PKI.store(scenario.name, side);
-    if (configured(side, scenario).certificates) copyFileSync(`${pki}/${store}`, `${folder}/${store}`);
+    const { certificates } = configured(side, scenario);
+    if (!certificates) continue;
+    copyFileSync(`${pki}/${store}`, `${folder}/${store}`);
+    const other = PKI.leaf(scenario.name, side === "us" ? "theirs" : "us");
+    if (!certificates.asked) copyFileSync(`${pki}/${other}`, `${folder}/${knownAs(scenario)}.crt`);
   }
 }
 
@@ -116,11 +121,18 @@ function connections(side: PartyOptions["side"], placed: readonly Placed[], live
 
 /** It takes the other side's identity from the certificate, as long as the CA is one of its own. */
 function proof(side: PartyOptions["side"], scenario: Placed): Readonly<Record<string, string>> {
-  if (!configured(side, scenario).certificates) return { authby: "secret" };
-  // Without a CA it asks for no certificate.
+  const { certificates, otherSubject } = configured(side, scenario);
+  if (!certificates) return { authby: "secret" };
+  const own = { authby: "rsasig", leftid: "%fromcert", leftcert: scenario.name };
+  // Without a CA it asks for no certificate, and has to have the other side's.
+  if (!certificates.asked)
+    return { ...own, leftsendcert: "never", sendca: "none", rightcert: knownAs(scenario), rightid: `"${otherSubject}"` };
   const theirs = { rightid: "%fromcert", rightca: `"${subjectOf("RSA root")}"` };
-  return { authby: "rsasig", leftid: "%fromcert", leftcert: scenario.name, leftsendcert: "always", sendca: "all", ...theirs };
+  return { ...own, leftsendcert: "always", sendca: "all", ...theirs };
 }
+
+/** The name of the other side's certificate in its database. */
+const knownAs = ({ name }: Placed): string => `${name}-other`;
 
 const livesOf = ({ mainModeSeconds, quickModeSeconds, octets }: Lives) => ({
   ikelifetime: `${mainModeSeconds}s`,

@@ -93,7 +93,7 @@ const ROWS: readonly Row[] = [
   { name: "rsa3072-chain-list", peers: OTHERS, pfs: null, ...x509("rsa3072", { issuer: "intermediate", lists: true }) },
   { name: "ecdsa256", peers: STRONGSWAN, pfs: null, mode: "tunnel", ...x509("p256", { lists: true }) },
   { name: "ecdsa384-chain", peers: STRONGSWAN, pfs: null, ...V6, ...x509("p384", { issuer: "intermediate" }) },
-  { name: "not-asked", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { asked: false }) },
+  { name: "not-asked", peers: OTHERS, pfs: null, ...x509("rsa2048", { asked: false }) },
   { name: "x509-or-psk", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { fallback: true }) },
   { name: "kerberos-or-psk", peers: STRONGSWAN, pfs: null, kerberos: true },
   { name: "other-authority", peers: OTHERS, differs: "authority", ...x509("rsa2048") },

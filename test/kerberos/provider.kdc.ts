@@ -1,6 +1,6 @@
 /** The provider of Kerberos against a real KDC, at both ends of a context. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
@@ -162,6 +162,28 @@ test("a place for seen tokens that can't be written is our fault, and not the pe
     assert.match(settled.error.hint ?? "", /KRB5RCACHEDIR/);
   } finally {
     process.env["KRB5RCACHEDIR"] = before;
+    await other.close();
+  }
+});
+
+test("names are never changed by DNS, whatever krb5.conf says, and no ticket is left in or taken from anybody's cache", async () => {
+  // With canonicalisation a service on LOCALHOST would be asked for as localhost, which nobody made.
+  const shouting = entryOf("host/LOCALHOST@EXAMPLE.TEST", realm.keytab("shouting.keytab", "host/LOCALHOST"));
+  const [config, cache] = [join(realm.folder, "canonical.conf"), join(realm.folder, "somebody's cache")];
+  const text = readFileSync(realm.config, "utf8");
+  assert.match(text, /dns_canonicalize_hostname = false/);
+  writeFileSync(config, text.replace(/(rdns|dns_canonicalize_hostname) = false/g, "$1 = true"));
+  const before = [process.env["KRB5_CONFIG"], process.env["KRB5CCNAME"]];
+  [process.env["KRB5_CONFIG"], process.env["KRB5CCNAME"]] = [config, `FILE:${cache}`];
+  const other = kerberosProvider();
+  try {
+    const [{ peer: reached }, { peer }] = await joined(endOf(other, a, shouting.principal), endOf(other, shouting, null));
+    assert.deepEqual([reached?.principal, peer?.principal], [shouting.principal, A]);
+    assert.equal(existsSync(cache), false, "the cache of the environment");
+  } finally {
+    process.env["KRB5_CONFIG"] = before[0];
+    if (before[1] === undefined) delete process.env["KRB5CCNAME"];
+    else process.env["KRB5CCNAME"] = before[1];
     await other.close();
   }
 });

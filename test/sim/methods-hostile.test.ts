@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { decodeHeader, decodePayloads, encodeMessage, encodePayloads, type Header } from "../../isakmp/message.ts";
 import { EXCHANGE } from "../../isakmp/numbers.ts";
-import { type Payload, payload } from "../../isakmp/payloads.ts";
+import { type Payload, type PayloadOf, payload } from "../../isakmp/payloads.ts";
 import { ok } from "../../isakmp/result.ts";
 import type { AuthEntry } from "../../policy/types.ts";
 import { kerberos, withAuth, x509 } from "./credentials.ts";
@@ -26,25 +26,29 @@ const gss = [[kerberos("A")], [kerberos("B")]] as const;
 
 const jobs = (world: World, name: string, kind: string): number => world.host(name).jobs.filter((job) => job.kind === kind).length;
 
-/** The peer begins with a proof that is wrong; B refuses it with these words, having asked for so many checks. */
-function refused(world: World, words: RegExp, kind: string, most: number): void {
+type Name = "A" | "B";
+
+/** A begins; the proof of one of the two is wrong. The other refuses it with these words, having asked for so many checks. */
+function refused(world: World, words: RegExp, kind: string, most: number, liar: Name = "A"): void {
+  const victim = liar === "A" ? "B" : "A";
   const id = world.host("A").initiate();
   world.run(29_900);
   assert.notEqual(world.host("A").outcome(id).exit, 0);
   assert.deepEqual(
-    ikesOf(world, "B").filter(({ state }) => state === "established"),
+    ikesOf(world, victim).filter(({ state }) => state === "established"),
     [],
   );
+  const heard = [...said(world.host(victim), "warning"), ...(victim === "A" ? [world.host("A").outcome(id).text] : [])];
   assert.ok(
-    said(world.host("B"), "warning").some((text) => words.test(text)),
-    said(world.host("B"), "warning").join("\n"),
+    heard.some((text) => words.test(text)),
+    heard.join("\n"),
   );
-  assert.ok(jobs(world, "B", kind) <= most, `${jobs(world, "B", kind)} times ${kind}`);
+  assert.ok(jobs(world, victim, kind) <= most, `${jobs(world, victim, kind)} times ${kind}`);
 }
 
-/** A's jobs end with what `change` makes of the right outcome. */
-function meddling(world: World, kind: "signed" | "gss-wrapped", change: (octets: Uint8Array) => Uint8Array): void {
-  const a = world.host("A");
+/** The liar's jobs end with what `change` makes of the right outcome. */
+function meddling(world: World, kind: "signed" | "gss-wrapped", change: (octets: Uint8Array) => Uint8Array, liar: Name): void {
+  const a = world.host(liar);
   const { runJob } = a;
   a.runJob = (job) => {
     const outcome = runJob(job);
@@ -54,6 +58,7 @@ function meddling(world: World, kind: "signed" | "gss-wrapped", change: (octets:
   };
 }
 
+const ROLE: Readonly<Record<Name, string>> = { A: "initiator", B: "responder" };
 const flip = (octets: Uint8Array): Uint8Array => octets.map((octet, i) => (i === octets.length - 1 ? octet ^ 1 : octet));
 
 for (const [name, pair, change, words, checks] of [
@@ -65,13 +70,14 @@ for (const [name, pair, change, words, checks] of [
   ["an ECDSA signature of zeros", ecdsa, (s) => s.map(() => 0), /signature/, 1],
   ["an ECDSA signature with one bit changed", ecdsa, flip, /signature/, 1],
 ] as const satisfies readonly (readonly [string, typeof rsa | typeof ecdsa, (s: Uint8Array) => Uint8Array, RegExp, number])[])
-  test(
-    `${name} proves nothing, and costs ${checks} checks whatever is repeated`,
-    story(hosts(pair[0], pair[1]), (world) => {
-      meddling(world, "signed", change);
-      refused(world, words, "verify", checks);
-    }),
-  );
+  for (const liar of ["A", "B"] as const)
+    test(
+      `${name}, of the ${ROLE[liar]}, proves nothing, and costs ${checks} checks whatever is repeated`,
+      story(hosts(pair[0], pair[1]), (world) => {
+        meddling(world, "signed", change, liar);
+        refused(world, words, "verify", checks, liar);
+      }),
+    );
 
 for (const [name, change, words, checks] of [
   ["an empty one", () => new Uint8Array(), /wrapped HASH of 0 octets/, 0],
@@ -79,13 +85,14 @@ for (const [name, change, words, checks] of [
   ["one cut short", (s) => s.subarray(0, 25), /seal is broken/, 1],
   ["one with a bit changed", flip, /seal is broken/, 1],
 ] as const satisfies readonly (readonly [string, (s: Uint8Array) => Uint8Array, RegExp, number])[])
-  test(
-    `a wrapped hash that is ${name} proves nothing`,
-    story(hosts(gss[0], gss[1]), (world) => {
-      meddling(world, "gss-wrapped", change);
-      refused(world, words, "gss-unwrap", checks);
-    }),
-  );
+  for (const liar of ["A", "B"] as const)
+    test(
+      `a wrapped hash of the ${ROLE[liar]} that is ${name} proves nothing`,
+      story(hosts(gss[0], gss[1]), (world) => {
+        meddling(world, "gss-wrapped", change, liar);
+        refused(world, words, "gss-unwrap", checks, liar);
+      }),
+    );
 
 for (const [name, change] of [
   ["of something else", (hash: Uint8Array) => hash.map((octet) => octet ^ 1)],
@@ -93,17 +100,18 @@ for (const [name, change] of [
   ["of nothing", () => new Uint8Array()],
   ["of more than the hash", (hash: Uint8Array) => Uint8Array.from([...hash, 0])],
 ] as const)
-  test(
-    `a well wrapped hash ${name} proves nothing`,
-    story(hosts(gss[0], gss[1]), (world) => {
-      const a = world.host("A");
-      const { runJob } = a;
-      a.runJob = (job) => runJob(job.kind === "gss-wrap" ? { ...job, data: change(job.data) } : job);
-      refused(world, /HASH_I is wrong/, "gss-unwrap", 1);
-    }),
-  );
+  for (const liar of ["A", "B"] as const)
+    test(
+      `a well wrapped hash of the ${ROLE[liar]} ${name} proves nothing`,
+      story(hosts(gss[0], gss[1]), (world) => {
+        const host = world.host(liar);
+        const { runJob } = host;
+        host.runJob = (job) => runJob(job.kind === "gss-wrap" ? { ...job, data: change(job.data) } : job);
+        refused(world, liar === "A" ? /HASH_I is wrong/ : /HASH_R is wrong/, "gss-unwrap", 1, liar);
+      }),
+    );
 
-/** A changes the payloads of its message 5 after it has proved them; or `choose` says for each sealed message how it is changed. */
+/** The payloads of message 5 are changed after they were proved; or `choose` says for each sealed message how it is changed. */
 function editing(world: World, edit: Edit, choose?: () => Edit | undefined): void {
   const { crypto } = world.tap as { crypto: { encrypt: (typeof world.tap.crypto)["encrypt"] } };
   const { encrypt } = crypto;
@@ -122,20 +130,28 @@ function editing(world: World, edit: Edit, choose?: () => Edit | undefined): voi
 
 type Edit = (payloads: readonly Payload[]) => readonly Payload[];
 
+/** The same for message 6, which is the second to be sealed. */
+function editingAnswer(world: World, edit: Edit): void {
+  let sealed = 0;
+  editing(world, edit, () => (++sealed === 2 ? edit : undefined));
+}
+
 const changingId = (payloads: readonly Payload[]): readonly Payload[] =>
   payloads.map((p) => (p.name === "id" ? payload("id", { ...p.value, data: Uint8Array.of(192, 0, 2, 77), type: 1 }) : p));
 
 for (const [name, pair, words] of [
   ["by certificate", rsa, /192\.0\.2\.77|signature/],
-  ["by Kerberos", gss, /HASH_I is wrong/],
+  ["by Kerberos", gss, /HASH_[IR] is wrong/],
 ] as const)
-  test(
-    `an identity changed after the proof ${name} is refused`,
-    story(hosts(pair[0], pair[1]), (world) => {
-      editing(world, changingId);
-      refused(world, words, name === "by certificate" ? "verify" : "gss-unwrap", 1);
-    }),
-  );
+  for (const liar of ["A", "B"] as const)
+    test(
+      `an identity of the ${ROLE[liar]} changed after the proof ${name} is refused`,
+      story(hosts(pair[0], pair[1]), (world) => {
+        if (liar === "A") editing(world, changingId);
+        else editingAnswer(world, changingId);
+        refused(world, words, name === "by certificate" ? "verify" : "gss-unwrap", 1, liar);
+      }),
+    );
 
 test(
   "an identity that changes from one round to the next is refused",
@@ -179,25 +195,38 @@ test(
   }),
 );
 
-test(
-  "a hundred certificates are refused before any signature is looked at",
-  story(hosts([x509("A", "p384", { sendCertificate: "always" })], ecdsa[1]), (world) => {
-    editing(world, (payloads) =>
-      payloads.flatMap((p): readonly Payload[] => (p.name === "cert" ? Array.from({ length: 100 }, () => payload("cert", p.value)) : [p])),
-    );
-    refused(world, /100 certificates, at most/, "verify", 0);
-  }),
-);
+/** Certificates of message 5 or 6 become these. */
+const bomb =
+  (make: (p: PayloadOf<"cert">) => readonly Payload[]): Edit =>
+  (payloads) =>
+    payloads.flatMap((p): readonly Payload[] => (p.name === "cert" ? make(p) : [p]));
+const always = (host: Name) => [x509(host, "p384", { sendCertificate: "always" })];
 
-test(
-  "a certificate of 40 kB costs one check and is refused",
-  story(hosts(ecdsa[0], ecdsa[1]), (world) => {
-    editing(world, (payloads) =>
-      payloads.map((p) => (p.name === "cert" ? payload("cert", { ...p.value, data: new Uint8Array(40_000).fill(0x30) }) : p)),
+for (const liar of ["A", "B"] as const)
+  for (const [name, make, words, checks] of [
+    ["a hundred certificates", (p) => Array.from({ length: 100 }, () => payload("cert", p.value)), /100 certificates, at most/, 0],
+    [
+      "hundreds of tiny ones",
+      () => Array.from({ length: 400 }, (_, i) => payload("cert", { encoding: 4, data: Uint8Array.of(0x30, 2, i & 255, 0) })),
+      /more than 128 payloads/,
+      0,
+    ],
+    ["a certificate of 40 kB", (p) => [payload("cert", { ...p.value, data: new Uint8Array(40_000).fill(0x30) })], /certificate/, 1],
+    [
+      "a certificate nested a thousand deep",
+      (p) => [payload("cert", { ...p.value, data: Uint8Array.from({ length: 4000 }, (_, i) => [0x30, 0x82, 0x0f, 0x9c][i % 4] ?? 0) })],
+      /certificate/,
+      1,
+    ],
+  ] as const satisfies readonly (readonly [string, (p: PayloadOf<"cert">) => readonly Payload[], RegExp, number])[])
+    test(
+      `${name} from the ${ROLE[liar]} cost${checks === 0 ? " no check" : " one check"} and are refused`,
+      story(hosts(always("A"), always("B")), (world) => {
+        if (liar === "A") editing(world, bomb(make));
+        else editingAnswer(world, bomb(make));
+        refused(world, words, "verify", checks, liar);
+      }),
     );
-    refused(world, /certificate/, "verify", 1);
-  }),
-);
 
 test(
   "hundreds of certificate requests in clear keep nothing and change nothing",
