@@ -155,12 +155,13 @@ function addOffline(program: Command, finish: Finish): void {
     .description("print the ISAKMP messages of a capture")
     .argument("<file>", "pcap or pcapng")
     .option("--keys <file>", "decrypt with keys in Wireshark's form: initiator cookie, comma, key")
-    .option("--json", "one JSON document")
+    .addOption(new Option("--json", "one JSON document").conflicts("svg"))
+    .option("--svg", "draw the exchange as a picture (SVG on stdout)")
     .option("--port <number>", "the port of IKE", portNumber, 500)
     .option("--nat-port <number>", "the port of IKE behind NAT", portNumber, 4500)
-    .action(async (file: string, { keys, json = false, port, natPort }) => {
+    .action(async (file: string, { keys, json = false, svg = false, port, natPort }) => {
       const { decodeCapture } = await import("./commands/decode.ts");
-      finish(decodeCapture({ file, keys, json, port, natPort }));
+      finish(decodeCapture({ file, keys, json, svg, port, natPort }));
     });
 }
 

@@ -5,10 +5,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { opensslCrypto } from "../../ike/crypto/openssl.ts";
 import { Secret } from "../../ike/crypto/secret.ts";
-import { describeFault, type TraceKeys, Tracer } from "../../ike/trace.ts";
+import { describeFault, type Traced, type TraceKeys, Tracer } from "../../ike/trace.ts";
 import { formatEndpoint } from "../../isakmp/address.ts";
 import { describeMessage, messageJson } from "../../isakmp/describe.ts";
 import { fromHex } from "../../isakmp/hex.ts";
+import { rungMaker } from "../../isakmp/ladder-rungs.ts";
+import { drawSvg } from "../../isakmp/ladder-svg.ts";
 import { type Capture, type CapturedDatagram, decodePcap, type Endpoint, isakmpOf } from "../../isakmp/pcap.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { safe } from "../format.ts";
@@ -17,6 +19,8 @@ export interface DecodeOptions {
   readonly file: string;
   readonly keys: string | undefined;
   readonly json: boolean;
+  /** Draws the first two ends of the capture and what went between them. */
+  readonly svg: boolean;
   readonly port: number;
   readonly natPort: number;
 }
@@ -25,13 +29,14 @@ const LARGEST_CAPTURE = 1 << 30;
 const LARGEST_KEY_FILE = 1 << 20;
 
 /** Prints the capture; the exit code. A capture that ends in the middle is shown as far as it goes. */
-export function decodeCapture({ file, keys, json, port, natPort }: DecodeOptions): number {
+export function decodeCapture({ file, keys, json, svg, port, natPort }: DecodeOptions): number {
   const secrets = keys === undefined ? new Map<string, Secret>() : parseKeys(read(keys, LARGEST_KEY_FILE).toString("utf8"), keys);
   try {
     const capture = decodePcap(read(file, LARGEST_CAPTURE));
     const messages = messagesOf(capture, secrets, port, natPort);
     if (capture.problem && capture.packets === 0) throw new Failure(EXIT.failed, `${file}: ${describeFault(capture.problem)}`);
     if (capture.problem) process.stderr.write(`${safe(file)}: ${describeFault(capture.problem)}; shown is what comes before\n`);
+    if (svg) return drawCapture(file, messages);
     process.stdout.write(json ? jsonText(capture, messages) : plainText(capture, messages));
     return EXIT.done;
   } finally {
@@ -59,6 +64,8 @@ export function parseKeys(text: string, file: string): Map<string, Secret> {
 
 interface Message {
   readonly datagram: CapturedDatagram;
+  readonly bytes: Uint8Array;
+  readonly traced: Traced | undefined;
   readonly lines: readonly string[];
   readonly json: Readonly<Record<string, unknown>>;
 }
@@ -72,11 +79,44 @@ function messagesOf(capture: Capture, keys: TraceKeys, port: number, natPort: nu
     const traced = tracer.take(bytes);
     if (!traced.ok) {
       const note = describeFault(traced.error);
-      return [{ datagram, lines: [...cut, note], json: { note } }];
+      return [{ datagram, bytes, traced: undefined, lines: [...cut, note], json: { note } }];
     }
     const { header, payloads, decrypted } = traced.value;
-    return [{ datagram, lines: [...cut, ...describeMessage(header, payloads)], json: { ...messageJson(header, payloads), decrypted } }];
+    return [
+      {
+        datagram,
+        bytes,
+        traced: traced.value,
+        lines: [...cut, ...describeMessage(header, payloads)],
+        json: { ...messageJson(header, payloads), decrypted },
+      },
+    ];
   });
+}
+
+function drawCapture(file: string, messages: readonly Message[]): number {
+  const [first] = messages;
+  if (!first) throw new Failure(EXIT.failed, `${file} has no ISAKMP message to draw`);
+  const [left, right] = [first.datagram.source.address, first.datagram.destination.address];
+  const between = messages.filter(
+    ({ datagram: { source, destination } }) => [left, right].sort().join() === [source.address, destination.address].sort().join(),
+  );
+  if (between.length < messages.length)
+    process.stderr.write(
+      `mainmode: drawn is what went between ${left} and ${right}; ${messages.length - between.length} messages of others are not\n`,
+    );
+  const rung = rungMaker();
+  const rungs = between.map(({ datagram, bytes, traced }) =>
+    rung({
+      at: datagram.time - first.datagram.time,
+      from: datagram.source.address === left ? "left" : "right",
+      bytes,
+      header: traced?.header,
+      payloads: traced?.payloads ?? "not ISAKMP",
+    }),
+  );
+  process.stdout.write(drawSvg({ title: `ISAKMP between ${left} and ${right}`, left, right, rungs }));
+  return EXIT.done;
 }
 
 function plainText(capture: Capture, messages: readonly Message[]): string {

@@ -6,6 +6,8 @@ import { parseKeys } from "../../cli/commands/decode.ts";
 import { Failure } from "../../cli/exit.ts";
 import { toHex } from "../../isakmp/hex.ts";
 import { encodePcap } from "../../isakmp/pcap-writer.ts";
+import { keyTable } from "../captures/kept.ts";
+import { meet } from "../captures/pair.ts";
 import { mainmode, scratch } from "./fake-daemon.ts";
 import { record } from "./recorded.ts";
 
@@ -133,4 +135,27 @@ test("key files are read in Wireshark's form, and errors name the line without w
       (error) => error instanceof Failure && error.message.startsWith("keys:2: ") && !error.message.includes(bad),
     );
   for (const key of keys.values()) key.destroy();
+});
+
+test("--svg draws the two ends and every message between them, decrypted where there is a key", async (t) => {
+  const { datagrams, secrets } = meet({ ike: "aes128-sha1-modp2048", protect: "esp:aes128-sha1", pfs: "modp2048" });
+  const folder = scratch(t);
+  const [file, keys] = [join(folder, "met.pcap"), join(folder, "keys")];
+  writeFileSync(file, encodePcap(datagrams));
+  writeFileSync(keys, keyTable(secrets));
+  const { exit, stdout, stderr } = await mainmode(["decode", file, "--keys", keys, "--svg"]);
+  assert.deepEqual([exit, stderr], [0, ""]);
+  assert.equal(stdout.match(/<path class="head"/g)?.length, datagrams.length);
+  for (const text of [
+    ">192.0.2.1<",
+    ">192.0.2.2<",
+    ">Main Mode 1<",
+    ">Main Mode 6, encrypted<",
+    ">Quick Mode 3, encrypted<",
+    "ID: ID_IPV4_ADDR 192.0.2.1",
+    "prefers-color-scheme:dark",
+  ])
+    assert.ok(stdout.includes(text), text);
+  const both = await mainmode(["decode", file, "--svg", "--json"]);
+  assert.equal(both.exit, 2);
 });
