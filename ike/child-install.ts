@@ -7,7 +7,7 @@ import { NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
 import type { Result } from "../isakmp/result.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
-import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
+import type { IkeSa, QuickExchange, Role } from "../sa-store/ike-sa.ts";
 import { respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName } from "./core.ts";
@@ -18,7 +18,7 @@ import { loseFront } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
-import { limitsOf } from "./limits.ts";
+import { limitsOf, turnOf } from "./limits.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
@@ -38,7 +38,7 @@ type Outcome = Result<readonly SaCounters[], KernelRefusal>;
 export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void {
   if (ex.state.kind !== "installing") return;
   const { agreed, spec, wish } = ex.state;
-  const sas = kernelSas(spec, agreed.keys, "in", limitsFor(ex, agreed, predecessorOf(core, spec, wish)));
+  const sas = kernelSas(spec, agreed.keys, "in", limitsFor(turnOf(ike, ex.role), agreed, predecessorOf(core, spec, wish)));
   kernel(
     core,
     sas.map((sa) => ({ do: "add-sa", sa })),
@@ -46,8 +46,8 @@ export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void 
   );
 }
 
-const limitsFor = (ex: QuickExchange, agreed: ChildAgreed, older: ChildSa | undefined) =>
-  limitsOf(ex.role, { ...agreed, spi: agreed.keys[0]?.spiIn ?? 0 }, older?.use);
+const limitsFor = (turn: Role, agreed: ChildAgreed, older: ChildSa | undefined) =>
+  limitsOf(turn, { ...agreed, spi: agreed.keys[0]?.spiIn ?? 0 }, older?.use);
 
 /** The kernel's answer to `installInbound`. */
 export function onInbound(
@@ -136,7 +136,7 @@ export function installOutbound(core: Core, ike: IkeSa, ex: QuickExchange): void
   const { agreed, child } = ex.state;
   if (child.outbound !== "none") return;
   child.outbound = "asked";
-  const sas = kernelSas(child.spec, agreed.keys, "out", limitsFor(ex, agreed, predecessorOf(core, child.spec, null, child)));
+  const sas = kernelSas(child.spec, agreed.keys, "out", limitsFor(child.turn, agreed, predecessorOf(core, child.spec, null, child)));
   const commands = [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...core.policies.take(child)];
   const wish = ex.state.kind === "confirmed" ? ex.state.wish : null;
   kernel(core, commands, { kind: "outbound", child, agreed, wish, ike: ike.id, messageId: ex.messageId, sas, commands });

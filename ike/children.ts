@@ -14,6 +14,7 @@ import { guardFlow, relieveGuard } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
+import { turnOf } from "./limits.ts";
 import { deleteChild } from "./notifies.ts";
 import { connected, endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
@@ -55,6 +56,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     kin: ike.sa.peer.mainmode,
     cluster: ike.sa.peer.cluster,
     role,
+    turn: turnOf(ike, role),
     protections: agreed.keys.map(({ suite, spiIn, spiOut }): Protection => ({ suite, spiIn, spiOut })),
     group: agreed.group?.name ?? null,
     lifetimeSeconds: agreed.lifetimeSeconds,

@@ -32,7 +32,7 @@ import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { onUnknownExpire } from "./leftovers.ts";
 import { liveViewOf } from "./live.ts";
-import { onProbeTimer } from "./liveness.ts";
+import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
@@ -227,6 +227,7 @@ const establishedIke = (core: Core, id: number | undefined): IkeSa | undefined =
 function onKernelEvent(core: Core, event: KernelEvent): void {
   if (core.stopping) return;
   if (event.type === "acquire") return onAcquire(core, event);
+  if (event.type === "unknown-spis") return onUnknownSpis(core);
   const { spi, destination, source } = event.sa;
   const inbound = core.store.bySpiIn(spi);
   const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);
@@ -244,8 +245,8 @@ function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }
   const [local, remote] = rule.tunnel ? [rule.tunnel.local ?? event.source, rule.tunnel.remote] : [event.source, event.destination];
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
-  if (isHeldOff(core, local, remote)) return;
-  wishFor(core, { rule, selector, local, remote, reqid: event.reqid }, [], null);
+  const spec = { rule, selector, local, remote, reqid: event.reqid };
+  if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 
 function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "kernel-done" }): void {

@@ -80,6 +80,7 @@ function childRecord(child: ChildSa): JournalRecord {
     remote: spec.remote,
     reqid: spec.reqid,
     role: child.role,
+    turn: child.turn,
     suite: childSuiteName(protections.map(({ suite }) => suite)),
     spis: protections.map(({ suite, spiIn, spiOut }) => ({ protocol: suite.protocol, spiIn, spiOut })),
     group: child.group,

@@ -112,4 +112,6 @@ export type KernelEvent =
       readonly sourcePort: number;
       readonly destinationPort: number;
     }
-  | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number };
+  | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number }
+  /** So many packets have come since the last time for SAs that the kernel does not have. */
+  | { readonly type: "unknown-spis"; readonly packets: number };

@@ -3,7 +3,7 @@
  * Quick Mode at the rate that was measured. Pure arithmetic.
  * Invariant: the initiator's soft limits lie before the responder's, so that one end renews and the other only if it does not.
  */
-import type { Role } from "../sa-store/ike-sa.ts";
+import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
 import type { Limits } from "./install.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 
@@ -31,6 +31,9 @@ const SHARES: Readonly<Record<Role, Shares>> = {
   initiator: { child: [0.8, 0.75], ike: [0.9, 0.85], quickModes: 4 },
   responder: { child: [0.9, 0.87], ike: [0.97, 0.95], quickModes: 2 },
 };
+
+/** Whose limits count: renewing is left to a peer that loses packets when we do. */
+export const turnOf = ({ sa }: IkeSa, role: Role): Role => (sa.peer.hasty ? "responder" : role);
 
 /** At least this much of a volume is used before the next Quick Mode begins. */
 const LEAST_SHARE = 0.1;

@@ -127,6 +127,24 @@ export function onDoubt(core: Core, ike: IkeSa, what: string): void {
   }
 }
 
+/** IKE SAs that packets with unknown SPIs make us doubt, of all that there are. */
+const MOST_SUSPECTS = 16;
+
+/**
+ * Packets came for SAs that the kernel does not have: perhaps a peer goes on with what we have no more, perhaps a stranger sends anything.
+ * The peers that we have heard nothing of for the longest time are asked; each at its own slow pace, as with every doubt.
+ */
+export function onUnknownSpis(core: Core): void {
+  const suspects: IkeSa[] = [];
+  for (const entry of core.store.ikes.values()) {
+    if (entry.phase !== "established" || entry.children.size === 0 || core.now - entry.heardAt < HARASSED) continue;
+    const at = suspects.findIndex(({ heardAt }) => heardAt > entry.heardAt);
+    suspects.splice(at < 0 ? suspects.length : at, 0, entry);
+    suspects.length = Math.min(suspects.length, MOST_SUSPECTS);
+  }
+  for (const ike of suspects) onDoubt(core, ike, "packets with unknown SPIs");
+}
+
 /** Children of one IKE SA that a doubt makes us look at. */
 const MOST_LOOKS = 16;
 

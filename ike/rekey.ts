@@ -40,11 +40,11 @@ const LEAST_LOOK = 1000;
 /** Sets the timers of a pair that is in use from now on. */
 export function armChild(core: Core, child: ChildSa): void {
   if (child.state === "draining") return core.timers.set(childOwner(child), "drained", core.now + DRAIN);
-  const { softSeconds, hardSeconds } = limitsOf(child.role, { ...child, spi: firstSpi(child) }, child.use);
+  const { softSeconds, hardSeconds } = limitsOf(child.turn, { ...child, spi: firstSpi(child) }, child.use);
   core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
   core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
   judgeVolume(core, child);
-  if (child.use.tooFast && child.role === "initiator") return core.timers.set(childOwner(child), "rekey", core.now + AT_ONCE_MORE);
+  if (child.use.tooFast && child.turn === "initiator") return core.timers.set(childOwner(child), "rekey", core.now + AT_ONCE_MORE);
   const look = child.lifetimeKilobytes === null ? lookForLife(child) : FIRST_LOOK;
   if (look !== null) core.timers.set(childOwner(child), "measure", core.now + look);
 }
@@ -215,7 +215,7 @@ function letGo(core: Core, child: ChildSa): void {
 /** The rate has grown since the kernel was told when to warn. */
 const isNearLimit = (child: ChildSa): boolean =>
   child.lifetimeKilobytes !== null &&
-  child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - Math.max(child.use.in.octets, child.use.out.octets) <= reserveOf(child.role, child.use);
+  child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - Math.max(child.use.in.octets, child.use.out.octets) <= reserveOf(child.turn, child.use);
 
 /** Sparingly: half of the time that the volume lasts at this rate, and never longer than dead peer detection needs; null: never. */
 function nextLook(child: ChildSa): number | null {

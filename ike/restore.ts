@@ -208,6 +208,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     key: specKey(spec),
     spec,
     role: f["role"] as Role,
+    turn: f["turn"] as Role,
     protections,
     group: (f["group"] as string | null) ?? null,
     lifetimeSeconds: Number(f["lifetimeSeconds"]),

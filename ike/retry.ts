@@ -53,6 +53,8 @@ export function stopTrying(core: Core, spec: ChildSpec): void {
 /** The wait is over. */
 export function onRetry(core: Core, key: string): void {
   const retry = core.retries.get(key);
+  // Traffic that was held off begins once; if it comes to nothing, other traffic may.
+  if (retry && retry.spec.rule.start !== "now") core.retries.delete(key);
   if (retry && !isUp(core, retry.spec)) wishFor(core, retry.spec, [], null);
 }
 
@@ -67,11 +69,19 @@ export function failPeer(core: Core, local: string, remote: string): void {
   if (core.outages.size > MOST_OUTAGES) core.outages.delete(core.outages.keys().next().value ?? "");
 }
 
-/** Whether traffic may begin something with a peer: not right after it was found silent. */
-export function isHeldOff(core: Core, local: string, remote: string): boolean {
-  const outage = core.outages.get(peerKey(local, remote));
+/**
+ * Whether traffic has to wait: nothing begins right after a peer was found silent. What it asks for meanwhile begins when that time is over,
+ * since the kernel would not ask again for half a minute (its larval SA lives that long, and can't be removed: it has no SPI).
+ */
+export function isHeldOff(core: Core, spec: ChildSpec): boolean {
+  const outage = core.outages.get(peerKey(spec.local, spec.remote));
   if (!outage || outage.until <= core.now) return false;
   count(core, "held off: the peer did not answer lately");
+  const key = specKey(spec);
+  if (core.retries.has(key) || core.retries.size >= MOST_OUTAGES) return true;
+  core.retries.set(key, { spec, tries: 0 });
+  core.timers.set(`retry ${key}`, "retry", outage.until);
+  outage.waiting.add(key);
   return true;
 }
 

@@ -18,6 +18,11 @@ const GSS: readonly Uint8Array[] = [VENDOR_IDS.GSSAPI, VENDOR_IDS["GSS-API draft
   ({ bytes }) => bytes,
 );
 
+/** What those announce that send on a new pair only when they have message 3; strongSwan announces XAUTH. */
+const PATIENT = (["mainmode", "MS NT5", "XAUTH", "strongSwan", "KAME racoon", "ipsec-tools"] as const).map(
+  (name) => VENDOR_IDS[name].bytes,
+);
+
 /** What a peer announced, as far as it matters here. */
 export interface PeerTraits {
   /** It answers R-U-THERE (RFC 3706). */
@@ -36,6 +41,11 @@ export interface PeerTraits {
   readonly gss: boolean;
   /** It is mainmode, so that it settles a collision as we do. */
   readonly mainmode: boolean;
+  /**
+   * As responder of Quick Mode it sends on the new pair before message 2 has left, so that the first packets meet nothing at the initiator
+   * (libreswan). It keeps its name to itself unless told otherwise, and is known by what it announces and what it does not.
+   */
+  readonly hasty: boolean;
 }
 
 /** What the first message says besides who we are. */
@@ -77,6 +87,7 @@ export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
     fragments: fragmentation !== undefined && (fragmentation.length < 20 || ((fragmentation[16] ?? 0) & 0x80) !== 0),
     gss: GSS.some(has),
     mainmode: has(VENDOR_IDS.mainmode.bytes),
+    hasty: has(VENDOR_IDS.libreswan.bytes) || (fragmentation !== undefined && !PATIENT.some(has)),
   };
 }
 
@@ -92,6 +103,7 @@ export const addTraits = (traits: PeerTraits, vids: readonly PayloadOf<"vid">[])
     fragments: traits.fragments || more.fragments,
     gss: traits.gss || more.gss,
     mainmode: traits.mainmode || more.mainmode,
+    hasty: traits.hasty || more.hasty,
   };
 };
 

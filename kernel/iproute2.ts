@@ -9,6 +9,7 @@ import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.t
 import { lineReader } from "./lines.ts";
 import { type MonitorChild, monitorChild } from "./monitor.ts";
 import type { Kernel } from "./port.ts";
+import { type UnknownSpis, watchUnknownSpis } from "./unknown-spis.ts";
 import { saName } from "./xfrm-args.ts";
 import { parsePolicies } from "./xfrm-policy.ts";
 import { xfrmStates } from "./xfrm-state.ts";
@@ -33,6 +34,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   const batch = batchRunner({ ip, onDiagnostic, queueLimit, patience });
   const listeners: ((event: KernelEvent) => void)[] = [];
   let monitor: MonitorChild | undefined;
+  let unknown: UnknownSpis | undefined;
   let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
   return {
     run: async (commands) => batch.run(commands),
@@ -63,16 +65,15 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     },
     listen(onEvent) {
       listeners.push(onEvent);
-      monitor ??= monitorChild({
-        ip,
-        onDiagnostic,
-        onEvent: (event) => {
-          for (const listener of listeners) listener(event);
-        },
-      });
+      const tell = (event: KernelEvent): void => {
+        for (const listener of listeners) listener(event);
+      };
+      monitor ??= monitorChild({ ip, onDiagnostic, onEvent: tell });
+      unknown ??= watchUnknownSpis({ onMore: (packets) => tell({ type: "unknown-spis", packets }) });
     },
     async close() {
       listeners.length = 0;
+      unknown?.close();
       await Promise.all([batch.close(), monitor?.close(), reading]);
     },
   };

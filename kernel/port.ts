@@ -16,7 +16,7 @@ export interface Kernel {
   counters(): Promise<ReadonlyMap<string, SaCounters>>;
   /** Every SA and policy that is there, whoever put it there. */
   list(): Promise<KernelListing>;
-  /** Starts delivering acquire and expire events. */
+  /** Starts delivering the kernel's events. */
   listen(onEvent: (event: KernelEvent) => void): void;
   /** Ends the child processes; the kernel's state stays as it is. */
   close(): Promise<void>;

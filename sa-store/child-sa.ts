@@ -63,6 +63,8 @@ export interface ChildSa {
   /** The peer is a member of a Windows cluster. */
   readonly cluster: boolean;
   readonly role: "initiator" | "responder";
+  /** When it is renewed: early as by an initiator, or only if the other end does not, as by a responder. */
+  readonly turn: "initiator" | "responder";
   readonly protections: readonly Protection[];
   /** PFS group name, or null. */
   readonly group: string | null;

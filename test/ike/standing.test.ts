@@ -49,6 +49,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   spec: { rule, selector: SELECTOR, local: ME, remote: PEER, reqid },
   key: "",
   role: "initiator",
+  turn: "initiator",
   protections: [{ suite: suiteOf(rule), spiIn: 1, spiOut: 2 }],
   group: null,
   lifetimeSeconds: 1,

@@ -299,6 +299,7 @@ export class Host {
   kernelEvents(events: readonly KernelEvent[]): void {
     for (const event of events) {
       if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
+      else if (event.type === "unknown-spis") this.#around.note(this, `kernel: ${event.packets} packets with unknown SPIs`);
       else this.#noteAcquire(`kernel: acquire for ${event.source} -> ${event.destination}`);
       this.input({ type: "kernel-event", event });
     }
