@@ -54,7 +54,7 @@ const TABLE: readonly Rule[] = [
     of: ["kernel/"],
     may: ["kernel/", "ike/crypto/", "ike/kernel-contract.ts"],
     types: ["policy/", "sa-store/", "ike/input.ts", "ike/effect.ts"],
-    packages: ["node:child_process"],
+    packages: ["node:child_process", "node:fs/promises"],
   },
   {
     of: ["daemon/"],

@@ -64,6 +64,8 @@ export class Host {
   stopped = false;
   /** What a restart would find; kept where a story sets it. */
   journal: JournalRecord[] | undefined;
+  /** Effects carried out so far. */
+  effects = 0;
   /** Effects after which this host's daemon dies, counted from now. */
   crashAfter = Number.POSITIVE_INFINITY;
   /** What the kernel was asked for when the daemon died is carried out all the same, before the next start. */
@@ -168,6 +170,7 @@ export class Host {
     if (++this.#busy.inputs > MOST_INPUTS_AT_ONCE) fail(`${this.name}: ${MOST_INPUTS_AT_ONCE} inputs without time passing`);
     for (const effect of this.engine.handle(input, now())) {
       this.#carryOut(effect);
+      this.effects++;
       if (--this.crashAfter <= 0) return this.crash();
     }
   }
