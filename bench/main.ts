@@ -5,6 +5,7 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { measureKernel } from "./kernel-lines.ts";
+import { measureLoopDelay } from "./loop-delay.ts";
 import { measureMemory } from "./memory.ts";
 import { measureNegotiations, type NegotiationPlan } from "./negotiations.ts";
 import { measurePolicy } from "./policy-rules.ts";
@@ -30,13 +31,14 @@ async function main(argv: readonly string[]): Promise<number> {
   const negotiations = await measureNegotiations(plan, progress);
   progress("renewals");
   const { rekeys, restore } = measureRekeys(plan.standing.at(-1) ?? 0, plan.repeats);
+  const loopDelay = await measureLoopDelay(1000, progress);
   const memory = await measureMemory(plan.standing.at(-1) ?? 0, progress);
   progress("kernel");
   const kernel = measureKernel(values.quick ? 500 : 5000);
   progress("policy");
   const policy = [100, 1000].map(measurePolicy);
   progress("");
-  const results: Results = { machine: machineNote(before), negotiations, rekeys, restore, memory, kernel, policy };
+  const results: Results = { machine: machineNote(before), negotiations, rekeys, restore, loopDelay, memory, kernel, policy };
   console.log(values.json ? JSON.stringify(results, null, 2) : report(results));
   return 0;
 }

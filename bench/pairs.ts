@@ -46,7 +46,8 @@ export const benchSecret = (): Uint8Array => new Uint8Array(randomBytes(32));
 const [INITIATORS, RESPONDERS] = [32, 64];
 const LIFETIME_SECONDS = 86_400;
 
-const addressesOf = (rule: RuleName): number => (rule === "standing" ? 128 : 16);
+/** A thousand peers renew with modp2048. */
+const addressesOf = (rule: RuleName): number => (rule === "standing" ? 128 : rule === "modp2048" ? 32 : 16);
 
 function rule(name: RuleName, r: number, role: BenchRole, secret: Uint8Array): Rule {
   const [a, b] = [subnet(INITIATORS + r), subnet(RESPONDERS + r)];

@@ -4,6 +4,7 @@
 
 import type { Result } from "../isakmp/result.ts";
 import type { KernelCost } from "./kernel-lines.ts";
+import type { LoopDelayCost } from "./loop-delay.ts";
 import type { MemoryCost } from "./memory.ts";
 import type { NegotiationCost, SideCost } from "./negotiations.ts";
 import type { PolicyCost } from "./policy-rules.ts";
@@ -14,13 +15,23 @@ export interface Results {
   readonly negotiations: readonly NegotiationCost[];
   readonly rekeys: readonly RekeyCost[];
   readonly restore: RestoreCost;
+  readonly loopDelay: LoopDelayCost;
   readonly memory: MemoryCost;
   readonly kernel: Result<KernelCost, string>;
   readonly policy: readonly PolicyCost[];
 }
 
 /** What CONTRIBUTING.md asks for. */
-const TARGET = { ratio: 1.3, otherMs: 0.5, growth: 1.2, pairKiB: 16, rekeyRatio: 1.4, rekeyMs: 0.35, restoreSeconds: 2 } as const;
+const TARGET = {
+  ratio: 1.3,
+  otherMs: 0.5,
+  growth: 1.2,
+  pairKiB: 16,
+  rekeyRatio: 1.4,
+  rekeyMs: 0.35,
+  restoreSeconds: 2,
+  loopDelayMs: 50,
+} as const;
 
 /** All of it. */
 export const report = (results: Results): string =>
@@ -28,6 +39,7 @@ export const report = (results: Results): string =>
     negotiationLines(results.negotiations),
     rekeyLines(results.rekeys),
     restoreLines(results.restore),
+    loopDelayLines(results.loopDelay),
     memoryLines(results.memory),
     kernelLines(results.kernel),
     policyLines(results.policy),
@@ -111,6 +123,21 @@ const restoreLines = ({ ikes, children, milliseconds, journalOctets, memoryOctet
   `  ${count(ikes)} IKE SAs and ${count(children)} children; journal ${kib(journalOctets)} KiB; memory ${kib(memoryOctets)} KiB more`,
   verdict("journal read and SAs restored", milliseconds / 1000, TARGET.restoreSeconds, (value) => `${value.toFixed(2)} s`),
 ];
+
+function loopDelayLines({ peers, milliseconds, delays }: LoopDelayCost): readonly string[] {
+  const row = (role: keyof typeof delays): readonly string[] => [role, delays[role].p99.toFixed(1), delays[role].peak.toFixed(1)];
+  return [
+    `Event loop while ${count(peers)} peers renew within a second (modp2048): what is due waits so long, ms`,
+    ...table([["side", "99th percentile", "longest"], row("initiator"), row("responder")], 1),
+    `  all were renewed after ${(milliseconds / 1000).toFixed(1)} s`,
+    verdict(
+      "event loop, 99th percentile",
+      Math.max(delays.initiator.p99, delays.responder.p99),
+      TARGET.loopDelayMs,
+      (value) => `${value.toFixed(1)} ms`,
+    ),
+  ];
+}
 
 function memoryLines({ few, many, fresh, settled }: MemoryCost): readonly string[] {
   const row = (name: string, { initiator, responder }: MemoryCost["fresh"]): readonly string[] => [name, kib(initiator), kib(responder)];

@@ -1,6 +1,7 @@
 /**
  * What the benchmark's parent process says to the process of a side, and hears from it. One request at a time; each has one answer.
  */
+import type { LoopDelay } from "./loop-delay.ts";
 import type { BenchRole, MeasuredGroup, RuleName } from "./pairs.ts";
 
 export interface SideOptions {
@@ -23,13 +24,21 @@ export type SideRequest =
   | { readonly do: "delete"; readonly rule: RuleName; readonly count: number }
   /** Lets the clock jump, and waits until every timer that became due was served. */
   | { readonly do: "advance"; readonly seconds: number }
+  /** Renews so many of the rule's children within a second, or (responder) waits until they are renewed. */
+  | { readonly do: "renew"; readonly rule: RuleName; readonly count: number }
+  /** Watches the event loop from now on, or says how long it kept others waiting since. */
+  | { readonly do: "watch" | "watched" }
   /** Collects garbage and looks at the memory. */
   | { readonly do: "memory" };
 
-/** CPU time, user and system, of all threads of the side while it worked on the request; octets of resident memory for `memory`. */
+/**
+ * CPU time, user and system, of all threads of the side while it worked on the request; octets of resident memory for `memory`;
+ * milliseconds that the event loop kept others waiting, for `watched`.
+ */
 export interface SideAnswer {
   readonly cpuMs: number;
   readonly residentOctets: number;
+  readonly loopDelay: LoopDelay;
 }
 
 /** The first message of a side: it is there. */

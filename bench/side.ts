@@ -5,6 +5,7 @@
  * A datagram carries four octets in front that name the pair of hosts it belongs to: a side has one socket, not ten thousand.
  */
 import { createSocket, type Socket } from "node:dgram";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { createJobRunner } from "../auth/providers/run-job.ts";
 import { createLog } from "../daemon/log.ts";
 import { Loop } from "../daemon/loop.ts";
@@ -16,6 +17,7 @@ import { groupNamed } from "../ike/crypto/suite.ts";
 import type { SaEvent } from "../ike/effect.ts";
 import { createEngine, type Engine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
+import type { KernelSa } from "../ike/kernel-contract.ts";
 import { ok } from "../isakmp/result.ts";
 import { memoryKernel } from "../kernel/memory.ts";
 import type { Kernel } from "../kernel/port.ts";
@@ -48,6 +50,9 @@ class BenchSide {
   #established = 0;
   #closed = 0;
   #toEstablish = 0;
+  #renewed = 0;
+  #toRenew = 0;
+  readonly #delays = monitorEventLoopDelay({ resolution: 1 });
   #toClose = 0;
   #onEvent: () => void = () => {};
   #commands = 0;
@@ -86,7 +91,8 @@ class BenchSide {
     const before = process.cpuUsage();
     await this.#perform(request);
     const used = process.cpuUsage(before);
-    return { cpuMs: (used.user + used.system) / 1000, residentOctets: process.memoryUsage.rss() };
+    const loopDelay = { p99: this.#delays.percentile(99) / 1e6, peak: this.#delays.max / 1e6 };
+    return { cpuMs: (used.user + used.system) / 1000, residentOctets: process.memoryUsage.rss(), loopDelay };
   }
 
   #perform(request: SideRequest): Promise<void> | void {
@@ -105,6 +111,13 @@ class BenchSide {
         return this.#delete(request.rule, request.count);
       case "advance":
         return this.#advance(request.seconds);
+      case "renew":
+        return this.#renew(request.rule, request.count);
+      case "watch":
+        this.#delays.reset();
+        return void this.#delays.enable();
+      case "watched":
+        return void this.#delays.disable();
       case "memory":
         return collect();
     }
@@ -145,6 +158,27 @@ class BenchSide {
     return reqid;
   }
 
+  /** The kernel says of one child after the other that it nears its end, as many in every turn as make all of them a second. */
+  async #renew(rule: RuleName, count: number): Promise<void> {
+    this.#toRenew += count;
+    if (this.#role === "responder") {
+      while (this.#renewed < this.#toRenew) await this.#event();
+      return;
+    }
+    const pairs = new Set(Array.from({ length: count }, (_, n) => pairAddresses(rule, n).join(" ")));
+    const newest = new Map<string, KernelSa>();
+    for (const { sa } of this.#memory.states.values())
+      if (pairs.has(`${sa.source} ${sa.destination}`)) newest.set(`${sa.source} ${sa.destination}`, sa);
+    const due = [...newest.values()];
+    for (const started = performance.now(); due.length > 0; await new Promise((resolve) => setTimeout(resolve, 1))) {
+      const left = Math.max(0, Math.floor(count * (1 - (performance.now() - started) / 1000)));
+      for (const sa of due.splice(left)) {
+        this.#memory.setCounters(sa, { octets: 1000, packets: 10 });
+        for (const event of this.#memory.expire(sa, false)) this.#memory.inject(event);
+      }
+    }
+  }
+
   async #delete(rule: RuleName, count: number): Promise<void> {
     this.#toClose += count;
     if (this.#role === "initiator")
@@ -170,6 +204,7 @@ class BenchSide {
   #note({ event, level, text }: SaEvent): void {
     if (event === "child.established") this.#established++;
     else if (event === "child.closed") this.#closed++;
+    else if (event === "child.rekeyed") this.#renewed++;
     else if (level === "warning" || level === "error") process.stderr.write(`bench: ${this.#role}: ${text}\n`);
     this.#onEvent();
   }

@@ -227,6 +227,7 @@ function saidOf(input: Input): string | undefined {
   if (input.type !== "kernel-event") return undefined;
   const { event } = input;
   if (event.type === "acquire") return `the kernel asks for an SA: a packet from ${event.source} to ${event.destination} waits`;
+  if (event.type === "unknown-spis") return `the kernel met ${event.packets} packets with unknown SPIs`;
   return `the kernel says that ${event.sa.protocol} ${formatSpi(event.sa.spi)} ${event.hard ? "has expired" : "nears its end"}`;
 }
 
