@@ -38,8 +38,10 @@ export interface LoopCounters {
   readonly bugs: number;
 }
 
-/** Inputs handled before sockets get their turn: at most some 10 ms of Diffie-Hellman. */
+/** Inputs handled before sockets get their turn. */
 const BATCH = 16;
+/** Nor does a turn last longer than this and one input more: each may cost an exponentiation. */
+const LONGEST_TURN_MS = 10;
 /** Datagrams and acquires beyond this are dropped: their senders repeat them, and a flood must not grow the queue without end. */
 const QUEUE_LIMIT = 4096;
 /** A due timer that the core does not serve must not spin. */
@@ -121,7 +123,8 @@ export class Loop {
 
   #run(): void {
     this.#immediate = undefined;
-    for (let i = 0; i < BATCH && !this.#closed; i++) {
+    const until = performance.now() + LONGEST_TURN_MS;
+    for (let i = 0; i < BATCH && !this.#closed && (i === 0 || performance.now() < until); i++) {
       const input = this.#queue[this.#next];
       if (!input) break;
       this.#next++;
