@@ -75,6 +75,7 @@ function wrapped(text: string): readonly string[] {
   const indent = /^ */.exec(text)?.[0].length ?? 0;
   const lines: string[] = [];
   let rest = text.slice(0, FITS * MOST_PIECES).trimStart();
+  if (rest === "") return [""];
   for (let room = FITS - indent; rest !== ""; room = FITS - indent - 2) {
     const at = rest.length <= room ? rest.length : Math.max(rest.lastIndexOf(" ", room), 0) || room;
     lines.push(`${"\u00a0".repeat(lines.length === 0 ? indent : indent + 2)}${rest.slice(0, at)}`);
