@@ -127,8 +127,8 @@ const restoreLines = ({ ikes, children, milliseconds, journalOctets, memoryOctet
 function loopDelayLines({ peers, milliseconds, delays }: LoopDelayCost): readonly string[] {
   const row = (role: keyof typeof delays): readonly string[] => [role, delays[role].p99.toFixed(1), delays[role].peak.toFixed(1)];
   return [
-    `Event loop while ${count(peers)} peers renew within a second (modp2048): what is due waits so long, ms`,
-    ...table([["side", "99th percentile", "longest"], row("initiator"), row("responder")], 1),
+    `Event loop while ${count(peers)} peers renew in the same second (modp2048)`,
+    ...table([["side", "waits ms, 99th percentile", "longest"], row("initiator"), row("responder")], 1),
     `  all were renewed after ${(milliseconds / 1000).toFixed(1)} s`,
     verdict(
       "event loop, 99th percentile",

@@ -4,7 +4,9 @@
  *   npm run lifetimes -- [--hours N | --days N] [--peers N] [--loss SHARE] [--restarts N] [--seed N]
  */
 import { parseArgs } from "node:util";
-import { explore, SCENARIOS } from "./interleavings.ts";
+import { exploreDelays } from "./delays.ts";
+import { SCENARIOS } from "./duel.ts";
+import { type Explored, explore } from "./interleavings.ts";
 import { runWeeks, type WeeksReport } from "./weeks.ts";
 
 const HELP = `npm run lifetimes -- [--hours N | --days N] [--peers N] [--loss SHARE] [--restarts N] [--seed N]
@@ -13,7 +15,8 @@ const HELP = `npm run lifetimes -- [--hours N | --days N] [--peers N] [--loss SH
   --loss SHARE  of datagrams (0.01)
   --restarts N  of each peer a day (1)
   --seed N      another run (1)
-  --interleavings N  instead: up to N orders of each of the scenarios in which two negotiations meet`;
+  --interleavings N  instead: up to N orders of each of the scenarios in which two negotiations meet
+  --delays N    instead: every order of these scenarios in which so many events have to stand behind all others`;
 
 /** Runs what the command line asks for; the exit code. */
 export function main(argv: readonly string[]): number {
@@ -27,13 +30,17 @@ export function main(argv: readonly string[]): number {
     seed: option,
     help: { type: "boolean" },
     interleavings: option,
+    delays: option,
   } as const;
   const { values } = parseArgs({ args: [...argv], options });
   if (values.help) {
     console.log(HELP);
     return 0;
   }
-  if (values.interleavings !== undefined) return interleave(Number(values.interleavings));
+  const { interleavings, delays } = values;
+  if (interleavings !== undefined) return meet((scenario, losses) => explore(scenario, { losses, orders: Number(interleavings) }));
+  if (delays !== undefined)
+    return meet((scenario, losses) => exploreDelays(scenario, { losses, delays: Number(delays), orders: Number.POSITIVE_INFINITY }));
   const started = performance.now();
   const plan = {
     peers: Number(values.peers ?? 100),
@@ -54,11 +61,11 @@ export function main(argv: readonly string[]): number {
 }
 
 /** Orders of events; an invariant that breaks is thrown with its order. */
-function interleave(orders: number): number {
+function meet(run: (scenario: (typeof SCENARIOS)[number], losses: number) => Explored): number {
   for (const scenario of SCENARIOS)
     for (const losses of [0, 1]) {
       const started = performance.now();
-      const found = explore(scenario, { losses, orders });
+      const found = run(scenario, losses);
       const all = found.complete ? "all" : "the first";
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
       console.log(
