@@ -8,6 +8,7 @@ import { EXIT, Failure } from "./exit.ts";
 export type End = Extract<Reply, { type: "end" }>;
 export type Status = Extract<Reply, { type: "status" }>["status"];
 
+export type Stats = Extract<Reply, { type: "stats" }>["stats"];
 export type Update = Extract<Reply, { type: "update" }>;
 export type Document = Extract<Reply, { type: "document" }>["document"];
 
@@ -16,6 +17,7 @@ export interface AskOptions {
   readonly request: Request;
   readonly onLine?: (text: string) => void;
   readonly onStatus?: (status: Status) => void;
+  readonly onStats?: (stats: Stats) => void;
   readonly onDocument?: (document: Document) => void;
   /** What `subscribe` tells. */
   readonly onUpdate?: (update: Update) => void;
@@ -62,6 +64,7 @@ export function ask(options: AskOptions): Promise<End> {
       else if (reply.type === "line") options.onLine?.(reply.text);
       else if (reply.type === "status") options.onStatus?.(reply.status);
       else if (reply.type === "document") options.onDocument?.(reply.document);
+      else if (reply.type === "stats") options.onStats?.(reply.stats);
       else if (reply.type === "update") options.onUpdate?.(reply);
       else if (reply.type === "end") finish(() => resolve(reply));
       else options.onOther?.(reply);
@@ -110,5 +113,5 @@ function parseReply(line: string): Reply | undefined {
 }
 
 const TYPES: ReadonlySet<string | undefined> = new Set<Reply["type"]>([
-  ...(["line", "status", "document", "update", "trace", "lost", "failure", "report", "end"] as const),
+  ...(["line", "status", "stats", "document", "update", "trace", "lost", "failure", "report", "end"] as const),
 ]);

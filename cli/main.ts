@@ -49,6 +49,7 @@ function buildProgram(finish: Finish): Command {
   addWhy(program, finish);
   addSaCommands(program, finish);
   addInsight(program, () => controlPath(program.opts()["control"]), finish);
+  addMonitoring(program, finish);
   if (hasDemo()) addDemo(program, finish);
   addCompletion(program, finish);
   return program;
@@ -222,6 +223,21 @@ function addCompletion(program: Command, finish: Finish): void {
     .action(async (shell: string | undefined, { rules = false }) => {
       const { completeRules, completion } = await import("./commands/completion.ts");
       finish(rules ? await completeRules(controlPath(program.opts()["control"])) : completion(program, shell));
+    });
+}
+
+/** What the daemon counts and what it does. */
+function addMonitoring(program: Command, finish: Finish): void {
+  program
+    .command("stats")
+    .description("print the statistics: negotiations, failures, SAs, octets, what the kernel dropped")
+    .addOption(new Option("--windows-names", "those of Windows' IP Security Monitor, under its names").conflicts(["json", "prometheus"]))
+    .addOption(new Option("--json", "one JSON document, with both").conflicts("prometheus"))
+    .option("--prometheus", "as Prometheus reads them")
+    .action(async ({ windowsNames, json, prometheus }) => {
+      const { stats } = await import("./commands/stats.ts");
+      const form = json ? "json" : prometheus ? "prometheus" : windowsNames ? "windows" : "table";
+      finish(await stats({ control: controlPath(program.opts()["control"]), form }));
     });
 }
 

@@ -8,11 +8,12 @@ import type { Kernel } from "../kernel/port.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Answer } from "./control.ts";
-import type { AboutDocument, Request, SnapshotDocument } from "./control-protocol.ts";
+import type { AboutDocument, Request, SnapshotDocument, StatsDocument } from "./control-protocol.ts";
 import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
 import { answerPolicy, type Situation } from "./policy-commands.ts";
-import { withCounters } from "./status.ts";
+import { prometheusText } from "./stats-document.ts";
+import { type Counters, withCounters } from "./status.ts";
 import { serveSubscription } from "./subscriptions.ts";
 import type { Tracing } from "./tracing.ts";
 
@@ -34,6 +35,8 @@ export interface CommandParts {
   readonly live: () => LiveView;
   readonly tracing: Tracing;
   readonly about: () => AboutDocument;
+  /** Every statistic; `status` has the kernel's counters in it. */
+  readonly stats: (status: StatusDocument, counters: Counters) => StatsDocument;
   /** How long the kernel may take to tell its counters. */
   readonly patienceMs?: number;
 }
@@ -70,6 +73,10 @@ export class Commands {
       for (const reply of answerPolicy(request, this.#parts.situation(), this.#parts.view())) answer.send(reply);
       return;
     }
+    if (request.command === "stats") {
+      void this.#stats(request.form, answer);
+      return;
+    }
     if (request.command === "subscribe") {
       serveSubscription(request, answer, { feed: this.#parts.feed, snapshot: () => this.snapshot() });
       return;
@@ -100,8 +107,20 @@ export class Commands {
   /** Everything that a monitor shows. */
   async snapshot(): Promise<SnapshotDocument> {
     const counters = await this.#counters();
-    const { view, live } = this.#parts;
-    return { time: new Date().toISOString(), status: withCounters(view(), counters), live: live() };
+    const { view, live, stats } = this.#parts;
+    const status = withCounters(view(), counters);
+    return { time: new Date().toISOString(), status, live: live(), stats: stats(status, counters) };
+  }
+
+  async #stats(form: "document" | "prometheus", answer: Answer): Promise<void> {
+    try {
+      const { stats } = await this.snapshot();
+      if (form === "document") answer.send({ type: "stats", stats });
+      else for (const text of prometheusText(stats).trimEnd().split("\n")) answer.send({ type: "line", text });
+      answer.send({ type: "end", exit: 0 });
+    } catch (error) {
+      this.#bug("stats", error, answer);
+    }
   }
 
   async #reload(answer: Answer): Promise<void> {
@@ -150,15 +169,14 @@ export class Commands {
       answer.send({ type: "status", status: withCounters(this.#parts.view(), counters) });
       answer.send({ type: "end", exit: 0 });
     } catch (error) {
-      this.#parts.log({ event: "bug", level: "error", text: `bug while answering status: ${String(error)}`, reason: "bug" });
-      answer.send({
-        type: "end",
-        exit: 1,
-        text: "the daemon met a bug",
-        reason: "bug",
-        hint: "its log has the details; please report them",
-      });
+      this.#bug("status", error, answer);
     }
+  }
+
+  #bug(what: string, error: unknown, answer: Answer): void {
+    this.#parts.log({ event: "bug", level: "error", text: `bug while answering ${what}: ${String(error)}`, reason: "bug" });
+    const hint = "its log has the details; please report them";
+    answer.send({ type: "end", exit: 1, text: "the daemon met a bug", reason: "bug", hint });
   }
 
   /** A kernel that can't tell leaves zeros: the SA tables are worth showing without them. */
@@ -192,7 +210,10 @@ export class Commands {
 
 /** The core's command for a request; the others are answered by the daemon. */
 function commandOf(
-  request: Exclude<Request, { command: "status" | "reload" | "why" | "policy" | "subscribe" | "trace" | "last-failure" | "report" }>,
+  request: Exclude<
+    Request,
+    { command: "status" | "reload" | "why" | "policy" | "subscribe" | "stats" | "trace" | "last-failure" | "report" }
+  >,
   policies: "remove" | "keep",
 ): Command {
   switch (request.command) {

@@ -20,6 +20,8 @@ export type Request =
         | { readonly kind: "all" };
     }
   | { readonly command: "status" }
+  /** Every statistic: as a document, or as lines of Prometheus' text. */
+  | { readonly command: "stats"; readonly form: "document" | "prometheus" }
   /** A packet that might be: ports are 0 where they are not known, `protocol` is its number. */
   | {
       readonly command: "why";
@@ -45,6 +47,7 @@ export type Request =
 export type Reply =
   | { readonly type: "line"; readonly text: string }
   | { readonly type: "status"; readonly status: StatusDocument }
+  | { readonly type: "stats"; readonly stats: StatsDocument }
   /** What `why` and `policy` tell: `WhyDocument`, `PolicyDocument`. */
   | { readonly type: "document"; readonly document: WhyDocument | PolicyDocument }
   /** To `subscribe`; no `end` follows, the client goes when it has seen enough. */
@@ -68,6 +71,32 @@ export interface SnapshotDocument {
   readonly time: string;
   readonly status: StatusDocument;
   readonly live: LiveView;
+  readonly stats: StatsDocument;
+}
+
+/** All that is counted since `since` (ISO 8601, UTC), where a journal is kept since before the last restart. */
+export interface StatsDocument {
+  readonly since: string;
+  readonly metrics: readonly MetricView[];
+  /** The same under the names of Windows' IP Security Monitor. */
+  readonly windows: readonly WindowsStatisticView[];
+}
+
+export interface MetricView {
+  readonly name: string;
+  readonly type: "counter" | "gauge";
+  readonly help: string;
+  /** null: not to be had on this machine. */
+  readonly samples: readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[] | null;
+}
+
+export interface WindowsStatisticView {
+  readonly page: "main-mode" | "quick-mode" | "filtering-platform";
+  readonly name: string;
+  /** The metrics that it is made of; none where it belongs to AuthIP. */
+  readonly metrics: readonly string[];
+  /** null: not to be had on this machine. */
+  readonly value: number | null;
 }
 
 /** A failed negotiation: what was said last, oldest first. Times are ISO 8601, UTC. */

@@ -30,6 +30,7 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["reload", (members) => (has(members, ["command"]) ? { command: "reload" } : undefined)],
   ["shutdown", readShutdown],
   ["why", readWhy],
+  ["stats", readStats],
   ["subscribe", readSubscribe],
   ["trace", readTrace],
   ["last-failure", readLastFailure],
@@ -67,6 +68,12 @@ function readWhy(members: Members): Request | undefined {
   if (!has(members, ["command", "src", "dst", "protocol", "sport", "dport"]) || !isName(src) || !isName(dst)) return undefined;
   if (!isUpTo(protocol, 255) || !isUpTo(sport, 65_535) || !isUpTo(dport, 65_535)) return undefined;
   return { command: "why", src, dst, protocol, sport, dport };
+}
+
+function readStats(members: Members): Request | undefined {
+  const { form } = members;
+  if (!has(members, ["command", "form"]) || (form !== "document" && form !== "prometheus")) return undefined;
+  return { command: "stats", form };
 }
 
 /** Snapshots an hour apart at most: whoever wants fewer asks for `status`. */

@@ -21,13 +21,14 @@ import { type Control, serveControl } from "./control.ts";
 import type { AboutDocument } from "./control-protocol.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
-import { createFeed } from "./feed.ts";
 import { type OpenedJournal, whyNotKept } from "./journal.ts";
 import type { EventDocument, Log } from "./log.ts";
 import { Loop } from "./loop.ts";
+import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
 import type { Native } from "./native.ts";
 import { compareConfigurations } from "./reload.ts";
 import { servedRoute } from "./route.ts";
+import { prometheusText } from "./stats-document.ts";
 import { watchCore } from "./tracing.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
 import { within } from "./within.ts";
@@ -93,6 +94,7 @@ class RunningDaemon implements Daemon {
   readonly #loop: Loop;
   readonly #commands: Commands;
   readonly #jobs: JobRunner;
+  readonly #monitoring: Monitoring;
   readonly #problems: UdpProblem[] = [];
   #control: Control | undefined;
   #watch: AddressWatch | undefined;
@@ -108,11 +110,11 @@ class RunningDaemon implements Daemon {
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
-    const { configuration, crypto, random, kernel, native } = parts;
-    const feed = createFeed();
-    const log = feed.through(parts.log);
+    const { configuration, crypto, random, native } = parts;
+    this.#monitoring = new Monitoring(parts);
+    const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
-    this.#parts = { ...parts, log };
+    this.#parts = { ...parts, log, kernel };
     const { tap, tracing } = watchCore(crypto, natPort, log);
     this.#configuration = configuration;
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
@@ -129,7 +131,9 @@ class RunningDaemon implements Daemon {
       onProblem: (problem) => this.#onProblem(problem),
     });
     this.#loop = new Loop({
-      engine: createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined }),
+      engine: this.#monitoring.engine(
+        createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined }),
+      ),
       kernel,
       // Milliseconds since the machine started: the same for every run of the daemon, so that lifetimes survive a restart.
       clock: () => Number(process.hrtime.bigint() / 1000n) / 1000,
@@ -157,6 +161,7 @@ class RunningDaemon implements Daemon {
       feed,
       tracing,
       about: () => this.#about(crypto.name, feed.recent(200)),
+      stats: (status, counters) => this.#monitoring.stats(status, counters),
       situation,
       counters: () => kernel.counters(),
       reload: () => this.reload(),
@@ -206,9 +211,23 @@ class RunningDaemon implements Daemon {
     // What changed between the first look and the monitor's start has rung no bell.
     void this.#onAddresses();
     await this.#loop.settled();
+    await this.#startMonitoring();
     const served = this.#addresses.served.join(", ") || "no address yet";
     log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
     return undefined;
+  }
+
+  #startMonitoring(): Promise<void> {
+    const { journal, configuration } = this.#parts;
+    const loop = this.#loop;
+    return this.#monitoring.start(
+      { live: () => loop.live(), drops: () => loop.drops(), counters: () => loop.counters, queued: () => loop.queued },
+      {
+        listen: configuration.daemon.metrics,
+        text: async () => prometheusText((await this.#commands.snapshot()).stats),
+        ...(journal ? { save: (records) => journal.journal.write(records), earlier: journal.image.get(STATISTICS_OWNER) } : {}),
+      },
+    );
   }
 
   stop(deadlineMs = STOP_DEADLINE_MS): Promise<boolean> {
@@ -334,6 +353,7 @@ class RunningDaemon implements Daemon {
 
   #onProblem(problem: UdpProblem): void {
     if (this.#problems.length < 16) this.#problems.push(problem);
+    this.#monitoring.note(problem);
     const { text, code: reason, unsent } = problem;
     const peer = unsent && formatEndpoint(unsent.path.remote.address, unsent.path.remote.port);
     if (unsent) this.#loop.push({ type: "send-failed", ...unsent });
@@ -361,13 +381,14 @@ class RunningDaemon implements Daemon {
 
   async #closeAll(): Promise<void> {
     const { kernel, journal } = this.#parts;
+    if (journal && this.#handedOver) this.#monitoring.save((records) => journal.journal.write(records));
     // Last of all: what was written since the core ended is nothing.
     journal?.journal.close(!this.#handedOver);
     this.#watch?.close();
     this.#udp.close(this.#handedOver);
     await within(
       LAST_WORDS_MS,
-      Promise.all([this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
+      Promise.all([this.#monitoring.close(), this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
     );
     destroyPolicy(this.#configuration.policy);
   }

@@ -73,6 +73,16 @@ export class Loop {
     return { ...this.#counters };
   }
 
+  /** Inputs that wait. */
+  get queued(): number {
+    return this.#queue.length - this.#next;
+  }
+
+  /** What the core dropped, by reason. */
+  drops(): ReadonlyMap<string, number> {
+    return this.#parts.engine.counters();
+  }
+
   /** Queues an input; it is handled after those before it, in a later turn of Node's loop. */
   push(input: Input): void {
     if (this.#closed) return;

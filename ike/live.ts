@@ -2,7 +2,7 @@
  * Negotiations in flight and the step each is at, for the monitors: what `view.ts` does not say about them. Holds no secrets.
  */
 import type { IkeSa, Negotiation, QuickExchange, QuickState } from "../sa-store/ike-sa.ts";
-import type { LiveView, NegotiationView, StepView } from "../sa-store/live-view.ts";
+import type { LiveView, NegotiationView, RuleView, StepView } from "../sa-store/live-view.ts";
 import { type Core, hex, peerName, ruleOf } from "./core.ts";
 import type { Instant } from "./input.ts";
 import type { MainModeState } from "./main-mode-states.ts";
@@ -14,7 +14,37 @@ export function liveViewOf(core: Core, now: Instant): LiveView {
     if (entry.phase === "negotiating") negotiations.push(mainModeView(entry, now));
     else for (const ex of entry.exchanges.values()) if (ex.state.kind !== "done") negotiations.push(quickModeView(entry, ex, now));
   }
-  return { negotiations };
+  return {
+    negotiations,
+    rules: ruleViews(core),
+    wishes: core.wishes.size,
+    retries: core.retries.size,
+    halfOpen: core.store.halfOpen.count,
+    reassembling: core.fragments.size,
+    kernelRequests: core.pending.size,
+  };
+}
+
+/** A rule is down where something that is wanted of it has no pair: a try under way, one that waits, or a start that found no route. */
+function ruleViews(core: Core): readonly RuleView[] {
+  const found = new Map(core.policy.rules.map((rule) => [rule.name, { children: 0, asked: rule.start === "now", missing: false }]));
+  for (const child of core.store.children.values()) {
+    const rule = found.get(child.spec.rule.name);
+    if (!rule || child.outbound !== "installed" || child.state === "draining") continue;
+    rule.children++;
+    rule.asked ||= child.wanted;
+  }
+  for (const { spec, replaces } of core.wishes.values()) {
+    const rule = found.get(spec.rule.name);
+    if (!rule || replaces !== null) continue;
+    rule.asked = true;
+    rule.missing = true;
+  }
+  for (const { spec } of core.retries.values()) {
+    const rule = found.get(spec.rule.name);
+    if (rule) rule.missing = true;
+  }
+  return [...found].map(([rule, { children, asked, missing }]) => ({ rule, wanted: asked, up: children > 0 && !missing, children }));
 }
 
 /** By state: the last message of Main Mode that was sent or came, and what is waited for. RFC 2409 §5 numbers them 1 to 6. */

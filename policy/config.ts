@@ -11,6 +11,7 @@ import { AVAILABLE, type Feature, reportUnavailable } from "./availability.ts";
 import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
 import { type Layer, mergeLayers, type Source } from "./layers.ts";
+import type { Listen } from "./listen.ts";
 import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { locate } from "./toml-locator.ts";
@@ -39,6 +40,8 @@ export interface DaemonSettings {
   /** Where the journal lies; null: $RUNTIME_DIRECTORY, then /run/mainmode. */
   readonly runtimeDirectory: string | null;
   readonly onStop: "remove" | "keep";
+  /** Where the statistics are served over HTTP. */
+  readonly metrics: Listen | null;
 }
 
 /**
@@ -175,7 +178,7 @@ function filesBeside(file: string): Result<readonly string[], Diagnostic> {
   }
 }
 
-function daemonSettings({ daemon, policy }: Document): DaemonSettings {
+function daemonSettings({ daemon, policy, metrics }: Document): DaemonSettings {
   return {
     control: daemon?.control ?? DEFAULTS.control,
     addresses: daemon?.addresses?.filter((address) => address !== undefined) ?? null,
@@ -185,6 +188,7 @@ function daemonSettings({ daemon, policy }: Document): DaemonSettings {
     keepAcrossRestart: daemon?.["keep-across-restart"] ?? DEFAULTS.keepAcrossRestart,
     runtimeDirectory: daemon?.["runtime-directory"] ?? null,
     onStop: policy?.["on-stop"] ?? DEFAULTS.onStop,
+    metrics: metrics?.listen ?? null,
   };
 }
 

@@ -9,6 +9,7 @@ import { type AddressRange, canonicalAddress, parseRange } from "../isakmp/addre
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { parseFilter } from "./filter.ts";
 import { parseIdentity } from "./identity.ts";
+import { parseListen } from "./listen.ts";
 import { nearest } from "./nearest.ts";
 import { parseChildSuite, parseGroup, parseIkeSuite, parseWeakName } from "./proposal.ts";
 import type { KeyPath } from "./toml-locator.ts";
@@ -105,6 +106,7 @@ const socketPath = read("a path", (text) => {
   const octets = new TextEncoder().encode(text).length;
   return octets <= SOCKET_PATH_LIMIT ? ok(text) : err(`the path has ${octets} octets; a socket's may have ${SOCKET_PATH_LIMIT}`);
 });
+const listen = read('an address and a port such as "127.0.0.1:9500"', parseListen);
 const folder = read("a folder", (text) => (/^\/[^\0]*$/.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no absolute path`)));
 const name = read("a name", (text) => (NAME.test(text) ? ok(text) : err("a name has from 1 to 64 visible characters")));
 const identity = read('an identity such as "fqdn:a.example.test"', parseIdentity);
@@ -286,7 +288,7 @@ export const DOCUMENT = z.strictObject({
     .optional(),
   sa: z.array(manualSa.optional(), { error: "manual SAs are tables of a list; write [[sa]]" }).optional(),
   rule: z.array(rule.optional(), { error: "rules are tables of a list; write [[rule]]" }).optional(),
-  metrics: later.optional(),
+  metrics: z.strictObject({ listen: listen.optional() }).optional(),
   web: later.optional(),
 });
 

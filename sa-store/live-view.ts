@@ -3,6 +3,27 @@
  */
 export interface LiveView {
   readonly negotiations: readonly NegotiationView[];
+  readonly rules: readonly RuleView[];
+  /** Needs for a child under way, and those that will be tried again. */
+  readonly wishes: number;
+  readonly retries: number;
+  /** Main Modes begun by others that have proved nothing yet. */
+  readonly halfOpen: number;
+  /** Messages whose fragments are not all here. */
+  readonly reassembling: number;
+  /** Groups of commands that the kernel has not answered. */
+  readonly kernelRequests: number;
+}
+
+/** Whether what a rule should have is there. */
+export interface RuleView {
+  readonly rule: string;
+  /** It should have SAs now: it starts by itself, or somebody asked for them. */
+  readonly wanted: boolean;
+  /** All that it should have stands. A rule that nobody wants anything of is up only while it has SAs. */
+  readonly up: boolean;
+  /** Pairs that carry traffic. */
+  readonly children: number;
 }
 
 export interface NegotiationView {

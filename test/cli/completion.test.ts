@@ -28,8 +28,8 @@ test("commands, aliases, flags and the values of flags are offered where they be
     of(""),
     tree.commands.flatMap(({ name, aliases }) => [name, ...aliases]),
   );
-  assert.deepEqual(of("stat"), ["status"]);
-  assert.deepEqual(of("--control", "/x", "stat"), ["status"]);
+  assert.deepEqual(of("statu"), ["status"]);
+  assert.deepEqual(of("--control", "/x", "statu"), ["status"]);
   assert.deepEqual(of("daemon", "--log-format", ""), ["text", "json"]);
   assert.deepEqual(of("policy", ""), ["show", "import"]);
   assert.ok(of("policy", "show", "--").includes("--specific"));

@@ -7,7 +7,7 @@ import type { LogRecord } from "../../daemon/log.ts";
 import type { Input } from "../../ike/input.ts";
 import type { Kernel } from "../../kernel/port.ts";
 import { policyOf, towards } from "../sim/policies.ts";
-import { until } from "./fakes.ts";
+import { NO_STATS, NOTHING_LIVE, until } from "./fakes.ts";
 
 const REQUIRE = policyOf(towards("192.0.2.2"));
 
@@ -25,11 +25,12 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
     onStop: () => "remove",
     handingOver: () => {},
     feed: createFeed(),
-    live: () => ({ negotiations: [] }),
+    live: () => NOTHING_LIVE,
     tracing: { answer: () => {}, failures: () => [], finish: () => {} },
     about: () => {
       throw new Error("nobody asks");
     },
+    stats: () => NO_STATS,
     log: (record) => records.push(record),
     patienceMs: 10,
   });

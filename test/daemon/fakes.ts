@@ -1,10 +1,12 @@
 /** Stand-ins for the parts around the daemon's shell. */
+import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import type { Effect, SaEvent } from "../../ike/effect.ts";
 import type { Engine } from "../../ike/engine.ts";
 import type { Input, Instant } from "../../ike/input.ts";
 import type { KernelCommand } from "../../ike/kernel-contract.ts";
 import { ok } from "../../isakmp/result.ts";
 import type { Kernel } from "../../kernel/port.ts";
+import type { LiveView } from "../../sa-store/live-view.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 
 export interface FakeEngine extends Engine {
@@ -26,7 +28,7 @@ export function fakeEngine(
     },
     nextWake: () => engine.wake,
     view: () => status,
-    live: () => ({ negotiations: [] }),
+    live: () => NOTHING_LIVE,
     counters: () => new Map(),
     size: 0,
   };
@@ -64,3 +66,14 @@ export async function until(check: () => boolean, what: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+export const NOTHING_LIVE: LiveView = {
+  negotiations: [],
+  rules: [],
+  wishes: 0,
+  retries: 0,
+  halfOpen: 0,
+  reassembling: 0,
+  kernelRequests: 0,
+};
+export const NO_STATS: StatsDocument = { since: "2026-01-01T00:00:00.000Z", metrics: [], windows: [] };

@@ -6,7 +6,7 @@ import type { Reply } from "../../daemon/control-protocol.ts";
 import { parseRequest } from "../../daemon/control-request.ts";
 import { createFeed } from "../../daemon/feed.ts";
 import { serveSubscription } from "../../daemon/subscriptions.ts";
-import { until } from "./fakes.ts";
+import { NO_STATS, NOTHING_LIVE, until } from "./fakes.ts";
 import { startPair } from "./pair.ts";
 
 function fakeClient() {
@@ -23,7 +23,12 @@ function fakeClient() {
   return { answer, replies, state };
 }
 
-const SNAPSHOT = { time: "2026-01-01T00:00:00.000Z", status: { ikeSas: [], childSas: [], softSas: [] }, live: { negotiations: [] } };
+const SNAPSHOT = {
+  time: "2026-01-01T00:00:00.000Z",
+  status: { ikeSas: [], childSas: [], softSas: [] },
+  live: NOTHING_LIVE,
+  stats: NO_STATS,
+};
 const kinds = (replies: readonly Reply[]): readonly string[] => replies.map((reply) => (reply.type === "update" ? reply.kind : reply.type));
 
 test("a subscriber gets the last records, then each as it happens, and nothing once it is gone", () => {
