@@ -130,10 +130,9 @@ class RunningDaemon implements Daemon {
       onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
       onProblem: (problem) => this.#onProblem(problem),
     });
+    const engine = createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined });
     this.#loop = new Loop({
-      engine: this.#monitoring.engine(
-        createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined }),
-      ),
+      engine: this.#monitoring.engine(engine),
       kernel,
       // Milliseconds since the machine started: the same for every run of the daemon, so that lifetimes survive a restart.
       clock: () => Number(process.hrtime.bigint() / 1000n) / 1000,
@@ -149,14 +148,13 @@ class RunningDaemon implements Daemon {
       tap,
       ...(parts.journal ? { journal: (records) => parts.journal?.journal.write(records) } : {}),
     });
-    const view = () => this.#loop.view();
     const situation = () => {
       const { policy, sources } = this.#configuration;
       return { policy, sources, addresses: this.#addresses.local };
     };
     this.#commands = new Commands({
       push: (input) => this.#loop.push(input),
-      view,
+      view: () => this.#loop.view(),
       live: () => this.#loop.live(),
       feed,
       tracing,
