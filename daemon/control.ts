@@ -3,9 +3,10 @@
  * Who may use it is decided by the file (0660) and, where the system tells, by the peer's credentials as well.
  * Invariant: clients are bounded in number, line length and time, and a client that goes away stops nothing.
  */
-import { chmodSync, lstatSync, statSync, unlinkSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, statSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import { groupOf as groupNamed } from "../policy/config.ts";
 import { type Credentials, mayControl, peerCredentials } from "./control-peer.ts";
 import type { Reply, Request } from "./control-protocol.ts";
 import { parseRequest } from "./control-request.ts";
@@ -100,6 +101,8 @@ function listen(server: Server, path: string): Promise<Result<undefined, string>
     server.once("listening", () => {
       server.on("error", () => undefined);
       try {
+        const group = process.geteuid?.() === 0 ? groupNamed("mainmode") : undefined;
+        if (group !== undefined) chownSync(path, 0, group);
         chmodSync(path, 0o660);
         resolve(ok(undefined));
       } catch (error) {

@@ -11,9 +11,12 @@ export interface Verdict {
   readonly suppressed: { readonly peer: string; readonly count: number } | undefined;
 }
 
-/** Records at once, and milliseconds until one more. */
+/** Records at once about a peer, and milliseconds until one more. */
 const BURST = 20;
 const REFILL_MS = 1000;
+/** The same for all peers together: each forged address brings a fresh budget. */
+const BURST_OF_ALL = 500;
+const REFILL_OF_ALL_MS = 50;
 const PEERS = 1024;
 
 /** Events that a stranger can cause with a datagram. */
@@ -36,23 +39,35 @@ interface Budget {
 /** Decides about one record after the other; `now` in milliseconds. */
 export function createLimiter(): (record: LogRecord, now: number) => Verdict {
   const table: Table = { budgets: new Map(), searched: Number.NEGATIVE_INFINITY };
+  const all: Budget = { tokens: BURST_OF_ALL, at: Number.NEGATIVE_INFINITY, suppressed: 0 };
   return (record, now) => {
     if (!LIMITED.has(record.event)) return { pass: true, suppressed: undefined };
+    refill(all, now, BURST_OF_ALL, REFILL_OF_ALL_MS);
+    // Whom the common budget leaves out gets no entry in the table either.
+    if (all.tokens === 0) return leftOut(all);
     const [peer, budget] = budgetOf(table, addressOf(record.peer ?? ""), now);
-    // A clock that was set back must not starve the budget.
-    if (now < budget.at) budget.at = now;
-    const refill = Math.floor((now - budget.at) / REFILL_MS);
-    budget.tokens = Math.min(BURST, budget.tokens + refill);
-    budget.at += refill * REFILL_MS;
-    if (budget.tokens === 0) {
-      budget.suppressed++;
-      return { pass: false, suppressed: undefined };
-    }
+    refill(budget, now, BURST, REFILL_MS);
+    if (budget.tokens === 0) return leftOut(budget);
     budget.tokens--;
-    const count = budget.suppressed;
-    budget.suppressed = 0;
-    return { pass: true, suppressed: count > 0 ? { peer, count } : undefined };
+    all.tokens--;
+    const [from, name] = budget.suppressed > 0 ? [budget, peer] : [all, ""];
+    const count = from.suppressed;
+    from.suppressed = 0;
+    return { pass: true, suppressed: count > 0 ? { peer: name, count } : undefined };
   };
+}
+
+function refill(budget: Budget, now: number, burst: number, everyMs: number): void {
+  // A clock that was set back must not starve the budget.
+  if (now < budget.at || budget.at === Number.NEGATIVE_INFINITY) budget.at = now;
+  const more = Math.floor((now - budget.at) / everyMs);
+  budget.tokens = Math.min(burst, budget.tokens + more);
+  budget.at += more * everyMs;
+}
+
+function leftOut(budget: Budget): Verdict {
+  budget.suppressed++;
+  return { pass: false, suppressed: undefined };
 }
 
 /** `192.0.2.1:500` and `[2001:db8::1]:500` without the port: a peer has one address and 65535 of those. */

@@ -44,6 +44,8 @@ const BATCH = 16;
 const LONGEST_TURN_MS = 10;
 /** Datagrams and acquires beyond this are dropped: their senders repeat them, and a flood must not grow the queue without end. */
 const QUEUE_LIMIT = 4096;
+/** Of these, first messages of strangers: a flood of them leaves the rest to those who are known already. */
+const STRANGERS_LIMIT = 1024;
 /** A due timer that the core does not serve must not spin. */
 const SHORTEST_WAIT_MS = 1;
 const WAIT_AFTER_BUG_MS = 1000;
@@ -86,7 +88,8 @@ export class Loop {
   /** Queues an input; it is handled after those before it, in a later turn of Node's loop. */
   push(input: Input): void {
     if (this.#closed) return;
-    if (this.#queue.length - this.#next >= QUEUE_LIMIT && isRepeated(input)) {
+    const waiting = this.#queue.length - this.#next;
+    if (waiting >= STRANGERS_LIMIT && (waiting >= QUEUE_LIMIT ? isRepeated(input) : isFirstMessage(input))) {
       this.#counters.dropped++;
       return;
     }
@@ -292,6 +295,13 @@ const BUG_REPLY: ReplyLine = {
 /** Whether whoever caused the input will do so again. */
 const isRepeated = (input: Input): boolean =>
   input.type === "datagram" || input.type === "send-failed" || (input.type === "kernel-event" && input.event.type === "acquire");
+
+/** Whether a datagram can only be the first of its exchange: it bears no responder's cookie (octets 8 to 15), or is no message. */
+function isFirstMessage(input: Input): boolean {
+  if (input.type !== "datagram") return false;
+  for (let i = 8; i < 16; i++) if (input.bytes[i]) return false;
+  return true;
+}
 
 /** For the log: who and what, no content (a message may hold an identity, a command never holds a secret). */
 function describeInput(input: Input): string {

@@ -16,6 +16,7 @@ import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import { controlDescriptor, descriptorStore } from "./descriptors.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
+import { dropPrivileges } from "./privileges.ts";
 import { systemRandom } from "./random.ts";
 import { keepJournal } from "./runtime.ts";
 import { journalSender, serviceManager } from "./systemd.ts";
@@ -92,6 +93,7 @@ async function serve(
   });
   if (started.ok) {
     daemon = started.value;
+    if (native && !replacements.kernel) giveUpPrivileges(native, log);
     manager.ready(`policy "${configuration.policy.name}", ${daemon.endpoints.length} sockets`);
     signals.onReload(() => {
       manager.reloading();
@@ -109,6 +111,15 @@ async function serve(
   signals.release();
   manager.close();
   return exit;
+}
+
+/** Sockets are open, files are read: from here on two capabilities do. */
+function giveUpPrivileges(native: Native, log: Log): void {
+  const { failures } = dropPrivileges(native);
+  if (failures.length === 0) return;
+  const text = `privileges that are not needed could not all be given up: ${failures.slice(0, 3).join("; ")}`;
+  const hint = "let the service manager take them: CapabilityBoundingSet= and NoNewPrivileges= in the unit";
+  log({ event: "svc.kernel", level: "warning", text, failurePoint: "me", reason: "privileges", hint });
 }
 
 /** A second signal gives up on what is left. */

@@ -30,6 +30,10 @@ export interface Native {
   /** One datagram with a descriptor as its luggage (SCM_RIGHTS, unix(7)). */
   sendDescriptor(fd: number, bytes: Uint8Array, address: Sockaddr, luggage: number): Result<number, SystemError>;
   close(fd: number): void;
+  /** One of prctl(2)'s. */
+  prctl(option: number, a: number, b: number): Result<number, SystemError>;
+  /** Sets the calling thread's effective, permitted and inheritable capabilities to the same set: 64 bits. */
+  setCapabilities(bits: bigint): Result<number, SystemError>;
   /** No core dumps, and no reading of our memory by other processes of the same user. */
   hideMemory(): Result<number, SystemError>;
 }
@@ -86,6 +90,7 @@ export const intOption = (value: number): Uint8Array => new Uint8Array(Int32Arra
 const [SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC] = [2, 0o4000, 0o2000000];
 const [MSG_DONTWAIT, MSG_NOSIGNAL] = [0x40, 0x4000];
 const [RLIMIT_CORE, PR_SET_DUMPABLE] = [4, 4];
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 const ERRNO: Readonly<Record<number, string>> = {
   1: "EPERM",
@@ -147,6 +152,11 @@ function makeNative(koffi: Koffi): Native {
       return checked("sendmsg", c.sendmsg(fd, message, MSG_DONTWAIT | MSG_NOSIGNAL));
     },
     close: (fd) => void c.close(fd),
+    prctl: (option, a, b) => checked("prctl", c.prctl(option, a, b, 0, 0)),
+    setCapabilities: (bits) => {
+      const [low, high] = [Number(bits & 0xffffffffn), Number(bits >> 32n)];
+      return checked("capset", c.capset(Uint32Array.of(LINUX_CAPABILITY_VERSION_3, 0), Uint32Array.of(low, low, low, high, high, high)));
+    },
     hideMemory: () => {
       const limited = checked("setrlimit", c.setrlimit(RLIMIT_CORE, new BigUint64Array(2)));
       const hidden = checked("prctl", c.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
@@ -180,6 +190,7 @@ function libc(koffi: Koffi) {
     sendmsg: func("long sendmsg(int fd, const mainmode_msghdr *message, int flags)"),
     close: func("int close(int fd)"),
     setrlimit: func("int setrlimit(int resource, const uint64_t *limit)"),
+    capset: func("int capset(const uint32_t *header, const uint32_t *data)"),
     prctl: func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)"),
   };
 }

@@ -7,10 +7,12 @@ import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { Store } from "../sa-store/store.ts";
+import type { Challenge } from "./cookie-challenge.ts";
 import type { Effect, EventFields, EventName, Level, ReplyLine } from "./effect.ts";
 import { explain, type IkeError } from "./errors.ts";
 import type { Reassembly } from "./fragments.ts";
 import type { Fronts } from "./fronts.ts";
+import type { Gate } from "./gate.ts";
 import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
@@ -57,6 +59,10 @@ export interface Core extends Tools {
   /** What was dropped, by reason. */
   readonly counters: Map<string, number>;
   readonly leftovers: Leftovers;
+  /** Budgets of strangers. */
+  readonly gate: Gate;
+  /** The cookies that we demand of Windows under load. */
+  readonly challenge: Challenge;
   /** Messages of which not all fragments have come. */
   readonly fragments: Reassembly;
   /** Answers to reliable deletes, for their repeats. */

@@ -31,6 +31,8 @@ export interface Welcome {
   readonly contact: boolean;
   /** Methods that did not work here lately are taken only where nothing else fits. */
   readonly unusable: (entry: AuthEntry) => boolean;
+  /** The cookie that we demanded of the peer: ours from now on, so that it does not matter which of the two messages the peer takes it from. */
+  readonly cookieR: Uint8Array | null;
 }
 
 /** Message 1 came: the first offer that one of the candidate rules allows. */
@@ -48,7 +50,7 @@ export function onOffer(
   const chosen = choose(welcome, got.value.sa.value, peer, tools.note);
   if (!chosen.ok) return chosen;
   const { offer: theirs, answer, choice, rules } = chosen.value;
-  const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), tools.random(8)];
+  const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), welcome.cookieR ?? tools.random(8)];
   const { auth, body } = begin(choice, theirs, answer, welcome.context, hearRequests(NOTHING_ASKED, got.value.certReq));
   const vids = ownVendorIds(tools.crypto, {
     gss: auth.method === "kerberos",

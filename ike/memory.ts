@@ -3,10 +3,12 @@
  */
 import { NO_POLICY } from "../policy/traffic-keys.ts";
 import { Store } from "../sa-store/store.ts";
+import { Challenge } from "./cookie-challenge.ts";
 import type { Core } from "./core.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import { Reassembly } from "./fragments.ts";
 import { Fronts } from "./fronts.ts";
+import { Gate } from "./gate.ts";
 import { Jobs } from "./jobs.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type Note, silent } from "./note.ts";
@@ -46,6 +48,8 @@ export const newCore = (options: EngineOptions): Core => ({
   farewells: new Map(),
   counters: new Map(),
   leftovers: new Leftovers(),
+  gate: new Gate(options.random),
+  challenge: new Challenge(options),
   fragments: new Reassembly(),
   deleteAnswers: new Map(),
   policy: { ...NO_POLICY, name: "none" },

@@ -29,11 +29,11 @@ import { onGssMessage } from "./main-mode-kerberos.ts";
 import { onOffer } from "./main-mode-offer.ts";
 import { onInitiatorKeyProof, onKeyProof } from "./main-mode-proof.ts";
 import { onSignature } from "./main-mode-signatures.ts";
-import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf } from "./main-mode-states.ts";
+import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf, settledState } from "./main-mode-states.ts";
 import type { Message, Step } from "./main-mode-table.ts";
 import { isUnusable, learnMethod, planFor } from "./methods.ts";
 import { errorNotify } from "./notifies.ts";
-import { armRetransmit, endNegotiation, sendLast } from "./phase1-end.ts";
+import { armRetransmit, discard, sendLast } from "./phase1-end.ts";
 import { startChild } from "./phase2.ts";
 import { armRenewal, takeOver } from "./renewal.ts";
 import { HALF_OPEN, LINGER } from "./retransmit.ts";
@@ -41,14 +41,13 @@ import { peerIsBack } from "./retry.ts";
 import { windowsText } from "./vendor.ts";
 import { tell } from "./watch.ts";
 
-/** Half-open negotiations that we answer, and octets of their messages that we keep; beyond it the oldest make room. */
-const MAX_HALF_OPEN = 20_000;
-const MAX_HALF_OPEN_OCTETS = 64 * 2 ** 20;
-
 const owner = (id: number): string => `ike ${id}`;
 
-/** A message 1 from somebody: one bounded entry at most, and no exponentiation. */
-export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint8Array): void {
+/** Octets that may leave for each octet that came, as long as an address may be forged. */
+const AMPLIFICATION = 3;
+
+/** A message 1 from somebody: one bounded entry at most, and no exponentiation. `cookieR`: the cookie that we demanded, where we did. */
+export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint8Array, cookieR: Uint8Array | null = null): void {
   const payloads = decodePayloads(header.nextPayload, bytes.subarray(28, header.length));
   if (!payloads.ok)
     return refuseFirst(core, path, header, {
@@ -64,10 +63,12 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     context: String(id),
     contact: isFirstContact(core, path),
     unusable: (entry: AuthEntry) => isUnusable(core, entry),
+    cookieR,
   };
   const stepped = onOffer(core, path, welcome, header, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header, stepped.error, candidates[0]);
   const { next, send: flight } = stepped.value;
+  if (flight && flight.length > AMPLIFICATION * header.length) return count(core, "answer too long for its question");
   const n: Negotiation = {
     phase: "negotiating",
     id,
@@ -83,7 +84,8 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     working: null,
     refused: { message: null, count: 0 },
     plan: planFor([], false),
-    received: Uint8Array.from(bytes),
+    // Its digest is enough to know it again, and no entry grows with what a stranger sends.
+    received: core.crypto.hash("sha256", bytes),
     flight,
     tries: 0,
     fragmented: false,
@@ -91,6 +93,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
   };
   core.store.putIke(n);
   makeRoom(core);
+  if (!core.store.ikes.has(n.id)) return;
   core.timers.set(owner(n.id), "giveUp", core.now + HALF_OPEN);
   log(core, "ike.started", "debug", `${peerName(path)}: Main Mode begun by the peer`, ikeFields(n));
   if (flight) send(core, path, flight);
@@ -127,7 +130,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
       core,
       n.working.message && sameOctets(n.working.message, bytes) ? "repeat while a job runs" : "main-mode while a job runs",
     );
-  if (n.received && sameOctets(n.received, bytes)) return answerRepeat(core, n);
+  if (isRepeat(core, n, bytes)) return answerRepeat(core, n);
   // Message 3 looks like message 4: our own would be taken for the peer's, and the peer's come too late.
   if (n.flight && sameOctets(n.flight, bytes)) return count(core, "reflected");
   if (n.refused.message && sameOctets(n.refused.message, bytes)) return count(core, "refused before");
@@ -136,10 +139,16 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   if (sealed !== ((header.flags & FLAG.ENCRYPTION) !== 0)) return count(core, "main-mode out of turn");
   const full = jobRefusal(core, n);
   if (full !== undefined) return count(core, full);
+  if (n.state.kind === "sa-answered" && !core.gate.exponent(n.path.remote.address, core.now))
+    return count(core, "key exchange put off: too many from one source");
   const stepped = step(core, n, header, bytes);
   if (!stepped.ok) return onStepError(core, n, stepped.error);
   commit(core, n, stepped.value, Uint8Array.from(bytes));
 }
+
+/** Whether a message is the one that moved a negotiation last. Of a stranger's message 1 only the digest is kept. */
+export const isRepeat = (core: Core, n: Negotiation, bytes: Uint8Array): boolean =>
+  n.received !== null && sameOctets(n.received, settledState(n.state).kind === "sa-answered" ? core.crypto.hash("sha256", bytes) : bytes);
 
 /** The message is taken: the next state, and what goes with it; or a job comes first, and the message waits for it. */
 export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
@@ -336,12 +345,11 @@ export function onExpire(core: Core, ike: IkeSa): void {
 /** A Quick Mode that began in time has ended by then. Milliseconds. */
 const OVERTIME = 35_000;
 
+/** Keeps the table of half-open negotiations within its limits. In silence: a flood must not fill the log. */
 function makeRoom(core: Core): void {
-  for (let { count: entries, octets } = core.store.halfOpen; entries > MAX_HALF_OPEN || octets > MAX_HALF_OPEN_OCTETS; ) {
-    const oldest = core.store.oldestHalfOpen();
-    if (!oldest) return;
+  const pick = (below: number): number => random32(core, 0) % below;
+  for (let excess = core.store.halfOpen.excess(pick); excess; excess = core.store.halfOpen.excess(pick)) {
     count(core, "half-open table full");
-    endNegotiation(core, oldest, { kind: "peer-silent", what: "the table of half-open negotiations is full" });
-    ({ count: entries, octets } = core.store.halfOpen);
+    discard(core, excess);
   }
 }

@@ -7,14 +7,15 @@ import { EXCHANGE, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { onCookieDemand } from "./cookie-demand.ts";
-import { type Core, count, logError, peerName } from "./core.ts";
+import { type Core, count, logError, peerName, send } from "./core.ts";
+import { sameOctets } from "./crypto/compare.ts";
 import type { IkeError } from "./errors.ts";
 import { receiveFragment } from "./fragmenting.ts";
 import { clearNotify, receiveInformational } from "./informational.ts";
 import type { Path } from "./input.ts";
 import { hearRefused } from "./last-words.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
-import { receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { isRepeat, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
 import { onClearNotify } from "./phase1-end.ts";
 import { receiveQuickMode } from "./phase2.ts";
 import { answersDelete } from "./reliable-delete.ts";
@@ -59,21 +60,35 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
   const entry =
     (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry) {
-    if (!first) return count(core, "unknown cookies");
-    if (core.stopping) return;
-    return receiveFirst(core, path, header, bytes);
-  }
+  if (!entry) return onStranger(core, path, header, bytes, first);
   if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
   // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
   if (first && entry.role === "initiator") return count(core, "reflected");
   // Message 1 again, but changed: the first one counts.
-  if (first && (!entry.received || Buffer.compare(entry.received, bytes) !== 0)) return count(core, "message 1 changed");
+  const repeat = entry.phase === "negotiating" ? isRepeat(core, entry, bytes) : entry.received && sameOctets(entry.received, bytes);
+  if (first && !repeat) return count(core, "message 1 changed");
   core.touched = entry.id;
   if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
   const known = responderCookieOf(entry.state);
   if (!first && known && Buffer.compare(known, header.responderCookie) !== 0) return count(core, "unknown cookies");
   receiveMainMode(core, entry, header, bytes);
+}
+
+/** Whether a message 1 is taken at all is decided by its header, before anything else is read of it or kept. */
+function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, first: boolean): void {
+  if (core.stopping) return;
+  const { address } = path.remote;
+  if (!first) {
+    if (!core.challenge.isOurs(path, header, core.now)) return count(core, "unknown cookies");
+    if (!core.gate.proven(address, core.now)) return count(core, "message 1 put off: too many from one source");
+    return receiveFirst(core, path, header, bytes, Uint8Array.from(header.responderCookie));
+  }
+  const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.strangers, core.now);
+  if (admission === "welcome") return receiveFirst(core, path, header, bytes);
+  if (admission === "limited") return count(core, "message 1 put off: too many from one source");
+  const demand = core.challenge.demandFor(path, header, bytes, core.now);
+  count(core, demand ? "message 1 answered with a cookie" : "message 1 put off until it is repeated");
+  if (demand) send(core, path, demand);
 }
 
 function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): void {

@@ -295,7 +295,7 @@ function refuseAccess(mode: number, group: number): string | undefined {
 }
 
 /** Number of a group in /etc/group, or undefined. */
-function groupOf(name: string): number | undefined {
+export function groupOf(name: string): number | undefined {
   try {
     const line = readFileSync("/etc/group", "utf8")
       .split("\n")

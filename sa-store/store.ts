@@ -3,6 +3,7 @@
  */
 import { Changes, ownerOf } from "./changes.ts";
 import type { ChildSa } from "./child-sa.ts";
+import { HalfOpen } from "./half-open.ts";
 import type { IkeSa, Negotiation } from "./ike-sa.ts";
 import { MultiIndex } from "./multi-index.ts";
 
@@ -21,9 +22,8 @@ export class Store {
   readonly #byKey = new MultiIndex<string, ChildSa>();
   readonly #childrenByPeer = new MultiIndex<string, ChildSa>();
   readonly #reservedSpis = new Set<number>();
-  /** Negotiations that others began, with the octets of theirs that each keeps; those that moved on last come last. */
-  readonly #halfOpen = new Map<Negotiation, number>();
-  #halfOpenOctets = 0;
+  /** Negotiations that others began: what they made us keep before they proved anything. */
+  readonly halfOpen = new HalfOpen();
   #nextId = 0;
 
   /** Ids are never reused in a run. */
@@ -42,16 +42,6 @@ export class Store {
     this.changes.messageIds.push([ike, id]);
   }
 
-  /** How much others made us keep before they proved anything. */
-  get halfOpen(): { readonly count: number; readonly octets: number } {
-    return { count: this.#halfOpen.size, octets: this.#halfOpenOctets };
-  }
-
-  /** Of the negotiations that others began, the one that has not moved for the longest time. */
-  oldestHalfOpen(): Negotiation | undefined {
-    return this.#halfOpen.keys().next().value;
-  }
-
   /** Adds an entry, or puts it in the place of the one with the same id. */
   putIke(entry: IkeEntry): void {
     this.removeIke(entry.id);
@@ -61,14 +51,14 @@ export class Store {
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
     if (isHeard(entry)) this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
-    if (entry.phase === "negotiating" && entry.role === "responder") this.#weigh(entry);
+    if (entry.phase === "negotiating" && entry.role === "responder") this.halfOpen.put(entry, octetsKept(entry));
   }
 
   removeIke(id: number): IkeEntry | undefined {
     const entry = this.ikes.get(id);
     if (!entry) return undefined;
     this.ikes.delete(id);
-    if (entry.phase === "negotiating") this.#unweigh(entry);
+    if (entry.phase === "negotiating") this.halfOpen.remove(entry);
     else this.changes.gone.add(ownerOf.ike(id));
     deleteIf(this.#byInitiator, initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
@@ -82,19 +72,7 @@ export class Store {
     if (responder) this.#byCookies.set(cookieKey(entry.cookieI, responder), entry);
     if (entry.role === "initiator") return;
     this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
-    this.#unweigh(entry);
-    this.#weigh(entry);
-  }
-
-  #weigh(entry: Negotiation): void {
-    const octets = tokenOctets(entry) + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0) + (entry.working?.message?.length ?? 0);
-    this.#halfOpen.set(entry, octets);
-    this.#halfOpenOctets += octets;
-  }
-
-  #unweigh(entry: Negotiation): void {
-    this.#halfOpenOctets -= this.#halfOpen.get(entry) ?? 0;
-    this.#halfOpen.delete(entry);
+    this.halfOpen.put(entry, octetsKept(entry));
   }
 
   byCookies(initiator: Uint8Array, responder: Uint8Array): IkeEntry | undefined {
@@ -210,6 +188,10 @@ function cookieR(entry: IkeEntry): Uint8Array | undefined {
   if ("cookieR" in state) return state.cookieR;
   return "before" in state && "cookieR" in state.before ? state.before.cookieR : undefined;
 }
+
+/** Octets of messages that a negotiation keeps. */
+const octetsKept = (entry: Negotiation): number =>
+  tokenOctets(entry) + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0) + (entry.working?.message?.length ?? 0);
 
 /** Octets of the SA payload, and of Kerberos tokens: those of a ticket may be many. */
 function tokenOctets({ state }: Negotiation): number {

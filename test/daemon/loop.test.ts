@@ -8,6 +8,8 @@ import { err, ok } from "../../isakmp/result.ts";
 import { datagram, event, fakeEngine, fakeKernel, until } from "./fakes.ts";
 
 const bytes = Uint8Array.of(1);
+/** A header that bears a responder's cookie. */
+const KNOWN = new Uint8Array(28).fill(1);
 const send = (tag: number): Effect => ({
   type: "send",
   path: { local: { address: "a", port: 1 }, remote: { address: "b", port: 2 } },
@@ -271,11 +273,22 @@ test("sockets get their turn between batches of a long queue", async () => {
 test("a flood of datagrams and acquires is bounded, while answers and commands always get through", async () => {
   const engine = fakeEngine();
   const loop = new Loop(parts(engine).all);
-  for (let i = 0; i < 6000; i++) loop.push(datagram(bytes));
+  for (let i = 0; i < 6000; i++) loop.push(datagram(KNOWN));
   loop.push({ type: "route-done", id: 1, local: undefined });
   await until(() => engine.inputs.length === 4097, "the queue");
   assert.equal(loop.counters.dropped, 6000 - 4096);
   assert.equal(engine.inputs.at(-1)?.type, "route-done");
+  loop.close();
+});
+
+test("first messages of strangers never fill the queue: those of negotiations under way still find room", async () => {
+  const engine = fakeEngine();
+  const loop = new Loop(parts(engine).all);
+  const first = KNOWN.map((octet, i) => (i < 8 ? octet : 0));
+  for (let i = 0; i < 3000; i++) loop.push(datagram(first));
+  for (let i = 0; i < 100; i++) loop.push(datagram(KNOWN));
+  await until(() => engine.inputs.length === 1124, "the queue");
+  assert.equal(loop.counters.dropped, 3000 - 1024);
   loop.close();
 });
 

@@ -31,6 +31,8 @@ function recorder(): { native: Native; sent: { readonly text: string; readonly a
     getOption: () => ({ ok: true, value: new Uint8Array(0) }),
     localEnd: () => ({ ok: true, value: new Uint8Array(0) }),
     sendDescriptor: () => done,
+    prctl: () => done,
+    setCapabilities: () => done,
     hideMemory: () => done,
   };
   return { native, sent, open };

@@ -1,58 +1,134 @@
 /** What strangers can make us keep before they prove anything: bounded in entries and in octets, and out of the way of those who did. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { LOAD } from "../../ike/gate.ts";
 import { encodeMessage } from "../../isakmp/message.ts";
 import { NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
+import { HALF_OPEN_LIMITS, HalfOpen } from "../../sa-store/half-open.ts";
+import type { Negotiation } from "../../sa-store/ike-sa.ts";
 import { offerIke } from "../sim/peer-payloads.ts";
 import { towards } from "../sim/policies.ts";
 import { A, B, ikesOf } from "../sim/setting.ts";
 import { against, initiated, octetsOf } from "../sim/versus.ts";
 import type { World } from "../sim/world.ts";
 
-const MEBIBYTE = 2 ** 20;
-
-/** Message 1 with the cookie `number`, from `remote`. */
-function stranger(world: World, number: number, remote: string, more: readonly Payload[] = []): void {
+/** Message 1 with the cookie `number`, from `remote`; as often as it takes while there are many. */
+function stranger(world: World, number: number, remote: string, more: readonly Payload[] = [], times = 1): void {
   const initiatorCookie = new Uint8Array(8).fill(1);
   new DataView(initiatorCookie.buffer).setUint32(0, number);
   const fields = { initiatorCookie, responderCookie: new Uint8Array(8), exchange: 2, flags: 0, messageId: 0 };
   const path = { local: { address: A, port: 500 }, remote: { address: remote, port: 500 } };
-  world.host("A").engine.handle({ type: "datagram", path, bytes: encodeMessage(fields, [offerIke(), ...more]) }, world.now);
+  const bytes = encodeMessage(fields, [offerIke(), ...more]);
+  for (let i = 0; i < times; i++) world.host("A").engine.handle({ type: "datagram", path, bytes }, world.now);
 }
 
-test(
-  "messages 1 of 60,000 octets from two thousand forged addresses: 64 MiB of them are kept, the newest",
-  against(
-    {},
-    (world) => {
-      const ballast = payload("vid", { data: octetsOf(60_000) });
-      for (let i = 1; i <= 2000; i++) stranger(world, i, "192.0.2.77", [ballast]);
-      const kept = ikesOf(world, "A");
-      assert.ok(kept.length * 60_000 <= 64 * MEBIBYTE, `${kept.length} are kept`);
-      assert.ok(kept.length > 1000);
-      assert.ok(kept.some(({ initiatorCookie }) => initiatorCookie.startsWith("000007d0")));
-      assert.ok(kept.every(({ initiatorCookie }) => !initiatorCookie.startsWith("00000001")));
-    },
-    towards("192.0.2.0/24"),
-  ),
-);
+/** An address in a network of its own. */
+const far = (i: number): string => `10.${i >> 8}.${i & 255}.1`;
+const EVERYBODY = towards("10.0.0.0/8", { filters: `["me <-> 10.0.0.0/8", "me <-> ${B}"]` });
 
 test(
-  "a peer whose message 3 is here outlives messages 1 that came after its own",
+  "a peer whose message 3 is here outlives strangers who came after it, and those make room for each other at random",
   against(
     { raw: { MM5: () => null } },
     (world, peer) => {
       peer.start();
       world.run(6);
-      for (let i = 1; i < 20_000; i++) stranger(world, i, "192.0.2.77");
+      for (let i = 1; i < 20_000; i++) stranger(world, i, far(i), [], 2);
       world.run(100);
-      for (let i = 20_000; i <= 20_100; i++) stranger(world, i, "192.0.2.77");
-      const kept = ikesOf(world, "A");
-      assert.equal(kept.length, 20_000);
-      assert.ok(kept.some(({ initiatorCookie }) => initiatorCookie === Buffer.from(peer.cookieI).toString("hex")));
+      for (let i = 20_000; i < 22_000; i++) stranger(world, i, far(i), [], 2);
+      const kept = new Set(ikesOf(world, "A").map(({ initiatorCookie }) => initiatorCookie));
+      assert.equal(kept.size, 20_000);
+      assert.ok(kept.has(Buffer.from(peer.cookieI).toString("hex")));
+      const alive = (from: number): number =>
+        Array.from({ length: 2000 }, (_, i) => (from + i).toString(16).padStart(8, "0")).filter((number) => kept.has(`${number}01010101`))
+          .length;
+      for (const from of [1, 10_000, 20_000]) assert.ok(alive(from) > 1600 && alive(from) < 2000, `${alive(from)} of those from ${from}`);
     },
-    towards("192.0.2.0/24"),
+    EVERYBODY,
+  ),
+);
+
+test(
+  "from a thousand half-open strangers on a message 1 is answered when it is repeated, whoever sends it",
+  against(
+    {},
+    (world, peer) => {
+      for (let i = 1; i <= 3000; i++) stranger(world, i, far(i));
+      assert.equal(ikesOf(world, "A").length, LOAD);
+      peer.start();
+      world.run(10);
+      assert.equal(ikesOf(world, "A").length, LOAD);
+      const first = world.sent.find(({ label }) => label === "MM1");
+      assert.ok(first);
+      world.send(B, A, first.bytes);
+      world.run(100);
+      assert.ok(peer.established);
+    },
+    EVERYBODY,
+  ),
+);
+
+test(
+  "a source that sends ever new messages 1 gets a hundred at once and twenty a second; one that repeats its own is answered all the same",
+  against(
+    {},
+    (world) => {
+      for (let i = 1; i <= 500; i++) stranger(world, i, far(1));
+      assert.equal(ikesOf(world, "A").length, 100);
+      stranger(world, 500, far(1));
+      assert.equal(ikesOf(world, "A").length, 101);
+      world.run(1000);
+      for (let i = 501; i <= 600; i++) stranger(world, i, far(1));
+      assert.equal(ikesOf(world, "A").length, 121);
+      stranger(world, 700, far(2));
+      assert.equal(ikesOf(world, "A").length, 122);
+    },
+    EVERYBODY,
+  ),
+);
+
+test("half-open entries keep no more than their limits, whatever they hold", () => {
+  const table = new HalfOpen();
+  const entry = (kind: string): Negotiation => ({ state: { kind } }) as unknown as Negotiation;
+  let drawn = 0;
+  const pick = (below: number): number => drawn++ % below;
+  const put = (kind: string, octets: number): Negotiation => {
+    const made = entry(kind);
+    table.put(made, octets);
+    for (let excess = table.excess(pick); excess; excess = table.excess(pick)) table.remove(excess);
+    return made;
+  };
+  const early = put("ke-answered", 2000);
+  for (let i = 0; i < 1000; i++) put("sa-answered", 60_000);
+  assert.ok(table.octets <= HALF_OPEN_LIMITS.bulky + 2000);
+  const bulky = table.strangers;
+  // Long offers make room for each other, never for short ones.
+  for (let i = 0; i < 1000; i++) put("sa-answered", 500);
+  assert.equal(table.strangers, bulky + 1000);
+  for (let i = 0; i < 30_000; i++) put("sa-answered", 500);
+  assert.equal(table.count, HALF_OPEN_LIMITS.entries);
+  for (let i = 0; i < 2000; i++) put("ke-answered", 60_000);
+  assert.ok(table.octets <= HALF_OPEN_LIMITS.bulky + HALF_OPEN_LIMITS.heard + HALF_OPEN_LIMITS.entries * HALF_OPEN_LIMITS.lean);
+  // Of those who were heard of again the oldest go.
+  table.remove(early);
+  const before = table.count;
+  for (let i = 0; i < 25_000; i++) put("ke-answered", 100);
+  assert.ok(table.count >= before);
+  assert.equal(table.count, HALF_OPEN_LIMITS.entries);
+  assert.equal(table.strangers, 0);
+});
+
+test(
+  "what a message 1 brings besides its offer is not kept",
+  against(
+    {},
+    (world) => {
+      const ballast = payload("vid", { data: octetsOf(60_000) });
+      for (let i = 1; i <= 900; i++) stranger(world, i, far(i), [ballast]);
+      assert.equal(ikesOf(world, "A").length, 900);
+    },
+    EVERYBODY,
   ),
 );
 

@@ -103,7 +103,13 @@ test("as the responder: the offer, its answer with our name, message 4, the keys
   const kit = tools("publicR", "cookieR", "nonceR");
   const [m1, m3, m5] = [received(0), received(2), received(4)];
   const answered = value(
-    onOffer(kit, pathOf(R, I), { candidates: [ours], context: "1", unusable: () => false, contact: false }, m1.header, m1.payloads),
+    onOffer(
+      kit,
+      pathOf(R, I),
+      { candidates: [ours], context: "1", unusable: () => false, contact: false, cookieR: null },
+      m1.header,
+      m1.payloads,
+    ),
   );
   const m2 = answered.send ?? new Uint8Array();
   const payloads = decodePayloads(1, m2.subarray(28));
@@ -208,7 +214,7 @@ test("as the initiator: the target, message 3, the keys and HASH_R before it was
 test("the same message 1 without its vendor id of GSS-API is XAUTH, and refused with that reason", () => {
   const m1 = received(0);
   const bare = m1.payloads.filter((p) => p.name === "sa");
-  const welcome = { candidates: [rule(I, entryOf("B"))], context: "1", unusable: () => false, contact: false };
+  const welcome = { candidates: [rule(I, entryOf("B"))], context: "1", unusable: () => false, contact: false, cookieR: null };
   const refused = onOffer(tools("publicR"), pathOf(R, I), welcome, m1.header, bare);
   assert.ok(!refused.ok);
   assert.equal(refused.error.kind, "no-proposal");
