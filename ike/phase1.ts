@@ -84,8 +84,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     working: null,
     refused: { message: null, count: 0 },
     plan: planFor([], false),
-    // Its digest is enough to know it again, and no entry grows with what a stranger sends.
-    received: core.crypto.hash("sha256", bytes),
+    received: memento(core, bytes),
     flight,
     tries: 0,
     fragmented: false,
@@ -146,9 +145,15 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   commit(core, n, stepped.value, Uint8Array.from(bytes));
 }
 
-/** Whether a message is the one that moved a negotiation last. Of a stranger's message 1 only the digest is kept. */
+/** Whether a message is the one that moved a negotiation last. */
 export const isRepeat = (core: Core, n: Negotiation, bytes: Uint8Array): boolean =>
-  n.received !== null && sameOctets(n.received, settledState(n.state).kind === "sa-answered" ? core.crypto.hash("sha256", bytes) : bytes);
+  n.received !== null && sameOctets(n.received, settledState(n.state).kind === "sa-answered" ? memento(core, bytes) : bytes);
+
+/** What is kept of a stranger's message 1 in order to know it again: of a long one its digest, so that no entry grows with what it brings. */
+const memento = (core: Core, bytes: Uint8Array): Uint8Array =>
+  bytes.length > LONG ? core.crypto.hash("sha256", bytes) : Uint8Array.from(bytes);
+
+const LONG = 400;
 
 /** The message is taken: the next state, and what goes with it; or a job comes first, and the message waits for it. */
 export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
