@@ -94,7 +94,8 @@ function layOut(folder: string, side: PartyOptions["side"], placed: readonly Pla
   }
 }
 
-function connections(side: PartyOptions["side"], placed: readonly Placed[], lives: Lives | undefined): string {
+/** What goes into `ipsec.conf`. */
+export function connections(side: PartyOptions["side"], placed: readonly Placed[], lives: Lives | undefined): string {
   const sections = placed.flatMap((scenario) => {
     const { own, other } = endsOf(side, scenario);
     const { onTraffic, flows } = configured(side, scenario);
@@ -164,7 +165,8 @@ function algorithms(side: PartyOptions["side"], scenario: Placed): Readonly<Reco
 /** libreswan knows the elliptic groups by number. */
 const groupName = (group: string): string => ({ ecp256: "dh19", ecp384: "dh20", ecp521: "dh21", x25519: "dh31" })[group] ?? group;
 
-function secrets(side: PartyOptions["side"], placed: readonly Placed[]): string {
+/** What goes into `ipsec.secrets`. */
+export function secrets(side: PartyOptions["side"], placed: readonly Placed[]): string {
   const lines = placed.map((scenario) => {
     const { own, other } = endsOf(side, scenario);
     return `${own.host} ${other.host} : PSK "${configured(side, scenario).secret}"\n`;

@@ -100,7 +100,8 @@ const policyLives = ({ mainModeSeconds, quickModeSeconds, octets }: Lives): read
   `[policy.quick-mode]\nlifetime = "${quickModeSeconds}s"\nvolume = "${Math.round(octets / 1000)}kB"`,
 ];
 
-function rule(side: PartyOptions["side"], scenario: Placed, places: Places): readonly string[] {
+/** The lines of one rule. */
+export function rule(side: PartyOptions["side"], scenario: Placed, places: Places): readonly string[] {
   const { own, other } = endsOf(side, scenario);
   const { ike, protect, secret, onTraffic, flows } = configured(side, scenario);
   return [

@@ -111,7 +111,8 @@ function proofs(side: PartyOptions["side"], scenario: Placed, pki: string): stri
     }`;
 }
 
-function connections(side: PartyOptions["side"], placed: readonly Placed[], pki: string, lives: Lives | undefined): string {
+/** What goes into `swanctl.conf`. */
+export function connections(side: PartyOptions["side"], placed: readonly Placed[], pki: string, lives: Lives | undefined): string {
   const sections = placed.map((scenario) => {
     const { own, other } = endsOf(side, scenario);
     const { ike, onTraffic, flows } = configured(side, scenario);
