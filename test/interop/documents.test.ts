@@ -33,12 +33,7 @@ const linesOf = (text: string): readonly string[] =>
 /** Blocks of code, by the name of the file in the comment before them. */
 function blocks(): ReadonlyMap<string, string> {
   const text = readFileSync("docs/interop.md", "utf8");
-  return new Map(
-    [...text.matchAll(/<!-- as .* it: (\S+) -->\n```\w*\n([\s\S]*?)```/g)].map(([, name = "", code = ""]) => [
-      name,
-      code,
-    ]),
-  );
+  return new Map([...text.matchAll(/<!-- as .* it: (\S+) -->\n```\w*\n([\s\S]*?)```/g)].map(([, name = "", code = ""]) => [name, code]));
 }
 
 for (const [name, write] of Object.entries(WRITTEN))
