@@ -89,6 +89,8 @@ export interface VerifiedOutcome {
   /** Subject of the certificate and name of its issuer as text, for logs. */
   readonly subject: string;
   readonly issuer: string;
+  /** Names of the CAs on the way to the anchors of those entries. */
+  readonly issuers: readonly Identity[];
   /** Other findings for the log, each a sentence. */
   readonly warnings: readonly string[];
 }

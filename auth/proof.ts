@@ -3,6 +3,7 @@
  */
 import type { IkeError } from "../ike/errors.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import { authorise, type Proved } from "../policy/authorise.ts";
 import { fitsIdentity, formatIdentity, sameIdentity } from "../policy/identity.ts";
 import type { AuthEntry, Identity, KerberosEntry, Rule, Trust } from "../policy/types.ts";
 import { type KerberosChoice, ownIdentity, type PskChoice, signatureMethod, type X509Choice } from "./choice.ts";
@@ -19,6 +20,8 @@ export type PeerProof =
       /** All that the certificate proves. */
       readonly identities: readonly Identity[];
       readonly subject: string;
+      /** Names of the CAs that vouch for it. */
+      readonly issuers: readonly Identity[];
     })
   | (KerberosChoice & { readonly peer: GssPeer });
 
@@ -42,7 +45,7 @@ export function ruleForKey(
   const sharing = candidates.flatMap((rule) =>
     rule.auth.flatMap((entry): readonly PskChoice[] => (sharesKey(entry, psk.entry) ? [{ method: "psk", rule, entry }] : [])),
   );
-  return ruleForIdentity(sharing, peerId, peerAddress);
+  return allowed(sharing, peerId, (willing) => ruleForIdentity(willing, peerId, peerAddress));
 }
 
 /** The rule that an authenticated principal belongs to; the identity counts as with a shared key. `choice` is what we accepted the ticket with. */
@@ -55,11 +58,8 @@ export function ruleForPrincipal(
 ): Result<Found, IkeError> {
   const willing = kerberosChoices(candidates, choice.entry).filter(({ entry }) => acceptsPrincipal(entry, peer));
   if (willing.length === 0) return err(wrongPrincipal(candidates, choice.entry, peer));
-  return ruleForIdentity(
-    willing.map((one) => ({ ...one, peer })),
-    peerId,
-    peerAddress,
-  );
+  const proofs = willing.map((one) => ({ ...one, peer }));
+  return allowed(proofs, peerId, (those) => ruleForIdentity(those, peerId, peerAddress));
 }
 
 /** Why no candidate takes a principal, or undefined where one does. */
@@ -73,20 +73,39 @@ export const wantsNames = (candidates: readonly Rule[], entry: KerberosEntry): b
 /** The rule that a certificate belongs to: an entry that names the identity before one that takes any. */
 export function ruleForCertificate(claimed: readonly X509Choice[], verified: VerifiedOutcome): Result<Found, IkeError> {
   const taking = verified.entries.flatMap((index) => claimed[index] ?? []);
-  const best = taking.find(({ entry }) => entry.remoteId) ?? taking[0];
-  if (!best) return err({ kind: "id-mismatch", what: `no rule wants ${verified.subject}` });
+  if (taking.length === 0) return err({ kind: "id-mismatch", what: `no rule wants ${verified.subject}` });
   const trusts = [...new Set(taking.map(({ entry }) => entry.trust))];
-  const { identities, subject, warnings } = verified;
-  return ok({
-    rule: best.rule,
-    proof: { ...best, trusts, identities, subject },
-    warning: warnings.length > 0 ? warnings.join("; ") : null,
+  const { identities, subject, issuers, warnings } = verified;
+  const proofs = taking.map((one) => ({ ...one, trusts, identities, subject, issuers }));
+  return allowed(proofs, null, (those) => {
+    const proof = those.find(({ entry }) => entry.remoteId) ?? (those[0] as (typeof those)[number]);
+    return ok({ rule: proof.rule, proof, warning: warnings.length > 0 ? warnings.join("; ") : null });
   });
+}
+
+/** Of rules that the proof is for those whose demand it meets (remote identity authorisation); the first difference where none is left. */
+function allowed<P extends PeerProof>(
+  proofs: readonly P[],
+  peerId: Identity | null,
+  choose: (proofs: readonly P[]) => Result<Found<P>, IkeError>,
+): Result<Found<P>, IkeError> {
+  const verdicts = proofs.map((proof) => authorise(proof.rule.demand, provedBy(proof, peerId)));
+  const left = proofs.filter((_, i) => verdicts[i]?.ok);
+  const fault = verdicts.find((verdict) => !verdict.ok);
+  if (left.length > 0 || !fault || fault.ok) return choose(left);
+  return err({ kind: "id-mismatch", what: `rule ${proofs[0]?.rule.name}: ${fault.error}` });
+}
+
+/** What a proof shows of the peer. With a certificate the identity that it said is among those that the certificate proves. */
+function provedBy(proof: PeerProof, peerId: Identity | null): Proved {
+  const said = peerId ? [peerId] : [];
+  if (proof.method === "x509") return { identities: [...said, ...proof.identities], principal: null, issuers: proof.issuers };
+  return { identities: said, principal: proof.method === "kerberos" ? proof.peer.principal : null, issuers: [] };
 }
 
 /** Whether a rule would have taken this proof: only then may it use an SA that the proof made. */
 export const acceptsProof = (rule: Rule, proof: PeerProof, peerId: Identity): boolean =>
-  rule.auth.some((entry) => acceptsAs(entry, proof, peerId));
+  rule.auth.some((entry) => acceptsAs(entry, proof, peerId)) && authorise(rule.demand, provedBy(proof, peerId)).ok;
 
 /** Whether we proved ourselves there as whom the rule wants us to be: `sent` is the identity that we gave. */
 export const speaksAs = (rule: Rule, proof: PeerProof, sent: Identity, peerId: Identity, address: string): boolean =>

@@ -19,7 +19,13 @@ export function proofRecord(proof: PeerProof, policy: Policy): JournalValue {
       const believing = policy.rules.flatMap((rule) =>
         rule.auth.filter((entry) => entry.method === "x509" && proof.trusts.includes(entry.trust)).map((entry) => placeOf(rule, entry)),
       );
-      return { ...base, subject: proof.subject, identities: proof.identities.map(identityRecord), trusts: believing };
+      return {
+        ...base,
+        subject: proof.subject,
+        identities: proof.identities.map(identityRecord),
+        issuers: proof.issuers.map(identityRecord),
+        trusts: believing,
+      };
     }
   }
 }
@@ -39,12 +45,14 @@ export function proofOfRecord(record: unknown, policy: Policy): PeerProof | unde
     return { method: "kerberos", rule, entry, peer: { principal, addressNames: names.map(String) } };
   }
   const identities = list(r["identities"]).map(identityOfRecord);
+  const issuers = list(r["issuers"]).map(identityOfRecord);
   const trusts = list(r["trusts"]).flatMap((place) => {
     const other = findEntry(place, policy)?.entry;
     return other?.method === "x509" ? [(other as X509Entry).trust] : [];
   });
-  if (!identities.every((identity): identity is Identity => identity !== undefined)) return undefined;
-  return { method: "x509", rule, entry, trusts: [...new Set(trusts)], identities, subject: String(r["subject"]) };
+  const known = (identity: Identity | undefined): identity is Identity => identity !== undefined;
+  if (!identities.every(known) || !issuers.every(known)) return undefined;
+  return { method: "x509", rule, entry, trusts: [...new Set(trusts)], identities, issuers, subject: String(r["subject"]) };
 }
 
 const fields = (value: unknown): Readonly<Record<string, unknown>> =>

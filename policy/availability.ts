@@ -27,6 +27,8 @@ export const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
   "inbound-clear",
   "discovery",
   "exempt",
+  "remote-ids",
+  "remote-ca",
   "one-way",
 ]);
 

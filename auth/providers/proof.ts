@@ -55,6 +55,8 @@ export interface Proven {
   readonly identities: readonly Identity[];
   readonly subject: string;
   readonly issuer: string;
+  /** Names of the CAs on the way to the anchors of those entries. */
+  readonly issuers: readonly Identity[];
   readonly warnings: readonly string[];
 }
 
@@ -165,6 +167,7 @@ function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Cert
   const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
   const budget = freshBudget();
   const accepted: number[] = [];
+  const above = new Map<string, Identity>();
   let warnings: readonly string[] = [];
   let untrusted: PathFault | undefined;
   const unwanted: string[] = [];
@@ -175,11 +178,16 @@ function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Cert
     else if (remoteId && ![id, ...identities].some((one) => fitsIdentity(remoteId, one))) unwanted.push(formatIdentity(remoteId));
     else {
       if (accepted.length === 0) warnings = verdict.value.warnings;
+      for (const { subject } of verdict.value.certificates.slice(1))
+        above.set(subject.key, { type: "dn", der: Uint8Array.from(subject.der), text: subject.text });
       accepted.push(index);
     }
   }
   if (accepted.length > 0)
-    return ok({ entries: accepted, id, identities, subject: certificateTitle(signer), issuer: signer.issuer.text, warnings });
+    return ok({
+      ...{ entries: accepted, id, identities, warnings },
+      ...{ subject: certificateTitle(signer), issuer: signer.issuer.text, issuers: [...above.values()] },
+    });
   if (unwanted.length > 0)
     return fault(
       "identity-not-wanted",

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { choicesOf, methodNumber, ownIdentity } from "../../auth/choice.ts";
-import { acceptsProof, type PeerProof, ruleForCertificate, ruleForPrincipal, speaksAs } from "../../auth/proof.ts";
+import { acceptsProof, type PeerProof, ruleForCertificate, ruleForKey, ruleForPrincipal, speaksAs } from "../../auth/proof.ts";
 import { parseIdentity } from "../../policy/identity.ts";
-import type { AuthEntry, Identity, Rule } from "../../policy/types.ts";
+import type { AuthEntry, Identity, PeerDemand, Rule } from "../../policy/types.ts";
 import { CA, kerberos, OTHER_CA, principalOf, x509 } from "../sim/credentials.ts";
 import { policyOf, towards } from "../sim/policies.ts";
 import { A, B } from "../sim/setting.ts";
@@ -19,8 +19,10 @@ const id = (text: string): Identity => {
 };
 const ADDRESS = id(`ip:${B}`);
 const SUBJECT = id("dn:C=DE, O=Simulated, CN=B");
-const verified = (...entries: readonly number[]) =>
-  ({ kind: "verified", entries, identities: [SUBJECT, id("fqdn:b.example.test")], subject: "CN=B", issuer: "CA", warnings: [] }) as const;
+const verified = (...entries: readonly number[]) => {
+  const [identities, issuers] = [[SUBJECT, id("fqdn:b.example.test")], [id("dn:O=Simulated, CN=CA")]];
+  return { kind: "verified", entries, identities, subject: "CN=B", issuer: "CN=CA", issuers, warnings: [] } as const;
+};
 
 test("a rule offers the first entry of each method, in its order", () => {
   const [one, other] = [x509("A", "p256"), x509("A", "p256")];
@@ -109,4 +111,40 @@ test("a principal belongs to a rule with the keytab that accepted its ticket, an
   assert.ok(odd.ok && odd.value.warning?.includes("calls itself ip:10.0.0.1"));
   const wrong = ruleForPrincipal(rules, choice, { ...peer, principal: "host/evil@EXAMPLE.TEST" }, ADDRESS, B);
   assert.ok(!wrong.ok && wrong.error.kind === "auth-failed" && wrong.error.failure.reason === "kerberos-wrong-peer");
+});
+
+const NOTHING: PeerDemand = { identities: [], principals: [], issuers: [] };
+const dn = (text: string): Extract<Identity, { type: "dn" }> => {
+  const name = id(`dn:${text}`);
+  assert.ok(name.type === "dn");
+  return name;
+};
+for (const [what, proof, demand, good] of [
+  ["one of its names", certificateProof(), { identities: [id("fqdn:x"), id("fqdn:b.example.test")] }, true],
+  ["other names", certificateProof(), { identities: [id("fqdn:x")] }, false],
+  ["its CA", certificateProof(), { issuers: [dn("O=Simulated, CN=CA")] }, true],
+  ["another CA", certificateProof(), { issuers: [dn("O=Simulated, CN=Other")] }, false],
+  ["a principal", certificateProof(), { principals: [principalOf("B")] }, false],
+  ["its principal", KERBEROS, { principals: [principalOf("B")] }, true],
+  ["another principal", KERBEROS, { principals: ["host/c@EXAMPLE.TEST"] }, false],
+  ["a CA, with Kerberos", KERBEROS, { issuers: [dn("O=Simulated, CN=CA")] }, false],
+] as const)
+  test(`a rule that demands ${what} may ${good ? "" : "not "}use what the peer has proved`, () => {
+    const mine = { ...rule("other", proof.entry), demand: { ...NOTHING, ...demand } };
+    assert.equal(acceptsProof(mine, proof, proof.method === "x509" ? SUBJECT : ADDRESS), good);
+  });
+
+test("of rules that a proof is for the one whose demand it meets is found, and where none is, what was proved and what is wanted is said", () => {
+  const [open] = choicesOf(rule("open", psk));
+  assert.ok(open?.method === "psk");
+  const strict = (name: string, ...identities: readonly Identity[]): Rule => ({ ...rule(name, psk), demand: { ...NOTHING, identities } });
+  const peer = id("fqdn:b.example.test");
+  const found = ruleForKey([strict("c", id("fqdn:c")), strict("b", peer)], open, peer, B);
+  assert.ok(found.ok && found.value.rule.name === "b");
+  const none = ruleForKey([strict("c", id("fqdn:c"))], open, peer, B);
+  assert.ok(!none.ok);
+  assert.deepEqual(none.error, {
+    kind: "id-mismatch",
+    what: "rule c: the peer has proved fqdn:b.example.test, which is not among the rule's remote-ids",
+  });
 });

@@ -1,0 +1,153 @@
+/**
+ * Every action against every kind of peer, in both directions and families, in a kernel with ESP: what a capture of the wire shows.
+ * All cases run side by side, each with an address of its own: three stages of pings, in one guest (`npm run policy`).
+ */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Lab, type Packet, type Side, wait } from "./lab.ts";
+import { CASES, type Case, type Peer, type Seen, type Stage } from "./table.ts";
+
+const KEY = '[{ method = "psk", secret = "a throwaway key for this test" }]';
+const OTHER_KEY = '[{ method = "psk", secret = "another throwaway key for this test" }]';
+const US = { 4: "192.0.2.1", 6: "2001:db8::1" } as const;
+
+interface Placed extends Case {
+  readonly own: string;
+  readonly other: string;
+}
+
+const PLACED: readonly Placed[] = CASES.flatMap((one, i) =>
+  ([4, 6] as const).map((family) => ({
+    ...one,
+    name: `${one.name}, IPv${family}`,
+    own: US[family],
+    other: family === 4 ? `192.0.2.${10 + i}` : `2001:db8::${10 + i}`,
+  })),
+);
+
+const head = (lab: Lab, side: Side, addresses: readonly string[]): string => `[daemon]
+control = "${lab.control(side)}"
+addresses = ${JSON.stringify(addresses)}
+keep-across-restart = false
+[policy]
+exempt = []
+[policy.main-mode]
+proposals = ["aes128-sha256-x25519"]
+[policy.quick-mode]
+proposals = ["esp:aes128-sha256", "ah:sha256", "ah:sha1+esp:aes128-sha1"]
+pfs = "none"
+`;
+
+const ourRule = ({ rule, arrow, own, other }: Placed): string => `[[rule]]
+name = "${other}"
+filters = ["${own} ${arrow} ${other}"]
+${rule}
+${/permit|block/.test(rule) ? "" : `auth = ${KEY}`}
+`;
+
+const THEIRS: Readonly<Record<Peer, string | undefined>> = {
+  ike: `action = "respond"\nauth = ${KEY}`,
+  asker: `action = "require"\nauth = ${KEY}`,
+  stranger: `action = "respond"\nauth = ${OTHER_KEY}`,
+  mute: undefined,
+};
+const theirRule = ({ peer, own, other }: Placed): string =>
+  THEIRS[peer] === undefined ? "" : `[[rule]]\nname = "${other}"\nfilters = ["${other} <-> ${own}"]\n${THEIRS[peer]}\n`;
+
+interface Stay {
+  readonly from: number;
+  readonly to: number;
+  readonly answers: ReadonlyMap<Placed, number>;
+}
+
+const now = (): number => Date.now() / 1000;
+let lab: Lab;
+let packets: readonly Packet[] = [];
+const stages = new Map<"first" | "later" | "inward", Stay>();
+
+/** All cases at once. */
+async function stage(pinging: Side, count: number): Promise<Stay> {
+  const from = now();
+  const answers = await Promise.all(
+    PLACED.map(async (one): Promise<readonly [Placed, number]> => {
+      const [source, destination] = pinging === "us" ? [one.own, one.other] : [one.other, one.own];
+      return [one, await lab.ping(pinging, source, destination, count)];
+    }),
+  );
+  return { from, to: now(), answers: new Map(answers) };
+}
+
+before(async () => {
+  lab = new Lab({ us: Object.values(US), theirs: PLACED.map(({ other }) => other) });
+  await lab.watch();
+  const speaking = PLACED.filter(({ peer }) => peer !== "mute").map(({ other }) => other);
+  await lab.start("theirs", head(lab, "theirs", speaking) + PLACED.map(theirRule).join(""));
+  await lab.start("us", head(lab, "us", Object.values(US)) + PLACED.map(ourRule).join(""));
+  stages.set("first", await stage("us", 1));
+  // Askers ask; every negotiation ends, or the time to answer is over.
+  await stage("theirs", 1);
+  await wait(12_000);
+  stages.set("later", await stage("us", 3));
+  stages.set("inward", await stage("theirs", 3));
+  packets = await lab.packets();
+});
+
+after(() => lab.end());
+
+const judge = (stage: Stage, { from, to, answers }: Stay, one: Placed, pinging: Side): void => {
+  const [source, destination] = pinging === "us" ? [one.own, one.other] : [one.other, one.own];
+  const seen = (a: string, b: string): readonly string[] => [
+    ...new Set(packets.filter((p) => p.at >= from && p.at <= to && p.source === a && p.destination === b).map(({ kind }) => kind)),
+  ];
+  const [there, back, answered] = stage;
+  assert.ok(fits(there, seen(source, destination)), `sent: ${seen(source, destination).join(", ") || "nothing"}, expected ${there}`);
+  assert.ok(fits(back, seen(destination, source)), `came back: ${seen(destination, source).join(", ") || "nothing"}, expected ${back}`);
+  if (answered !== null) assert.equal((answers.get(one) ?? 0) > 0, answered, "answers that were heard");
+};
+
+function fits(expected: Seen, seen: readonly string[]): boolean {
+  if (expected === "any") return true;
+  if (expected === "shut") return !seen.includes("clear");
+  return expected === "nothing" ? seen.length === 0 : seen.length === 1 && seen[0] === expected;
+}
+
+for (const one of PLACED)
+  test(one.name, () => {
+    for (const [name, pinging] of [
+      ["first", "us"],
+      ["later", "us"],
+      ["inward", "theirs"],
+    ] as const) {
+      const stay = stages.get(name);
+      assert.ok(stay);
+      try {
+        judge(one[name], stay, one, pinging);
+      } catch (error) {
+        const own = lab
+          .log("us")
+          .split("\n")
+          .filter((line) => line.includes(`${one.other}`));
+        throw new Error(`${name}: ${(error as Error).message}\n${own.join("\n")}`, { cause: error });
+      }
+    }
+  });
+
+test("soft SAs are shown: one for each request rule whose peer is mute", async () => {
+  const { softSas } = await lab.status("us");
+  const expected = PLACED.filter(({ rule, peer }) => rule.includes("request") && !rule.includes("discovery") && peer === "mute");
+  const shown = softSas.map(({ remote }) => remote.split("/")[0]);
+  for (const { other } of expected) assert.ok(shown.includes(other), `${other} in ${shown.join(" ")}`);
+});
+
+test("our daemon dies: what it required or blocked stays shut, and what it protected goes on protected", async () => {
+  await lab.kill("us");
+  const shut = PLACED.filter(({ later }) => later[0] === "nothing" || later[0] === "esp");
+  const from = now();
+  await Promise.all(shut.map(({ own, other }) => lab.ping("us", own, other, 2)));
+  const after = (await lab.packets()).filter(({ at, source }) => at >= from && Object.values<string>(US).includes(source));
+  assert.deepEqual(
+    after.filter(({ kind, destination }) => kind === "clear" && shut.some(({ other }) => other === destination)),
+    [],
+  );
+  assert.ok(after.some(({ kind }) => kind === "esp"));
+});

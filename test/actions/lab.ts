@@ -1,0 +1,140 @@
+/**
+ * Two hosts and a wire in namespaces of a guest, a daemon on each, and what is on the wire: for the table of actions.
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { ask, type Status } from "../../cli/client.ts";
+
+export type Side = "us" | "theirs";
+
+const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
+const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export interface Packet {
+  /** Seconds since 1970. */
+  readonly at: number;
+  readonly source: string;
+  readonly destination: string;
+  readonly kind: "clear" | "esp" | "ah";
+}
+
+/** Addresses of each host: both families. */
+export type Addresses = Readonly<Record<Side, readonly string[]>>;
+
+/** The hosts, their daemons and the wire between them. */
+export class Lab {
+  readonly folder = mkdtempSync("/dev/shm/mainmode-actions-");
+  readonly #daemons = new Map<Side, ChildProcess>();
+  #wire: ChildProcess | undefined;
+
+  constructor(addresses: Addresses) {
+    for (const name of ["us", "theirs", "wire"]) sh(`ip netns add ${name}`);
+    sh("ip -n wire link add bridge type bridge forward_delay 0; ip -n wire link set bridge up");
+    for (const side of ["us", "theirs"] as const) {
+      sh(`ip link add ${side} netns wire type veth peer name eth0 netns ${side}; ip -n wire link set ${side} master bridge up`);
+      const lines = addresses[side].map((one) => `address add ${one}/${one.includes(":") ? "64 nodad" : "24"} dev eth0`);
+      execFileSync("ip", ["-n", side, "-batch", "-"], { input: [...lines, "link set lo up", "link set eth0 up"].join("\n") });
+    }
+  }
+
+  /** Starts the capture; resolves when it captures. */
+  async watch(): Promise<void> {
+    const file = join(this.folder, "wire.pcap");
+    const argv = ["netns", "exec", "wire", "tcpdump", "-i", "bridge", "-U", "-s", "120", "-Z", "root", "-w", file];
+    this.#wire = spawn("ip", argv, { stdio: "ignore" });
+    for (let i = 0; i < 200; i++) {
+      await wait(50);
+      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
+    }
+    assert.fail("tcpdump does not start");
+  }
+
+  /** Every ping that was on the wire, whatever it was wrapped in. */
+  async packets(): Promise<readonly Packet[]> {
+    await wait(500);
+    const { stdout } = await promisify(execFile)("tcpdump", ["-n", "-tt", "-r", join(this.folder, "wire.pcap")], { maxBuffer: 1 << 26 });
+    return stdout.split("\n").flatMap(packetOf);
+  }
+
+  async start(side: Side, configuration: string): Promise<void> {
+    const file = join(this.folder, `${side}.toml`);
+    writeFileSync(file, configuration, { mode: 0o600 });
+    const child = spawn("ip", ["netns", "exec", side, process.execPath, MAIN, "daemon", "-c", file], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#daemons.set(side, child);
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      writeFileSync(join(this.folder, `${side}.log`), said);
+    });
+    for (let i = 0; i < 600; i++) {
+      if (await this.status(side).catch(() => undefined)) return;
+      await wait(50);
+    }
+    assert.fail(`${side} does not answer\n${said}`);
+  }
+
+  control(side: Side): string {
+    return join(this.folder, `${side}.sock`);
+  }
+
+  log(side: Side): string {
+    return readFileSync(join(this.folder, `${side}.log`), "utf8");
+  }
+
+  async status(side: Side): Promise<Status> {
+    let found: Status | undefined;
+    await ask({
+      path: this.control(side),
+      request: { command: "status" },
+      onStatus: (document) => (found = document),
+      patienceSeconds: 20,
+    });
+    assert.ok(found);
+    return found;
+  }
+
+  /** Kills a daemon without a chance to clean up. */
+  async kill(side: Side): Promise<void> {
+    const child = this.#daemons.get(side);
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** Sends `count` pings; how many answers were heard. */
+  ping(side: Side, from: string, to: string, count: number): Promise<number> {
+    const argv = ["netns", "exec", side, "ping", "-n", "-q", "-c", `${count}`, "-i", "0.4", "-W", "1", "-I", from, to];
+    return new Promise((resolve) => {
+      execFile("ip", argv, (_error, stdout) => resolve(Number(/(\d+) received/.exec(stdout)?.[1] ?? 0)));
+    });
+  }
+
+  async end(): Promise<void> {
+    for (const side of ["us", "theirs"] as const) await this.kill(side);
+    this.#wire?.kill("SIGKILL");
+    for (const name of ["us", "theirs", "wire"]) sh(`ip netns del ${name}`);
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** `1700000000.5 IP 192.0.2.1 > 192.0.2.2: ICMP echo request, …`, and the same in ESP or AH. Neighbour discovery and IKE are no pings. */
+function packetOf(line: string): readonly Packet[] {
+  const [, at, source, destination, rest = ""] = /^(\d+\.\d+) IP6? (\S+) > (\S+): (.*)$/.exec(line) ?? [];
+  if (!at || !source || !destination) return [];
+  const kind = rest.startsWith("AH(")
+    ? "ah"
+    : rest.startsWith("ESP(")
+      ? "esp"
+      : /^ICMP6?, echo|^ICMP echo/.test(rest)
+        ? "clear"
+        : undefined;
+  return kind ? [{ at: Number(at), source, destination, kind }] : [];
+}
