@@ -126,8 +126,11 @@ for (const one of PLACED)
         const own = lab
           .log("us")
           .split("\n")
-          .filter((line) => line.includes(`${one.other}`));
-        throw new Error(`${name}: ${(error as Error).message}\n${own.join("\n")}`, { cause: error });
+          .filter((line) => line.includes(one.other));
+        const wire = packets.flatMap(({ at, source, destination, text }) =>
+          at >= stay.from && at <= stay.to && [source, destination].includes(one.other) ? [text] : [],
+        );
+        throw new Error(`${name}: ${(error as Error).message}\n${wire.join("\n")}\n${own.join("\n")}`, { cause: error });
       }
     }
   });

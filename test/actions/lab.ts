@@ -21,6 +21,8 @@ export interface Packet {
   readonly source: string;
   readonly destination: string;
   readonly kind: "clear" | "esp" | "ah";
+  /** As tcpdump tells it. */
+  readonly text: string;
 }
 
 /** Addresses of each host: both families. */
@@ -136,5 +138,5 @@ function packetOf(line: string): readonly Packet[] {
       : /^ICMP6?, echo|^ICMP echo/.test(rest)
         ? "clear"
         : undefined;
-  return kind ? [{ at: Number(at), source, destination, kind }] : [];
+  return kind ? [{ at: Number(at), source, destination, kind, text: line }] : [];
 }

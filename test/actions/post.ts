@@ -1,0 +1,27 @@
+/**
+ * Sends and hears UDP on every address and port that it is told, by lines of JSON. For `random.policy.ts`, in a namespace.
+ */
+import { createSocket, type Socket } from "node:dgram";
+import { createInterface } from "node:readline";
+
+const { addresses, ports } = JSON.parse(process.argv[2] ?? "{}") as {
+  readonly addresses: readonly string[];
+  readonly ports: readonly number[];
+};
+const sockets = new Map<string, Socket>();
+const say = (message: object): void => void process.stdout.write(`${JSON.stringify(message)}\n`);
+
+async function open(address: string, port: number): Promise<void> {
+  const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
+  socket.on("message", (message) => say({ heard: message.toString() }));
+  socket.on("error", () => {});
+  await new Promise<void>((resolve) => socket.bind(port, address, resolve));
+  sockets.set(`${address} ${port}`, socket);
+}
+
+for (const address of addresses) for (const port of ports) await open(address, port);
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const { source, sourcePort, destination, destinationPort, text } = JSON.parse(line);
+  sockets.get(`${source} ${sourcePort}`)?.send(text, destinationPort, destination, () => say({ sent: text }));
+});
+say({ ready: true });

@@ -1,0 +1,147 @@
+/**
+ * Random policies in a real kernel: what becomes of packets there is what a plain evaluation of the rules says, and what `why` says. Packets
+ * that leave and packets that come, in two namespaces; protection is seen by the acquire that asks for it (`npm run policy`).
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { kernelTemplates } from "../../ike/install.ts";
+import type { KernelCommand } from "../../ike/kernel-contract.ts";
+import { iproute2Kernel } from "../../kernel/iproute2.ts";
+import type { Kernel } from "../../kernel/port.ts";
+import { compile } from "../../policy/compile.ts";
+import type { Packet } from "../../policy/decide.ts";
+import type { Policy } from "../../policy/types.ts";
+import { explain } from "../../policy/why.ts";
+import { randomPolicy } from "../policy/random-policies.ts";
+import { evaluate } from "../policy/reference-evaluator.ts";
+
+const RUNS = Number(process.env["MAINMODE_POLICIES"] ?? 25);
+const OURS = ["10.9.0.1", "10.9.0.2", "fd09::1"];
+const THEIRS = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.9", "fd00::1", "fd00::2", "fd00::5"];
+const PORTS = [1, 2, 3];
+const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+/** Sends and hears UDP in a namespace: lines of JSON in and out. */
+const POST = fileURLToPath(new URL("./post.js", import.meta.url));
+interface Post {
+  readonly child: ChildProcess;
+  readonly heard: Set<string>;
+  send(source: string, sourcePort: number, destination: string, destinationPort: number, text: string): Promise<void>;
+}
+
+let kernel: Kernel;
+let us: Post;
+let them: Post;
+let acquires = 0;
+
+async function post(space: string, addresses: readonly string[]): Promise<Post> {
+  const child = spawn("ip", ["netns", "exec", space, process.execPath, POST, JSON.stringify({ addresses, ports: PORTS })], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const heard = new Set<string>();
+  const sent = new Map<string, () => void>();
+  const ready = new Promise<void>((resolve) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      const message = JSON.parse(line) as { heard?: string; sent?: string; ready?: boolean };
+      if (message.heard !== undefined) heard.add(message.heard);
+      if (message.sent !== undefined) sent.get(message.sent)?.();
+      if (message.ready) resolve();
+    });
+  });
+  await ready;
+  const send: Post["send"] = (source, sourcePort, destination, destinationPort, text) =>
+    new Promise((resolve) => {
+      sent.set(text, resolve);
+      child.stdin?.write(`${JSON.stringify({ source, sourcePort, destination, destinationPort, text })}\n`);
+    });
+  return { child, heard, send };
+}
+
+before(async () => {
+  sh("ip netns add ra; ip netns add rb; ip link add va netns ra type veth peer name vb netns rb");
+  for (const [space, device, own, others] of [
+    ["ra", "va", OURS, THEIRS],
+    ["rb", "vb", THEIRS, OURS],
+  ] as const) {
+    sh(`ip -n ${space} link set lo up; ip -n ${space} link set ${device} up`);
+    for (const one of own) sh(`ip -n ${space} addr add ${one}/${one.includes(":") ? "128 nodad" : "32"} dev ${device}`);
+    for (const one of others) sh(`ip -n ${space} route add ${one} dev ${device}`);
+  }
+  const ip = join(mkdtempSync(join(tmpdir(), "ip-")), "ip");
+  writeFileSync(ip, '#!/bin/sh\nexec ip -n ra "$@"\n');
+  chmodSync(ip, 0o755);
+  kernel = iproute2Kernel({ ip, onDiagnostic: () => {} });
+  kernel.listen(({ type }) => {
+    if (type === "acquire") acquires++;
+  });
+  [us, them] = await Promise.all([post("ra", OURS), post("rb", THEIRS)]);
+});
+
+after(async () => {
+  for (const { child } of [us, them]) child.kill();
+  await kernel.close();
+  sh("ip netns del ra; ip netns del rb");
+});
+
+const packet = fc
+  .record({
+    own: fc.constantFrom(...OURS),
+    other: fc.constantFrom(...THEIRS),
+    ports: fc.tuple(fc.constantFrom(...PORTS), fc.constantFrom(...PORTS)),
+    out: fc.boolean(),
+  })
+  .filter(({ own, other }) => own.includes(":") === other.includes(":"))
+  .map(({ own, other, ports: [a, b], out }): Packet & { readonly out: boolean } => ({
+    ...{ source: out ? own : other, destination: out ? other : own, protocol: 17, sourcePort: a, destinationPort: b },
+    out,
+  }));
+
+/** Neighbours are known before policies stand between them. */
+async function install(policy: Policy): Promise<void> {
+  sh("ip -n ra xfrm policy flush; ip -n ra xfrm state flush");
+  const commands = compile(policy, OURS).map(({ direction, selector, action, priority, protection }): KernelCommand => {
+    const templates = protection ? kernelTemplates(protection, 0x6d6d0001, direction !== "out") : [];
+    return { do: "add-policy", policy: { direction, selector, action, priority, templates } };
+  });
+  const done = await kernel.run(commands);
+  assert.ok(done.ok, JSON.stringify(done));
+}
+
+let serial = 0;
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** What becomes of packets: each either arrives or does not. */
+async function pass(packets: readonly (Packet & { readonly out: boolean })[]): Promise<readonly boolean[]> {
+  const names = packets.map(() => `p${++serial}`);
+  for (const [i, one] of packets.entries()) {
+    const from = one.out ? us : them;
+    await from.send(one.source, one.sourcePort, one.destination, one.destinationPort, names[i] as string);
+  }
+  await wait(60);
+  return packets.map(({ out }, i) => (out ? them : us).heard.has(names[i] as string));
+}
+
+test(`${RUNS} random policies: packets arrive where the rules let them, and nowhere else`, async () => {
+  await fc.assert(
+    fc.asyncProperty(randomPolicy(6), fc.array(packet, { minLength: 12, maxLength: 16 }), async (policy, packets) => {
+      await install(policy);
+      const arrived = await pass(packets);
+      for (const [i, { out, ...one }] of packets.entries()) {
+        const { what, rule } = evaluate(policy, OURS, one, out ? "out" : "in");
+        const expected = what === "clear" || what === "use";
+        const text = `${one.source}:${one.sourcePort} > ${one.destination}:${one.destinationPort}, rule ${rule}: ${what}`;
+        assert.equal(arrived[i], expected, text);
+        assert.equal(explain(policy, OURS, one).rule, rule, text);
+      }
+    }),
+    { numRuns: RUNS, ...(process.env["MAINMODE_SEED"] ? { seed: Number(process.env["MAINMODE_SEED"]) } : {}) },
+  );
+  assert.ok(acquires > 0, "nothing ever asked for protection");
+});
