@@ -50,6 +50,7 @@ function buildProgram(finish: Finish): Command {
   addSaCommands(program, finish);
   addInsight(program, () => controlPath(program.opts()["control"]), finish);
   addMonitoring(program, finish);
+  addRules(program, finish);
   if (hasDemo()) addDemo(program, finish);
   addCompletion(program, finish);
   return program;
@@ -239,6 +240,25 @@ function addMonitoring(program: Command, finish: Finish): void {
       const form = json ? "json" : prometheus ? "prometheus" : windowsNames ? "windows" : "table";
       finish(await stats({ control: controlPath(program.opts()["control"]), form }));
     });
+}
+
+/** Rules that come and go while the daemon runs. */
+function addRules(program: Command, finish: Finish): void {
+  const control = (): string => controlPath(program.opts()["control"]);
+  const rule = program.command("rule").description("rules at run time: until the daemon stops, beside those of its files");
+  rule
+    .command("add")
+    .description("add the rules of a file; one that was added under the same name is replaced")
+    .argument(
+      "<file>",
+      "TOML with [[rule]] tables, as in the configuration; - is stdin. Relative paths start at the configuration's folder",
+    )
+    .action(async (file: string) => finish(await (await import("./commands/rule.ts")).addRules(control(), file)));
+  rule
+    .command("delete")
+    .description("delete a rule that was added at run time; its SAs end")
+    .argument("<name>", "its name")
+    .action(async (name: string) => finish(await (await import("./commands/rule.ts")).deleteRule(control(), name)));
 }
 
 function addDemo(program: Command, finish: Finish): void {

@@ -12,6 +12,7 @@ import type { AboutDocument, Request, SnapshotDocument, StatsDocument } from "./
 import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
 import { answerPolicy, type Situation } from "./policy-commands.ts";
+import type { PolicySource } from "./policy-source.ts";
 import { prometheusText } from "./stats-document.ts";
 import { type Counters, withCounters } from "./status.ts";
 import { serveSubscription } from "./subscriptions.ts";
@@ -23,6 +24,8 @@ export interface CommandParts {
   readonly counters: Kernel["counters"];
   /** Reads the configuration again. */
   readonly reload: () => Promise<Reloaded>;
+  /** Rules that come and go at run time. */
+  readonly rules: Pick<PolicySource, "addRules" | "deleteRule">;
   /** Why nothing can be handed over to a next start; undefined where it can. */
   readonly cannotKeep: () => string | undefined;
   /** The stop that follows hands over to a next start. */
@@ -92,7 +95,12 @@ export class Commands {
     }
     this.#logCommand(request, answer);
     if (request.command === "reload") {
-      void this.#reload(answer);
+      void this.#reload(answer, this.#parts.reload());
+      return;
+    }
+    if (request.command === "rule") {
+      const { rules } = this.#parts;
+      void this.#reload(answer, "add" in request ? rules.addRules(request.add) : rules.deleteRule(request.delete));
       return;
     }
     const why = request.command === "shutdown" && request.keep ? this.#parts.cannotKeep() : undefined;
@@ -123,10 +131,13 @@ export class Commands {
     }
   }
 
-  async #reload(answer: Answer): Promise<void> {
-    const { exit, lines, text } = await this.#parts.reload();
+  async #reload(answer: Answer, reloaded: Promise<Reloaded>): Promise<void> {
+    const { exit, lines, text } = await reloaded;
     for (const line of lines) answer.send({ type: "line", text: line });
-    const failed = { reason: "configuration", hint: "`mainmode check FILE` says the same without a daemon" };
+    const failed =
+      exit === 78
+        ? { reason: "configuration", hint: "`mainmode check FILE` says the same without a daemon" }
+        : { reason: "refused", hint: "`mainmode policy show` tells which rules there are, and from where" };
     answer.send({ type: "end", exit, text, ...(exit === 0 ? {} : failed) });
   }
 
@@ -202,7 +213,7 @@ export class Commands {
 
   #logCommand(request: Request, { client }: Answer): void {
     const who = client ? `uid ${client.uid}, process ${client.pid}` : "the control socket";
-    const { command, ...members } = request;
+    const { command, ...members } = request.command === "rule" && "add" in request ? { command: "rule", do: "add" } : request;
     const rule = request.command === "initiate" ? { rule: request.rule } : {};
     this.#parts.log({ event: "svc.command", level: "info", text: `${command} ${JSON.stringify(members)} asked for by ${who}`, ...rule });
   }
@@ -212,7 +223,7 @@ export class Commands {
 function commandOf(
   request: Exclude<
     Request,
-    { command: "status" | "reload" | "why" | "policy" | "subscribe" | "stats" | "trace" | "last-failure" | "report" }
+    { command: "status" | "reload" | "rule" | "why" | "policy" | "subscribe" | "stats" | "trace" | "last-failure" | "report" }
   >,
   policies: "remove" | "keep",
 ): Command {

@@ -42,6 +42,9 @@ export type Request =
   /** For a bug report. */
   | { readonly command: "report" }
   | { readonly command: "reload" }
+  /** Rules at run time: TOML with `[[rule]]` tables to add, or the name of one to delete. */
+  | { readonly command: "rule"; readonly add: string }
+  | { readonly command: "rule"; readonly delete: string }
   | { readonly command: "shutdown"; readonly keep: boolean };
 
 export type Reply =

@@ -28,6 +28,7 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["terminate", readTerminate],
   ["status", (members) => (has(members, ["command"]) ? { command: "status" } : undefined)],
   ["reload", (members) => (has(members, ["command"]) ? { command: "reload" } : undefined)],
+  ["rule", readRule],
   ["shutdown", readShutdown],
   ["why", readWhy],
   ["stats", readStats],
@@ -61,6 +62,12 @@ function readTarget(members: Members): Target | undefined {
 function readShutdown(members: Members): Request | undefined {
   const { keep } = members;
   return has(members, ["command", "keep"]) && typeof keep === "boolean" ? { command: "shutdown", keep } : undefined;
+}
+
+function readRule(members: Members): Request | undefined {
+  const { add, delete: name } = members;
+  if (has(members, ["command", "add"]) && typeof add === "string") return { command: "rule", add };
+  return has(members, ["command", "delete"]) && isName(name) ? { command: "rule", delete: name } : undefined;
 }
 
 function readWhy(members: Members): Request | undefined {

@@ -12,7 +12,7 @@ import type { KernelListing } from "../ike/kernel-contract.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
-import { type Configuration, type Diagnostic, destroyPolicy } from "../policy/config.ts";
+import { type Configuration, destroyPolicy } from "../policy/config.ts";
 import { aboutDaemon } from "./about.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
@@ -26,7 +26,7 @@ import type { EventDocument, Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
 import type { Native } from "./native.ts";
-import { compareConfigurations } from "./reload.ts";
+import { PolicySource, type Reread } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
 import { prometheusText } from "./stats-document.ts";
 import { watchCore } from "./tracing.ts";
@@ -51,7 +51,7 @@ export interface DaemonParts {
   /** Where sockets wait for the next run. */
   readonly store?: DescriptorStore;
   /** Reads the configuration again; without it there is no reload. */
-  readonly reread?: () => Result<Configuration, readonly Diagnostic[]>;
+  readonly reread?: Reread;
   /** Sees every message that leaves, without the marker of port 4500. */
   readonly onSent?: (path: Path, bytes: Uint8Array) => void;
 }
@@ -104,8 +104,8 @@ class RunningDaemon implements Daemon {
   #reading = false;
   #readAgain = false;
   #finishing = false;
-  /** What a reload has last read. */
-  #configuration: Configuration;
+  /** Which policy is followed. */
+  readonly #policy: PolicySource;
   #handedOver = false;
   #tellStopped: (clean: boolean) => void = () => {};
 
@@ -116,7 +116,15 @@ class RunningDaemon implements Daemon {
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
     const { tap, tracing } = watchCore(crypto, natPort, log);
-    this.#configuration = configuration;
+    this.#policy = new PolicySource({
+      configuration,
+      reread: parts.reread,
+      log,
+      follow: (policy) => {
+        this.#loop.push({ type: "policy", policy });
+        return this.#loop.settled();
+      },
+    });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
@@ -149,8 +157,8 @@ class RunningDaemon implements Daemon {
       ...(parts.journal ? { journal: (records) => parts.journal?.journal.write(records) } : {}),
     });
     const situation = () => {
-      const { policy, sources } = this.#configuration;
-      return { policy, sources, addresses: this.#addresses.local };
+      const { policy, configuration } = this.#policy;
+      return { policy, sources: configuration.sources, addresses: this.#addresses.local };
     };
     this.#commands = new Commands({
       push: (input) => this.#loop.push(input),
@@ -163,8 +171,9 @@ class RunningDaemon implements Daemon {
       situation,
       counters: () => kernel.counters(),
       reload: () => this.reload(),
+      rules: this.#policy,
       cannotKeep: () => whyNotKept(parts.journal),
-      onStop: () => this.#configuration.daemon.onStop,
+      onStop: () => this.#policy.configuration.daemon.onStop,
       handingOver: () => {
         this.#handedOver = true;
       },
@@ -204,7 +213,8 @@ class RunningDaemon implements Daemon {
         reason: "journal",
         hint: "nothing: what it lost is negotiated again",
       });
-    this.#loop.push({ type: "policy", policy: configuration.policy, restore });
+    await this.#policy.begin();
+    this.#loop.push({ type: "policy", policy: this.#policy.policy, restore });
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
     // What changed between the first look and the monitor's start has rung no bell.
     void this.#onAddresses();
@@ -237,30 +247,15 @@ class RunningDaemon implements Daemon {
     return this.#stop(true, "stopping: kernel and peers are left to the next start", STOP_DEADLINE_MS);
   }
 
-  async reload(): Promise<Reloaded> {
-    const { log, reread } = this.#parts;
-    if (!reread) return { exit: 1, lines: [], text: "this daemon has no configuration file" };
-    const { reloaded, next, records, retire } = compareConfigurations(this.#configuration, reread());
-    if (!next) {
-      const failure = { failurePoint: "me", reason: "configuration", hint: "correct the file, and reload" } as const;
-      const text = `reload: nothing was changed; ${reloaded.lines[0] ?? ""}`;
-      log({ event: "policy.failed", level: "error", text, winEventId: 5472, ...failure });
-      return reloaded;
-    }
-    this.#configuration = next;
-    this.#loop.push({ type: "policy", policy: next.policy });
-    await this.#loop.settled();
-    retire();
-    for (const record of records) log(record);
-    log({ event: "policy.reloaded", level: "notice", text: `reloaded: ${reloaded.text}`, winEventId: 5465 });
-    return reloaded;
+  reload(): Promise<Reloaded> {
+    return this.#policy.reload();
   }
 
   #stop(keep: boolean, text: string, deadlineMs: number): Promise<boolean> {
     if (this.#stopping) return this.stopped;
     this.#stopping = true;
     this.#parts.log({ event: "svc.stopping", level: "notice", text });
-    const { onStop } = this.#configuration.daemon;
+    const { onStop } = this.#policy.configuration.daemon;
     this.#commands.run({ name: "shutdown", keep, policies: onStop }, NOBODY);
     const timer = setTimeout(() => void this.#finish(false), deadlineMs);
     return this.stopped.finally(() => clearTimeout(timer));
@@ -344,6 +339,7 @@ class RunningDaemon implements Daemon {
     if (changed) {
       this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
       this.#loop.push({ type: "addresses", addresses: now.local });
+      this.#policy.lookAgain();
     }
     await this.#udp.serve(now.served);
     if (!this.#finishing) await this.#ensureBypass();
@@ -383,11 +379,12 @@ class RunningDaemon implements Daemon {
     // Last of all: what was written since the core ended is nothing.
     journal?.journal.close(!this.#handedOver);
     this.#watch?.close();
+    this.#policy.close();
     this.#udp.close(this.#handedOver);
     await within(
       LAST_WORDS_MS,
       Promise.all([this.#monitoring.close(), this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
     );
-    destroyPolicy(this.#configuration.policy);
+    destroyPolicy(this.#policy.configuration.policy);
   }
 }

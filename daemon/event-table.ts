@@ -57,6 +57,7 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
   "svc.command": row("somebody asked for something at the control socket"),
   "svc.kernel": row("`ip` or the kernel said something unexpected"),
   "svc.journal": row("the journal that a restart needs can't be kept or read"),
+  "svc.names": row("a name in a filter stands for other addresses, or for none"),
   "log.suppressed": row("records about a peer were left out"),
   bug: row("a defect of mainmode: please report it"),
 };

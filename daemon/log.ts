@@ -19,6 +19,7 @@ export type DaemonEventName =
   | "svc.command"
   | "svc.kernel"
   | "svc.journal"
+  | "svc.names"
   | "policy.reloaded"
   | "policy.changed"
   | "drop.bad-spi"

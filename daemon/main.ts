@@ -16,6 +16,7 @@ import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import { controlDescriptor, descriptorStore } from "./descriptors.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
+import type { Reread } from "./policy-source.ts";
 import { dropPrivileges } from "./privileges.ts";
 import { systemRandom } from "./random.ts";
 import { keepJournal } from "./runtime.ts";
@@ -77,7 +78,7 @@ async function serve(
   const { onSent } = replacements;
   // A kernel that ends with the process leaves nothing to take over.
   const journal = replacements.kernel ? undefined : keepJournal(configuration.daemon, process.env, log);
-  const reread = () => loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"], x509Loader());
+  const reread: Reread = (runTime) => loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"], x509Loader(), runTime);
   const started = await startDaemon({
     configuration,
     reread,

@@ -30,6 +30,7 @@ export const AVAILABLE: ReadonlySet<Feature> = new Set<Feature>([
   "remote-ids",
   "remote-ca",
   "one-way",
+  "names",
 ]);
 
 /** Everything, for tests of what is not available yet. */

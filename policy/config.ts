@@ -46,15 +46,16 @@ export interface DaemonSettings {
 
 /**
  * Reads a configuration file and the secret files it names. The policy's secrets belong to the caller: `destroyPolicy`.
- * `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY); without `loader` certificates can't be read.
+ * `runTime`: rules that were added at run time, behind all files. `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY); without `loader` certificates can't be read.
  * Errors: everything that is wrong, in the order of the file.
  */
 export function loadConfiguration(
   file: string,
   credentialsDirectory: string | undefined,
   loader?: X509Loader,
+  runTime: readonly ConfigurationText[] = [],
 ): Result<Configuration, readonly Diagnostic[]> {
-  return load(file, { credentialsDirectory, inService: true }, loader);
+  return load(file, { credentialsDirectory, inService: true }, loader, runTime);
 }
 
 /** The same without the daemon's surroundings: credentials are left out. For commands that explain a file. */
@@ -146,7 +147,12 @@ interface Place {
   readonly inService: boolean;
 }
 
-function load(file: string, place: Place, loader: X509Loader | undefined): Result<Configuration, readonly Diagnostic[]> {
+function load(
+  file: string,
+  place: Place,
+  loader: X509Loader | undefined,
+  runTime: readonly ConfigurationText[] = [],
+): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
   const texts = [{ file, text: read.value.text }];
@@ -161,7 +167,7 @@ function load(file: string, place: Place, loader: X509Loader | undefined): Resul
   }
   const readFile = fileReader(file, place);
   const certificates = loader && { readFile, load: loader };
-  return parseLayers(texts, { readSecret: secretReader(file, place), exposed, certificates, readFile });
+  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), exposed, certificates, readFile });
 }
 
 /** conf.d/*.toml beside a file that is called mainmode.toml, in the order of their names. Files that begin with a dot are no layers. */

@@ -70,6 +70,7 @@ const FAMILIES: readonly Family[] = [4, 6];
 
 /** In transport mode `any` is `me`: only traffic of this host is protected. */
 function localKey(side: Side, rule: Rule, family: Family): string | undefined {
+  if (side.kind === "name") return side.name;
   const own = familyOf(side) ?? family;
   if (own !== family) return undefined;
   if (side.kind === "range") return formatRange(side.range);
@@ -81,6 +82,8 @@ function localKey(side: Side, rule: Rule, family: Family): string | undefined {
 
 function remoteKey(side: Side, rule: Rule, family: Family): string | undefined {
   if (side.kind === "me") return undefined;
+  // What names stand for changes; where two come to one address, the order of strength decides.
+  if (side.kind === "name") return side.name;
   const range = side.kind === "range" ? side.range : everyAddress(family);
   const narrowed = rule.peer && rule.mode === "transport" ? intersection(range, rule.peer) : range;
   return narrowed?.family === family ? formatRange(narrowed) : undefined;

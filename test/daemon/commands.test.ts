@@ -21,6 +21,10 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
     situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
+    rules: {
+      addRules: async (text) => ({ exit: 0, lines: [], text: `added ${text}` }),
+      deleteRule: async (name) => ({ exit: 1, lines: [], text: `no ${name}` }),
+    },
     cannotKeep: () => cannotKeep,
     onStop: () => "remove",
     handingOver: () => {},

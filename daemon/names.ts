@@ -1,0 +1,106 @@
+/**
+ * Names in filters: asked for again and again, and what they stand for now. A name that can't be resolved keeps the addresses that it had:
+ * a resolver that is down must not open what a rule shuts.
+ */
+import { lookup } from "node:dns/promises";
+import { canonicalAddress } from "../isakmp/address.ts";
+import { namesIn, type Resolved, resolvePolicy } from "../policy/resolve.ts";
+import type { Policy } from "../policy/types.ts";
+import type { Log } from "./log.ts";
+import { type SystemSet, systemAddresses } from "./system-addresses.ts";
+import { within } from "./within.ts";
+
+/** Between two looks. Milliseconds. */
+const AGAIN = 60_000;
+/** For all names of a policy together, before it is followed. */
+const PATIENCE = 5_000;
+
+export interface NamesParts {
+  readonly log: Log;
+  /** Some name stands for other addresses than before. */
+  readonly onChange: () => void;
+  readonly find?: (name: string) => Promise<readonly string[]>;
+  readonly againMs?: number;
+}
+
+export class Names {
+  readonly #parts: NamesParts;
+  readonly #known = new Map<string, readonly string[]>();
+  readonly #failed = new Set<string>();
+  #names: readonly string[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: NamesParts) {
+    this.#parts = parts;
+  }
+
+  /** The policy with addresses in the place of names, as far as they are known. The policy itself where it has none. */
+  apply(policy: Policy): Policy {
+    return namesIn(policy).length === 0 ? policy : resolvePolicy(policy, this.#known satisfies Resolved);
+  }
+
+  /** Looks up the names of a policy, and goes on doing so; resolves when all are known or have had their time. */
+  async follow(policy: Policy): Promise<void> {
+    this.#names = namesIn(policy);
+    for (const name of this.#known.keys()) if (!this.#names.includes(name)) this.#known.delete(name);
+    clearTimeout(this.#timer);
+    if (this.#names.length === 0) return;
+    await within(PATIENCE, this.#look());
+    this.#again();
+  }
+
+  /** Something about this host's network has changed. */
+  async lookNow(): Promise<void> {
+    if (this.#names.length > 0 && (await this.#look())) this.#parts.onChange();
+  }
+
+  close(): void {
+    this.#names = [];
+    clearTimeout(this.#timer);
+  }
+
+  #again(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      void this.lookNow().finally(() => {
+        if (this.#names.length > 0) this.#again();
+      });
+    }, this.#parts.againMs ?? AGAIN);
+    this.#timer.unref();
+  }
+
+  /** Whether anything has changed. */
+  async #look(): Promise<boolean> {
+    const found = await Promise.all(this.#names.map(async (name) => [name, await this.#find(name)] as const));
+    let changed = false;
+    for (const [name, addresses] of found) {
+      const before = this.#known.get(name);
+      if (!this.#names.includes(name) || addresses.length === 0 || before?.join() === addresses.join()) continue;
+      this.#known.set(name, addresses);
+      changed = true;
+      this.#parts.log({ event: "svc.names", level: "info", text: `${name} stands for ${addresses.join(", ")}` });
+    }
+    return changed;
+  }
+
+  /** Canonical addresses in a fixed order; empty where nothing is known, which is said once. */
+  async #find(name: string): Promise<readonly string[]> {
+    const addresses = await (this.#parts.find ?? findAddresses)(name).catch(() => []);
+    if (addresses.length > 0) this.#failed.delete(name);
+    else if (!this.#failed.has(name)) {
+      this.#failed.add(name);
+      const text = `${name} stands for no address${this.#known.has(name) ? " now, and keeps those that it had" : "; its filters are about nothing"}`;
+      const failure = { failurePoint: "me", reason: "no-address", hint: "`getent ahosts NAME` asks the same; or write addresses" } as const;
+      this.#parts.log({ event: "svc.names", level: "warning", text, ...failure });
+    }
+    return [...new Set(addresses.flatMap((text) => canonicalAddress(text) ?? []))].sort();
+  }
+}
+
+const SETS: readonly SystemSet[] = ["dns", "dhcp", "gateway"];
+
+async function findAddresses(name: string): Promise<readonly string[]> {
+  const set = SETS.find((word) => word === name);
+  if (set) return systemAddresses(set);
+  return (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address);
+}

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LogRecord } from "../../daemon/log.ts";
+import { Names } from "../../daemon/names.ts";
+import { dhcpServerIn, dnsServersIn, gatewaysIn4, gatewaysIn6 } from "../../daemon/system-addresses.ts";
+import { EVERYTHING } from "../../policy/availability.ts";
+import { parseConfiguration } from "../../policy/config.ts";
+import type { Policy } from "../../policy/types.ts";
+import { until } from "./fakes.ts";
+
+const policy = (...filters: readonly string[]): Policy => {
+  const text = `[[rule]]\nname = "r"\naction = "block"\nfilters = ${JSON.stringify(filters)}\n`;
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  assert.ok(parsed.ok, "it can be read");
+  return parsed.value.policy;
+};
+const remotes = ({ rules }: Policy): readonly string[] =>
+  rules.flatMap(({ filters }) => filters.map(({ remote }) => (remote.kind === "range" ? String(remote.range.first & 0xffn) : remote.kind)));
+
+function setUp(answers: Record<string, readonly string[] | undefined>) {
+  const records: LogRecord[] = [];
+  let changes = 0;
+  const names = new Names({
+    log: (record) => records.push(record),
+    onChange: () => changes++,
+    againMs: 20,
+    find: async (name) => {
+      const answer = answers[name];
+      if (!answer) throw new Error("no such name");
+      return answer;
+    },
+  });
+  return { names, records, changes: () => changes };
+}
+
+test("a policy without names is left as it is, and nobody is asked", async () => {
+  const { names, records } = setUp({});
+  const plain = policy("me <-> 192.0.2.1");
+  await names.follow(plain);
+  assert.equal(names.apply(plain), plain);
+  assert.equal(records.length, 0);
+  names.close();
+});
+
+test("every address of a name counts; what it stands for is asked again, and a change is told", async () => {
+  const answers: Record<string, readonly string[]> = { "a.example.test": ["192.0.2.7", "192.0.2.5"] };
+  const { names, changes } = setUp(answers);
+  const named = policy("me <-> a.example.test");
+  await names.follow(named);
+  assert.deepEqual(remotes(names.apply(named)), ["5", "7"]);
+  answers["a.example.test"] = ["192.0.2.9"];
+  await until(() => changes() > 0, "a change");
+  assert.deepEqual(remotes(names.apply(named)), ["9"]);
+  names.close();
+});
+
+test("a name that can't be resolved stands for nothing; one that could before keeps its addresses; each is said once", async () => {
+  const answers: Record<string, readonly string[] | undefined> = { "a.example.test": ["192.0.2.5"] };
+  const { names, records } = setUp(answers);
+  const named = policy("me <-> a.example.test", "me <-> b.example.test");
+  await names.follow(named);
+  assert.deepEqual(remotes(names.apply(named)), ["5", "name"]);
+  answers["a.example.test"] = undefined;
+  await names.lookNow();
+  await names.lookNow();
+  assert.deepEqual(remotes(names.apply(named)), ["5", "name"]);
+  const warned = records.filter(({ level }) => level === "warning").map(({ text }) => text);
+  assert.deepEqual(warned, [
+    "b.example.test stands for no address; its filters are about nothing",
+    "a.example.test stands for no address now, and keeps those that it had",
+  ]);
+  names.close();
+});
+
+test("servers are found in the files of the system", () => {
+  assert.deepEqual(
+    dnsServersIn("search x\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n nameserver fe80::1%eth0\nnameserver nonsense\n"),
+    ["192.0.2.53", "fe80::1"],
+  );
+  const routes = `Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask
+eth0\t00000000\tFE0200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+eth0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
+`;
+  assert.deepEqual(gatewaysIn4(routes), ["192.0.2.254"]);
+  const zero = "0".repeat(32);
+  assert.deepEqual(
+    gatewaysIn6(
+      `${zero} 00 ${zero} 00 20010db8${"0".repeat(23)}1 00000400 00000001 00000000 00000003 eth0\n${zero} 00 ${zero} 00 ${zero} 0 0 0 0 lo\n`,
+    ),
+    ["2001:db8::1"],
+  );
+  assert.deepEqual(dhcpServerIn("ADDRESS=192.0.2.7\nSERVER_ADDRESS=192.0.2.1\n"), ["192.0.2.1"]);
+  assert.deepEqual(
+    dhcpServerIn("lease {\n  option dhcp-server-identifier 192.0.2.2;\n}\nlease {\n  option dhcp-server-identifier 192.0.2.3;\n}\n"),
+    ["192.0.2.3"],
+  );
+});
