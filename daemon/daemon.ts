@@ -13,6 +13,7 @@ import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
+import type { Policy } from "../policy/types.ts";
 import { aboutDaemon } from "./about.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
@@ -116,15 +117,7 @@ class RunningDaemon implements Daemon {
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
     const { tap, tracing } = watchCore(crypto, natPort, log);
-    this.#policy = new PolicySource({
-      configuration,
-      reread: parts.reread,
-      log,
-      follow: (policy) => {
-        this.#loop.push({ type: "policy", policy });
-        return this.#loop.settled();
-      },
-    });
+    this.#policy = new PolicySource({ configuration, reread: parts.reread, log, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
@@ -179,6 +172,12 @@ class RunningDaemon implements Daemon {
       },
       log,
     });
+  }
+
+  /** Another policy is followed from now on. */
+  #adopt(policy: Policy): Promise<void> {
+    this.#loop.push({ type: "policy", policy });
+    return this.#loop.settled();
   }
 
   get endpoints(): readonly Endpoint[] {

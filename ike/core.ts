@@ -19,6 +19,7 @@ import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
+import type { ManualPair } from "./manual.ts";
 import type { Learnt, Unusable } from "./methods.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
@@ -52,6 +53,8 @@ export interface Core extends Tools {
   readonly paced: Map<string, ChildWish>;
   /** When the next Main Mode that nobody waits for may begin. */
   nextStart: Instant;
+  /** Pairs with keys from the file, by name. */
+  readonly manual: Map<string, ManualPair>;
   /** Policies in front of those of rules, for one peer and a while. */
   readonly fronts: Fronts;
   /** Deletes that are said again. */
@@ -115,6 +118,8 @@ export type Pending =
   | { readonly kind: "measure"; readonly child: number; readonly why: "renew" | "look" }
   /** Policies of ours, and removals: what the kernel refuses is logged, what it did not come to is asked again. */
   | { readonly kind: "upkeep"; readonly commands: readonly KernelCommand[] }
+  /** SAs with keys from the file. */
+  | { readonly kind: "manual"; readonly name: string; readonly sas: readonly KernelSa[]; readonly commands: readonly KernelCommand[] }
   /** The last line of a command that waited for the kernel. */
   | { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine };
 

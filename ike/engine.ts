@@ -33,6 +33,7 @@ import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts"
 import { onUnknownExpire } from "./leftovers.ts";
 import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
+import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
@@ -113,6 +114,7 @@ function dispatch(core: Core, input: Input): void {
     case "policy":
       adoptPolicy(core, input.policy);
       if (input.restore) restorePolicies(core, input.restore);
+      syncManual(core, input.restore?.kernel.sas);
       core.policies.sync(core);
       if (input.restore) restoreSas(core, input.restore);
       log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
@@ -253,7 +255,7 @@ function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "ker
   const pending = core.pending.get(id);
   core.pending.delete(id);
   if (!pending) return;
-  if (pending.kind === "inbound" || pending.kind === "outbound") for (const sa of pending.sas) destroySa(sa);
+  if (pending.kind === "inbound" || pending.kind === "outbound" || pending.kind === "manual") for (const sa of pending.sas) destroySa(sa);
   if (pending.kind === "upkeep" || pending.kind === "outbound") noteRemovals(core, pending.commands, outcome);
   resume(core, pending, outcome);
 }
@@ -268,6 +270,8 @@ function resume(core: Core, pending: Pending, outcome: (Input & { readonly type:
       return onProofOfTraffic(core, establishedIke(core, pending.ike), pending.messageId, outcome);
     case "measure":
       return onMeasured(core, core.store.children.get(pending.child), pending.why, outcome.ok ? outcome.value : null);
+    case "manual":
+      return onManual(core, pending.name, pending.commands, outcome.ok ? null : outcome.error);
     case "upkeep":
       return onPolicies(core, pending.commands, outcome.ok ? null : outcome.error);
     case "reply":

@@ -17,20 +17,27 @@ export { kernelSelectors, priorityOf };
 const REPLAY_WINDOW = 32;
 const OCTETS_PER_KILOBYTE = 1000;
 
+/** What the SAs of a pair are for. A selector of null narrows nothing: policies do. */
+export type SaSpec = Pick<ChildSpec, "local" | "remote" | "reqid"> & {
+  readonly rule: Pick<ChildSpec["rule"], "mode" | "shortSha256">;
+  readonly selector: TrafficSelector | null;
+};
+
+/** null: none. */
 export interface Limits {
-  readonly softSeconds: number;
-  readonly hardSeconds: number;
+  readonly softSeconds: number | null;
+  readonly hardSeconds: number | null;
   readonly kilobytes: number | null;
   /** Share of the volume after which a new SA is wanted. */
   readonly softShare: number;
 }
 
 /** The SAs of one direction, one for each protocol. The keys are new secrets; the caller wipes them with `destroySa`. */
-export function kernelSas(spec: ChildSpec, keys: readonly ChildKeys[], direction: "in" | "out", limits: Limits): readonly KernelSa[] {
+export function kernelSas(spec: SaSpec, keys: readonly ChildKeys[], direction: "in" | "out", limits: Limits): readonly KernelSa[] {
   return innerFirst(keys, (key) => key.suite).map((key, i) => kernelSa(spec, key, direction, limits, i));
 }
 
-function kernelSa(spec: ChildSpec, key: ChildKeys, direction: "in" | "out", limits: Limits, layer: number): KernelSa {
+function kernelSa(spec: SaSpec, key: ChildKeys, direction: "in" | "out", limits: Limits, layer: number): KernelSa {
   const inbound = direction === "in";
   const [source, destination] = inbound ? [spec.remote, spec.local] : [spec.local, spec.remote];
   const { cipher, integrity } = key.suite;
@@ -65,7 +72,7 @@ function kernelSa(spec: ChildSpec, key: ChildKeys, direction: "in" | "out", limi
       // A peer that ignores kilobytes keeps sending: only our own sending stops at the limit.
       hardOctets: inbound ? null : hard,
     },
-    selector: layer === 0 ? saSelector(spec.selector, direction) : null,
+    selector: layer === 0 && spec.selector ? saSelector(spec.selector, direction) : null,
   };
 }
 
@@ -76,7 +83,7 @@ export function destroySa(sa: KernelSa): void {
 
 /** The names by which the SAs of one direction are removed. */
 export const saKeys = (
-  spec: ChildSpec,
+  spec: Pick<ChildSpec, "local" | "remote">,
   protections: readonly { readonly suite: ProtocolSuite; readonly spiIn: number; readonly spiOut: number }[],
   direction: "in" | "out",
 ): readonly SaKey[] =>
@@ -128,7 +135,7 @@ function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelS
   return direction === "out" ? one : turned(one);
 }
 
-const layerMode = (spec: ChildSpec, layer: number): "transport" | "tunnel" =>
+const layerMode = (spec: SaSpec, layer: number): "transport" | "tunnel" =>
   spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport";
 
 /** ESP before AH: the order in which an outgoing packet meets them. */

@@ -48,12 +48,18 @@ export const spreadOf = (spi: number): number => (spi % 1009) / 1008;
 
 const between = ([latest, earliest]: readonly [number, number], spread: number): number => latest - (latest - earliest) * spread;
 
+/** Limits of what was negotiated: it always ends. */
+export interface TimedLimits extends Limits {
+  readonly softSeconds: number;
+  readonly hardSeconds: number;
+}
+
 /** Kernel limits of a child. One kilobyte is 1000 octets. */
 export function limitsOf(
   role: Role,
   { lifetimeSeconds, lifetimeKilobytes, spi }: Pick<ChildAgreed, "lifetimeSeconds" | "lifetimeKilobytes"> & { readonly spi: number },
   pace: Pace = UNKNOWN_PACE,
-): Limits {
+): TimedLimits {
   const share = between(SHARES[role].child, spreadOf(spi));
   const hard = lifetimeKilobytes === null ? null : lifetimeKilobytes * OCTETS_PER_KILOBYTE;
   return {

@@ -44,6 +44,7 @@ export const newCore = (options: EngineOptions): Core => ({
   outages: new Map(),
   paced: new Map(),
   nextStart: 0,
+  manual: new Map(),
   fronts: new Fronts(),
   farewells: new Map(),
   counters: new Map(),
@@ -75,6 +76,7 @@ export const sizeOf = (core: Core): number =>
   core.watches.size +
   core.retries.size +
   core.paced.size +
+  core.manual.size +
   core.fronts.size +
   core.farewells.size +
   core.leftovers.size +

@@ -18,6 +18,7 @@ import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { policyOwner, REQID } from "./journal.ts";
 import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
+import { isManual } from "./manual.ts";
 import { proofOfRecord } from "./proof-record.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { armRenewal } from "./renewal.ts";
@@ -53,7 +54,7 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
   for (const [id, part] of owners(image, "child ")) restoreChild(core, Number(id), part, sas);
-  for (const sa of sas.values()) leaveOrRemove(core, sa);
+  for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
   destroyImage(image);
   core.policies.dropUnwanted(core);
   const { ikes, children } = core.store;

@@ -58,6 +58,11 @@ export class PolicyTable {
       : this.#reqid(childKey(rule, selector, remote));
   }
 
+  /** The reqid of a manual SA: that of its first policy would do for one only. */
+  manualReqid(rule: string): number {
+    return this.#reqid(rule);
+  }
+
   #reqid(key: string): number {
     const known = this.#reqids.get(key);
     if (known !== undefined) return known;
@@ -139,7 +144,8 @@ export class PolicyTable {
         continue;
       }
       const { rule, pair } = origin;
-      const reqid = this.#reqid(`${rule.name}|${formatSelector(pair)}`);
+      // All filters of a manual SA share it.
+      const reqid = rule.auth.length === 0 ? this.#reqid(rule.name) : this.#reqid(`${rule.name}|${formatSelector(pair)}`);
       const policy: KernelPolicy = { ...base, templates: kernelTemplates(protection, reqid, direction !== "out") };
       const known = standing.get(reqid);
       if (known) known.policies.push(policy);

@@ -5,6 +5,7 @@
  */
 import { parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { manualRule } from "./manual-rule.ts";
 import { FIRST_PRIORITY, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
 import { concreteSelectors } from "./selector.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
@@ -53,7 +54,7 @@ export function compile(policy: Policy, addresses: readonly string[]): readonly 
 /** The same with the respond rules in any case: what `why` looks up. */
 export function decisions(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
   const bySlot = new Map<string, WantedPolicy>();
-  for (const rule of strongestFirst(policy.rules)) {
+  for (const rule of strongestFirst([...policy.rules, ...policy.manual.map(manualRule)])) {
     for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
       const key = `${wanted.direction} ${selectorKey(wanted.selector)}`;
       if (!bySlot.has(key)) bySlot.set(key, wanted);

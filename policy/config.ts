@@ -7,7 +7,6 @@ import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { AuthContext, SecretReader } from "./auth-entries.ts";
-import { AVAILABLE, type Feature, reportUnavailable } from "./availability.ts";
 import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
 import { type Layer, mergeLayers, type Source } from "./layers.ts";
@@ -89,9 +88,8 @@ export function parseConfiguration(
   exposed = false,
   certificates?: CertificateAccess,
   readFile: FileReader = () => err("files can't be read here"),
-  available: ReadonlySet<Feature> = AVAILABLE,
 ): Result<Configuration, readonly Diagnostic[]> {
-  return parseLayers([{ text, file }], { readSecret, exposed, certificates, readFile }, available);
+  return parseLayers([{ text, file }], { readSecret, exposed, certificates, readFile });
 }
 
 /** One file of a configuration, as text. */
@@ -104,7 +102,6 @@ export interface ConfigurationText {
 export function parseLayers(
   texts: readonly ConfigurationText[],
   around: Omit<AuthContext, "report">,
-  available: ReadonlySet<Feature> = AVAILABLE,
 ): Result<Configuration, readonly Diagnostic[]> {
   const layers: Layer[] = [];
   for (const { file, text } of texts) {
@@ -115,7 +112,6 @@ export function parseLayers(
   const report = startReport();
   const { value, find, sources } = mergeLayers(layers);
   const document = readDocument(value, report);
-  reportUnavailable(document, report, available);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);

@@ -31,7 +31,8 @@ export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
 /** Whether two readings of a rule mean the same, keys included. */
 export const sameRule = (a: Rule, b: Rule): boolean => sameValue(a, b);
 
-function sameValue(a: unknown, b: unknown): boolean {
+/** Whether two parts of a policy say the same, whatever objects they are; secrets are compared in constant time. */
+export function sameValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   // Keys are compared in constant time, and never become anything else.

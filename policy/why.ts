@@ -74,7 +74,10 @@ export function explain(policy: Policy, addresses: readonly string[], packet: Pa
     ...{ packet, direction, verdict, says: sentence(found, direction, policy) },
     ...{ rule: rule?.name ?? null, filter: filter?.text ?? null },
     policy: found ? explainPolicy(found) : null,
-    negotiation: rule && found && (rule.action === "respond" || found.protection) ? negotiationOf(rule, remoteOf(packet, direction)) : null,
+    negotiation:
+      rule && found && rule.auth.length > 0 && (rule.action === "respond" || found.protection)
+        ? negotiationOf(rule, remoteOf(packet, direction))
+        : null,
     answer: { verdict: verdictOf(back), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
     others: othersOf(policy, addresses, packet, direction, found),
   };
@@ -128,6 +131,7 @@ function sentence(found: WantedPolicy | undefined, direction: Direction, policy:
         : `${by}: sent in clear while a negotiation is tried, protected from then on`;
     case "protect":
       if (coming) return `${by}: accepted only protected`;
+      if (rule.auth.length === 0) return `${by}: protected with the keys of the file, without negotiation`;
       return rule.action === "request"
         ? `${by}: sent protected; in clear only if the peer sends no IKE packet for ${rule.clear.fallback?.afterSeconds} seconds`
         : `${by}: sent only protected; a negotiation starts where there is no SA yet`;

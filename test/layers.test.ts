@@ -32,6 +32,7 @@ const TABLE: readonly Rule[] = [
   { of: ["ike/"], may: ["ike/", "isakmp/", "sa-store/", "policy/", "auth/"], packages: ["node:crypto"] },
   { of: ["sa-store/"], may: ["sa-store/", "isakmp/", "ike/crypto/secret.ts"], types: ["ike/", "auth/", "policy/"] },
   { of: ["policy/config.ts"], may: ["policy/"], types: ["ike/crypto/"], packages: ["node:fs", "node:path", "smol-toml"] },
+  { of: ["policy/run-time.ts"], may: ["policy/"], packages: ["smol-toml"] },
   { of: ["policy/"], may: ["policy/", "ike/crypto/suite.ts", "ike/crypto/secret.ts", "ike/crypto/compare.ts"], packages: ["zod"] },
   {
     of: ["auth/providers/"],
@@ -49,7 +50,11 @@ const TABLE: readonly Rule[] = [
       "koffi",
     ],
   },
-  { of: ["auth/"], may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts"], types: ["policy/types.ts", "ike/"] },
+  {
+    of: ["auth/"],
+    may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts", "policy/authorise.ts"],
+    types: ["policy/types.ts", "ike/"],
+  },
   {
     of: ["kernel/"],
     may: ["kernel/", "ike/crypto/", "ike/kernel-contract.ts"],

@@ -3,14 +3,13 @@ import { test } from "node:test";
 import type { LogRecord } from "../../daemon/log.ts";
 import { Names } from "../../daemon/names.ts";
 import { dhcpServerIn, dnsServersIn, gatewaysIn4, gatewaysIn6 } from "../../daemon/system-addresses.ts";
-import { EVERYTHING } from "../../policy/availability.ts";
 import { parseConfiguration } from "../../policy/config.ts";
 import type { Policy } from "../../policy/types.ts";
 import { until } from "./fakes.ts";
 
 const policy = (...filters: readonly string[]): Policy => {
   const text = `[[rule]]\nname = "r"\naction = "block"\nfilters = ${JSON.stringify(filters)}\n`;
-  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
   assert.ok(parsed.ok, "it can be read");
   return parsed.value.policy;
 };

@@ -2,7 +2,6 @@
  * Random policies and packets with few values, so that filters of different rules meet.
  */
 import fc from "fast-check";
-import { EVERYTHING } from "../../policy/availability.ts";
 import { parseConfiguration } from "../../policy/config.ts";
 import type { Policy } from "../../policy/types.ts";
 
@@ -19,7 +18,7 @@ const NEGOTIATE = ["require", "request", "respond"];
 const ruleText = ({ action, filters, more = "" }: RuleText, i: number): string =>
   `[[rule]]\nname = "r${i}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${NEGOTIATE.includes(action) ? AUTH : ""}\n${more}\n`;
 
-/** The policy of rules r0, r1, ...; throws where they can't be read. Everything is available. */
+/** The policy of rules r0, r1, ...; throws where they can't be read. */
 export function policyFrom(rules: readonly RuleText[], top = ""): Policy {
   const policy = tryPolicy(rules, top);
   if (typeof policy === "string") throw new Error(policy);
@@ -28,7 +27,7 @@ export function policyFrom(rules: readonly RuleText[], top = ""): Policy {
 
 function tryPolicy(rules: readonly RuleText[], top: string): Policy | string {
   const text = `${top}\n${rules.map(ruleText).join("\n")}`;
-  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
   return parsed.ok ? parsed.value.policy : `${parsed.error.map(({ message }) => message).join("\n")}\n${text}`;
 }
 

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { EVERYTHING } from "../../policy/availability.ts";
 import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
 import { explain, readPacket, type Verdict } from "../../policy/why.ts";
 
@@ -23,7 +22,7 @@ const ROWS: readonly (readonly [file: string, protocol: number, port: number, ou
 for (const [file, protocol, port, out, incoming] of ROWS)
   test(`${file}: protocol ${protocol}, our port ${port}: ${out} out, ${incoming} in`, () => {
     const text = readFileSync(`${tree}examples/${file}.toml`, "utf8");
-    const parsed = parseConfiguration(text, file, () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+    const parsed = parseConfiguration(text, file, () => ({ ok: false, error: "none" }));
     assert.ok(parsed.ok, parsed.ok ? "" : JSON.stringify(parsed.error));
     assert.deepEqual(parsed.value.warnings, []);
     const { policy } = parsed.value;

@@ -2,14 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import { childSuiteName } from "../../ike/crypto/suite.ts";
-import { AVAILABLE, EVERYTHING, type Feature } from "../../policy/availability.ts";
 import { destroyPolicy, formatDiagnostic, parseConfiguration } from "../../policy/config.ts";
 import { formatIdentity } from "../../policy/identity.ts";
 import { encrypts } from "../../policy/traffic-keys.ts";
 import type { Policy } from "../../policy/types.ts";
 
-const parse = (text: string, available: ReadonlySet<Feature> = EVERYTHING) =>
-  parseConfiguration(text, "F", () => ({ ok: false, error: "there is no such file" }), false, undefined, undefined, available);
+const parse = (text: string) => parseConfiguration(text, "F", () => ({ ok: false, error: "there is no such file" }));
 
 function accept(text: string): Policy {
   const parsed = parse(text);
@@ -18,8 +16,8 @@ function accept(text: string): Policy {
   return parsed.value.policy;
 }
 
-function refuse(text: string, available: ReadonlySet<Feature> = EVERYTHING): readonly string[] {
-  const parsed = parse(text, available);
+function refuse(text: string): readonly string[] {
+  const parsed = parse(text);
   if (parsed.ok) destroyPolicy(parsed.value.policy);
   assert.ok(!parsed.ok);
   return parsed.error.filter(({ severity }) => severity === "error").map(formatDiagnostic);
@@ -119,28 +117,4 @@ test("a manual SA has its keys and SPIs from the file, and a key of the wrong le
   assert.match(refuse(SA.replace("0x1001", "12")).join("\n"), /an SPI is from 0x100/);
   assert.match(refuse(SA.replace(/key-out.*\n/, "")).join("\n"), /the key is missing; add key-out-file/);
   assert.equal(liveSecrets(), before);
-});
-
-test("everything without an effect yet is refused at its place", () => {
-  const texts: readonly (readonly [Feature, string])[] = [
-    ["permit", rule("permit")],
-    ["block", rule("block")],
-    ["request", rule("request")],
-    ["inbound-clear", rule("require", "inbound-clear = true\n")],
-    ["discovery", rule("require", "discovery = true\n")],
-    ["exempt", `[policy]\nexempt = ["dns"]\n${rule("require")}`],
-    ["sa", SA + rule("require")],
-    ["remote-ids", rule("require", 'remote-ids = ["fqdn:a.example.test"]\n')],
-    ["remote-ca", rule("require", 'remote-ca = ["dn:CN=CA"]\n')],
-    ["one-way", rule("require", "", '["me -> 192.0.2.2"]')],
-    ["names", rule("require", "", '["me <-> dns"]')],
-  ];
-  assert.deepEqual(texts.map(([feature]) => feature).sort(), [...EVERYTHING].sort());
-  for (const [feature, text] of texts) {
-    accept(text);
-    const without = new Set([...EVERYTHING].filter((each) => each !== feature));
-    const errors = refuse(text, without);
-    assert.deepEqual([errors.length, /not available yet/.test(errors[0] ?? "")], [1, true], errors.join("\n"));
-  }
-  for (const feature of AVAILABLE) assert.ok(EVERYTHING.has(feature));
 });

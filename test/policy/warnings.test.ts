@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EVERYTHING } from "../../policy/availability.ts";
 import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
 
 const AUTH = 'auth = [{ method = "psk", secret = "k" }]';
 
 /** Line and text of every warning of a configuration that has no error. */
 function warningsOf(text: string): readonly string[] {
-  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }), false, undefined, undefined, EVERYTHING);
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
   assert.ok(parsed.ok, parsed.ok ? "" : parsed.error.map(({ line, message }) => `${line}: ${message}`).join("\n"));
   destroyPolicy(parsed.value.policy);
   return parsed.value.warnings.map(({ line, message }) => `${line}: ${message}`);

@@ -1,0 +1,30 @@
+/**
+ * A manual SA as the rule that it amounts to: protection is required, and nobody is asked for it.
+ */
+import { hostRange, parseAddress } from "../isakmp/address.ts";
+import { sameValue } from "./diff.ts";
+import { PLAIN_TRAFFIC } from "./traffic-keys.ts";
+import type { ManualSa, Rule } from "./types.ts";
+
+const RULES = new WeakMap<ManualSa, Rule>();
+
+/** The rule `sa NAME`; always the same object for one manual SA. Its peer in transport mode is the far end. */
+export function manualRule(manual: ManualSa): Rule {
+  const known = RULES.get(manual);
+  if (known) return known;
+  const { name, filters, mode, local, remote, suite } = manual;
+  const end = parseAddress(remote);
+  const rule: Rule = {
+    ...PLAIN_TRAFFIC,
+    ...{ name: `sa ${name}`, action: "require", filters, auth: [], mode, start: "never", dpdSeconds: null },
+    tunnel: mode === "tunnel" ? { local, remote } : null,
+    peer: mode === "transport" && end ? hostRange(end.family, end.value) : null,
+    mainMode: { proposals: [], lifetimeSeconds: 0, quickModes: 0, masterPfs: false },
+    quickMode: { proposals: [[suite]], lifetimeSeconds: 0, volumeOctets: null, pfs: null },
+  };
+  RULES.set(manual, rule);
+  return rule;
+}
+
+/** Whether two readings of a manual SA mean the same, keys included. */
+export const sameManual = (a: ManualSa, b: ManualSa): boolean => sameValue(a, b);
