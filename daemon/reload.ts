@@ -4,7 +4,8 @@
 import type { Result } from "../isakmp/result.ts";
 import { type Configuration, type Diagnostic, formatDiagnostic } from "../policy/config.ts";
 import { describeDiff, diffPolicies, type PolicyDiff } from "../policy/diff.ts";
-import type { Rule } from "../policy/types.ts";
+import { sameManual } from "../policy/manual-rule.ts";
+import type { ManualSa, Rule } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
 import type { LogRecord } from "./log.ts";
 
@@ -27,17 +28,29 @@ export function compareConfigurations(before: Configuration, read: Result<Config
   const { daemon, policy, warnings } = read.value;
   const diff = diffPolicies(before.policy, policy);
   const known = new Map(diff.kept.map(([old, again]) => [again, old]));
+  const manual = new Map(
+    policy.manual.flatMap((again) => {
+      const old = before.policy.manual.find((one) => sameManual(one, again));
+      return old ? [[again, old] as const] : [];
+    }),
+  );
   const lines = [...warnings.map(formatDiagnostic), ...(sameDaemon(before, read.value) ? [] : [FIXED])];
   return {
     reloaded: { exit: 0, lines, text: describeDiff(diff) },
     next: {
       ...read.value,
       daemon: { ...before.daemon, onStop: daemon.onStop },
-      policy: { ...policy, rules: policy.rules.map((rule) => known.get(rule) ?? rule) },
+      policy: {
+        ...policy,
+        rules: policy.rules.map((rule) => known.get(rule) ?? rule),
+        manual: policy.manual.map((sa) => manual.get(sa) ?? sa),
+      },
     },
     records: changesOf(diff),
     retire: () => {
       for (const rule of [...diff.dropped, ...known.keys()]) wipeKeys(rule);
+      const used = new Set(manual.values());
+      for (const sa of [...before.policy.manual.filter((old) => !used.has(old)), ...manual.keys()]) wipeManual(sa);
     },
   };
 }
@@ -61,4 +74,9 @@ const sameDaemon = (a: Configuration, b: Configuration): boolean =>
 /** Private keys of certificates may be shared by rules; they go with the process. */
 function wipeKeys(rule: Rule): void {
   for (const entry of rule.auth) if (entry.method === "psk") entry.secret.destroy();
+}
+
+function wipeManual({ keyIn, keyOut }: ManualSa): void {
+  keyIn.destroy();
+  keyOut.destroy();
 }

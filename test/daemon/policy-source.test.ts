@@ -46,6 +46,20 @@ test("rules come and go at run time, and stay through a reload of the files", as
   assert.equal(liveSecrets(), before);
 });
 
+test("a reload keeps the keys of manual SAs that are what they were, and wipes all others", async () => {
+  const before = liveSecrets();
+  const { file, source } = setUp();
+  const manual = (spi: number): string =>
+    `${rule("file", "192.0.2.2")}[[sa]]\nname = "m"\nfilters = ["me <-> 192.0.2.9"]\nlocal = "192.0.2.1"\nremote = "192.0.2.9"\nprotection = "esp:null-sha1"\nspi-in = ${spi}\nspi-out = 4098\nkey-in = "0x${"11".repeat(20)}"\nkey-out = "0x${"22".repeat(20)}"\n`;
+  for (const spi of [4097, 4097, 4099]) {
+    writeFileSync(file, manual(spi), { mode: 0o600 });
+    assert.equal((await source.reload()).exit, 0);
+    assert.equal(source.policy.manual[0]?.keyIn.length, 20);
+  }
+  destroyPolicy(source.configuration.policy);
+  assert.equal(liveSecrets(), before);
+});
+
 for (const [what, text, exit, says] of [
   ["what is no TOML", '[[rule]\nsecret = "TOPSECRET"', 1, /line 1: no valid TOML/],
   ["nothing", "", 1, /no \[\[rule\]\]/],

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { err, ok } from "../../isakmp/result.ts";
-import { EVERYTHING } from "../../policy/availability.ts";
 import { compile } from "../../policy/compile.ts";
 import { type Configuration, checkConfiguration, formatDiagnostic, loadConfiguration, parseConfiguration } from "../../policy/config.ts";
 import { indexPolicies } from "../../policy/decide.ts";
@@ -128,10 +127,10 @@ function under(top: string, auth: string): (packet: string, direction: "in" | "o
   };
 }
 
-/** The configuration of a text, with everything available. */
+/** The configuration of a text. */
 function parsed(text: string): Configuration {
   const readKeytab = () => ok({ path: "one.keytab", octets: keytabOf(host("a")), exposed: undefined });
-  const result = parseConfiguration(text, "F", () => err("no secrets here"), false, undefined, readKeytab, EVERYTHING);
+  const result = parseConfiguration(text, "F", () => err("no secrets here"), false, undefined, readKeytab);
   assert.ok(result.ok, result.ok ? "" : result.error.map(formatDiagnostic).join());
   return result.value;
 }
