@@ -27,6 +27,7 @@ import type { EventDocument, Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
 import type { Native } from "./native.ts";
+import type { Situation } from "./policy-commands.ts";
 import { PolicySource, type Reread } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
 import { prometheusText } from "./stats-document.ts";
@@ -149,10 +150,6 @@ class RunningDaemon implements Daemon {
       tap,
       ...(parts.journal ? { journal: (records) => parts.journal?.journal.write(records) } : {}),
     });
-    const situation = () => {
-      const { policy, configuration } = this.#policy;
-      return { policy, sources: configuration.sources, addresses: this.#addresses.local };
-    };
     this.#commands = new Commands({
       push: (input) => this.#loop.push(input),
       view: () => this.#loop.view(),
@@ -161,7 +158,7 @@ class RunningDaemon implements Daemon {
       tracing,
       about: () => this.#about(crypto.name, feed.recent(200)),
       stats: (status, counters) => this.#monitoring.stats(status, counters),
-      situation,
+      situation: () => this.#situation(),
       counters: () => kernel.counters(),
       reload: () => this.reload(),
       rules: this.#policy,
@@ -172,6 +169,11 @@ class RunningDaemon implements Daemon {
       },
       log,
     });
+  }
+
+  #situation(): Situation {
+    const { policy, configuration } = this.#policy;
+    return { policy, sources: configuration.sources, addresses: this.#addresses.local };
   }
 
   /** Another policy is followed from now on. */
