@@ -63,6 +63,8 @@ const HEAD = 12;
 const COMPACT_AT = 1 << 20;
 /** Writes between two looks at whether the file is still in its place: nobody who removes it says so. */
 const LOOK_EVERY = 64;
+/** Octets that most groups of records take. */
+const BUFFER = 1 << 13;
 /** More than this is no record of ours. */
 const LONGEST = 1 << 20;
 
@@ -159,15 +161,32 @@ function readRecord(body: Buffer): JournalRecord | undefined {
   }
 }
 
-/** One record as octets. Whoever has written them fills them with zeros. */
-export function frameOf({ owner, part, value, secret }: JournalRecord): Buffer {
-  const text = Buffer.from(JSON.stringify([owner, part, value]), "utf8");
-  const frame = Buffer.allocUnsafeSlow(HEAD + text.length + (secret?.length ?? 0));
-  frame.writeUInt32LE(frame.length - 4, 0);
-  frame.writeUInt32LE(text.length, 8);
-  text.copy(frame, HEAD);
-  if (secret) frame.set(secret, HEAD + text.length);
-  frame.writeUInt32LE(crc32(frame.subarray(8)), 4);
+/** A record on its way into the file: its text without the secret, and its length in octets with everything. */
+interface Draft {
+  readonly record: JournalRecord;
+  readonly text: string;
+  readonly length: number;
+}
+
+function draftOf(record: JournalRecord): Draft {
+  const text = JSON.stringify([record.owner, record.part, record.value]);
+  return { record, text, length: HEAD + Buffer.byteLength(text, "utf8") + (record.secret?.length ?? 0) };
+}
+
+/** Puts a record into a buffer that has room for it. */
+function put(into: Buffer, at: number, { record: { secret }, text, length }: Draft): void {
+  const textLength = into.write(text, at + HEAD, "utf8");
+  into.writeUInt32LE(length - 4, at);
+  into.writeUInt32LE(textLength, at + 8);
+  if (secret) into.set(secret, at + HEAD + textLength);
+  into.writeUInt32LE(crc32(into.subarray(at + 8, at + length)), at + 4);
+}
+
+/** One record as octets, which hold its secret. */
+export function frameOf(record: JournalRecord): Buffer {
+  const draft = draftOf(record);
+  const frame = Buffer.alloc(draft.length);
+  put(frame, 0, draft);
   return frame;
 }
 
@@ -179,6 +198,7 @@ class JournalFile implements Journal {
   #closed = false;
   #copying = false;
   #writes = 0;
+  #buffer = Buffer.alloc(BUFFER);
   /** Where the last word about each part stands. */
   readonly #frames = new Map<string, Map<string, Frame>>();
 
@@ -199,23 +219,32 @@ class JournalFile implements Journal {
 
   write(records: readonly JournalRecord[]): void {
     if (this.#closed) return wipe(records);
-    const frames = records.map(frameOf);
-    const octets = frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
+    const drafts = records.map(draftOf);
+    const octets = this.#room(drafts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const draft of drafts) {
+      put(octets, at, draft);
+      at += draft.length;
+    }
     try {
       writeAll(this.#fd, octets);
-      for (const [i, { owner, part }] of records.entries()) {
-        const length = (frames[i] as Buffer).length;
-        this.#index({ owner, part, at: this.#size, length });
+      for (const { record, length } of drafts) {
+        this.#index({ owner: record.owner, part: record.part, at: this.#size, length });
         this.#size += length;
       }
     } catch (error) {
       this.#fail(error);
     }
-    for (const frame of frames) frame.fill(0);
     octets.fill(0);
     wipe(records);
     const grown = this.#size > (this.#options.compactAt ?? COMPACT_AT) && this.#size > 2 * this.#live;
     if (grown || (++this.#writes % LOOK_EVERY === 0 && !this.#isInPlace())) this.#compact();
+  }
+
+  /** So many octets of the buffer in which records wait to be written: one for all, wiped after each use. */
+  #room(octets: number): Buffer {
+    if (octets > this.#buffer.length) this.#buffer = Buffer.alloc(2 * octets);
+    return this.#buffer.subarray(0, octets);
   }
 
   secure(): boolean {

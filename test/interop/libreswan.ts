@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { on } from "./network.ts";
-import { type Attempt, childName, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, childName, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI, subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -135,14 +135,14 @@ function proof(side: PartyOptions["side"], scenario: Placed): Readonly<Record<st
 /** The name of the other side's certificate in its database. */
 const knownAs = ({ name }: Placed): string => `${name}-other`;
 
-const livesOf = ({ mainModeSeconds, quickModeSeconds, octets }: Lives) => ({
-  ikelifetime: `${mainModeSeconds}s`,
-  salifetime: `${quickModeSeconds}s`,
-  rekeymargin: `${Math.round(quickModeSeconds / 5)}s`,
+const livesOf = (lives: Lives) => ({
+  ikelifetime: `${lives.mainModeSeconds}s`,
+  salifetime: `${lives.quickModeSeconds}s`,
+  rekeymargin: `${Math.round(lives.quickModeSeconds / 5)}s`,
   rekeyfuzz: "50%",
-  "ipsec-max-bytes": `${octets}`,
-  dpddelay: "5",
-  dpdtimeout: "30",
+  "ipsec-max-bytes": `${lives.octets}`,
+  dpddelay: `${dpdOf(lives)}`,
+  dpdtimeout: `${6 * dpdOf(lives)}`,
   dpdaction: "hold",
   keyingtries: "0",
 });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { type Realm, startRealm } from "../../demo/realm.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import { on } from "./network.ts";
-import { type Attempt, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -89,15 +89,16 @@ async function realmFor({ side, placed }: PartyOptions, runtime: string): Promis
 }
 
 function configuration({ side, placed, pki, lives }: PartyOptions, runtime: string): string {
-  const head = { control: `${runtime}/control.sock`, "keep-across-restart": false };
+  // Where lives are short, daemons are killed, too.
+  const head = { control: `${runtime}/control.sock`, "runtime-directory": runtime, "keep-across-restart": lives !== undefined };
   const rules = placed.flatMap((scenario) => rule(side, scenario, { pki, runtime }));
   return ["[daemon]", ...lines(head), "[policy]", 'name = "interop"', ...(lives ? policyLives(lives) : []), ...rules].join("\n");
 }
 
-const policyLives = ({ mainModeSeconds, quickModeSeconds, octets }: Lives): readonly string[] => [
-  'dpd = "5s"',
-  `[policy.main-mode]\nlifetime = "${mainModeSeconds}s"`,
-  `[policy.quick-mode]\nlifetime = "${quickModeSeconds}s"\nvolume = "${Math.round(octets / 1000)}kB"`,
+const policyLives = (lives: Lives): readonly string[] => [
+  `dpd = "${dpdOf(lives)}s"`,
+  `[policy.main-mode]\nlifetime = "${lives.mainModeSeconds}s"`,
+  `[policy.quick-mode]\nlifetime = "${lives.quickModeSeconds}s"\nvolume = "${Math.round(lives.octets / 1000)}kB"`,
 ];
 
 /** The lines of one rule. */

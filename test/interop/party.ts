@@ -39,6 +39,9 @@ export interface Attempt {
   readonly text: string;
 }
 
+/** Seconds of silence after which a peer is asked whether it lives, where lives are given. */
+export const dpdOf = ({ quickModeSeconds }: Lives): number => Math.max(5, Math.round(quickModeSeconds / 6));
+
 /** Limits of SAs, where they are not the daemons' own. */
 export interface Lives {
   readonly mainModeSeconds: number;

@@ -6,7 +6,7 @@ import type { ChildProcess } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { on } from "./network.ts";
-import { type Attempt, childName, configured, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
+import { type Attempt, childName, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
@@ -158,12 +158,12 @@ const childLives = ({ quickModeSeconds: s, octets }: Lives): string => `
       rekey_bytes = ${Math.round(octets * 0.85)}
       rand_bytes = ${Math.round(octets * 0.1)}`;
 
-const ikeLives = ({ mainModeSeconds: s }: Lives): string => `
-    reauth_time = ${Math.round(s * 0.9)}s
+const ikeLives = (lives: Lives): string => `
+    reauth_time = ${Math.round(lives.mainModeSeconds * 0.9)}s
     rekey_time = 0s
-    rand_time = ${Math.round(s * 0.1)}s
-    over_time = ${Math.round(s * 0.2)}s
-    dpd_delay = 5s`;
+    rand_time = ${Math.round(lives.mainModeSeconds * 0.1)}s
+    over_time = ${Math.round(lives.mainModeSeconds * 0.2)}s
+    dpd_delay = ${dpdOf(lives)}s`;
 
 function protection(side: PartyOptions["side"], scenario: Placed): string {
   const [protocol, algorithms] = configured(side, scenario).protect.split(":");

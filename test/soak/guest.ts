@@ -24,6 +24,8 @@ export interface SoakPlan {
   readonly rate: number;
   /** Whether the peer is killed and a delete lost afterwards. */
   readonly disasters: boolean;
+  /** How often our daemon is killed and started again afterwards, every other time with a word of warning. */
+  readonly restarts: number;
   /** Whether the wire is recorded, and what both kernels say of their SAs. */
   readonly evidence: boolean;
 }
@@ -42,8 +44,18 @@ export interface SoakResult {
   /** Resident kilobytes of mainmode: at first, at the end, at most. */
   readonly resident: readonly [number, number, number];
   /** Seconds until traffic passed again after the peer was killed and restarted, and after a delete was lost; null: not tried. */
+  readonly restarted: Restarted;
   readonly afterKill: number | null;
   readonly afterLostDelete: number | null;
+}
+
+/** What our own restarts did to a flow of pings. */
+export interface Restarted {
+  readonly times: number;
+  readonly pings: number;
+  readonly lost: number;
+  /** Restarts after which no IKE SA was there that had been there before. */
+  readonly forgot: number;
 }
 
 type Counts = Readonly<Record<string, number>>;
@@ -67,6 +79,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   await eventually(20, async () => (await pings(run, plan)) > 0);
   const witnesses = plan.evidence ? await witness(run, plan) : [];
   const result = await underTraffic(run, plan, us);
+  const restarted = await restarts(plan, us);
   await stop(clear);
   for (const one of witnesses) await stop(one);
   const afterKill = plan.disasters ? await killed(run, plan, theirs) : null;
@@ -76,7 +89,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   const packets = readFileSync(clearFile(plan), "utf8")
     .split("\n")
     .filter((line) => / IP6? /.test(line)).length;
-  writeFileSync(resultFile, JSON.stringify({ ...result, clear: packets, afterKill, afterLostDelete } satisfies SoakResult));
+  writeFileSync(resultFile, JSON.stringify({ ...result, restarted, clear: packets, afterKill, afterLostDelete } satisfies SoakResult));
 }
 
 const clearFile = ({ directory }: SoakPlan): string => `${directory}/clear.txt`;
@@ -105,7 +118,11 @@ const since = (before: Counts, after: Counts): Counts =>
 
 const pings = (run: Shell, { placed }: SoakPlan): Promise<number> => ping(run, "us", placed.us.host, placed.theirs.host, 1, 1);
 
-async function underTraffic(run: Shell, plan: SoakPlan, us: Party): Promise<Omit<SoakResult, "clear" | "afterKill" | "afterLostDelete">> {
+async function underTraffic(
+  run: Shell,
+  plan: SoakPlan,
+  us: Party,
+): Promise<Omit<SoakResult, "clear" | "restarted" | "afterKill" | "afterLostDelete">> {
   const { placed, seconds, rate, directory } = plan;
   const [own, other] = [placed.us.host, placed.theirs.host];
   const flow = new URL(import.meta.url.replace(/guest(\.[jt]s)$/, "flow$1")).pathname;
@@ -165,6 +182,35 @@ async function recovered(run: Shell, plan: SoakPlan): Promise<number> {
   const again = await eventually(180, async () => (await pings(run, plan)) > 0);
   return again ? (performance.now() - started) / 1000 : Number.POSITIVE_INFINITY;
 }
+
+/** Our daemon dies, or is told to end, and is started again at once, while packets pass. */
+async function restarts({ directory, placed, restarts: times }: SoakPlan, us: Party): Promise<Restarted> {
+  if (times === 0) return { times, pings: 0, lost: 0, forgot: 0 };
+  // Twenty a second; told to end, it says how many.
+  const log = `${directory}/pings.txt`;
+  const pinging = start(on("us", ["ping", "-n", "-q", "-i", "0.05", placed.theirs.host]), log);
+  let forgot = 0;
+  for (let done = 0; done < times; done++) {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * (0.5 + Math.random())));
+    const before = await cookies(us);
+    const pid = us.pid();
+    if (done % 2 === 0 && pid !== undefined) process.kill(pid, "SIGKILL");
+    else await us.stop();
+    await us.start();
+    const after = await cookies(us);
+    if (!before.some((cookie) => after.includes(cookie))) forgot++;
+  }
+  const ended = new Promise((resolve) => pinging.once("exit", resolve));
+  pinging.kill("SIGINT");
+  await ended;
+  const said = readFileSync(log, "utf8");
+  const number = (pattern: RegExp): number => Number(pattern.exec(said)?.[1] ?? Number.NaN);
+  const sent = number(/(\d+) packets transmitted/);
+  return { times, pings: sent, lost: sent - number(/(\d+) received/), forgot };
+}
+
+const cookies = async (us: Party): Promise<readonly string[]> =>
+  ((await us.ourselves?.status())?.ikeSas ?? []).map(({ initiatorCookie, responderCookie }) => `${initiatorCookie} ${responderCookie}`);
 
 /** The peer dies without a word, and comes back knowing nothing. Its kernel keeps its SAs, as after a crash, until the new one flushes them. */
 async function killed(run: Shell, plan: SoakPlan, theirs: Party): Promise<number> {

@@ -21,6 +21,7 @@ const HELP = `npm run soak -- [options]
   --volume OCTETS      of a Quick Mode (20000000)
   --main-life SECONDS  of a Main Mode (120)
   --no-disasters       no peer is killed and no delete lost afterwards
+  --restarts N         of our daemon afterwards, every other by kill -9 (0); wants a life of three restarts at least
   --evidence           records the wire and the news of both kernels
   -w DIR               where logs go (.lab/soak)`;
 
@@ -34,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      ...{ minutes: text, peer: text, rate: text, life: text, volume: text, "main-life": text },
+      ...{ minutes: text, peer: text, restarts: text, rate: text, life: text, volume: text, "main-life": text },
       ...{ "no-disasters": flag, evidence: flag, help: flag, write: { type: "string", short: "w" } },
     },
   });
@@ -61,6 +62,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       rate,
       disasters: !values["no-disasters"],
       evidence: values.evidence ?? false,
+      restarts: Number(values.restarts ?? 0),
     };
   });
   let failed = false;
@@ -104,7 +106,18 @@ async function soak(plan: SoakPlan): Promise<SoakResult | string> {
   makePki(`${plan.directory}/pki`, [plan.placed]);
   writeFileSync(planFile, JSON.stringify(plan, null, 1));
   const guest = fileURLToPath(import.meta.url).replace(/main(\.[jt]s)$/, "guest$1");
-  const argv = ["-m", "2G", "-t", `${plan.seconds + 500}`, "-w", plan.directory, process.execPath, guest, planFile, resultFile];
+  const argv = [
+    "-m",
+    "2G",
+    "-t",
+    `${plan.seconds + 500 + plan.restarts * 30}`,
+    "-w",
+    plan.directory,
+    process.execPath,
+    guest,
+    planFile,
+    resultFile,
+  ];
   const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
   const said: string[] = [];
   const status = await new Promise<number | null>((done, failed) => {
@@ -123,7 +136,7 @@ const MOST_STATES = 10;
 /** Seconds until traffic passes after a disaster: dead peer detection at 5 s needs 32 s, and a Main Mode comes after it. */
 const LONGEST_OUTAGE = 90;
 
-function judge({ rate, seconds, lives }: SoakPlan, found: SoakResult): readonly string[] {
+function judge({ rate, seconds, lives, restarts }: SoakPlan, found: SoakResult): readonly string[] {
   const lostPings = found.pings.sent - found.pings.received;
   const lost = found.flow.sent - found.flow.received;
   const least = Math.floor(seconds / lives.quickModeSeconds / 1.5);
@@ -138,6 +151,9 @@ function judge({ rate, seconds, lives }: SoakPlan, found: SoakResult): readonly 
       Math.max(found.mostStates.us, found.mostStates.theirs) > MOST_STATES,
       `up to ${found.mostStates.us} and ${found.mostStates.theirs} SAs`,
     ],
+    [restarts > 0 && !(found.restarted.pings > restarts * 10), `only ${found.restarted.pings} pings while our daemon was restarted`],
+    [!(found.restarted.lost === 0), `${found.restarted.lost} of ${found.restarted.pings} pings lost while our daemon was restarted`],
+    [found.restarted.forgot > 0, `after ${found.restarted.forgot} restarts nothing was as before`],
     [(found.afterKill ?? 0) > LONGEST_OUTAGE, `${found.afterKill} s without traffic after the peer was killed`],
     [(found.afterLostDelete ?? 0) > LONGEST_OUTAGE, `${found.afterLostDelete} s without traffic after a lost delete`],
   ];
@@ -157,6 +173,7 @@ function report({ peer, seconds, lives, rate }: SoakPlan, found: SoakResult): st
     ),
     `  rekeys ${found.rekeys}, Main Modes ${found.mainModes}, SAs in the kernels at most ${found.mostStates.us} and ${found.mostStates.theirs}, warnings ${found.warnings.length}`,
     `  resident ${megabytes[0]} MB at first, ${megabytes[1]} MB at the end, ${megabytes[2]} MB at most`,
+    `  our daemon restarted ${found.restarted.times} times under ${found.restarted.pings} pings, lost ${found.restarted.lost}`,
     `  traffic again after the peer was killed: ${outage(found.afterKill)}; after a lost delete: ${outage(found.afterLostDelete)}`,
     ...[...new Set(found.warnings)].slice(0, 5).map((text) => `  warning: ${text}`),
   ].join("\n");
