@@ -44,8 +44,9 @@ const output = values.output ?? at(".build");
 
 const date = sourceDate();
 const stage = mkdtempSync(join(tmpdir(), "mainmode-deb-"));
+const made = mkdtempSync(join(tmpdir(), "mainmode-documents-"));
 try {
-  writeDocuments();
+  writeDocuments(made);
   program();
   modules();
   units();
@@ -57,7 +58,7 @@ try {
   run("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", stage, file], { SOURCE_DATE_EPOCH: String(date) });
   console.log(file);
 } finally {
-  rmSync(stage, { recursive: true, force: true });
+  for (const folder of [stage, made]) rmSync(folder, { recursive: true, force: true });
 }
 
 /** What Node runs. */
@@ -79,18 +80,30 @@ function program() {
 
 /** The npm packages that the program needs, without their sources, types and papers. */
 function modules() {
-  const keep = (from) =>
-    !/\.(map|md|ts|mts|cts|txt)$|\/LICENSE[^/]*$|\/(src|doc|vendor|flash|musl_x64|typings|lib\/native)(\/|$)|node-forge\/dist|cnoke/.test(
-      from.slice(at("node_modules").length),
-    );
+  const keep = (from) => {
+    const path = from.slice(at("node_modules").length);
+    if (
+      /\/(@noble|zod)\/.*\bsrc(\/|$)|\/(doc|vendor|flash|musl_\w+|typings|lib\/native)(\/|$)|koffi\/lib$|koffi\/src\/koffi\/src$|node-forge\/dist|cnoke/.test(path)
+    )
+      return false;
+    return statSync(from).isDirectory() || /\.(js|cjs|mjs|json|node)$/.test(path);
+  };
   for (const name of runtimePackages()) copy(at("node_modules", name), `usr/lib/mainmode/node_modules/${name}`, keep);
   const native = `@koromix/koffi-${KOFFI[arch]}`;
   copy(nativePackage(native), `usr/lib/mainmode/node_modules/${native}`, keep);
+  dropEmpty(staged("usr/lib/mainmode/node_modules"));
   for (const file of walk(staged("usr/lib/mainmode"))) {
     const executable = file === staged("usr/lib/mainmode/dist/cli/main.js") || /\/(stop|uml-run)$/.test(file);
     chmodSync(file, executable ? 0o755 : 0o644);
-    if (file.endsWith(".node")) run("strip", ["--strip-unneeded", file], {}, arch === HERE);
+    // binutils know this machine's binaries only.
+    if (file.endsWith(".node") && arch === HERE) run("strip", ["--strip-unneeded", file]);
   }
+}
+
+/** A folder of which nothing is left. */
+function dropEmpty(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) dropEmpty(join(folder, entry.name));
+  if (readdirSync(folder).length === 0) rmSync(folder, { recursive: true });
 }
 
 /** Of the lock file, without koffi's binaries for all the world. */
@@ -124,10 +137,11 @@ function units() {
 }
 
 function documents() {
-  for (const page of readdirSync(at("dist/man"))) packed(`usr/share/man/man${page.at(-1)}/${page}`, readFileSync(at("dist/man", page)));
-  copy(at("dist/completion/mainmode"), "usr/share/bash-completion/completions/mainmode");
-  copy(at("dist/completion/_mainmode"), "usr/share/zsh/vendor-completions/_mainmode");
-  copy(at("dist/completion/mainmode.fish"), "usr/share/fish/vendor_completions.d/mainmode.fish");
+  for (const page of readdirSync(join(made, "man")))
+    packed(`usr/share/man/man${page.at(-1)}/${page}`, readFileSync(join(made, "man", page)));
+  copy(join(made, "completion/mainmode"), "usr/share/bash-completion/completions/mainmode");
+  copy(join(made, "completion/_mainmode"), "usr/share/zsh/vendor-completions/_mainmode");
+  copy(join(made, "completion/mainmode.fish"), "usr/share/fish/vendor_completions.d/mainmode.fish");
   for (const name of ["docs", "examples"]) copy(at(name), `usr/share/doc/mainmode/${name}`);
   for (const name of ["README.md", "SECURITY.md"]) copy(at(name), `usr/share/doc/mainmode/${name}`);
   packed("usr/share/doc/mainmode/changelog.gz", readFileSync(at("CHANGELOG.md")), true);
@@ -241,9 +255,9 @@ function packed(to, text, named = false) {
   put(named ? to : `${to}.gz`, gzipSync(text, { level: 9 }));
 }
 
-function run(command, args, env = {}, must = true) {
+function run(command, args, env = {}) {
   const { status, error } = spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...env } });
-  if (status !== 0 && must) fail(`deb: ${basename(command)} failed${error ? `: ${error.message}` : ""}`);
+  if (status !== 0) fail(`deb: ${basename(command)} failed${error ? `: ${error.message}` : ""}`);
 }
 
 function fail(text) {

@@ -131,18 +131,19 @@ const example = (text) => [".EX", ...text.trimEnd().split("\n").map(plain), ".EE
 /** Asks the built program. */
 const mainmode = (...words) => execFileSync(process.execPath, [join(root, "dist/cli/main.js"), ...words], { encoding: "utf8" });
 
-export function writeDocuments() {
+/** Writes man/ and completion/ into a folder. */
+export function writeDocuments(folder = join(root, "dist")) {
   const date = new Date(sourceDate() * 1000).toISOString().slice(0, 10);
   const { version } = JSON.parse(read("package.json"));
-  for (const folder of ["man", "completion"]) mkdirSync(join(root, "dist", folder), { recursive: true });
+  for (const kind of ["man", "completion"]) mkdirSync(join(folder, kind), { recursive: true });
   for (const [name, text] of Object.entries(manPages(JSON.parse(mainmode("completion", "tree")), version, date)))
-    writeFileSync(join(root, "dist/man", name), text);
+    writeFileSync(join(folder, "man", name), text);
   for (const [shell, name] of [
     ["bash", "mainmode"],
     ["zsh", "_mainmode"],
     ["fish", "mainmode.fish"],
   ])
-    writeFileSync(join(root, "dist/completion", name), mainmode("completion", shell));
+    writeFileSync(join(folder, "completion", name), mainmode("completion", shell));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) writeDocuments();

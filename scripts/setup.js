@@ -57,6 +57,8 @@ const PACKAGES = {
   },
   packages: {
     ...KERNEL,
+    ...REALM,
+    openssl: "makes the keys of the guides",
     debootstrap: "a fresh Debian 13, where the package is installed",
     lintian: "judges the Debian package",
     binutils: "takes what is not needed out of koffi's binary",
@@ -66,7 +68,7 @@ const PACKAGES = {
     fish: "tries the completion",
     podman: "builds and starts the containers",
     crun: "starts the containers",
-    buildah: "builds the containers",
+    "docker-compose": "judges compose.yaml",
   },
 };
 

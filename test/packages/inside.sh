@@ -39,7 +39,8 @@ ip link add va type veth peer name vb netns peer
 ip addr add 192.0.2.1/24 dev va && ip link set va up
 ip -n peer addr add 192.0.2.2/24 dev vb && ip -n peer link set vb up
 
-# ---- as it was installed ----
+# ---- as it was installed; the start at boot may take its time here ----
+for _ in $(seq 300); do [ "$(property ActiveState)" = active ] && break; sleep 0.1; done
 fact installed.active property ActiveState
 fact installed.enabled systemctl is-enabled mainmode.service
 fact installed.socket systemctl is-enabled mainmode.socket
@@ -47,8 +48,8 @@ fact installed.process process
 fact installed.status property StatusText
 fact installed.folder stat -c '%A %U:%G' /etc/mainmode /etc/mainmode/mainmode.toml /run/mainmode /run/mainmode/control.sock /run/mainmode/journal /var/lib/mainmode
 fact installed.nobody exit_of as_nobody mainmode status
-fact installed.verify systemd-analyze verify mainmode.service mainmode.socket
-fact installed.security systemd-analyze security --no-pager mainmode.service
+fact installed.verify systemd-analyze verify --man=no mainmode.service mainmode.socket
+fact installed.security sh -c 'systemd-analyze security --no-pager mainmode.service | tail -n 1'
 
 # ---- a rule whose key is a credential, and a peer ----
 key='throwaway test key, never use it'
@@ -57,7 +58,7 @@ printf '%s\n' "$key" >/root/peer.psk
 rules() { printf '[[rule]]\nname = "peer"\nfilters = ["me <-> %s"]\naction = "require"\nauth = [{ method = "psk", secret%s }]\n' "$1" "$2"; }
 rules 192.0.2.2 '-file = "credential:peer.psk"' >>/etc/mainmode/mainmode.toml
 mkdir -p /etc/systemd/system/mainmode.service.d /run/peer
-printf '[Service]\nLoadCredential=peer.psk:/root/peer.psk\nWatchdogSec=4\n' >/etc/systemd/system/mainmode.service.d/site.conf
+printf '[Service]\nLoadCredential=peer.psk:/root/peer.psk\nWatchdogSec=6\n' >/etc/systemd/system/mainmode.service.d/site.conf
 printf '[daemon]\nruntime-directory = "/run/peer"\ncontrol = "/run/peer/control.sock"\n' >/run/peer/mainmode.toml
 rules 192.0.2.1 " = \"$key\"" >>/run/peer/mainmode.toml
 systemctl daemon-reload

@@ -1,0 +1,84 @@
+/** The pages that users read: links lead somewhere, configurations are valid, and every command is one that some test runs. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { x509Loader } from "../auth/providers/load.ts";
+import { checkConfiguration, formatDiagnostic } from "../policy/config.ts";
+import { blocksOf } from "./packages/guides.ts";
+
+const ROOT =
+  [".", ".."].map((up) => join(dirname(fileURLToPath(import.meta.url)), "..", up)).find((path) => existsSync(join(path, "package.json"))) ??
+  ".";
+const pages = [
+  "README.md",
+  ...readdirSync(join(ROOT, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+];
+const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
+
+test("every link between pages leads to a file, and to a heading of it", () => {
+  const anchors = (path: string): readonly string[] =>
+    [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+      heading
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    );
+  const broken = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)/g)].flatMap(([, to = "", anchor]) => {
+      const path = join(ROOT, to === "" ? page : join(dirname(page), to));
+      if (!existsSync(path)) return [`${page}: ${to}`];
+      return anchor === undefined || anchors(path).includes(anchor) ? [] : [`${page}: ${to}#${anchor}`];
+    }),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test("the index of docs/ names every page", () => {
+  const index = read("docs/README.md");
+  assert.deepEqual(
+    pages.filter((page) => page.startsWith("docs/") && page !== "docs/README.md" && !index.includes(`(${page.slice("docs/".length)})`)),
+    [],
+  );
+});
+
+/** Files that a page speaks of are not here, and some warnings are what the page is about; everything else has to be right. */
+const ELSEWHERE =
+  /there is no such file|not checked: credentials exist only|there is no \[\[rule\]\]|with kerberos the names|because allow-weak says so/;
+
+/** A page may show the auth of a rule alone. */
+const whole = (text: string): string =>
+  /^auth\s*=/m.test(text) && !/^\[\[?rule/m.test(text)
+    ? `[[rule]]\nname = "x"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\n${text}`
+    : text;
+
+for (const page of pages) {
+  const shown = blocksOf(read(page)).filter(({ language }) => language === "toml");
+  if (shown.length > 0)
+    test(`${page}: its ${shown.length} configurations are valid`, () => {
+      const folder = mkdtempSync(join(tmpdir(), "mainmode-docs-"));
+      const file = join(folder, "mainmode.toml");
+      for (const { text, line } of shown) {
+        writeFileSync(file, whole(text), { mode: 0o600 });
+        const found = checkConfiguration(file, undefined, x509Loader())
+          .map(formatDiagnostic)
+          .filter((said) => !ELSEWHERE.test(said));
+        assert.deepEqual(found, [], `line ${line}`);
+      }
+      rmSync(folder, { recursive: true });
+    });
+}
+
+test("every command is for a host of a guide that is run, or says who runs it", () => {
+  const hosts = /^(a|b|a,b|demo)$/;
+  const nobody = pages.flatMap((page) =>
+    blocksOf(read(page)).flatMap(({ language, info, line, excuse }) =>
+      language !== "console" || hosts.test(info) || excuse !== undefined ? [] : [`${page}:${line}`],
+    ),
+  );
+  assert.deepEqual(nobody, []);
+});
