@@ -83,7 +83,9 @@ function modules() {
   const keep = (from) => {
     const path = from.slice(at("node_modules").length);
     if (
-      /\/(@noble|zod)\/.*\bsrc(\/|$)|\/(doc|vendor|flash|musl_\w+|typings|lib\/native)(\/|$)|koffi\/lib$|koffi\/src\/koffi\/src$|node-forge\/dist|cnoke/.test(path)
+      /\/(@noble|zod)\/.*\bsrc(\/|$)|\/(doc|vendor|flash|musl_\w+|typings|lib\/native)(\/|$)|koffi\/lib$|koffi\/src\/koffi\/src$|node-forge\/dist|cnoke/.test(
+        path,
+      )
     )
       return false;
     return statSync(from).isDirectory() || /\.(js|cjs|mjs|json|node)$/.test(path);

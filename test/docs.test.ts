@@ -50,11 +50,11 @@ test("the index of docs/ names every page", () => {
 const ELSEWHERE =
   /there is no such file|not checked: credentials exist only|there is no \[\[rule\]\]|with kerberos the names|because allow-weak says so/;
 
-/** A page may show the auth of a rule alone. */
-const whole = (text: string): string =>
-  /^auth\s*=/m.test(text) && !/^\[\[?rule/m.test(text)
-    ? `[[rule]]\nname = "x"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\n${text}`
-    : text;
+const RULE = '[[rule]]\nname = "x"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\n';
+const KEY = 'auth = [{ method = "psk", secret = "throwaway test key, never use it" }]\n';
+
+/** A page may show some keys of a rule alone. */
+const whole = (text: string): string => (/^\[/m.test(text) ? text : RULE + (/^auth\s*=/m.test(text) ? "" : KEY) + text);
 
 for (const page of pages) {
   const shown = blocksOf(read(page)).filter(({ language }) => language === "toml");
