@@ -4,6 +4,7 @@
  */
 import { addressFromBytes, formatAddress } from "../../isakmp/address.ts";
 import { identityOf, sameIdentity } from "../../policy/identity.ts";
+import { nameKey, sameName } from "../../policy/name-match.ts";
 import type { Identity } from "../../policy/types.ts";
 import type { Certificate } from "./certificate.ts";
 
@@ -27,9 +28,19 @@ export function identitiesOf({ subject, extensions: { names } }: Certificate): r
 
 const ID_DER_ASN1_DN = 9;
 
-/** Whether one of the identities is the claimed one. Hosts of mail addresses are compared without case, as they are everywhere else. */
-export const proves = (proven: readonly Identity[], claimed: Identity): boolean =>
+/** Hosts of mail addresses are compared without case, as they are everywhere else. */
+const proves = (proven: readonly Identity[], claimed: Identity): boolean =>
   proven.some((one) => sameIdentity(one, claimed) || sameMailbox(one, claimed));
+
+/** Those of the certificates that prove an identity. A name is taken apart once, however many certificates there are. */
+export function proversOf(certificates: readonly Certificate[], claimed: Identity): readonly Certificate[] {
+  if (claimed.type !== "dn") return certificates.filter((one) => proves(identitiesOf(one), claimed));
+  const key = nameKey(claimed.der);
+  return certificates.filter(
+    ({ subject, extensions: { names } }) =>
+      (subject.text !== "" && subject.key === key) || names.dn.some((der) => sameName(der, claimed.der)),
+  );
+}
 
 function sameMailbox(a: Identity, b: Identity): boolean {
   if (a.type !== "user" || b.type !== "user") return false;

@@ -218,12 +218,19 @@ function inability(one: Certificate, file: FileOctets, weak: Trust["weak"], inde
   const say = (message: string): readonly Inability[] => [{ index, message: `${file.path}: ${certificateTitle(one)}: ${message}` }];
   const why = signsNothing(one, weak);
   const old = isOldRoot(one);
-  if (why === undefined) return old ? say("it is of version 1, and taken as a CA because allow-weak says so") : [];
+  if (why === undefined && old) return say("it is of version 1, and taken as a CA because allow-weak says so");
+  if (why === undefined) return isSelfIssued(one) && namesHost(one) ? say(HOSTS_CA) : [];
   const pinned = "so it is taken as one peer's own certificate, and nothing that it signed counts";
   return old
     ? say(`it is of version 1, which does not say whether it is a CA, ${pinned}; if it is one, add allow-weak = ["v1-ca"]`)
     : say(`${why}, ${pinned}`);
 }
+
+/** `openssl req -x509` makes such ones unless it is told otherwise. */
+const HOSTS_CA =
+  "it names a host and says that it is a CA: if it is that host's own, whoever has its key can vouch for anybody here; have it made anew with basicConstraints = CA:FALSE";
+
+const namesHost = ({ extensions: { names } }: Certificate): boolean => names.dns.length + names.ip.length > 0;
 
 const MOST_TOLD = 4;
 

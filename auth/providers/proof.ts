@@ -13,7 +13,7 @@ import type { Identity, Trust } from "../../policy/types.ts";
 import type { AuthFailure, AuthReason } from "../method.ts";
 import { type Certificate, certificateTitle, isSelfIssued } from "./certificate.ts";
 import type { RevocationList } from "./crl.ts";
-import { identitiesOf, proves } from "./identities.ts";
+import { identitiesOf, proversOf } from "./identities.ts";
 import { type Budget, freshBudget, type PathFault, signsNothing, type Terrain, validatePath } from "./path.ts";
 import type { KeyAlgorithm } from "./private-key.ts";
 import { readReceived, type SentCertificate } from "./received.ts";
@@ -82,8 +82,7 @@ export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, Auth
       "let the peer send its certificate, or put that very certificate into ca here",
     );
   }
-  const candidates = [...received.value.certificates, ...pinned];
-  const named = candidates.filter((one) => proves(identitiesOf(one), id));
+  const named = proversOf([...received.value.certificates, ...pinned], id);
   if (named.length === 0) return fault("identity-not-certified", unproven(id, received.value.certificates));
   const signer = findSigner(claim, named);
   if (!signer.ok) return signer;

@@ -210,6 +210,7 @@ const oldCa = issue({ subject: "CN=old CA", key: newKey("p256"), from: NOW - 9 *
 
 const v1 = issue({ subject: "CN=v1", key: newKey("p256"), version: 1 });
 const noSign = issue({ subject: "CN=no sign", key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(0)] });
+const hostCa = issue({ subject: "CN=b", key: newKey("p256"), extensions: [EXT.ca(), EXT.names({ dns: "b.example.test" })] });
 const PINNED = "so it is taken as one peer's own certificate, and nothing that it signed counts";
 
 /** Name of the case, the entry, and what is said of it after `mainmode.toml:`; other keys of the rule. */
@@ -312,6 +313,13 @@ const FAULTS: readonly (readonly [string, string, readonly string[], string?])[]
     "a CA whose key may not sign certificates",
     GOOD.replace("ca.pem", put("noSign.pem", noSign.pem)),
     [`5:79: warning: rule "hr": auth.ca: noSign.pem: CN=no sign: its key may not sign certificates (key usage), ${PINNED}`],
+  ],
+  [
+    "a host's own certificate that says it is a CA's",
+    GOOD.replace("ca.pem", put("hostca.pem", hostCa.pem)),
+    [
+      '5:79: warning: rule "hr": auth.ca: hostca.pem: CN=b: it names a host and says that it is a CA: if it is that host\'s own, whoever has its key can vouch for anybody here; have it made anew with basicConstraints = CA:FALSE',
+    ],
   ],
   [
     "many that are no CA's",

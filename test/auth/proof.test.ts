@@ -431,3 +431,34 @@ test("of two certificates in ca of which one names the other as its issuer, both
   ];
   accepted(claim({ certificates: [], entries: [wanted([above, below])] }));
 });
+
+for (const [what, list, reason, words] of [
+  ["current", () => issueCrl({ issuer: root }), null, null],
+  ["old", () => issueCrl({ issuer: root, nextUpdate: NOW - 1000 }), "crl-expired", /ended 2026-11-21/],
+  ["of the future", () => issueCrl({ issuer: root, thisUpdate: NOW + 1000 }), "crl-missing", /of the future/],
+  ["somebody else's", () => issueCrl({ issuer: hierarchy().root }), "crl-missing", /signature is wrong/],
+  ["missing", () => null, "crl-missing", /no revocation list of C=DE, O=Test only, CN=Root/],
+  ["one that revokes the peer", () => issueCrl({ issuer: root, revoked: [4712] }), "certificate-revoked", /CN=host is revoked/],
+] as const)
+  test(`where lists are required, one that the peer sends counts; if it is ${what}: ${reason ?? "taken"}`, () => {
+    const host = issue({ subject: leaf.subject, key: leaf.key, issuer: root, serial: 4712 });
+    const der = list();
+    const lists = der ? [{ encoding: CERT_ENCODING.CRL, data: der }] : [];
+    const required = { trust: trust([root], { crl: "require" }), remoteId: null };
+    const one = claim({ entries: [required], certificates: [...sent(host), ...lists] });
+    if (reason === null) accepted(one);
+    else refused(one, reason, words);
+  });
+
+test("a directory name among the alternative names proves it, in any string type, and no subject is nobody's", () => {
+  const host = issue({
+    subject: Uint8Array.of(0x30, 0),
+    key: leaf.key,
+    issuer: root,
+    extensions: [EXT.names({ dn: "C=DE, CN=other name" })],
+  });
+  for (const said of ["dn:C=DE, CN=other name", "dn:C=de, CN=Other  Name"])
+    accepted(claim({ certificates: sent(host), id: idPayloadValue(identity(said)) }));
+  for (const data of [Uint8Array.of(0x30, 0), name("C=DE, CN=another")])
+    refused(claim({ certificates: sent(host), id: { type: 9, data } }), "identity-not-certified", /calls itself/);
+});
