@@ -128,7 +128,8 @@ export function connections(side: PartyOptions["side"], placed: readonly Placed[
     );
     return `
   ${scenario.name} {
-    version = 1${scenario.fragmentation ? `\n    fragmentation = ${scenario.fragmentation === "force" ? "force" : "yes"}` : ""}${lives ? ikeLives(lives) : ""}
+    version = 1
+    fragmentation = ${fragmentation(scenario)}${lives ? ikeLives(lives) : ""}
     local_addrs = ${own.host}
     remote_addrs = ${other.host}
     proposals = ${ike}
@@ -148,6 +149,9 @@ export function connections(side: PartyOptions["side"], placed: readonly Placed[
   });
   return `connections {${sections.join("")}\n}\nsecrets {${secrets.join("")}\n}\n`;
 }
+
+/** Where it is not the matter, messages stay whole, so that an independent reader can follow them: strongSwan cuts up what has a certificate. */
+const fragmentation = (scenario: Placed): string => ({ force: "force", auto: "yes", none: "no" })[scenario.fragmentation ?? "none"];
 
 /** Renewal somewhat before the end, at random moments, as charon does it at its own defaults. */
 const childLives = ({ quickModeSeconds: s, octets }: Lives): string => `

@@ -113,6 +113,19 @@ test("a process that a call never comes back from is replaced, and so is one tha
   await joined(endOf(provider, a, name("b", silent)), endOf(provider, entry("b", silent), null));
 });
 
+test("a process that is replaced takes nothing of another realm with it", async () => {
+  start({ stuckAfter: 4000 });
+  const [us, them] = [endOf(provider, entry("a", other), name("b", other)), endOf(provider, entry("b", other), null)];
+  const answer = await tokenOf(them.step(await tokenOf(us.step(null))));
+  const before = processes();
+  silent.process.kill("SIGSTOP");
+  await refused(provider.run({ kind: "usable", entry: entry("a", silent) }), "kerberos-kdc-unreachable");
+  const own = processes().filter((pid) => !before.includes(pid));
+  assert.equal(own.length, 1, "a process of its own");
+  await until(() => !processes().includes(own[0] ?? 0), "the process was not replaced");
+  assert.equal((await must(us.step(answer), "gss-stepped")).complete, true);
+});
+
 test("a machine without the library says so, at once and each time", async () => {
   provider = kerberosProvider({ library: "libgssapi_that_is_not_there.so.2" });
   for (let i = 0; i < 2; i++)

@@ -97,8 +97,8 @@ function begins(world: World, habits: Habits): Attached {
   return attached;
 }
 
-/** The peer at B's address answers. */
-function answers(world: World, habits: Habits): Attached {
+/** The peer at B's address answers; `finish` sends its message 6. */
+function answers(world: World, habits: Habits, finish: (bytes: Uint8Array) => void = (bytes) => world.send(B, A, bytes)): Attached {
   const attached: Attached = { peer: new KerberosPeer(habits, means(12)), done: false };
   const { peer } = attached;
   const gss = library(world, "accept");
@@ -112,7 +112,7 @@ function answers(world: World, habits: Habits): Attached {
     (bytes) => {
       const { wrapped, expected } = peer.onProof(bytes);
       assert.deepEqual(gss.unwrap(wrapped), expected, "HASH_I");
-      send(peer.proof(gss.wrap(peer.ownHash())));
+      finish(peer.proof(gss.wrap(peer.ownHash())));
       attached.done = true;
     },
   ];
@@ -204,3 +204,28 @@ for (const [quirks, fault] of [
     world.host("A").initiate();
     assert.throws(() => world.run(2000), fault);
   });
+
+test(
+  "a message 6 that was damaged on its way ends nothing: the right one that follows is taken, and no other method is tried",
+  story(alone(), (world) => {
+    world.run(10);
+    const [third, header, block] = [2, 28, 16];
+    const attached = answers(world, windows(), (bytes) => {
+      const at = header + third * block + 3;
+      world.send(
+        B,
+        A,
+        bytes.map((octet, i) => (i === at ? octet ^ 1 : octet)),
+      );
+      world.after(200, () => world.send(B, A, bytes));
+    });
+    world.host("A").initiate();
+    world.run(2000);
+    assert.deepEqual(
+      world.host("A").jobs.map(({ kind }) => kind),
+      ["usable", "gss-step", "gss-step", "gss-wrap", "gss-unwrap", "gss-unwrap", "gss-drop"],
+    );
+    assertUp(world, attached, "initiator");
+    world.run(70_000);
+  }),
+);
