@@ -26,6 +26,8 @@ export interface AskOptions {
   /** Without its end for that long the command ends with `impatience`; null: never. */
   readonly patienceSeconds?: number | null;
   readonly impatience?: Failure;
+  /** Ends the asking, as if the daemon had ended it. */
+  readonly signal?: AbortSignal;
   /** Ends it from here; it then resolves with exit code 0. */
   readonly enough?: AbortSignal;
 }
@@ -54,6 +56,7 @@ export function ask(options: AskOptions): Promise<End> {
     };
     const timer = patienceSeconds === null ? undefined : setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
     options.enough?.addEventListener("abort", () => finish(() => resolve({ type: "end", exit: EXIT.done })));
+    options.signal?.addEventListener("abort", () => finish(() => resolve({ type: "end", exit: EXIT.done })), { once: true });
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
     socket.on("error", (error: NodeJS.ErrnoException) => finish(() => reject(connectFailure(path, error))));
     socket.on("close", () =>

@@ -12,7 +12,7 @@ export interface Column<Row> {
   readonly style?: (row: Row) => Style | undefined;
 }
 
-export type Style = "green" | "yellow" | "red" | "dim" | "bold";
+export type Style = "green" | "yellow" | "red" | "dim" | "bold" | "inverse";
 
 /** Lines of a table, titles first, two blanks between columns and none at the end of a line. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[], colours: boolean): readonly string[] {

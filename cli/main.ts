@@ -230,6 +230,18 @@ function addCompletion(program: Command, finish: Finish): void {
 /** What the daemon counts and what it does. */
 function addMonitoring(program: Command, finish: Finish): void {
   program
+    .command("monitor")
+    .description(
+      "a live screen: SAs with what is left of them, negotiations in flight, events, statistics; plain text where stdout is no terminal",
+    )
+    .option("--interval <seconds>", "between two pictures", seconds, 2)
+    .option("--once", "one picture as text")
+    .option("--json", "what the daemon tells, one JSON object a line")
+    .action(async ({ interval, once = false, json = false }) => {
+      const { monitor } = await import("./commands/monitor.ts");
+      finish(await monitor({ control: controlPath(program.opts()["control"]), interval, once, json }));
+    });
+  program
     .command("stats")
     .description("print the statistics: negotiations, failures, SAs, octets, what the kernel dropped")
     .addOption(new Option("--windows-names", "those of Windows' IP Security Monitor, under its names").conflicts(["json", "prometheus"]))

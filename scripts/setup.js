@@ -22,6 +22,9 @@ const WIRE = {
   tcpdump: "records what goes over the wire",
   tshark: "an independent judge of captures and keys",
 };
+const TERMINAL = {
+  tmux: "a terminal of any size, to look at the monitor in",
+};
 const CERTIFICATES = {
   openssl: "an independent judge of certificates",
 };
@@ -43,7 +46,7 @@ const PACKAGES = {
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, ...WIRE, ...CERTIFICATES, ...KERBEROS },
+  test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS },
   interop: {
     ...KERNEL,
     ...WIRE,

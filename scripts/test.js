@@ -16,13 +16,15 @@ const compiled = readdirSync("dist/test", { recursive: true })
   .map((name) => join("dist/test", name))
   .sort();
 const judged = compiled.filter((name) => name.endsWith("tshark.test.js"));
-const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.includes(name));
+const terminal = compiled.filter((name) => name.endsWith(".tmux.test.js"));
+const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.includes(name) && !terminal.includes(name));
 const kerberos = compiled.filter((name) => name.endsWith(".kdc.js"));
 const kerberosGuest = compiled.filter((name) => name.endsWith(".kdc-guest.js"));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
 if (guest.length < LEAST.guest) fail("no tests for the guest in dist/test");
 if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
+if (terminal.length < 1) fail("no tests in tmux in dist/test");
 if (kerberos.length < LEAST.kerberos || kerberosGuest.length < LEAST.guest) fail("no tests with a KDC in dist/test");
 
 const reports = ".lab/reports";
@@ -33,6 +35,7 @@ const steps = [
   { name: "lint", needs: [], run: () => spawn(process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
   { name: "tests", needs: [], run: () => testFiles("unit", [], unit) },
   { name: "tshark against our decode", needs: ["/usr/bin/tshark"], run: () => testFiles("tshark", [], judged) },
+  { name: "the terminal monitor in tmux", needs: ["/usr/bin/tmux"], run: () => testFiles("tmux", [], terminal) },
   {
     name: "Kerberos with a real KDC",
     needs: ["/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "test/peers/kerberos/node_modules/kerberos/build/Release/kerberos.node"],
