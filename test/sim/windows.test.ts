@@ -64,6 +64,11 @@ function bring(world: World, windows: WindowsPeer, begins: "us" | "windows"): vo
   assertPair(world, windows);
 }
 
+/** Enough offers to make a message 1 of Quick Mode too long for 576 octets. */
+const MANY = ["sha512", "sha384", "sha256", "sha1"].flatMap((hash) =>
+  ["aes256", "aes192", "aes128", "3des"].map((cipher) => `esp:${cipher}-${hash}`),
+);
+
 const ROLES = ["us", "windows"] as const;
 const newest = RELEASES.at(-1) as Release;
 const oldest = RELEASES[0] as Release;
@@ -184,6 +189,21 @@ for (const release of RELEASES)
           assert.ok(counted(world, "fragment whole") >= 1);
         }),
       );
+
+test(
+  "Windows takes nothing but proofs in fragments: a long Quick Mode goes whole to it, even where fragments are forced",
+  meets(
+    newest,
+    {},
+    (world, windows) => {
+      bring(world, windows, "us");
+      const [offer] = world.sent.filter(({ label }) => label === "QM1");
+      assert.ok((offer?.bytes.length ?? 0) > 548, `${offer?.bytes.length} octets`);
+      assert.ok(world.sent.every(({ label }) => label !== "FRAG"));
+    },
+    { fragmentation: '"force"', "quick-mode": `{ proposals = ${JSON.stringify(MANY)}, pfs = "none" }` },
+  ),
+);
 
 // Deletes that want an answer
 
