@@ -157,11 +157,14 @@ test(
     assert.ok(decoded.ok);
     for (const piece of cut(long, decoded.value, 4) ?? []) world.deliver(A, B, piece, true);
     const whole = counted(world, "B", "fragment whole");
-    // Pieces of something that is no message, or of a piece.
-    for (const inner of [new Uint8Array(1500), (cut(long, decoded.value, 4) ?? [])[0] ?? long])
+    // Pieces of something that is no message, of a piece, or of a message of another SA.
+    const others = ["initiatorCookie", "responderCookie"].map((name) =>
+      encodeMessage({ ...header, [name]: new Uint8Array(8).fill(3) }, [payload("vid", { data: new Uint8Array(1500) })]),
+    );
+    for (const inner of [new Uint8Array(1500), (cut(long, decoded.value, 4) ?? [])[0] ?? long, ...others])
       world.deliver(A, B, encodeMessage(header, [payload("fragment", { id: 9, number: 1, flags: 1, data: inner })]), true);
-    assert.equal(counted(world, "B", "fragment whole"), whole + 2);
-    assert.equal(counted(world, "B", "fragments that make no message"), 2);
+    assert.equal(counted(world, "B", "fragment whole"), whole + 4);
+    assert.equal(counted(world, "B", "fragments that make no message"), 4);
     assertTraffic(world);
   }),
 );
