@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { V8_OPTIONS } from "../daemon/v8-options.ts";
 import { type BenchRole, benchSecret, type RuleName } from "./pairs.ts";
 import type { SideAnswer, SideOptions, SideReady, SideRequest } from "./side-protocol.ts";
 
@@ -24,6 +25,7 @@ export async function startSides(options: Pick<SideOptions, "crypto" | "kernel">
     fork(ENTRY, [JSON.stringify({ ...options, role, secret } satisfies SideOptions)], {
       execArgv: [
         "--expose-gc",
+        ...V8_OPTIONS,
         ...(process.env["BENCH_PROFILE"]
           ? ["--cpu-prof", "--cpu-prof-interval", "250", "--cpu-prof-dir", process.env["BENCH_PROFILE"]]
           : []),
