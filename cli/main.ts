@@ -93,6 +93,16 @@ function addPolicy(program: Command, finish: Finish): void {
       finish(await showPolicy({ control: controlPath(program.opts()["control"]), config, local, specific, json }));
     });
   policy
+    .command("export")
+    .description("the policy as a script of netsh ipsec static; keys become variables that whoever runs it sets")
+    .option("-c, --config <file>", "of this configuration instead of the daemon's")
+    .option("--mirror <address>", "for the peer of this host, which it knows by that address")
+    .option("-o, --output <file>", "the script to write; without it stdout")
+    .action(async ({ config, mirror, output }) => {
+      const { exportWindows } = await import("./commands/policy-export.ts");
+      finish(await exportWindows({ control: controlPath(program.opts()["control"]), config, mirror, output }));
+    });
+  policy
     .command("import")
     .description("turn a script of netsh ipsec static into a configuration; keys go to files of their own")
     .argument("<file>", "the script: batch, PowerShell, netsh -f, or a transcript")

@@ -72,7 +72,7 @@ export class Commands {
       void this.#status(answer);
       return;
     }
-    if (request.command === "why" || request.command === "policy") {
+    if (request.command === "why" || request.command === "policy" || request.command === "export") {
       for (const reply of answerPolicy(request, this.#parts.situation(), this.#parts.view())) answer.send(reply);
       return;
     }
@@ -223,7 +223,7 @@ export class Commands {
 function commandOf(
   request: Exclude<
     Request,
-    { command: "status" | "reload" | "rule" | "why" | "policy" | "subscribe" | "stats" | "trace" | "last-failure" | "report" }
+    { command: "status" | "reload" | "rule" | "why" | "policy" | "export" | "subscribe" | "stats" | "trace" | "last-failure" | "report" }
   >,
   policies: "remove" | "keep",
 ): Command {

@@ -5,10 +5,10 @@
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { EventDocument } from "./log.ts";
-import type { PolicyDocument, WhyDocument } from "./policy-commands.ts";
+import type { ExportDocument, PolicyDocument, WhyDocument } from "./policy-commands.ts";
 import type { TraceDocument } from "./trace-entry.ts";
 
-export type { EventDocument, LiveView, PolicyDocument, TraceDocument, WhyDocument };
+export type { EventDocument, ExportDocument, LiveView, PolicyDocument, TraceDocument, WhyDocument };
 
 export type Request =
   | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
@@ -41,6 +41,8 @@ export type Request =
   | { readonly command: "last-failure"; readonly peer?: string }
   /** For a bug report. */
   | { readonly command: "report" }
+  /** The policy as a script of netsh ipsec static; `mirror`: our address, for the peer's script. */
+  | { readonly command: "export"; readonly mirror?: string }
   | { readonly command: "reload" }
   /** Rules at run time: TOML with `[[rule]]` tables to add, or the name of one to delete. */
   | { readonly command: "rule"; readonly add: string }
@@ -52,7 +54,7 @@ export type Reply =
   | { readonly type: "status"; readonly status: StatusDocument }
   | { readonly type: "stats"; readonly stats: StatsDocument }
   /** What `why` and `policy` tell: `WhyDocument`, `PolicyDocument`. */
-  | { readonly type: "document"; readonly document: WhyDocument | PolicyDocument }
+  | { readonly type: "document"; readonly document: WhyDocument | PolicyDocument | ExportDocument }
   /** To `subscribe`; no `end` follows, the client goes when it has seen enough. */
   | ({ readonly type: "update" } & Update)
   /** To `trace`. `lost`: entries that a slow client did not get. */

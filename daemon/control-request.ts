@@ -29,6 +29,7 @@ const READERS: ReadonlyMap<string, (members: Members) => Request | undefined> = 
   ["status", (members) => (has(members, ["command"]) ? { command: "status" } : undefined)],
   ["reload", (members) => (has(members, ["command"]) ? { command: "reload" } : undefined)],
   ["rule", readRule],
+  ["export", readExport],
   ["shutdown", readShutdown],
   ["why", readWhy],
   ["stats", readStats],
@@ -62,6 +63,13 @@ function readTarget(members: Members): Target | undefined {
 function readShutdown(members: Members): Request | undefined {
   const { keep } = members;
   return has(members, ["command", "keep"]) && typeof keep === "boolean" ? { command: "shutdown", keep } : undefined;
+}
+
+function readExport(members: Members): Request | undefined {
+  const { mirror } = members;
+  if (!has(members, ["command"], ["mirror"])) return undefined;
+  if (mirror === undefined) return { command: "export" };
+  return isName(mirror) ? { command: "export", mirror } : undefined;
 }
 
 function readRule(members: Members): Request | undefined {

@@ -6,6 +6,7 @@ import { compile } from "../policy/compile.ts";
 import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, readPacket } from "../policy/why.ts";
+import { type Exported, exportPolicy } from "../policy/windows/export.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Reply, Request } from "./control-protocol.ts";
 
@@ -28,9 +29,12 @@ export interface PolicyDocument {
   readonly policies: readonly (ExplainedPolicy & { readonly rule: string | null; readonly exempt: string | null })[];
 }
 
+/** `policy export`. */
+export type ExportDocument = Pick<Exported, "script" | "findings">;
+
 /** The replies to a question about the policy. */
 export function answerPolicy(
-  request: Extract<Request, { command: "why" | "policy" }>,
+  request: Extract<Request, { command: "why" | "policy" | "export" }>,
   situation: Situation,
   status: StatusDocument,
 ): readonly Reply[] {
@@ -40,6 +44,13 @@ export function answerPolicy(
       { type: "end", exit: 0 },
     ];
   const { policy, addresses } = situation;
+  if (request.command === "export") {
+    const { script, findings } = exportPolicy(policy, { mirror: request.mirror === undefined ? undefined : { local: request.mirror } });
+    return [
+      { type: "document", document: { script, findings } },
+      { type: "end", exit: 0 },
+    ];
+  }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
   const explanation = explain(policy, addresses, packet);

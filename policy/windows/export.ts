@@ -211,15 +211,21 @@ function windowsAction(rule: Rule, at: Place, findings: Findings): FilterAction 
   }
   const methods = quickMethods(rule, at, findings);
   if (!methods) return null;
+  if (rule.clear.discovery)
+    findings.say(
+      "W_OTHER_COMMAND",
+      at,
+      `rule ${JSON.stringify(rule.name)}: static policies know no negotiation discovery; nothing leaves in clear`,
+    );
+  const { identities, principals, issuers } = rule.demand;
+  if (identities.length + principals.length + issuers.length > 0)
+    findings.say("E_SUBSET", at, `rule ${JSON.stringify(rule.name)}: whom the peer must prove to be is not exported`);
   return {
     ...plain,
     action: "negotiate",
-    inpass: inboundClear(rule),
+    inpass: rule.clear.inbound,
     soft: rule.action === "request",
     pfs: rule.quickMode.pfs !== null,
     methods,
   };
 }
-
-/** Whether the rule accepts unprotected packets and answers protected. */
-const inboundClear = (rule: Rule & { readonly inboundClear?: boolean }): boolean => rule.inboundClear === true;

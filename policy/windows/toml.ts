@@ -33,13 +33,17 @@ function ruleLines(rule: DraftRule, source: string): readonly string[] {
     `name = ${quote(rule.name)}`,
     ...listLines("filters", rule.filters.map(quote)),
     `action = ${quote(rule.action)}`,
-    ...(rule.inboundClear ? ["inbound-clear = true"] : []),
+    ...inboundLines(rule),
     ...(rule.auth.length > 0 ? listLines("auth", rule.auth.map(authText)) : []),
     ...(rule.tunnel ? ['mode = "tunnel"', `tunnel = { ${tunnelText(rule.tunnel)} }`] : []),
     ...(rule.quickMode ? [`quick-mode = { ${quickText(rule.quickMode)} }`] : []),
   ];
   return [comment(`${source}:${rule.line}`), ...rule.comments.map(comment), ...(rule.disabled ? body.map(comment) : body)];
 }
+
+/** `request` accepts clear text unless it says otherwise, `require` only where it says so. */
+const inboundLines = ({ action, inboundClear }: DraftRule): readonly string[] =>
+  (action === "request" && !inboundClear) || (action === "require" && inboundClear) ? [`inbound-clear = ${inboundClear}`] : [];
 
 const tunnelText = ({ local, remote }: NonNullable<DraftRule["tunnel"]>): string =>
   [...(local === null ? [] : [`local = ${quote(local)}`]), `remote = ${quote(remote)}`].join(", ");

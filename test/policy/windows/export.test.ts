@@ -1,0 +1,136 @@
+/** What we export, import reads back to the same policy; what Windows can't say is reported. */
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { compile } from "../../../policy/compile.ts";
+import { parseConfiguration } from "../../../policy/config.ts";
+import type { Policy } from "../../../policy/types.ts";
+import { exportPolicy } from "../../../policy/windows/export.ts";
+import { importScript } from "../../../policy/windows/import.ts";
+import { OPTIONS } from "./imported.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "mainmode-export-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const KEY = "a throwaway key";
+const HEAD =
+  '[policy]\nname = "P"\n[policy.main-mode]\nproposals = ["3des-sha1-modp2048"]\n[policy.quick-mode]\nproposals = ["esp:3des-sha1"]\npfs = "main-mode"\n';
+
+function read(text: string): Policy {
+  const parsed = parseConfiguration(text, "F", () => ({ ok: true, value: new TextEncoder().encode(KEY) }));
+  assert.ok(parsed.ok, parsed.ok ? "" : `${parsed.error.map(({ line, message }) => `${line}: ${message}`).join("\n")}\n${text}`);
+  return parsed.value.policy;
+}
+
+/** Exports, and imports what came of it. */
+function again(policy: Policy, mirror?: string): Policy {
+  const { script, findings } = exportPolicy(policy, { mirror: mirror === undefined ? undefined : { local: mirror } });
+  assert.deepEqual(
+    findings.filter(({ weakens }) => weakens),
+    [],
+  );
+  const keys = [...new Set(script.match(/%PSK_[A-Z0-9_]+%/g) ?? [])].map((key) => `set ${key.replaceAll("%", "")}=${KEY}\r\n`);
+  const imported = importScript(new TextEncoder().encode(keys.join("") + script), { ...OPTIONS, local: ["192.0.2.1"] });
+  assert.ok(imported.ok, script);
+  return read(imported.value.toml);
+}
+
+/** All that decides about packets and negotiations. */
+const meaning = (policy: Policy): unknown => ({
+  kernel: compile(policy, ["192.0.2.1"]).map(({ origin, ...wanted }) => [origin.kind === "rule" ? origin.rule.name : origin, wanted]),
+  rules: policy.rules.map(({ name, action, auth, clear, mode, tunnel, quickMode, mainMode, defaultResponse }) => ({
+    ...{ name, action, clear, mode, tunnel, defaultResponse, methods: auth.map(({ method }) => method) },
+    // A rule that negotiates nothing has no use for these.
+    ...(auth.length > 0 ? { quickMode: { ...quickMode, proposals: quickMode.proposals.length }, mainMode: mainMode.lifetimeSeconds } : {}),
+  })),
+});
+
+const rule = fc
+  .record({
+    action: fc.constantFrom("permit", "block", "request", "require"),
+    inbound: fc.boolean(),
+    filters: fc.uniqueArray(
+      fc.constantFrom(
+        "me <-> 192.0.2.7",
+        "me <-> 10.1.0.0/16:445 tcp",
+        "any -> me:80 tcp",
+        "me:53 <-> any udp",
+        "me <-> any icmp",
+        "me <-> 192.0.2.8-192.0.2.12",
+      ),
+      { minLength: 1, maxLength: 3 },
+    ),
+    auth: fc.constantFrom('{ method = "psk", secret-file = "x" }', '{ method = "kerberos", keytab = "k", principal = "host/a@R" }'),
+  })
+  .map(({ action, inbound, filters, auth }, i = 0) => ({ action, inbound, filters, auth, i }));
+
+const text = (rules: readonly { action: string; inbound: boolean; filters: readonly string[]; auth: string }[]): string =>
+  HEAD +
+  rules
+    .map(({ action, inbound, filters, auth }, i) => {
+      const negotiates = action === "require" || action === "request";
+      const more = negotiates ? `auth = [${auth}]\ninbound-clear = ${inbound}\n` : "";
+      return `[[rule]]\nname = "r${i}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${more}`;
+    })
+    .join("");
+
+test("policies that Windows can express come back from their script the same", () => {
+  fc.assert(
+    fc.property(fc.array(rule, { minLength: 1, maxLength: 4 }), (rules) => {
+      const parsed = parseConfiguration(text(rules), "F", () => ({ ok: true, value: new TextEncoder().encode(KEY) }));
+      fc.pre(parsed.ok && rules.every(({ auth }) => auth.includes("psk")));
+      if (parsed.ok) assert.deepEqual(meaning(again(parsed.value.policy)), meaning(parsed.value.policy));
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("a tunnel comes back as one rule; its mirror image has the ends exchanged", () => {
+  const policy = read(
+    `${HEAD}[[rule]]\nname = "branch"\naction = "require"\nfilters = ["10.1.0.0/16 <-> 10.2.0.0/16"]\nauth = [{ method = "psk", secret-file = "x" }]\nmode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "203.0.113.9" }\n`,
+  );
+  assert.deepEqual(meaning(again(policy)), meaning(policy));
+  const { script } = exportPolicy(policy, { mirror: { local: "192.0.2.1" } });
+  const peer = importScript(new TextEncoder().encode(`set PSK_BRANCH=${KEY}\r\n${script}`), { ...OPTIONS, local: ["203.0.113.9"] });
+  assert.ok(peer.ok);
+  const [mirrored] = peer.value.draft.rules;
+  assert.deepEqual([mirrored?.tunnel, mirrored?.filters], [{ local: "203.0.113.9", remote: "192.0.2.1" }, ["10.2.0.0/16 <-> 10.1.0.0/16"]]);
+});
+
+test("what static policies don't know is said: algorithms, discovery, demands", () => {
+  const policy = read(
+    '[[rule]]\nname = "r"\naction = "require"\nfilters = ["me <-> 192.0.2.7"]\nauth = [{ method = "psk", secret-file = "x" }]\ndiscovery = true\nremote-ids = ["fqdn:a.example.test"]\n',
+  );
+  const codes = exportPolicy(policy, { mirror: undefined }).findings.map(({ code }) => code);
+  assert.ok(codes.includes("W_OTHER_COMMAND") && codes.includes("E_SUBSET"), codes.join());
+});
+
+test("the command writes the script, never a key, and never over a file", () => {
+  const main = fileURLToPath(new URL("../../../cli/main.js", import.meta.url));
+  const [config, output] = [join(folder, "c.toml"), join(folder, "policy.bat")];
+  writeFileSync(
+    config,
+    `${HEAD}[[rule]]\nname = "hr"\naction = "require"\nfilters = ["me <-> 192.0.2.7"]\nauth = [{ method = "psk", secret = "TOPSECRET" }]\n`,
+    {
+      mode: 0o600,
+    },
+  );
+  const run = (...argv: readonly string[]) =>
+    spawnSync(process.execPath, [main, "policy", "export", "-c", config, ...argv], { encoding: "utf8" });
+  const plain = run();
+  assert.equal(plain.status, 0, plain.stderr);
+  assert.match(plain.stdout, /add rule name=hr policy=P .*psk="%PSK_HR%"/);
+  assert.equal(run("-o", output).status, 0);
+  assert.equal(readFileSync(output, "utf8"), plain.stdout);
+  const twice = run("-o", output);
+  assert.deepEqual([twice.status, /exists; it was not touched/.test(twice.stderr)], [1, true]);
+  assert.match(run("--mirror", "192.0.2.1").stdout, /srcaddr=me dstaddr=192\.0\.2\.1/);
+  assert.equal(run("--mirror", "nonsense").status, 2);
+  assert.ok(!plain.stdout.includes("TOPSECRET"));
+  assert.match(execFileSync(process.execPath, [main, "policy", "export", "--help"], { encoding: "utf8" }), /--mirror/);
+});
