@@ -94,6 +94,8 @@ before(async () => {
   }
   const end = await ask({ path: control("a"), request: { command: "initiate", rule: "peer", wait: 30 }, patienceSeconds: 40 });
   assert.equal(end.exit, 0, `${end.text}\n${logs.a}\n${logs.b}`);
+  // The responder sends only when it has message 3: a packet before that would make it begin a pair of its own.
+  for (let i = 0; i < 200 && (await status("b")).childSas.every(({ state }) => state !== "installed"); i++) await wait(50);
 });
 
 after(async () => {

@@ -38,7 +38,7 @@ export function mainmode(options: PartyOptions): Party {
       const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
       const answers = async () => (await command(["status", "--json"], 10)).status === 0;
-      if (!(await eventually(30, answers))) throw new Error(`mainmode does not start, see ${directory}/${EVENT_LOG}`);
+      if (!(await eventually(90, answers))) throw new Error(`mainmode does not start, see ${directory}/${EVENT_LOG}`);
     },
     initiate: attempt,
     terminate: async (scenario) => {
