@@ -93,6 +93,7 @@ const FIELDS = [
   ...TEXT_FIELDS,
   "winEventIdXp",
   "exchange",
+  "cause",
   "role",
   "state",
   "goesOn",

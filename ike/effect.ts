@@ -67,6 +67,8 @@ export interface SaEvent {
   readonly selector?: string;
   readonly lifetimeSeconds?: number;
   readonly lifetimeKilobytes?: number;
+  /** Why something is wanted. */
+  readonly cause?: "command" | "need" | "renewal";
   /** Where a Main Mode stood. */
   readonly state?: string;
   /** The negotiation is not over: a better message may come. */

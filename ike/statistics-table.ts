@@ -211,8 +211,8 @@ export const METRICS: readonly Metric[] = [
     "mainmode_acquires_total",
     "Needs for an SA: of traffic, of commands, of rules, and of renewals.",
     ["child.wanted"],
-    ({ reason }, byTraffic) => ({
-      by: reason === "need" ? (byTraffic ? "traffic" : "rule") : (reason ?? "rule"),
+    ({ cause }, byTraffic) => ({
+      by: cause === "need" ? (byTraffic ? "traffic" : "rule") : (cause ?? "rule"),
     }),
     [{ by: "traffic" }, { by: "command" }, { by: "rule" }, { by: "renewal" }],
   ),

@@ -36,7 +36,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   const { rule, remote, selector } = spec;
   const why = replaces !== null ? "renewal" : watchers.length > 0 ? "command" : "need";
   log(core, "child.wanted", "debug", `rule ${rule.name}, peer ${remote}: ${formatSelector(selector)} is wanted (${why})`, {
-    ...{ rule: rule.name, peer: remote, reason: why },
+    ...{ rule: rule.name, peer: remote, cause: why },
   });
   pursue(core, wish);
 }

@@ -144,8 +144,8 @@ test("needs are counted by who has them", () => {
       destinationPort: 0,
     },
   };
-  statistics.take(acquire, [event("child.wanted", { reason: "need" })]);
-  statistics.take(TICK, [event("child.wanted", { reason: "need" }), event("child.wanted", { reason: "renewal" })]);
+  statistics.take(acquire, [event("child.wanted", { cause: "need" })]);
+  statistics.take(TICK, [event("child.wanted", { cause: "need" }), event("child.wanted", { cause: "renewal" })]);
   const counts = ["traffic", "rule", "renewal", "command"].map((by) => sumOf(statistics, "acquires", { by }));
   assert.deepEqual(counts, [1, 1, 1, 0]);
 });
