@@ -1,12 +1,12 @@
 /**
  * What `mainmode report` wants to know of the daemon beside its tables: versions, where it listens, what it dropped, its last records.
  */
-import { readFileSync } from "node:fs";
 import { release } from "node:os";
 import type { AboutDocument } from "./control-protocol.ts";
 import type { EventDocument } from "./log.ts";
 import type { LoopCounters } from "./loop.ts";
 import type { Endpoint } from "./udp.ts";
+import { version } from "./version.ts";
 
 export interface AboutParts {
   readonly crypto: string;
@@ -20,7 +20,7 @@ export interface AboutParts {
 /** The document for `report`. */
 export function aboutDaemon({ crypto, endpoints, loop, dropped, events }: AboutParts): AboutDocument {
   return {
-    version: ownVersion(),
+    version: version(),
     node: process.version,
     openssl: process.versions.openssl,
     kernel: release(),
@@ -33,16 +33,4 @@ export function aboutDaemon({ crypto, endpoints, loop, dropped, events }: AboutP
     counted: Object.fromEntries([...dropped].sort(([a], [b]) => a.localeCompare(b))),
     events,
   };
-}
-
-/** Of the package.json above, however deep the build lies. */
-function ownVersion(): string {
-  for (let at = new URL("../", import.meta.url); at.pathname !== "/"; at = new URL("../", at)) {
-    try {
-      return JSON.parse(readFileSync(new URL("package.json", at), "utf8")).version;
-    } catch {
-      // Further up, then.
-    }
-  }
-  return "unknown";
 }

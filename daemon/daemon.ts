@@ -14,16 +14,15 @@ import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
-import { aboutDaemon } from "./about.ts";
 import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
-import type { AboutDocument } from "./control-protocol.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
+import { Insight } from "./insight.ts";
 import { type OpenedJournal, whyNotKept } from "./journal.ts";
-import type { EventDocument, Log } from "./log.ts";
+import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
 import type { Native } from "./native.ts";
@@ -31,7 +30,6 @@ import type { Situation } from "./policy-commands.ts";
 import { PolicySource, type Reread } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
 import { prometheusText } from "./stats-document.ts";
-import { watchCore } from "./tracing.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
 import { within } from "./within.ts";
 
@@ -109,6 +107,7 @@ class RunningDaemon implements Daemon {
   /** Which policy is followed. */
   readonly #policy: PolicySource;
   #handedOver = false;
+  readonly #insight: Insight;
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
@@ -117,12 +116,13 @@ class RunningDaemon implements Daemon {
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
-    const { tap, tracing } = watchCore(crypto, natPort, log);
     this.#policy = new PolicySource({ configuration, reread: parts.reread, log, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
     });
+    this.#insight = new Insight({ crypto, natPort, feed, log, situation: () => this.#situation() });
+    const { tap, tracing } = this.#insight;
     this.#jobs = parts.jobs ?? createJobRunner();
     this.#udp = new Udp({
       port,
@@ -156,7 +156,7 @@ class RunningDaemon implements Daemon {
       live: () => this.#loop.live(),
       feed,
       tracing,
-      about: () => this.#about(crypto.name, feed.recent(200)),
+      about: () => this.#insight.about(this.endpoints, this.#loop.counters, this.#loop.dropped),
       stats: (status, counters) => this.#monitoring.stats(status, counters),
       situation: () => this.#situation(),
       counters: () => kernel.counters(),
@@ -190,11 +190,6 @@ class RunningDaemon implements Daemon {
     return this.#loop.counters.handled;
   }
 
-  #about(crypto: string, events: readonly EventDocument[]): AboutDocument {
-    const { counters, dropped } = this.#loop;
-    return aboutDaemon({ crypto, endpoints: this.endpoints, loop: counters, dropped, events });
-  }
-
   async start(): Promise<StartFailure | undefined> {
     const { configuration, kernel, log } = this.#parts;
     const failure = (await this.#openControl()) ?? (await this.#openSockets());
@@ -221,6 +216,7 @@ class RunningDaemon implements Daemon {
     void this.#onAddresses();
     await this.#loop.settled();
     await this.#startMonitoring();
+    await this.#insight.startWeb(configuration.daemon.web, () => this.#commands.snapshot());
     const served = this.#addresses.served.join(", ") || "no address yet";
     log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
     return undefined;
@@ -384,7 +380,9 @@ class RunningDaemon implements Daemon {
     this.#udp.close(this.#handedOver);
     await within(
       LAST_WORDS_MS,
-      Promise.all([this.#monitoring.close(), this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(() => {}),
+      Promise.all([this.#monitoring.close(), this.#insight.close(), this.#control?.close(), kernel.close(), this.#jobs.close()]).catch(
+        () => {},
+      ),
     );
     destroyPolicy(this.#policy.configuration.policy);
   }

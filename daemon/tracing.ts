@@ -2,12 +2,11 @@
  * `trace` and `last-failure` on the control socket. Any client may read what was said; only root and the daemon's own user may have keys.
  * Invariant: a client that does not read costs a bounded queue and delays nobody: what does not fit is counted, and it is told how much.
  */
-import type { Crypto } from "../ike/crypto/provider.ts";
 import type { Answer } from "./control.ts";
 import type { FailureDocument, Request } from "./control-protocol.ts";
 import type { Log } from "./log.ts";
-import { createTalks, type FailedTalk, type Talks } from "./talks.ts";
-import { createTap, type Tap } from "./tap.ts";
+import type { FailedTalk, Talks } from "./talks.ts";
+import type { Tap } from "./tap.ts";
 import { type KeyEntry, type TapEntry, traceDocument } from "./trace-entry.ts";
 
 type Requests = Extract<Request, { command: "trace" | "last-failure" }>;
@@ -22,18 +21,6 @@ export interface Tracing {
 
 /** Octets that may wait for a client before entries are left out. */
 const BACKLOG = 1 << 20;
-
-/** A tap on a core, which remembers what it hears and tells it to clients. */
-export function watchCore(
-  crypto: Crypto,
-  natPort: number,
-  log: Log,
-): { readonly tap: Tap; readonly talks: Talks; readonly tracing: Tracing } {
-  const tap = createTap(crypto, natPort);
-  const talks = createTalks();
-  tap.listen(talks);
-  return { tap, talks, tracing: createTracing(tap, talks, log) };
-}
 
 /** Serves what `tap` hears and what `talks` remembers. `uid` is the daemon's own user. */
 export function createTracing(tap: Tap, talks: Talks, log: Log, uid: number = process.geteuid?.() ?? 0): Tracing {

@@ -1,13 +1,13 @@
 /** Which mainmode this is. */
 import { readFileSync } from "node:fs";
 
-/** package.json stands beside the sources, and above dist/ once built. */
+/** Of the package.json above, however deep the build lies. */
 export function version(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
+  for (let at = new URL("../", import.meta.url); at.pathname !== "/"; at = new URL("../", at)) {
     try {
-      return JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")).version;
+      return JSON.parse(readFileSync(new URL("package.json", at), "utf8")).version;
     } catch {
-      // The other place, then.
+      // Further up, then.
     }
   }
   return "unknown";

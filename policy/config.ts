@@ -41,6 +41,8 @@ export interface DaemonSettings {
   readonly onStop: "remove" | "keep";
   /** Where the statistics are served over HTTP. */
   readonly metrics: Listen | null;
+  /** Where the web monitor is served; null: nowhere. */
+  readonly web: Listen | null;
 }
 
 /**
@@ -180,7 +182,7 @@ function filesBeside(file: string): Result<readonly string[], Diagnostic> {
   }
 }
 
-function daemonSettings({ daemon, policy, metrics }: Document): DaemonSettings {
+function daemonSettings({ daemon, policy, metrics, web }: Document): DaemonSettings {
   return {
     control: daemon?.control ?? DEFAULTS.control,
     addresses: daemon?.addresses?.filter((address) => address !== undefined) ?? null,
@@ -191,6 +193,7 @@ function daemonSettings({ daemon, policy, metrics }: Document): DaemonSettings {
     runtimeDirectory: daemon?.["runtime-directory"] ?? null,
     onStop: policy?.["on-stop"] ?? DEFAULTS.onStop,
     metrics: metrics?.listen ?? null,
+    web: web?.listen ?? null,
   };
 }
 

@@ -87,12 +87,6 @@ const choice = <const T extends string>(words: readonly T[], later: readonly str
     return err(`unknown value ${JSON.stringify(text)}; the nearest known one is "${nearest(text, [...words, ...later]) ?? ""}"`);
   });
 
-/** A documented key whose feature is not built. */
-const later = z.unknown().transform((_value, context): undefined => {
-  context.addIssue("this key is not available yet; remove it");
-  return undefined;
-});
-
 const address = read("an address", (text) => {
   const canonical = canonicalAddress(text.trim());
   return canonical === undefined ? err(`${JSON.stringify(text)} is no IPv4 or IPv6 address`) : ok(canonical);
@@ -289,7 +283,7 @@ export const DOCUMENT = z.strictObject({
   sa: z.array(manualSa.optional(), { error: "manual SAs are tables of a list; write [[sa]]" }).optional(),
   rule: z.array(rule.optional(), { error: "rules are tables of a list; write [[rule]]" }).optional(),
   metrics: z.strictObject({ listen: listen.optional() }).optional(),
-  web: later.optional(),
+  web: z.strictObject({ listen: listen.optional() }).optional(),
 });
 
 export type Document = z.output<typeof DOCUMENT>;
@@ -325,6 +319,7 @@ const TABLES: readonly (readonly [KeyPath, string])[] = [
   [["rule", 0], "[[rule]]"],
   [["rule", 0, "auth", 0], "an entry of auth"],
   [["sa", 0], "[[sa]]"],
+  [["web"], "[web]"],
   [["rule", 0, "tunnel"], "tunnel"],
 ];
 

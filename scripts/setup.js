@@ -1,6 +1,6 @@
 /**
  * Everything that must be there before a command runs: node_modules, Debian packages, the build. Plain JavaScript without dependencies, since
- * a fresh clone has none. Called by npm scripts as `node scripts/setup.js start|test|interop|build`.
+ * a fresh clone has none. Called by npm scripts as `node scripts/setup.js start|test|interop|browser|build`.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -47,6 +47,8 @@ const PACKAGES = {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
   test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS },
+  test: { ...KERNEL, ...WIRE, ...CERTIFICATES, ...KERBEROS },
+  browser: { chromium: "a browser for the web monitor's tests" },
   interop: {
     ...KERNEL,
     ...WIRE,
@@ -134,17 +136,19 @@ function build() {
   if (what !== "test" && existsSync(stamp) && newestSource() < statSync(stamp).mtimeMs) return;
   console.log("setup: tsc");
   rmSync(join(root, "dist"), { recursive: true, force: true });
-  run("node_modules/.bin/tsc", [], "the build failed");
+  run(process.execPath, ["scripts/build.js"], "the build failed");
   writeFileSync(stamp, "");
 }
 
 function newestSource() {
   const { include } = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"));
-  const files = include
+  const files = [...include, "web"]
     .filter((folder) => existsSync(join(root, folder)))
     .flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(root, folder, name)));
   return Math.max(
-    ...[...files, join(root, "tsconfig.json")].filter((file) => /\.(ts|json)$/.test(file)).map((file) => statSync(file).mtimeMs),
+    ...[...files, join(root, "tsconfig.json")]
+      .filter((file) => /\.(ts|json|html|css|svg)$/.test(file))
+      .map((file) => statSync(file).mtimeMs),
   );
 }
 

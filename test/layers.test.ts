@@ -77,8 +77,13 @@ const TABLE: readonly Rule[] = [
   },
   { of: ["cli/commands/decode.ts"], may: ["cli/", "isakmp/", "ike/"], packages: ["node:fs"] },
   { of: ["cli/"], may: ["cli/", "daemon/control-protocol.ts", "policy/"], packages: ["commander", "node:net", "node:fs", "node:util"] },
+  { of: ["web/"], may: ["web/"] },
   { of: ["demo/", "bench/"], may: [""], packages: ["node:*", "koffi", "node-forge"] },
-  { of: ["test/"], may: [""], packages: ["node:*", "fast-check", "koffi", "node-forge", "smol-toml", "zod", "@noble/*"] },
+  {
+    of: ["test/"],
+    may: [""],
+    packages: ["node:*", "fast-check", "koffi", "node-forge", "smol-toml", "zod", "@noble/*"],
+  },
 ];
 
 /** No clock, no chance, no timer, no process: the core decides, the shell does. */

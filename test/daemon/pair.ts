@@ -20,6 +20,7 @@ export interface Host {
   readonly daemon: Daemon;
   readonly records: LogRecord[];
   readonly kernelLines: string[];
+  readonly kernel: ReturnType<typeof memoryKernel>;
 }
 
 /** A folder for control sockets, removed after the test. */
@@ -81,18 +82,19 @@ export async function startHost(t: TestContext, text: string, controlPath: strin
 export async function startConfigured(t: TestContext, configuration: Configuration, controlPath: string): Promise<Host> {
   const [records, kernelLines]: [LogRecord[], string[]] = [[], []];
   const native = await loadNative();
+  const kernel = memoryKernel({ log: (line) => kernelLines.push(line) });
   const started = await startDaemon({
     configuration,
     crypto: opensslCrypto,
     random: systemRandom,
-    kernel: memoryKernel({ log: (line) => kernelLines.push(line) }),
+    kernel,
     log: (record) => records.push(record),
     native: native.ok ? native.value : undefined,
     controlPath,
   });
   if (!started.ok) throw new Error(`${started.error.text} (${started.error.hint})`);
   t.after(() => started.value.stop(1000));
-  return { daemon: started.value, records, kernelLines };
+  return { daemon: started.value, records, kernelLines, kernel };
 }
 
 export interface Pair {

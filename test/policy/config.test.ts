@@ -31,6 +31,7 @@ test("a file without anything has every default, and a warning", () => {
       runtimeDirectory: null,
       onStop: "remove",
       metrics: null,
+      web: null,
     });
     assert.deepEqual(policy, { ...NO_POLICY, name: "default" });
     assert.deepEqual(warnings.map(formatDiagnostic), ["F:1:1: warning: there is no [[rule]]; nothing will be protected"]);
@@ -60,6 +61,7 @@ on-stop = "keep"
       runtimeDirectory: "/run/other",
       onStop: "keep",
       metrics: null,
+      web: null,
     }),
   );
 });
@@ -149,16 +151,6 @@ test("a rule that only responds never starts, and a peer may be a range", () => 
   });
 });
 
-/** What interface.md documents and this step has not built: key or value, and where the diagnostic points. */
-const LATER: readonly (readonly [string, string, string])[] = [["web", "[web]\nport = 1\n", "1:1"]];
-for (const [what, text, place] of LATER) {
-  test(`${what} is documented, and said to be not available yet at ${place}`, () => {
-    const errors = diagnose(text).filter((line) => !line.includes("warning: "));
-    assert.equal(errors.length, 1, errors.join("\n"));
-    assert.match(errors[0] ?? "", new RegExp(`^${place}: .*not available yet`));
-  });
-}
-
 test("documented values that ask for nothing new are accepted where their feature is not built", () => {
   assert.deepEqual(
     diagnose(
@@ -244,4 +236,13 @@ test("any line of a good file may go, be doubled or be cut, and what comes out i
     { numRuns: 300 },
   );
   assert.equal(liveSecrets(), 0);
+});
+
+test("the web monitor listens on loopback addresses only, and says so where it is told another", () => {
+  const web = (listen: string): string => `[web]\nlisten = "${listen}"\n${RULE}`;
+  assert.deepEqual(diagnose(web("127.0.0.1:8500")), []);
+  assert.deepEqual(diagnose(web("[::1]:8500")), []);
+  assert.match(diagnose(web("0.0.0.0:8500")).join(), /2:10: .*can be reached from elsewhere/);
+  assert.match(diagnose(web("192.0.2.1:8500")).join(), /can be reached from elsewhere/);
+  assert.match(diagnose(web("127.0.0.1")).join(), /is no address with a port/);
 });
