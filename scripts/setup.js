@@ -47,7 +47,6 @@ const PACKAGES = {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
   test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS },
-  test: { ...KERNEL, ...WIRE, ...CERTIFICATES, ...KERBEROS },
   browser: { chromium: "a browser for the web monitor's tests" },
   interop: {
     ...KERNEL,
