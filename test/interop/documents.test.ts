@@ -19,7 +19,8 @@ function office(peer: PeerKind): Placed {
 
 const WRITTEN: Readonly<Record<string, () => string>> = {
   "mainmode.toml": () => rule("us", office("strongswan"), { pki: "", runtime: "" }).join("\n"),
-  "swanctl.conf": () => swanctlConf("theirs", [office("strongswan")], "", undefined),
+  // The lab alone keeps messages whole, so that tshark can read every one of them.
+  "swanctl.conf": () => swanctlConf("theirs", [office("strongswan")], "", undefined).replace("fragmentation = no", ""),
   "ipsec.conf": () => ipsecConf("theirs", [office("libreswan")], undefined),
   "ipsec.secrets": () => secrets("theirs", [office("libreswan")]),
 };
