@@ -31,7 +31,7 @@ test("commands, aliases, flags and the values of flags are offered where they be
   assert.deepEqual(of("statu"), ["status"]);
   assert.deepEqual(of("--control", "/x", "statu"), ["status"]);
   assert.deepEqual(of("daemon", "--log-format", ""), ["text", "json"]);
-  assert.deepEqual(of("policy", ""), ["show", "import"]);
+  assert.deepEqual(of("policy", ""), ["show", "export", "import"]);
   assert.ok(of("policy", "show", "--").includes("--specific"));
   assert.deepEqual(of("down", "--i"), ["--ike"]);
   assert.deepEqual(of("down", "--ike", ""), [], "a number can't be guessed");
