@@ -50,6 +50,8 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
       messageId: messageIdText(header.messageId),
     });
   }
+  // The exchange type is not hashed: a Quick Mode's first message passes for an Informational one, and must not use up its message id so.
+  if (opened.value.payloads.some(({ name }) => name === "sa")) return count(core, "quick-mode under another exchange type");
   const kind = probeKind(opened.value.payloads);
   if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);
   heard(core, ike);

@@ -110,6 +110,9 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   if (!opened.ok) return drop(core, ike, "message 1", opened.error);
   const bad = checkHashed(core, ike.sa, header.messageId, opened.value.payloads, opened.value.plain);
   if (bad) return drop(core, ike, "message 1", bad);
+  // The exchange type is not hashed: a delete passes for a Quick Mode's first message, and must not use up its message id so.
+  const has = (name: string): boolean => opened.value.payloads.some((payload) => payload.name === name);
+  if (has("delete") && !has("sa")) return count(core, "informational under another exchange type");
   if (!hasIdsForPeer(ike) || !hasRoom(core, ike)) return count(core, "too many quick modes");
   core.store.useMessageId(ike, header.messageId);
   ike.quickModes++;

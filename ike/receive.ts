@@ -3,7 +3,7 @@
  * Invariant: who is not the peer of an SA by its addresses does not reach it, and what belongs nowhere is counted and leaves nothing behind.
  */
 import { decodeHeader, type Header } from "../isakmp/message.ts";
-import { EXCHANGE, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
+import { EXCHANGE, FLAG, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { onCookieDemand } from "./cookie-demand.ts";
@@ -77,6 +77,7 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
 /** Whether a message 1 is taken at all is decided by its header, before anything else is read of it or kept. */
 function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, first: boolean): void {
   if (core.stopping) return;
+  if (header.flags & FLAG.ENCRYPTION) return count(core, "message 1 encrypted");
   const { address } = path.remote;
   if (!first) {
     if (!core.challenge.isOurs(path, header, core.now)) return count(core, "unknown cookies");

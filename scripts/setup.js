@@ -21,6 +21,7 @@ const KERNEL = {
 const WIRE = {
   tcpdump: "records what goes over the wire",
   tshark: "an independent judge of captures and keys",
+  "ike-scan": "an independent stranger",
 };
 const TERMINAL = {
   tmux: "a terminal of any size, to look at the monitor in",
