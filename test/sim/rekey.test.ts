@@ -136,6 +136,29 @@ test(
 );
 
 test(
+  "a volume that is too small for its link is said once, by status too, and one pair follows the other without a packet lost",
+  story(pair(towards(B, {}, { volume: "1MB" }), towards(A, {}, { volume: "1MB" })), (world) => {
+    bringUp(world);
+    const stream = world.traffic(world.host("A"), packet(A, B), 50, 10_000);
+    world.run(120 * SECOND);
+    const warnings = world.host("A").events.filter(({ event }) => event === "child.volume");
+    assert.deepEqual(
+      warnings.map(({ level, reason }) => [level, reason]),
+      [["warning", "volume-too-small"]],
+    );
+    assert.ok(
+      childrenOf(world, "A").some(({ warning }) => warning?.includes("too small")),
+      "status",
+    );
+    assert.ok((childrenOf(world, "A").at(-1)?.rekeys ?? 0) >= 20, "renewals");
+    assert.deepEqual(
+      stream.filter(({ arrival }) => arrival !== "protected"),
+      [],
+    );
+  }),
+);
+
+test(
   "a peer that ignores kilobytes keeps sending, and its packets keep arriving",
   story(pair(towards(B, {}, { volume: "1MB" }), towards(A, {}, { volume: "none" })), (world) => {
     bringUp(world);
