@@ -114,7 +114,12 @@ export const WINDOWS_EVENTS: readonly WindowsEvent[] = [
   windows("4284", "unsecured packet (2000/XP, driver)", "drop.cleartext"),
   windows("4285", "replayed packet (2000/XP, driver)", "drop.replay"),
   windows("4292", "driver in block mode (2000/XP)", null, "block rules stand in the kernel; `mainmode policy show --specific`"),
-  windows("4646", "protection against denial of service began", "packet.dropped", "`mainmode_half_open_dropped_total`"),
+  windows(
+    "4646",
+    "protection against denial of service began",
+    null,
+    "`mainmode_ike_half_open_responder`, and `mainmode_ignored_total` by reason",
+  ),
   windows("4650", "Main Mode SA established", "ike.established"),
   windows("4651", "Main Mode SA established by certificate", "ike.established", "auth rsa or ecdsa"),
   windows("4652", "Main Mode failed, with certificates", "ike.failed"),

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Monitoring, STATISTICS_OWNER } from "../../daemon/monitoring.ts";
+import { memoryKernel } from "../../kernel/memory.ts";
+import type { JournalRecord } from "../../sa-store/journal-record.ts";
+import { playJournal } from "../../sa-store/journal-record.ts";
+import { espSa } from "../kernel/fixtures.ts";
+import { fakeEngine, fakeKernel, NOTHING_LIVE } from "./fakes.ts";
+
+const WATCHED = {
+  live: () => NOTHING_LIVE,
+  drops: () => new Map(),
+  counters: () => ({ handled: 0, dropped: 0, bugs: 0 }),
+  queued: () => 0,
+};
+const STATUS = { ikeSas: [], childSas: [], softSas: [] };
+const total = (monitoring: Monitoring, name: string): number =>
+  (monitoring.stats(STATUS, new Map()).metrics.find((metric) => metric.name === name)?.samples ?? []).reduce(
+    (sum, { value }) => sum + value,
+    0,
+  );
+
+test("a run that hands over leaves its totals in the journal, and the next goes on from there", async () => {
+  const kernel = memoryKernel();
+  const first = new Monitoring({ log: () => {}, kernel });
+  const engine = first.engine(
+    fakeEngine(() => [{ type: "event", event: { event: "ike.established", level: "notice", text: "", role: "initiator" } }]),
+  );
+  engine.handle({ type: "tick" }, 0);
+  const sa = espSa();
+  await first.kernel.run([{ do: "add-sa", sa }]);
+  kernel.setCounters(sa, { octets: 90, packets: 1 });
+  await first.kernel.run([{ do: "remove-sa", sa }]);
+  await new Promise((resolve) => setImmediate(resolve));
+  const records: JournalRecord[] = [];
+  first.save((more) => void records.push(...more));
+  first.save((more) => void records.push(...more));
+  assert.equal(records.length, 1);
+  const second = new Monitoring({ log: () => {}, kernel: fakeKernel() });
+  const image = playJournal(JSON.parse(JSON.stringify(records)));
+  await second.start(WATCHED, { listen: null, text: async () => "", earlier: image.get(STATISTICS_OWNER) });
+  second
+    .engine(fakeEngine(() => [{ type: "event", event: { event: "ike.established", level: "notice", text: "", role: "initiator" } }]))
+    .handle({ type: "tick" }, 0);
+  assert.deepEqual([total(second, "mainmode_ike_sa_established_total"), total(second, "mainmode_child_bytes_total")], [2, 90]);
+  await second.close();
+});
