@@ -26,7 +26,7 @@ export interface Ladder {
 const [WIDTH, LEFT, RIGHT, TOP] = [860, 92, 768, 74];
 const LINE = 15;
 /** Characters that fit between the two lines, and parts that are drawn of one message. */
-const FITS = 104;
+const FITS = 96;
 const MOST_PARTS = 18;
 const MOST_PIECES = 3;
 const MOST_RUNGS = 200;

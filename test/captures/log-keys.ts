@@ -1,6 +1,6 @@
 /**
  * Loaded in front of a daemon (`node --import`), it appends every key of a cipher to the file that KEY_LOG names: one a line, in hexadecimal.
- * Phase 1 is the only user of ciphers; ESP is the kernel's. The daemon itself has no way to tell its keys, and shall have none.
+ * Phase 1 is the only user of ciphers; ESP is the kernel's. The daemon itself tells its keys to root alone, by `trace --keys`.
  */
 import crypto from "node:crypto";
 import { appendFileSync } from "node:fs";

@@ -42,6 +42,7 @@ test("a trace shows every message before and after decryption, the decisions bet
   const [initiator, responder] = [await follow(t, a), await follow(t, b)];
   assert.equal((await initiate(a.daemon.controlPath)).exit, 0);
   await until(() => messages(responder).length === 9 && messages(initiator).length === 9, "nine messages at both ends");
+  await until(() => text(responder).includes("* child.established: "), "the responder to be done");
   const said = text(responder);
   for (const line of [
     /- rules for 127\.0\.0\.2: peer/,
