@@ -108,6 +108,7 @@ function saOf(n: number, direction: Direction): KernelSa {
     aead: null,
     replayWindow: direction === "in" ? 32 : 0,
     limits: { softSeconds: 3000, hardSeconds: 3600, softOctets: null, hardOctets: null },
+    encap: null,
     selector: null,
   };
 }

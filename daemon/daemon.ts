@@ -132,7 +132,7 @@ class RunningDaemon implements Daemon {
       onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
       onProblem: (problem) => this.#onProblem(problem),
     });
-    const engine = createEngine({ crypto: tap.crypto, note: tap.note, random, port, journal: parts.journal !== undefined });
+    const engine = createEngine({ crypto: tap.crypto, note: tap.note, random, port, natPort, journal: parts.journal !== undefined });
     this.#loop = new Loop({
       engine: this.#monitoring.engine(engine),
       kernel,
@@ -142,6 +142,7 @@ class RunningDaemon implements Daemon {
         parts.onSent?.(path, bytes);
         this.#udp.send(path, bytes);
       },
+      keepalive: (path) => this.#udp.keepalive(path),
       route: (remote) => servedRoute(remote, this.#addresses.served, native),
       authenticate: (job) => this.#jobs.run(job),
       reply: (id, line, last) => this.#commands.reply(id, line, last),

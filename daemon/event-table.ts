@@ -35,6 +35,7 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
   "soft.opened": row("a peer does not answer: what is between it and us goes in clear for a while (a soft association)", 5451, 541),
   "soft.closed": row("a soft association ended", 5452, 542),
   "peer.silent": row("a peer does not answer any more"),
+  "peer.moved": row("the NAT before a peer gave it another address or port"),
   "peer.back": row("a peer is there again"),
   "packet.dropped": row("an invalid or unauthentic message was dropped (4977: in a Quick Mode)", 4976),
   "notify.received": row("the peer said something that we should know"),

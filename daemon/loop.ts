@@ -6,7 +6,7 @@ import type { AuthJob, JobId } from "../auth/method.ts";
 import type { JobRunner } from "../auth/providers/run-job.ts";
 import type { Effect, ReplyLine, SaEvent } from "../ike/effect.ts";
 import type { Engine } from "../ike/engine.ts";
-import type { Input, Instant } from "../ike/input.ts";
+import type { Input, Instant, Path } from "../ike/input.ts";
 import { err } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { JournalRecord } from "../sa-store/journal-record.ts";
@@ -20,6 +20,8 @@ export interface LoopParts {
   /** Milliseconds that never go back. */
   readonly clock: () => Instant;
   readonly send: (effect: Extract<Effect, { type: "send" }>) => void;
+  /** Sends the octet that keeps a NAT's mapping alive. */
+  readonly keepalive?: (path: Path) => void;
   readonly route: (remote: string) => Promise<string | undefined>;
   readonly authenticate: JobRunner["run"];
   /** Has written everything down when it returns. */
@@ -187,6 +189,7 @@ export class Loop {
     const { send, reply, log, stopped } = this.#parts;
     if (effect.type === "journal") this.#parts.journal?.(effect.records);
     else if (effect.type === "send") send(effect);
+    else if (effect.type === "keepalive") this.#parts.keepalive?.(effect.path);
     else if (effect.type === "kernel") this.#runKernel(effect);
     else if (effect.type === "route") this.#findRoute(effect.id, effect.remote);
     else if (effect.type === "job") this.#runJob(effect.id, effect.job);

@@ -228,6 +228,8 @@ function saidOf(input: Input): string | undefined {
   const { event } = input;
   if (event.type === "acquire") return `the kernel asks for an SA: a packet from ${event.source} to ${event.destination} waits`;
   if (event.type === "unknown-spis") return `the kernel met ${event.packets} packets with unknown SPIs`;
+  if (event.type === "mapping")
+    return `the kernel hears ${event.sa.protocol} ${formatSpi(event.sa.spi)} from ${event.from.address}:${event.from.port} now`;
   return `the kernel says that ${event.sa.protocol} ${formatSpi(event.sa.spi)} ${event.hard ? "has expired" : "nears its end"}`;
 }
 

@@ -11,8 +11,14 @@ import { AF_INET, AF_INET6, inetAddress, intOption, type Native, type SystemErro
 /** `bypass`: whether the socket itself lets IKE pass by IPsec policies. */
 export type Opened = Result<{ readonly socket: Socket; readonly bypass: boolean }, { readonly code: string; readonly text: string }>;
 
-/** Opens and binds a socket; `port` 0 takes any. The codes are errno's names: EADDRNOTAVAIL, EADDRINUSE, EACCES. */
-export async function openSocket(address: string, port: number, native: Native | undefined, store?: DescriptorStore): Promise<Opened> {
+/** Opens and binds a socket; `port` 0 takes any, `esp`: ESP in UDP that arrives there goes to the kernel (RFC 3948). The codes are errno's names: EADDRNOTAVAIL, EADDRINUSE, EACCES. */
+export async function openSocket(
+  address: string,
+  port: number,
+  esp: boolean,
+  native: Native | undefined,
+  store?: DescriptorStore,
+): Promise<Opened> {
   const parsed = parseAddress(address);
   if (!parsed) return failure("EINVAL", `${address} is no address`);
   const type = parsed.family === 4 ? "udp4" : "udp6";
@@ -22,6 +28,8 @@ export async function openSocket(address: string, port: number, native: Native |
     adopted(native, store?.take(address, port), parsed.family) ?? nativeSocket(native, addressBytes(parsed.family, parsed.value), port);
   if (!made.ok) return failure(made.error.code, `${made.error.call} on ${formatEndpoint(address, port)}: ${made.error.code}`);
   const { fd, bypass } = made.value;
+  // Before it is read from: what comes earlier would be taken for noise. A kernel without that option speaks no ESP either.
+  if (esp) native.setOption(fd, IPPROTO_UDP, UDP_ENCAP, intOption(ESP_IN_UDP));
   const opened = await listening(createSocket({ type, lookup: noLookup }), { fd, exclusive: true }, bypass);
   if (opened.ok) store?.keep(address, port, fd);
   else native.close(fd);
@@ -38,6 +46,7 @@ export const noLookup = (host: string, _options: unknown, done: (error: null, ad
   done(null, host, host.includes(":") ? 6 : 4);
 
 const [SOL_IP, SOL_SOCKET, SOL_IPV6] = [0, 1, 41];
+const [IPPROTO_UDP, UDP_ENCAP, ESP_IN_UDP] = [17, 100, 2];
 const [SO_RCVBUF, SO_RCVBUFFORCE] = [8, 33];
 const [IP_MTU_DISCOVER, IP_XFRM_POLICY] = [10, 17];
 const [IPV6_MTU_DISCOVER, IPV6_V6ONLY, IPV6_XFRM_POLICY] = [23, 26, 35];

@@ -61,6 +61,7 @@ interface Slot {
 
 const ROLES: readonly Role[] = ["ike", "nat"];
 const MARKER = new Uint8Array(4);
+const KEEPALIVE = Uint8Array.of(0xff);
 const LONGEST_WAIT_MS = 30_000;
 
 /** The sockets of the daemon. */
@@ -109,6 +110,11 @@ export class Udp {
     }
   }
 
+  /** One octet 0xff (RFC 3948 §2.3): nobody reads it, so that a failure is worth no word. */
+  keepalive({ local, remote }: Path): void {
+    this.#open.get(endpointKey(local))?.socket.send(KEEPALIVE, remote.port, remote.address, () => {});
+  }
+
   /** Closes every socket. `keep`: the next run finds them in the descriptor store. */
   close(keep = false): void {
     for (const [key, slot] of this.#slots) {
@@ -147,7 +153,7 @@ export class Udp {
   async #try(slot: Slot): Promise<void> {
     clearTimeout(slot.timer);
     slot.timer = undefined;
-    const opened = await openSocket(slot.address, slot.wantedPort, this.#options.native, this.#options.store);
+    const opened = await openSocket(slot.address, slot.wantedPort, slot.role === "nat", this.#options.native, this.#options.store);
     if (!opened.ok) {
       if (!slot.closed) this.#failed(slot, "open", opened.error.code, opened.error.text);
       return;

@@ -19,6 +19,7 @@ import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
 import { limitsOf, turnOf } from "./limits.ts";
+import { encapsulationOf } from "./nat-path.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
@@ -38,7 +39,8 @@ type Outcome = Result<readonly SaCounters[], KernelRefusal>;
 export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void {
   if (ex.state.kind !== "installing") return;
   const { agreed, spec, wish } = ex.state;
-  const sas = kernelSas(spec, agreed.keys, "in", limitsFor(turnOf(ike, ex.role), agreed, predecessorOf(core, spec, wish)));
+  const limits = limitsFor(turnOf(ike, ex.role), agreed, predecessorOf(core, spec, wish));
+  const sas = kernelSas(spec, agreed.keys, "in", limits, encapsulationOf(ike));
   kernel(
     core,
     sas.map((sa) => ({ do: "add-sa", sa })),
@@ -136,7 +138,8 @@ export function installOutbound(core: Core, ike: IkeSa, ex: QuickExchange): void
   const { agreed, child } = ex.state;
   if (child.outbound !== "none") return;
   child.outbound = "asked";
-  const sas = kernelSas(child.spec, agreed.keys, "out", limitsFor(child.turn, agreed, predecessorOf(core, child.spec, null, child)));
+  const limits = limitsFor(child.turn, agreed, predecessorOf(core, child.spec, null, child));
+  const sas = kernelSas(child.spec, agreed.keys, "out", limits, child.encap);
   const commands = [...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })), ...core.policies.take(child)];
   const wish = ex.state.kind === "confirmed" ? ex.state.wish : null;
   kernel(core, commands, { kind: "outbound", child, agreed, wish, ike: ike.id, messageId: ex.messageId, sas, commands });

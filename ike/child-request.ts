@@ -21,11 +21,12 @@ import { quickFields } from "./event-fields.ts";
 import { tellPeer } from "./informational.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
 import { shorter } from "./life.ts";
+import { asSeenHere, originalAddresses, takenByAnother } from "./nat-child.ts";
 import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-child.ts";
 import { allowsSuite, type SaBody } from "./negotiate-ike.ts";
 import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf, linger } from "./phase2.ts";
-import { answerRequest, type ChildRequest, pfsGroup, readRequest } from "./quick-mode.ts";
+import { answerRequest, type ChildRequest, destroyChildKeys, pfsGroup, readRequest } from "./quick-mode.ts";
 import { quickModesOf } from "./renewal.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 
@@ -43,7 +44,7 @@ export interface AuthenticRequest {
 export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries: number): void {
   const { messageId } = message.header;
   const hosts = { local: hostOf(ike.path.local.address), remote: hostOf(ike.path.remote.address) };
-  const request = readRequest(message.payloads, hosts);
+  const request = andThen(readRequest(message.payloads, hosts), (asked) => asSeenHere(ike, asked, offeredMode(asked.sa)));
   if (!request.ok) return refuse(core, ike, message, request.error);
   const covering = coveringRule(core, ike, request.value);
   if (!covering.ok) return refuse(core, ike, message, covering.error);
@@ -63,6 +64,12 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   const selector = request.value.selector;
   const reqid = core.policies.reqidFor(rule, covering.value.selector, selector, ike.path.remote.address);
   const spec = { rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid };
+  const taken = takenByAnother(core, ike, spec);
+  if (taken !== undefined) {
+    releaseSpis(core, [...spis.values()]);
+    destroyChildKeys(agreed.keys);
+    return refuse(core, ike, message, { kind: "selectors", what: taken }, rule);
+  }
   const ex: QuickExchange = {
     messageId,
     startedAt: core.now,
@@ -86,7 +93,7 @@ function choose(
   rule: Rule,
   spiOf: (protocol: "esp" | "ah") => number,
 ) {
-  const demand = { suites: rule.quickMode.proposals, mode: rule.mode, group: pfsGroup(rule, ike.sa.suite) };
+  const demand = { suites: rule.quickMode.proposals, mode: rule.mode, udp: ike.sa.nat !== null, group: pfsGroup(rule, ike.sa.suite) };
   const picked = chooseChild(request.sa, demand, spiOf, core.note);
   if (!picked.ok) return picked;
   const { chosen, answer } = picked.value;
@@ -96,7 +103,10 @@ function choose(
   const told = life.tell
     ? [childResponderLifetime(first === "esp" ? PROTOCOL.ESP : PROTOCOL.AH, spiOf(first), life.seconds, life.kilobytes)]
     : [];
-  const made = answerRequest(core, ike.sa, chainOf(core, ike, messageId, message.iv), messageId, request, chosen, answer, spiOf, told);
+  const made = answerRequest(core, ike.sa, chainOf(core, ike, messageId, message.iv), messageId, request, chosen, answer, spiOf, [
+    ...originalAddresses(ike, rule.mode, false),
+    ...told,
+  ]);
   if (!made.ok) return made;
   return ok({
     ...made.value,
@@ -214,6 +224,10 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
   // Its message 1 will come again if the refusal is lost.
   ike.exchanges.set(messageId, ex);
   linger(core, ike, ex);
+}
+
+function andThen<T, U>(result: Result<T, IkeError>, next: (value: T) => Result<U, IkeError>): Result<U, IkeError> {
+  return result.ok ? next(result.value) : result;
 }
 
 /** The range of one address of a path. */

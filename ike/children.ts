@@ -2,6 +2,7 @@
  * The life of a child SA after its Quick Mode: activation, renewal, draining, removal.
  */
 import { PROTOCOL } from "../isakmp/numbers.ts";
+import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa, ChildSpec, ChildUse, Protection } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
@@ -15,6 +16,7 @@ import { tellPeer } from "./informational.ts";
 import { saKeys } from "./install.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 import { turnOf } from "./limits.ts";
+import { encapsulationOf } from "./nat-path.ts";
 import { deleteChild } from "./notifies.ts";
 import { connected, endExchange } from "./phase2.ts";
 import type { ChildAgreed } from "./quick-mode.ts";
@@ -53,6 +55,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     key: wish?.key ?? specKey(spec),
     spec,
     peerId: ike.sa.peerId,
+    encap: encapsulationOf(ike),
     kin: ike.sa.peer.mainmode,
     cluster: ike.sa.peer.cluster,
     role,
@@ -104,13 +107,19 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
   const [first] = child.protections;
   const spis = first ? `spi ${spiText(first.spiIn)} in, ${spiText(first.spiOut)} out` : "";
   const text = `${child.spec.remote}: ${formatSelector(child.spec.selector)} protected by ${suites}, ${child.spec.rule.mode}, ${child.group ? `PFS ${child.group}` : "no PFS"}, ${spis}, ${lifetimeSeconds} s (rule ${child.spec.rule.name})`;
-  const others = rivals(core, child);
+  const others = [...rivals(core, child), ...elsewhere(core, child, wish)];
   log(core, others.length > 0 ? "child.rekeyed" : "child.established", others.length > 0 ? "info" : "notice", text, childFields(child));
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
   // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
   // and two ends that each delete the other's are left with none.
   for (const [i, old] of others.entries())
     if (old.id === wish?.replaces || i < others.length - MOST_RIVALS) supersede(core, child, old, old.id !== wish?.replaces);
+}
+
+/** The pair that this one replaces because the peer's address changed: it has another key. */
+function elsewhere(core: Core, child: ChildSa, wish: ChildWish | null): readonly ChildSa[] {
+  const old = wish?.replaces == null ? undefined : core.store.children.get(wish.replaces);
+  return old && old.key !== child.key && old.outbound === "installed" ? [old] : [];
 }
 
 /** Windows deletes what was not used for five minutes, of members of a cluster for one (MS-IKEE §3.6). Milliseconds. */
@@ -209,11 +218,16 @@ export function forgetChild(core: Core, child: ChildSa): void {
   upkeep(core, [...removals(sas), ...core.policies.release(child, last)]);
 }
 
+/** Behind a NAT there may be others at the same address. */
+const isOfPeer = (ike: IkeSa, child: ChildSa): boolean => child.encap === null || sameIdentity(ike.sa.peerId, child.peerId);
+
 /** An established IKE SA with the child's peer: its own, or another. */
 export function carrierFor(core: Core, child: ChildSa): IkeSa | undefined {
   const own = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (own?.phase === "established") return own;
-  return core.store.byPeer(child.spec.local, child.spec.remote).findLast((entry): entry is IkeSa => entry.phase === "established");
+  return core.store
+    .byPeer(child.spec.local, child.spec.remote)
+    .findLast((entry): entry is IkeSa => entry.phase === "established" && isOfPeer(entry, child));
 }
 
 /** `again`: nothing takes over, so that a lost delete would leave the peer sending into the void until the pair's life ends. */

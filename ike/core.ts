@@ -29,6 +29,8 @@ import type { Watch } from "./watch.ts";
 
 export interface Core extends Tools {
   readonly port: number;
+  /** That of NAT traversal. */
+  readonly natPort: number;
   readonly store: Store;
   readonly timers: Timers;
   readonly policies: PolicyTable;
@@ -83,6 +85,8 @@ export interface Core extends Tools {
   stopping: boolean;
   /** Commands that wait until the kernel has answered everything. */
   readonly stops: number[];
+  /** Where the present datagram came from. */
+  arrival: Path | null;
   /** The IKE SA that the present input is about: what a bug costs. */
   touched: number | null;
 }

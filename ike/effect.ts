@@ -10,6 +10,8 @@ export type Effect =
   /** To be written down before anything that follows it; only where the engine was told to keep a journal. */
   | { readonly type: "journal"; readonly records: readonly JournalRecord[] }
   | { readonly type: "send"; readonly path: Path; readonly bytes: Uint8Array }
+  /** One octet 0xff without any marker (RFC 3948 §2.3). */
+  | { readonly type: "keepalive"; readonly path: Path }
   /** Answered by `kernel-done` with the same id. */
   | { readonly type: "kernel"; readonly id: number; readonly commands: readonly KernelCommand[] }
   /** Which local address do packets to `remote` leave from? Answered by `route-done`. */
@@ -106,6 +108,8 @@ export type EventName =
   | "child.volume"
   | "peer.silent"
   | "peer.back"
+  /** The NAT before a peer gives it another address or port. */
+  | "peer.moved"
   /** Clear text with a peer that speaks no IKE, for a while: Windows' soft SA. */
   | "soft.opened"
   | "soft.closed"

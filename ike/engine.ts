@@ -27,7 +27,7 @@ import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
 import { onFrontTimer } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
-import { destroySa } from "./install.ts";
+import { destroySa, wipe } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
 import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
 import { onUnknownExpire } from "./leftovers.ts";
@@ -35,6 +35,7 @@ import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
+import { onKeepalive, onMapping } from "./nat-path.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
 import { onJobDone } from "./phase1-jobs.ts";
@@ -72,6 +73,7 @@ export function createEngine(options: EngineOptions): Engine {
       core.now = Math.max(core.now, now);
       core.effects = [];
       core.touched = null;
+      core.arrival = null;
       try {
         dispatch(core, input);
         answerStops(core);
@@ -196,6 +198,7 @@ function onIkeTimer(core: Core, id: number, name: TimerName): void {
   if (name === "rekey") return renewIke(core, entry);
   if (name === "close") return onClose(core, entry);
   if (name === "dpd") return onProbeTimer(core, entry);
+  if (name === "keepalive") return onKeepalive(core, entry);
   if (name === "retransmit") return sendLast(core, entry);
   entry.flight = null;
   entry.received = null;
@@ -230,6 +233,7 @@ function onKernelEvent(core: Core, event: KernelEvent): void {
   if (core.stopping) return;
   if (event.type === "acquire") return onAcquire(core, event);
   if (event.type === "unknown-spis") return onUnknownSpis(core);
+  if (event.type === "mapping") return onMapping(core, event);
   const { spi, destination, source } = event.sa;
   const inbound = core.store.bySpiIn(spi);
   const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);
@@ -256,6 +260,7 @@ function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "ker
   core.pending.delete(id);
   if (!pending) return;
   if (pending.kind === "inbound" || pending.kind === "outbound" || pending.kind === "manual") for (const sa of pending.sas) destroySa(sa);
+  if (pending.kind === "upkeep") wipe(pending.commands);
   if (pending.kind === "upkeep" || pending.kind === "outbound") noteRemovals(core, pending.commands, outcome);
   resume(core, pending, outcome);
 }

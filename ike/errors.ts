@@ -31,6 +31,7 @@ export type IkeError =
   | { readonly kind: "no-route"; readonly what: string }
   | { readonly kind: "not-sent"; readonly what: string }
   | { readonly kind: "terminated"; readonly what: string }
+  | { readonly kind: "nat-ah"; readonly what: string }
   | { readonly kind: "unsupported"; readonly what: string };
 
 interface ErrorRow {
@@ -124,6 +125,7 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   "no-route": row("no-route", null, "me", "add a route to the peer, or name our address in the rule"),
   "not-sent": row("not-sent", null, "me", "look at this host's addresses, routes and firewall; the daemon's log says more"),
   terminated: row("terminated", null, "me", "start it again with `mainmode initiate`", "info"),
+  "nat-ah": row("nat-ah", null, "me", "add an ESP proposal to the rule; AH covers the very addresses that a NAT changes"),
   unsupported: row("unsupported", null, "peer", "mainmode speaks Main Mode and Quick Mode of IKEv1 only"),
 };
 

@@ -6,6 +6,7 @@ import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
 import type { Body, Payload } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
+import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { onPeerDelete } from "./children.ts";
@@ -18,6 +19,7 @@ import { ikeFields, messageIdText } from "./event-fields.ts";
 import type { PayloadOf } from "./flight.ts";
 import { heard, onDoubt, onInvalidSpi, onProbeAnswer } from "./liveness.ts";
 import { hasIdsForPeer, isFreshProbe, newMessageId, probeKind } from "./message-ids.ts";
+import { follow } from "./nat-path.ts";
 import { deadPeerAnswer } from "./notifies.ts";
 import { forgetOlder } from "./phase1.ts";
 import { beginAnew, chainOf, connected, endExchange, isOwedConnected } from "./phase2.ts";
@@ -56,7 +58,10 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);
   heard(core, ike);
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
-  if (kind === undefined) core.store.useMessageId(ike, header.messageId);
+  if (kind === undefined) {
+    core.store.useMessageId(ike, header.messageId);
+    follow(core, ike);
+  }
   acknowledge(core, ike, header, bytes, opened.value.payloads, opened.value.iv);
   for (const payload of opened.value.payloads) {
     if (!core.store.ikes.has(ike.id)) return;
@@ -113,6 +118,7 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messag
 /** The peer asks whether we live (RFC 3706 §5.4). */
 function onProbe(core: Core, ike: IkeSa, data: Uint8Array, messageId: number): void {
   if (data.length === 4 && !isFreshProbe(ike, messageId, data)) return count(core, "old R-U-THERE");
+  if (data.length === 4) follow(core, ike);
   tellPeer(core, ike, [deadPeerAnswer(ike.sa.cookieI, ike.sa.cookieR, data)], newMessageId(core, ike, false));
 }
 
@@ -166,6 +172,7 @@ function onDelete(core: Core, ike: IkeSa, { value }: PayloadOf<"delete">): void 
     if (spi.length !== 4) continue;
     const child = core.store.bySpiOut(ike.path.remote.address, new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
     // A peer may delete only what was made with it: the index is by peer, so another's SPI is not found.
-    if (child && child.spec.local === ike.path.local.address) onPeerDelete(core, child);
+    if (child && child.spec.local === ike.path.local.address && (child.encap === null || sameIdentity(child.peerId, ike.sa.peerId)))
+      onPeerDelete(core, child);
   }
 }

@@ -8,8 +8,9 @@ import type { TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Secret } from "./crypto/secret.ts";
 import type { ProtocolSuite } from "./crypto/suite.ts";
-import type { KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
+import type { KernelCommand, KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
 import { splitKeymat } from "./keys.ts";
+import type { Encapsulation } from "./nat.ts";
 import type { ChildKeys } from "./quick-mode.ts";
 
 export { kernelSelectors, priorityOf };
@@ -33,11 +34,24 @@ export interface Limits {
 }
 
 /** The SAs of one direction, one for each protocol. The keys are new secrets; the caller wipes them with `destroySa`. */
-export function kernelSas(spec: SaSpec, keys: readonly ChildKeys[], direction: "in" | "out", limits: Limits): readonly KernelSa[] {
-  return innerFirst(keys, (key) => key.suite).map((key, i) => kernelSa(spec, key, direction, limits, i));
+export function kernelSas(
+  spec: SaSpec,
+  keys: readonly ChildKeys[],
+  direction: "in" | "out",
+  limits: Limits,
+  encap: Encapsulation | null,
+): readonly KernelSa[] {
+  return innerFirst(keys, (key) => key.suite).map((key, i) => kernelSa(spec, key, direction, limits, encap, i));
 }
 
-function kernelSa(spec: SaSpec, key: ChildKeys, direction: "in" | "out", limits: Limits, layer: number): KernelSa {
+function kernelSa(
+  spec: SaSpec,
+  key: ChildKeys,
+  direction: "in" | "out",
+  limits: Limits,
+  encap: Encapsulation | null,
+  layer: number,
+): KernelSa {
   const inbound = direction === "in";
   const [source, destination] = inbound ? [spec.remote, spec.local] : [spec.local, spec.remote];
   const { cipher, integrity } = key.suite;
@@ -72,13 +86,21 @@ function kernelSa(spec: SaSpec, key: ChildKeys, direction: "in" | "out", limits:
       // A peer that ignores kilobytes keeps sending: only our own sending stops at the limit.
       hardOctets: inbound ? null : hard,
     },
+    encap: encap && (inbound ? ports(encap.remote, encap.local) : ports(encap.local, encap.remote)),
     selector: layer === 0 && spec.selector ? saSelector(spec.selector, direction) : null,
   };
 }
 
+const ports = (sourcePort: number, destinationPort: number) => ({ sourcePort, destinationPort });
+
 /** Wipes the keys of a kernel SA. */
 export function destroySa(sa: KernelSa): void {
   for (const part of [sa.encryption, sa.integrity, sa.aead]) part?.key.destroy();
+}
+
+/** Wipes what commands hold that were carried out, or never will be. */
+export function wipe(commands: readonly KernelCommand[]): void {
+  for (const command of commands) if (command.do === "update-sa") destroySa(command.sa);
 }
 
 /** The names by which the SAs of one direction are removed. */

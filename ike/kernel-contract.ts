@@ -41,6 +41,8 @@ export interface KernelSa {
     readonly softOctets: number | null;
     readonly hardOctets: number | null;
   };
+  /** ESP in UDP (RFC 3948), with the ports of the outer packet; null: bare. */
+  readonly encap: { readonly sourcePort: number; readonly destinationPort: number } | null;
   /** Narrows the SA; null: whatever its policy's template says. A tunnel for the other family than its ends' needs one ("::/0" will do). */
   readonly selector: KernelSelector | null;
 }
@@ -72,6 +74,8 @@ export type SaKey = { readonly source: string; readonly destination: string; rea
 /** `add-policy` refuses where a policy with this selector and direction exists (never replace somebody else's); `update-policy` replaces. */
 export type KernelCommand =
   | { readonly do: "add-sa"; readonly sa: KernelSa }
+  /** New UDP ports and limits for an SA that is there; its keys stay, and those given are not read. */
+  | { readonly do: "update-sa"; readonly sa: KernelSa }
   | { readonly do: "remove-sa"; readonly sa: SaKey }
   | { readonly do: "read-sa"; readonly sa: SaKey }
   | { readonly do: "add-policy"; readonly policy: KernelPolicy }
@@ -111,6 +115,12 @@ export type KernelEvent =
       readonly ipProtocol: number;
       readonly sourcePort: number;
       readonly destinationPort: number;
+    }
+  /** A packet in UDP whose integrity was proved came from another address or port than its SA knows. */
+  | {
+      readonly type: "mapping";
+      readonly sa: Pick<SaKey, "destination" | "protocol" | "spi">;
+      readonly from: { readonly address: string; readonly port: number };
     }
   | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number }
   /** So many packets have come since the last time for SAs that the kernel does not have. */

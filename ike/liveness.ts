@@ -14,6 +14,7 @@ import { type Core, count, log, peerName } from "./core.ts";
 import { childFields, ikeFields } from "./event-fields.ts";
 import { tellPeer } from "./informational.ts";
 import { newMessageId } from "./message-ids.ts";
+import { follow } from "./nat-path.ts";
 import { deadPeerQuestion } from "./notifies.ts";
 import { ask, succeed } from "./rekey.ts";
 import { RETRANSMIT_WAITS } from "./retransmit.ts";
@@ -81,6 +82,7 @@ function sendProbe(core: Core, ike: IkeSa, tries: number): void {
 export function onProbeAnswer(core: Core, ike: IkeSa, data: Uint8Array): void {
   const sequence = data.length === 4 ? new DataView(data.buffer, data.byteOffset, 4).getUint32(0) : undefined;
   if (ike.probe === null || ike.sequence !== sequence) return count(core, "answer to no question");
+  follow(core, ike);
   heard(core, ike);
   // It lives: pairs through which nothing came back are the next suspects.
   for (const id of [...ike.children]) {

@@ -17,6 +17,7 @@ import type { Path } from "./input.ts";
 import { hearRequests, NOTHING_ASKED } from "./main-mode-signatures.ts";
 import type { Auth, SaAnswered } from "./main-mode-states.ts";
 import { MAIN_MODE, mainMode, type Stepped, type Tools } from "./main-mode-table.ts";
+import { announcedDialects } from "./nat.ts";
 import { allowsSuite, type ChosenIke, chooseIke, configuredProposals, type IkeOffer, ikeDifference, type SaBody } from "./negotiate-ike.ts";
 import type { Note } from "./note.ts";
 import { ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
@@ -57,6 +58,7 @@ export function onOffer(
     // What the peer did not announce it does not look for, and no answer should be longer than what it answers.
     fragments: peer.fragments && rules.some(({ fragmentation }) => fragmentation !== "off"),
     contact: peer.windows && welcome.contact,
+    nat: peer.nat !== null && announcedDialects(rules).length > 0 ? [peer.nat] : [],
   });
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", body), ...vids]);
   const next: SaAnswered = {

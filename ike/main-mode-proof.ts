@@ -148,7 +148,7 @@ export const respondersSa = (keyed: Keyed, found: Found, peerId: Identity, ownId
   establishedSa(keyed, found, peerId, ownId, seconds);
 
 function establishedSa(keyed: Keyed, found: Found, peerId: Identity, ownId: Identity, lifetimeSeconds: number): Established {
-  const { path, cookieI, cookieR, suite, keys, iv, peer, heard } = keyed;
+  const { path, cookieI, cookieR, suite, keys, iv, peer, nat, heard } = keyed;
   const { rule, proof, warning } = found;
   return {
     kind: "established",
@@ -164,6 +164,7 @@ function establishedSa(keyed: Keyed, found: Found, peerId: Identity, ownId: Iden
     peerId,
     lifetimeSeconds,
     peer,
+    nat,
     initialContact: heard.contact,
     warning,
   };

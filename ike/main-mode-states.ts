@@ -11,6 +11,7 @@ import type { Secret } from "./crypto/secret.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Path } from "./input.ts";
 import type { Skeyids } from "./keys.ts";
+import type { NatState } from "./nat.ts";
 import type { SaBody } from "./negotiate-ike.ts";
 import type { PeerTraits } from "./vendor.ts";
 
@@ -91,6 +92,7 @@ export interface Keyed extends Common {
   readonly keys: Phase1Keys;
   readonly iv: Uint8Array;
   readonly peer: PeerTraits;
+  readonly nat: NatState | null;
   /** What authenticated messages of the peer said so far. */
   readonly heard: Heard;
 }
@@ -133,6 +135,7 @@ export interface Accepting {
   readonly publicI: Uint8Array;
   readonly nonceI: Uint8Array;
   readonly peer: PeerTraits;
+  readonly nat: NatState | null;
 }
 
 /** Initiator, after message 4: our signature is being made. */
@@ -212,6 +215,8 @@ export interface Established {
   readonly peerId: Identity;
   readonly lifetimeSeconds: number;
   readonly peer: PeerTraits;
+  /** What stands between us; null also where NAT traversal was not agreed on. */
+  readonly nat: NatState | null;
   readonly initialContact: boolean;
   readonly warning: string | null;
 }

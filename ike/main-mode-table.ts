@@ -14,12 +14,15 @@ import { flight, OPEN, SEALED } from "./flight.ts";
 import type { Established, OpenState, WaitingState } from "./main-mode-states.ts";
 import type { Note } from "./note.ts";
 
+/** RFC 3947 §3.2; the drafts have a number of their own. */
+const NAT_D = { natD: "many", natDDraft: "many" } as const;
+
 /** One row per message, with pre-shared keys (RFC 2409 §5.4). What a row does not list is ignored, wherever it comes. */
 export const MAIN_MODE = {
   m1: flight("initiator", OPEN, { sa: "one", vid: "many", certReq: "many" }),
   m2: flight("responder", OPEN, { sa: "one", vid: "many", certReq: "many" }),
-  m3: flight("initiator", OPEN, { ke: "one", nonce: "one", vid: "many", certReq: "many" }),
-  m4: flight("responder", OPEN, { ke: "one", nonce: "one", vid: "many", certReq: "many" }),
+  m3: flight("initiator", OPEN, { ke: "one", nonce: "one", vid: "many", certReq: "many", ...NAT_D }),
+  m4: flight("responder", OPEN, { ke: "one", nonce: "one", vid: "many", certReq: "many", ...NAT_D }),
   m5: flight("initiator", SEALED, { id: "one", hash: "one", notify: "many" }),
   m6: flight("responder", SEALED, { id: "one", hash: "one", notify: "many" }),
 } as const;

@@ -34,6 +34,7 @@ import type {
   Ticketing,
 } from "./main-mode-states.ts";
 import { type Asking, MAIN_MODE, MAIN_MODE_KERBEROS, mainMode, NONCE_OCTETS, type Stepped, type Tools } from "./main-mode-table.ts";
+import { announcedDialects, detectNat, type NatState, natDetection, numbersOf } from "./nat.ts";
 import { type IkeOffer, ikeOfferName, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { addTraits, ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
 
@@ -60,6 +61,7 @@ export function offer(
     gss: choices.some(({ method }) => method === "kerberos"),
     fragments: rule.fragmentation !== "off",
     contact,
+    nat: announcedDialects([rule]),
   });
   const send = encodeMessage({ ...mainMode(cookieI, NO_COOKIE), flags: 0 }, [sa, ...vids]);
   return { next: { kind: "sa-sent", path, cookieI, saBody: sa.raw, rule, choices, offered }, send, spent: [] };
@@ -119,7 +121,20 @@ export function onPublicValue(
   const { path, cookieI, saBody, cookieR, suite } = state;
   const iv = phase1Iv(tools.crypto, suite, publicI, publicR);
   const peer = addTraits(state.peer, got.value.vid);
-  const shared = { path, cookieI, saBody, cookieR, suite, publicI, publicR, ...keys.value, iv, peer, heard: NOTHING_HEARD };
+  const shared = {
+    path,
+    cookieI,
+    saBody,
+    cookieR,
+    suite,
+    publicI,
+    publicR,
+    ...keys.value,
+    iv,
+    peer,
+    nat: natOf(tools, state, peer, got.value),
+    heard: NOTHING_HEARD,
+  };
   const { auth } = state;
   if (auth.method === "psk") return ok({ ...sendKeyProof(tools, { ...shared, auth }, greet), spent: [state.pair.privateKey] });
   if (auth.method === "x509") {
@@ -150,17 +165,19 @@ export function onKeyExchange(
   const publicI = Uint8Array.from(got.value.ke.value.data);
   const peer = addTraits(state.peer, got.value.vid);
   const { auth } = state;
-  if (auth.method === "psk") return answerKeys(tools, state, auth, publicI, nonceI, peer, []);
+  const nat = natOf(tools, state, peer, got.value);
+  const came = { publicI, nonceI, peer, nat };
+  if (auth.method === "psk") return answerKeys(tools, state, auth, came, []);
   if (auth.method === "x509") {
     const heard: Auth = { ...auth, asked: hearRequests(auth.asked, got.value.certReq) };
     const claims = claimsOf(state.candidates, signatureMethod(auth.entry));
-    return answerKeys(tools, state, heard, publicI, nonceI, peer, certificateRequests(claims.map(({ entry }) => entry)));
+    return answerKeys(tools, state, heard, came, certificateRequests(claims.map(({ entry }) => entry)));
   }
   const body = match(MAIN_MODE_KERBEROS.m3, payloads);
   if (!body.ok) return body;
   const heard = hearToken(auth, body.value.gss);
   if (!heard.ok) return heard;
-  const next: Accepting = { kind: "accepting", before: state, auth: heard.value.auth, publicI, nonceI, peer };
+  const next: Accepting = { kind: "accepting", before: state, auth: heard.value.auth, ...came };
   const { entry, gss } = auth;
   const names = { peerAddress: state.path.remote.address, wantsNames: wantsNames(state.candidates, entry) };
   return ok({
@@ -172,14 +189,14 @@ export function onKeyExchange(
 /** The ticket is good, and its owner welcome: message 4. */
 export function onAccepted(
   tools: Tools,
-  { before, auth, publicI, nonceI, peer }: Accepting,
+  { before, auth, publicI, nonceI, peer, nat }: Accepting,
   stepped: GssSteppedOutcome,
 ): Result<Stepped<KeAnswered>, IkeError> {
   if (!stepped.token) return err({ kind: "payloads", what: "Kerberos made no token to answer with" });
   const noted = noteStep(auth, before.candidates, stepped);
   if (!noted.ok) return noted;
   const spoken = speakToken(noted.value, peer.windows, stepped.token);
-  return answerKeys(tools, before, spoken.auth, publicI, nonceI, peer, [spoken.gss]);
+  return answerKeys(tools, before, spoken.auth, { publicI, nonceI, peer, nat }, [spoken.gss]);
 }
 
 const NOTHING_HEARD = { contact: false, seconds: null } as const;
@@ -236,6 +253,7 @@ function exchangeKeys(
     payload("nonce", { data: nonce }),
     ...(auth.method === "x509" ? certificateRequests([auth.entry]) : []),
     ...(token ? [token] : []),
+    ...natPayloads(tools, { path, cookieI, cookieR, suite, auth }, peer),
   ]);
   return { next: { kind: "ke-sent", path, cookieI, saBody, auth, cookieR, suite, pair, nonce, peer }, send, spent: [] };
 }
@@ -244,9 +262,7 @@ function answerKeys(
   tools: Tools,
   state: SaAnswered,
   auth: Auth,
-  publicI: Uint8Array,
-  nonceI: Uint8Array,
-  peer: PeerTraits,
+  { publicI, nonceI, peer, nat }: Pick<Accepting, "publicI" | "nonceI" | "peer" | "nat">,
   more: readonly Payload[],
 ): Result<Stepped<KeAnswered>, IkeError> {
   const { path, cookieI, cookieR, saBody, candidates, suite, offeredSeconds } = state;
@@ -261,9 +277,39 @@ function answerKeys(
     payload("ke", { data: publicR }),
     payload("nonce", { data: nonceR }),
     ...more,
+    ...natPayloads(tools, state, peer),
   ]);
-  const keyed: Keyed = { path, cookieI, saBody, auth, cookieR, suite, publicI, publicR, ...keys.value, iv, peer, heard: NOTHING_HEARD };
+  const keyed: Keyed = {
+    path,
+    cookieI,
+    saBody,
+    auth,
+    cookieR,
+    suite,
+    publicI,
+    publicR,
+    ...keys.value,
+    iv,
+    peer,
+    nat,
+    heard: NOTHING_HEARD,
+  };
   return ok({ next: { ...keyed, kind: "ke-answered", candidates, offeredSeconds }, send, spent: [] });
+}
+
+type Agreeing = Pick<SaAnswered, "path" | "cookieI" | "cookieR" | "suite" | "auth">;
+
+/** NAT-D, where both ends announced NAT traversal. */
+function natPayloads(tools: Tools, state: Agreeing, peer: PeerTraits): readonly Payload[] {
+  const { path, suite, auth } = state;
+  const numbers = numbersOf(peer.nat, auth.rule);
+  return numbers === null ? [] : natDetection(tools, suite.hash, state, path, numbers, auth.rule.natTraversal === "force");
+}
+
+/** What stands between us, by the peer's NAT-D. */
+function natOf(tools: Tools, state: Agreeing, peer: PeerTraits, got: Parameters<typeof detectNat>[5]): NatState | null {
+  const { path, suite, auth } = state;
+  return detectNat(tools.crypto, suite.hash, state, path, numbersOf(peer.nat, auth.rule), got);
 }
 
 interface Agreed {

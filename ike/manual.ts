@@ -45,7 +45,7 @@ function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void 
   const rule = manualRule(manual);
   const spec = { rule, selector: null, local, remote, reqid: core.policies.manualReqid(rule.name) };
   const keys = [{ suite, spiIn, spiOut, inbound, outbound }];
-  const made = (["in", "out"] as const).flatMap((direction) => kernelSas(spec, keys, direction, NO_LIMITS));
+  const made = (["in", "out"] as const).flatMap((direction) => kernelSas(spec, keys, direction, NO_LIMITS, null));
   const sas = made.map((sa): KernelSa => ({ ...sa, replayWindow: 0 }));
   const names = (["in", "out"] as const).flatMap((direction) => saKeys(spec, keys, direction));
   const stale = names.filter((name) => present.some((one) => one.spi === name.spi && one.destination === name.destination));

@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly random: Random;
   /** The UDP port of IKE at both ends; 500 but in tests. */
   readonly port: number;
+  /** That of NAT traversal, at both ends; 4500 where not given. */
+  readonly natPort?: number;
   /** Whether effects `journal` are wanted: what a restart needs to know. */
   readonly journal?: boolean;
   /** Hears why the core does what it does. */
@@ -30,6 +32,7 @@ export interface EngineOptions {
 export const newCore = (options: EngineOptions): Core => ({
   ...options,
   note: options.note ?? silent,
+  natPort: options.natPort ?? 4500,
   store: new Store(),
   timers: new Timers(),
   policies: new PolicyTable(),
@@ -62,6 +65,7 @@ export const newCore = (options: EngineOptions): Core => ({
   nextOp: 0,
   stopping: false,
   stops: [],
+  arrival: null,
   touched: null,
 });
 

@@ -30,12 +30,15 @@ import {
 } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { type Life, readLife, shorter } from "./life.ts";
+import type { NatNumbers } from "./nat.ts";
 import type { SaBody } from "./negotiate-ike.ts";
 import { type Note, silent } from "./note.ts";
 
 /** What a child is to be, apart from its selectors. */
 export interface ChildTerms {
   readonly mode: "transport" | "tunnel";
+  /** Packets travel in UDP, and whose numbers say so; null: they don't. */
+  readonly udp: NatNumbers | null;
   /** PFS group, or null. */
   readonly group: Group | null;
   readonly lifetimeSeconds: number;
@@ -48,6 +51,8 @@ export interface ProtocolOffer {
   readonly suite: ProtocolSuite;
   readonly spi: number;
   readonly mode: "transport" | "tunnel" | null;
+  /** The mode is one of UDP encapsulation. */
+  readonly udp: boolean;
   readonly group: Group | null;
   readonly life: Life;
 }
@@ -101,10 +106,23 @@ function transformOf(suite: ProtocolSuite, number: number, terms: ChildTerms): T
       numberAttribute(A["SA Life Duration"], terms.lifetimeKilobytes),
     );
   if (terms.group) attributes.push(numberAttribute(A["Group Description"], terms.group.ike));
-  attributes.push(numberAttribute(A["Encapsulation Mode"], terms.mode === "tunnel" ? ENCAPSULATION.Tunnel : ENCAPSULATION.Transport));
+  attributes.push(numberAttribute(A["Encapsulation Mode"], MODES[terms.udp ?? "bare"][terms.mode]));
   if (suite.integrity) attributes.push(numberAttribute(A["Authentication Algorithm"], suite.integrity.attribute));
   if (suite.cipher?.keyLengthAttribute) attributes.push(numberAttribute(A["Key Length"], suite.cipher.keyLengthAttribute));
   return { number, id: suite.protocol === "esp" ? suite.cipher.esp : suite.integrity.ah, attributes };
+}
+
+/** RFC 2407 §4.5, RFC 3947 §5.1, and the private numbers of its drafts. */
+const MODES = {
+  bare: { tunnel: ENCAPSULATION.Tunnel, transport: ENCAPSULATION.Transport },
+  rfc: { tunnel: ENCAPSULATION["UDP-Encapsulated-Tunnel"], transport: ENCAPSULATION["UDP-Encapsulated-Transport"] },
+  draft: { tunnel: ENCAPSULATION["UDP-Encapsulated-Tunnel draft"], transport: ENCAPSULATION["UDP-Encapsulated-Transport draft"] },
+} as const;
+
+function modeOf(number: number): { readonly mode: "transport" | "tunnel"; readonly udp: boolean } | undefined {
+  for (const numbers of ["bare", "rfc", "draft"] as const)
+    for (const mode of ["tunnel", "transport"] as const) if (MODES[numbers][mode] === number) return { mode, udp: numbers !== "bare" };
+  return undefined;
 }
 
 /** Reads one transform of one proposal; the error says why it can't be used, in words. */
@@ -128,13 +146,14 @@ export function readChildTransform(proposal: Proposal, transform: Transform): Re
   const row = GROUPS.find((g) => g.ike === group);
   if (group !== undefined && !row) return err(`group ${nameOf(GROUP, group)} is not supported`);
   const encapsulation = numbers.get(A["Encapsulation Mode"]);
-  const mode = encapsulation === ENCAPSULATION.Tunnel ? "tunnel" : encapsulation === ENCAPSULATION.Transport ? "transport" : null;
-  if (encapsulation !== undefined && mode === null)
+  const mode = encapsulation === undefined ? null : modeOf(encapsulation);
+  if (encapsulation !== undefined && mode === undefined)
     return err(`encapsulation mode ${nameOf(ENCAPSULATION, encapsulation)} is not supported here`);
   return ok({
     suite: suite.value,
     spi,
-    mode,
+    mode: mode?.mode ?? null,
+    udp: mode?.udp ?? false,
     group: row ?? null,
     life: readLife(transform.attributes, A["SA Life Type"], A["SA Life Duration"]),
   });
@@ -197,6 +216,8 @@ function bundles(sa: SaBody): readonly (readonly Proposal[])[] {
 export interface ChildDemand {
   readonly suites: readonly ChildSuite[];
   readonly mode: "transport" | "tunnel";
+  /** A NAT stands between, or might: packets must travel in UDP. */
+  readonly udp: boolean;
   readonly group: Group | null;
 }
 
@@ -287,10 +308,19 @@ function childDifference(offered: ProtocolSuite, demand: ChildDemand): string {
 /** A responder without PFS takes an offer with it; one that wants PFS insists on its group. */
 function termsFault(offer: ProtocolOffer, demand: ChildDemand): string | undefined {
   if (offer.mode !== null && offer.mode !== demand.mode) return `${offer.mode} mode offered, ${demand.mode} configured`;
+  const outside = udpFault(offer, demand.udp);
+  if (outside !== undefined) return outside;
   if (demand.group && offer.group?.ike !== demand.group.ike)
     return `PFS group ${offer.group?.name ?? "none"} offered, ${demand.group.name} configured`;
   if (!demand.group && offer.group?.weak) return `PFS group ${offer.group.name} is weak`;
   return undefined;
+}
+
+/** Both ends know whether a NAT was found: packets in UDP, or bare, and never AH through one (RFC 3947 §1). */
+function udpFault({ suite, mode, udp }: ProtocolOffer, wanted: boolean): string | undefined {
+  if (wanted && suite.protocol === "ah") return "AH can't pass the NAT that was found between us, or its UDP encapsulation";
+  if (mode === null || udp === wanted) return undefined;
+  return wanted ? "packets not in UDP offered, although a NAT was found" : "packets in UDP offered, although no NAT was found";
 }
 
 /** Several protocols of one alternative share group and lifetime: the shortest life counts. */
@@ -317,6 +347,8 @@ export function verifyChildAnswer(suites: readonly ChildSuite[], terms: ChildTer
     if (!offer.ok) return err({ kind: "not-offered", what: `the answer is unusable: ${offer.error}` });
     if (offer.value.mode !== null && offer.value.mode !== terms.mode)
       return err({ kind: "not-offered", what: `the peer answered ${offer.value.mode} mode, we offered ${terms.mode}` });
+    const outside = udpFault(offer.value, terms.udp !== null);
+    if (outside !== undefined) return err({ kind: "not-offered", what: `the peer answered: ${outside}` });
     if (offer.value.group?.ike !== terms.group?.ike)
       return err({
         kind: "not-offered",

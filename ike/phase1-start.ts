@@ -142,6 +142,7 @@ function begin(
     id: core.store.newId(),
     role: "initiator",
     path,
+    cameFrom: path,
     cookieI: state.cookieI,
     startedAt: core.now,
     state,

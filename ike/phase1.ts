@@ -32,6 +32,7 @@ import { onSignature } from "./main-mode-signatures.ts";
 import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf, settledState } from "./main-mode-states.ts";
 import type { Message, Step } from "./main-mode-table.ts";
 import { isUnusable, learnMethod, planFor } from "./methods.ts";
+import { armKeepalive, moveNegotiation, settleNat } from "./nat-path.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, discard, sendLast } from "./phase1-end.ts";
 import { startChild } from "./phase2.ts";
@@ -74,6 +75,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     id,
     role: "responder",
     path,
+    cameFrom: path,
     cookieI: next.cookieI,
     startedAt: core.now,
     state: next,
@@ -141,6 +143,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   if (n.state.kind === "sa-answered" && !core.gate.exponent(n.path.remote.address, core.now))
     return count(core, "key exchange put off: too many from one source");
   const stepped = step(core, n, header, bytes);
+  if (stepped.ok) n.cameFrom = core.arrival ?? n.path;
   if (!stepped.ok) return onStepError(core, n, stepped.error);
   commit(core, n, stepped.value, Uint8Array.from(bytes));
 }
@@ -171,6 +174,7 @@ export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: 
   n.refusal = null;
   n.lastError = null;
   const { next, spent } = stepped;
+  moveNegotiation(core, n, next);
   if (next.kind === "established") {
     dropContext(core, before);
     establish(core, n, next);
@@ -248,7 +252,8 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
 }
 
 /** Both ends have proved themselves: the negotiation becomes an SA, and the wishes that waited get their Quick Modes. */
-function establish(core: Core, n: Negotiation, sa: Established): void {
+function establish(core: Core, n: Negotiation, proved: Established): void {
+  const sa = settleNat(core, n, proved);
   const ike: IkeSa = {
     phase: "established",
     id: n.id,
@@ -278,6 +283,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   core.timers.clearAll(owner(n.id));
   core.store.putIke(ike);
   core.timers.set(owner(ike.id), "expire", ike.expiresAt);
+  armKeepalive(core, ike);
   armRenewal(core, ike);
   peerIsBack(core, ike.path.local.address, ike.path.remote.address);
   onPeerProved(core, ike.path.local.address, ike.path.remote.address);
@@ -294,7 +300,7 @@ function establish(core: Core, n: Negotiation, sa: Established): void {
   takeOver(core, ike, n.startedAt);
   forgetSurplus(core, ike);
   for (const other of core.store.byPeer(ike.path.local.address, ike.path.remote.address))
-    if (other.phase === "established" && other.silent) dropIke(core, other, "the peer answered nothing under it");
+    if (other.phase === "established" && other.silent && isSameHost(other, ike)) dropIke(core, other, "the peer answered nothing under it");
   for (const wish of n.wishes) {
     wish.renewed = true;
     startChild(core, ike, wish);
@@ -323,13 +329,16 @@ export function forgetOlder(core: Core, ike: IkeSa, before = ike.establishedAt):
   }
 }
 
+/** Behind one NAT there may be many, each with an identity of its own. */
+const isSameHost = (a: IkeSa, b: IkeSa): boolean => (!a.sa.nat?.remote && !b.sa.nat?.remote) || sameIdentity(a.sa.peerId, b.sa.peerId);
+
 /** IKE SAs between two addresses; a peer that begins anew all the time must not fill our memory for their whole lifetime. */
 const MOST_IKE_SAS = 64;
 
 function forgetSurplus(core: Core, ike: IkeSa): void {
   const standing = core.store
     .byPeer(ike.path.local.address, ike.path.remote.address)
-    .filter((entry): entry is IkeSa => entry.phase === "established");
+    .filter((entry): entry is IkeSa => entry.phase === "established" && isSameHost(entry, ike));
   for (const other of standing.slice(0, Math.max(0, standing.length - MOST_IKE_SAS))) dropIke(core, other, "the peer has made too many");
 }
 

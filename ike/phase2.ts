@@ -19,6 +19,8 @@ import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
 import { heard } from "./liveness.ts";
 import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
+import { acrossNat, noWayForAh, originalAddresses } from "./nat-child.ts";
+import { follow } from "./nat-path.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
   type ChildOffered,
@@ -53,9 +55,17 @@ export const chainOf = (core: Core, ike: IkeSa, messageId: number, iv?: Uint8Arr
 export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   if (!hasIdsForUs(ike)) return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
   const { rule, selector } = wish.spec;
-  const { lifetimeSeconds, volumeOctets, proposals } = rule.quickMode;
+  const { lifetimeSeconds, volumeOctets } = rule.quickMode;
+  const proposals = acrossNat(rule.quickMode.proposals, ike.sa.nat);
+  if (proposals.length === 0) return failWish(core, wish, noWayForAh(ike, rule));
   const lifetimeKilobytes = volumeOctets === null ? null : Math.max(1, Math.floor(volumeOctets / 1000));
-  const terms: ChildTerms = { mode: rule.mode, group: pfsGroup(rule, ike.sa.suite), lifetimeSeconds, lifetimeKilobytes };
+  const terms: ChildTerms = {
+    mode: rule.mode,
+    udp: ike.sa.nat?.numbers ?? null,
+    group: pfsGroup(rule, ike.sa.suite),
+    lifetimeSeconds,
+    lifetimeKilobytes,
+  };
   const messageId = newMessageId(core, ike);
   const spis = { esp: takeSpi(core), ah: takeSpi(core) };
   const { next, bytes, iv } = offerSelector(core, ike.sa, chainOf(core, ike, messageId), {
@@ -64,6 +74,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
     terms,
     selector,
     spis,
+    originals: originalAddresses(ike, rule.mode, true),
   });
   const ex: QuickExchange = {
     messageId,
@@ -117,6 +128,7 @@ function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Arra
   core.store.useMessageId(ike, header.messageId);
   ike.quickModes++;
   heard(core, ike);
+  follow(core, ike);
   respond(core, ike, { header, bytes, payloads: opened.value.payloads, plain: opened.value.plain, iv: opened.value.iv }, 0);
 }
 
@@ -152,6 +164,7 @@ function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, byte
   if (state.kind === "confirmed" || state.kind === "done") return onConnected(core, ike, ex, payloads, plain);
   const bad = checkConfirmation(core, ike.sa, ex.messageId, state.agreed, payloads);
   if (bad) return drop(core, ike, "message 3", bad);
+  follow(core, ike);
   Object.assign(ex, { received: Uint8Array.from(bytes), iv, flight: null });
   confirmByPeer(core, ike, ex);
 }
@@ -175,6 +188,7 @@ function onAnswer(
     return endExchange(core, ike, ex, agreed.error);
   }
   heard(core, ike);
+  follow(core, ike);
   offered.pair?.privateKey.destroy();
   releaseSpis(
     core,

@@ -3,6 +3,7 @@
  * Every message begins with a HASH under SKEYID_a that is checked before anything else is believed or computed.
  */
 
+import { isHost } from "../isakmp/address.ts";
 import { chainLength, withEncoded } from "../isakmp/message.ts";
 import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
@@ -20,15 +21,17 @@ import { keymat } from "./keys.ts";
 import { badNonce } from "./main-mode.ts";
 import type { Phase1Keys } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
+import { readOriginals } from "./nat-child.ts";
 import { type ChildTerms, type ChosenChild, offerChild, spiBytes, verifyChildAnswer } from "./negotiate-child.ts";
 import type { SaBody } from "./negotiate-ike.ts";
 import { hasNotify, readResponderLifetime } from "./notifies.ts";
 import { afterHash, hash1, hash2, hash3 } from "./proof.ts";
 
 /** RFC 2409 §5.5; the fourth message (CONNECTED) exists where the responder set the commit bit. */
+const NAT_OA = { natOa: "many", natOaDraft: "many" } as const;
 export const QUICK_MODE = {
-  m1: flight("initiator", SEALED, { hash: "one", sa: "one", nonce: "one", ke: "maybe", id: "many", notify: "many" }),
-  m2: flight("responder", SEALED, { hash: "one", sa: "one", nonce: "one", ke: "maybe", id: "many", notify: "many" }),
+  m1: flight("initiator", SEALED, { hash: "one", sa: "one", nonce: "one", ke: "maybe", id: "many", notify: "many", ...NAT_OA }),
+  m2: flight("responder", SEALED, { hash: "one", sa: "one", nonce: "one", ke: "maybe", id: "many", notify: "many", ...NAT_OA }),
   m3: flight("initiator", SEALED, { hash: "one", notify: "many" }),
   m4: flight("responder", SEALED, { hash: "one", notify: "many" }),
 } as const;
@@ -165,9 +168,11 @@ export function offerSelector(
     readonly terms: ChildTerms;
     readonly selector: TrafficSelector;
     readonly spis: Spis;
+    /** NAT-OA payloads (RFC 3947 §5.2). */
+    readonly originals: readonly Payload[];
   },
 ): { readonly next: ChildOffered; readonly bytes: Uint8Array; readonly iv: Uint8Array } {
-  const { messageId, suites, terms, selector, spis } = wish;
+  const { messageId, suites, terms, selector, spis, originals } = wish;
   const pair = terms.group ? tools.crypto.generateKeyPair(terms.group, tools.random) : null;
   const nonce = tools.random(NONCE_OCTETS);
   const rest: Payload[] = [
@@ -178,6 +183,7 @@ export function offerSelector(
     payload("nonce", { data: nonce }),
     ...(pair ? [payload("ke", { data: pair.publicValue })] : []),
     ...selectorIds(selector, true),
+    ...originals,
   ];
   const sealed = sealHashed(tools, sa, chain, messageId, EXCHANGE["Quick Mode"], rest);
   return { next: { kind: "child-offered", messageId, suites, terms, selector, spis, nonce, pair }, ...sealed };
@@ -199,7 +205,7 @@ export function onChildAnswer(
   const answer = verifyChildAnswer(state.suites, state.terms, got.value.sa.value);
   if (!answer.ok) return answer;
   tools.note(() => `the peer took ${answer.value.suite.map(protocolSuiteName).join("+")}`);
-  const different = differentIds(state.selector, got.value.id);
+  const different = differentIds(state.selector, got.value.id, state.terms);
   if (different) return err(different);
   const nr = Uint8Array.from(got.value.nonce.value.data);
   const fault = badNonce(nr);
@@ -240,6 +246,8 @@ export interface ChildRequest {
   readonly ke: PayloadOf<"ke"> | undefined;
   readonly selector: TrafficSelector;
   readonly ids: readonly PayloadOf<"id">[];
+  /** The addresses in its NAT-OA payloads, the initiator's first. */
+  readonly originals: readonly string[];
 }
 
 /** Reads a message 1 whose HASH(1) was found right. Choosing is the caller's: it needs the policy. */
@@ -254,7 +262,14 @@ export function readRequest(
   const ni = Uint8Array.from(got.value.nonce.value.data);
   const fault = badNonce(ni);
   if (fault) return err(fault);
-  return ok({ sa: got.value.sa.value, ni, ke: got.value.ke, selector: selector.value, ids: got.value.id });
+  return ok({
+    sa: got.value.sa.value,
+    ni,
+    ke: got.value.ke,
+    selector: selector.value,
+    ids: got.value.id,
+    originals: readOriginals([...got.value.natOa, ...got.value.natOaDraft]),
+  });
 }
 
 /** Message 2 and the keys for what was chosen. `told`: notifies to go with it (RESPONDER-LIFETIME). */
@@ -346,12 +361,15 @@ function deriveChild(
 }
 
 /** The responder returns our IDs as they were; other selectors would protect other traffic than asked for. */
-function differentIds(ours: TrafficSelector, ids: readonly PayloadOf<"id">[]): IkeError | undefined {
+function differentIds(ours: TrafficSelector, ids: readonly PayloadOf<"id">[], { udp, mode }: ChildTerms): IkeError | undefined {
   if (ids.length === 0) return { kind: "payloads", what: "message 2 without the ID payloads that we sent" };
   const theirs = readSelector(ids, true, ours);
   if (!theirs.ok) return theirs.error;
   const expected = selectorIds(ours, true);
-  const echoed = selectorIds(theirs.value, true);
+  // In transport mode each end names both hosts as it sees them, and a NAT between them changes that.
+  const { local, remote } = theirs.value;
+  const asSeen = udp !== null && mode === "transport" && isHost(local) && isHost(remote);
+  const echoed = selectorIds(asSeen ? { ...theirs.value, local: ours.local, remote: ours.remote } : theirs.value, true);
   if (expected.every((id, i) => sameDigest(id.raw, echoed[i]?.raw ?? new Uint8Array(0)))) return undefined;
   return { kind: "selectors", what: "the peer answered for other selectors than we asked for" };
 }

@@ -22,6 +22,7 @@ import { answersDelete } from "./reliable-delete.ts";
 
 /** A datagram: cookies and message id decide where the message belongs; nothing else of it is read before. */
 export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void {
+  core.arrival = path;
   const header = decodeHeader(bytes);
   if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
   if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
@@ -47,7 +48,7 @@ const AUTHIP = { first: 243, last: 246 } as const;
 /** The SA or negotiation that both cookies name, if the message comes from its peer. */
 function knownPeer(core: Core, path: Path, header: Header): Negotiation | IkeSa | undefined {
   const entry = core.store.byCookies(header.initiatorCookie, header.responderCookie);
-  return entry && samePeer(entry.path, path) ? entry : undefined;
+  return entry && mayComeFrom(entry, path) ? entry : undefined;
 }
 
 const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
@@ -61,7 +62,7 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
     (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
   if (!entry) return onStranger(core, path, header, bytes, first);
-  if (!samePeer(entry.path, path)) return count(core, "other peer's cookies");
+  if (!mayComeFrom(entry, path)) return count(core, "other peer's cookies");
   // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
   if (first && entry.role === "initiator") return count(core, "reflected");
   // Message 1 again, but changed: the first one counts.
@@ -96,7 +97,7 @@ function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): vo
   const entry =
     core.store.byCookies(header.initiatorCookie, header.responderCookie) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry || !samePeer(entry.path, path)) return answersDelete(core, path, header, bytes) ? undefined : count(core, "unknown cookies");
+  if (!entry || !mayComeFrom(entry, path)) return answersDelete(core, path, header, bytes) ? undefined : count(core, "unknown cookies");
   core.touched = entry.id;
   const quick = header.exchange === EXCHANGE["Quick Mode"];
   if (entry.phase === "established") {
@@ -110,5 +111,7 @@ function onPhase2(core: Core, path: Path, header: Header, bytes: Uint8Array): vo
   if (notify) onClearNotify(core, entry, notify);
 }
 
-/** Until NAT traversal, an SA belongs to two addresses. */
-const samePeer = (a: Path, b: Path): boolean => a.remote.address === b.remote.address && a.local.address === b.local.address;
+/** An SA belongs to two addresses; a peer behind a NAT may get another one, and proves by the message itself that it is the same. */
+const mayComeFrom = (entry: Negotiation | IkeSa, { local, remote }: Path): boolean =>
+  local.address === entry.path.local.address &&
+  (remote.address === entry.path.remote.address || (entry.phase === "established" && entry.sa.nat?.remote === true));

@@ -19,6 +19,7 @@ import { saKeys } from "./install.ts";
 import { policyOwner, REQID } from "./journal.ts";
 import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { isManual } from "./manual.ts";
+import { armKeepalive } from "./nat-path.ts";
 import { proofOfRecord } from "./proof-record.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { armRenewal } from "./renewal.ts";
@@ -93,6 +94,7 @@ function restoreIke(core: Core, id: number, { value, secret }: JournalPart, part
   core.timers.set(`ike ${id}`, "expire", ike.expiresAt);
   if (ike.state === "established") armRenewal(core, ike);
   else core.timers.set(`ike ${id}`, "close", core.now + DRAIN);
+  armKeepalive(core, ike);
   if (ike.flight) core.timers.set(`ike ${id}`, "linger", ike.establishedAt + LINGER);
 }
 
@@ -132,6 +134,7 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
       peerId,
       lifetimeSeconds: Number(f["lifetimeSeconds"]),
       peer: f["peer"] as IkeSa["sa"]["peer"],
+      nat: (f["nat"] as IkeSa["sa"]["nat"] | undefined) ?? null,
       initialContact: false,
       warning: null,
     },
@@ -218,6 +221,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     rekeys: Number(f["rekeys"]),
     peerId,
     kin: f["kin"] === true,
+    encap: (f["encap"] as ChildSa["encap"] | undefined) ?? null,
     cluster: f["cluster"] === true,
     wanted: f["wanted"] === true,
     use: { ...unused(core), confirmedAt: Number(f["confirmedAt"]) },

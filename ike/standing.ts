@@ -189,6 +189,13 @@ export class PolicyTable {
     );
   }
 
+  /** The children whose own policies stand where those of a new one would. */
+  holders(spec: ChildSpec): readonly number[] {
+    const { selector, reqid } = spec;
+    const policies = kernelPolicies({ selector, mode: spec.rule.mode, tunnel: null, protocols: [], reqid });
+    return [...new Set(policies.flatMap((policy) => this.#slots.wantedAt(policy).children))];
+  }
+
   /** Puts policies in front of what stands, for whoever has the number. */
   layFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
     for (const policy of policies) this.#slots.lay(id, policy);
@@ -215,7 +222,7 @@ export class PolicyTable {
     this.#slots.answered(commands, done);
     const refused = commands[done];
     const left = commands.flatMap((command, i): readonly KernelCommand[] => {
-      if (command === refused || command.do === "add-sa" || command.do === "read-sa") return [];
+      if (command === refused || command.do === "add-sa" || command.do === "update-sa" || command.do === "read-sa") return [];
       if (command.do === "add-policy" || command.do === "update-policy") return this.#slots.settle([command.policy]);
       return i < done ? [] : [command];
     });
@@ -224,7 +231,7 @@ export class PolicyTable {
   }
 
   #onRefused(core: Core, refused: KernelCommand, refusal: KernelRefusal): readonly number[] {
-    if (refused.do === "add-sa" || refused.do === "read-sa") return [];
+    if (refused.do === "add-sa" || refused.do === "update-sa" || refused.do === "read-sa") return [];
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const [template] = base?.templates ?? [];
     const rule = template ? this.#standing.get(template.reqid)?.rule.name : base && (this.#plain.get(keyOf(base))?.rule ?? undefined);

@@ -17,6 +17,8 @@ export type TimerName =
   | "rekey"
   /** Ask the kernel how much an SA was used. */
   | "measure"
+  /** Keep the NAT before us from forgetting us. */
+  | "keepalive"
   /** Ask the peer again whether it lives. */
   | "dpd"
   /** Delete an IKE SA whose children another one has taken over. */

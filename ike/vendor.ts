@@ -7,6 +7,7 @@ import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import type { Crypto } from "./crypto/provider.ts";
 import type { PayloadOf } from "./flight.ts";
+import { NAT_DIALECTS, type NatDialect, natDialectOf, natVendorIds } from "./nat.ts";
 
 /** RFC 3706 §5.1: 14 octets, then major and minor version. */
 const DPD = Uint8Array.from(Buffer.from("afcad71368a1f1c96b8696fc77570100", "hex"));
@@ -39,6 +40,8 @@ export interface PeerTraits {
   readonly fragments: boolean;
   /** Its method 65001 is Kerberos. */
   readonly gss: boolean;
+  /** The best of what it announced of NAT traversal. */
+  readonly nat: NatDialect | null;
   /** It is mainmode, so that it settles a collision as we do. */
   readonly mainmode: boolean;
   /**
@@ -56,15 +59,18 @@ export interface Announced {
   readonly fragments: boolean;
   /** No Main Mode SA with the peer exists here: a cluster of Windows hosts may choose who answers (MS-IKEE §3.5). */
   readonly contact: boolean;
+  /** NAT traversal, as it may be used. */
+  readonly nat: readonly NatDialect[];
 }
 
 let own: readonly Payload[] | undefined;
 
 /** The vendor ids of our first message. */
-export function ownVendorIds(crypto: Crypto, { gss, fragments, contact }: Announced): readonly Payload[] {
+export function ownVendorIds(crypto: Crypto, { gss, fragments, contact, nat }: Announced): readonly Payload[] {
   own ??= [payload("vid", { data: crypto.hash("md5", Buffer.from("mainmode 1")) }), payload("vid", { data: DPD })];
   return [
     ...own,
+    ...natVendorIds(nat),
     ...(gss ? [payload("vid", { data: VENDOR_IDS.GSSAPI.bytes })] : []),
     ...(fragments ? [payload("vid", { data: FRAGMENTATION })] : []),
     ...(contact ? [payload("vid", { data: VENDOR_IDS["Initial Contact"].bytes })] : []),
@@ -86,6 +92,7 @@ export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
     // With capabilities behind it, that of Main Mode must be among them.
     fragments: fragmentation !== undefined && (fragmentation.length < 20 || ((fragmentation[16] ?? 0) & 0x80) !== 0),
     gss: GSS.some(has),
+    nat: natDialectOf(vids),
     mainmode: has(VENDOR_IDS.mainmode.bytes),
     hasty: has(VENDOR_IDS.libreswan.bytes) || (fragmentation !== undefined && !PATIENT.some(has)),
   };
@@ -102,6 +109,7 @@ export const addTraits = (traits: PeerTraits, vids: readonly PayloadOf<"vid">[])
     cluster: traits.cluster || more.cluster,
     fragments: traits.fragments || more.fragments,
     gss: traits.gss || more.gss,
+    nat: NAT_DIALECTS.find((name) => name === traits.nat || name === more.nat) ?? null,
     mainmode: traits.mainmode || more.mainmode,
     hasty: traits.hasty || more.hasty,
   };

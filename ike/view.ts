@@ -15,6 +15,7 @@ import type { IkeSuite } from "./crypto/suite.ts";
 import type { Front } from "./fronts.ts";
 import type { Instant } from "./input.ts";
 import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weighing } from "./main-mode-states.ts";
+import { natWord } from "./nat.ts";
 
 /** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
@@ -79,7 +80,7 @@ function ikeView(entry: IkeSa, now: Instant): IkeSaView {
     ...suiteView(sa.suite),
     initiatorCookie: hex(sa.cookieI),
     responderCookie: hex(sa.cookieR),
-    nat: "none",
+    nat: natWord(sa.nat),
     lifetimeSeconds: sa.lifetimeSeconds,
     secondsLeft: secondsUntil(entry.expiresAt, now),
     quickModes: entry.quickModes,

@@ -3,15 +3,18 @@
  * being negotiated, or starts one.
  */
 
+import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { IkeEntry } from "../sa-store/store.ts";
 import { type Core, log, logError, ruleOf, spiText } from "./core.ts";
 import type { EventFields } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { awaitAnswer, onWishFailed } from "./fronts.ts";
 import type { Path } from "./input.ts";
+import { pathThroughNat } from "./nat-path.ts";
 import { startMainMode } from "./phase1-start.ts";
 import { startChild } from "./phase2.ts";
 import { serves } from "./renewal.ts";
@@ -54,7 +57,7 @@ export function isUp(core: Core, spec: ChildSpec): string | undefined {
 /** Finds the IKE SA for a wish, or begins one. */
 export function pursue(core: Core, wish: ChildWish): void {
   const { rule, local, remote } = wish.spec;
-  const entries = core.store.byPeer(local, remote);
+  const entries = ofItsPeer(core, wish, core.store.byPeer(local, remote));
   const sa = entries.findLast((entry): entry is IkeSa => entry.phase === "established" && serves(entry, rule, core.now));
   if (sa) return startChild(core, sa, wish);
   const underway = entries.find(
@@ -66,9 +69,19 @@ export function pursue(core: Core, wish: ChildWish): void {
     return tell(core, wish.watchers, `Main Mode with ${remote} is under way`);
   }
   if (!mayBegin(core, wish)) return;
-  const path: Path = { local: { address: local, port: core.port }, remote: { address: remote, port: core.port } };
+  const path: Path = pathThroughNat(entries) ?? {
+    local: { address: local, port: core.port },
+    remote: { address: remote, port: core.port },
+  };
   awaitAnswer(core, wish.spec);
   startMainMode(core, rule, path, wish);
+}
+
+/** A child is renewed with the peer that has it: behind a NAT others have the same address. */
+function ofItsPeer(core: Core, { replaces }: ChildWish, entries: readonly IkeEntry[]): readonly IkeEntry[] {
+  const old = replaces === null ? undefined : core.store.children.get(replaces);
+  if (!old?.encap) return entries;
+  return entries.filter((entry) => entry.phase === "negotiating" || sameIdentity(entry.sa.peerId, old.peerId));
 }
 
 const negotiatesFor = (entry: Negotiation, rule: Rule): boolean => entry.role === "initiator" && ruleOf(entry).name === rule.name;

@@ -7,7 +7,7 @@ import { isOurReqid, type KernelEvent, type KernelListing, type SaCounters } fro
 import { batchRunner } from "./batch.ts";
 import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.ts";
 import { lineReader } from "./lines.ts";
-import { type MonitorChild, monitorChild } from "./monitor.ts";
+import { EVENTS, MAPPINGS, type MonitorChild, monitorChild } from "./monitor.ts";
 import type { Kernel } from "./port.ts";
 import { type UnknownSpis, watchUnknownSpis } from "./unknown-spis.ts";
 import { saName } from "./xfrm-args.ts";
@@ -35,9 +35,21 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   const listeners: ((event: KernelEvent) => void)[] = [];
   let monitor: MonitorChild | undefined;
   let unknown: UnknownSpis | undefined;
+  let mappings: MonitorChild | undefined;
+  const tell = (event: KernelEvent): void => {
+    for (const listener of listeners) listener(event);
+  };
+  /** The second child tells the same of acquires and expiries. */
+  const tellMapping = (event: KernelEvent): void => {
+    if (event.type === "mapping") tell(event);
+  };
   let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
   return {
-    run: async (commands) => batch.run(commands),
+    run: async (commands) => {
+      if (monitor && !mappings && commands.some((command) => command.do === "add-sa" && command.sa.encap))
+        mappings = monitorChild({ ip, onDiagnostic, words: MAPPINGS, onEvent: tellMapping });
+      return batch.run(commands);
+    },
     /** Callers that come while a look is under way share it. An empty map and a diagnostic where it fails. */
     counters() {
       reading ??= readCounters(ip, onDiagnostic)
@@ -65,16 +77,13 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     },
     listen(onEvent) {
       listeners.push(onEvent);
-      const tell = (event: KernelEvent): void => {
-        for (const listener of listeners) listener(event);
-      };
-      monitor ??= monitorChild({ ip, onDiagnostic, onEvent: tell });
+      monitor ??= monitorChild({ ip, onDiagnostic, words: EVENTS, onEvent: tell });
       unknown ??= watchUnknownSpis({ onMore: (packets) => tell({ type: "unknown-spis", packets }) });
     },
     async close() {
       listeners.length = 0;
       unknown?.close();
-      await Promise.all([batch.close(), monitor?.close(), reading]);
+      await Promise.all([batch.close(), monitor?.close(), mappings?.close(), reading]);
     },
   };
 }

@@ -181,6 +181,8 @@ function perform(db: Database, command: KernelCommand): string | undefined {
   switch (command.do) {
     case "add-sa":
       return addSa(db, command.sa);
+    case "update-sa":
+      return updateSa(db, command.sa);
     case "remove-sa":
       return void db.remove(saName(command.sa));
     case "read-sa": {
@@ -203,6 +205,15 @@ function addSa(db: Database, sa: KernelSa): string | undefined {
   if (reason) return reason;
   if (db.states.has(saName(sa))) return EXISTS;
   db.states.set(saName(sa), { sa: withOwnKeys(sa), counters: { octets: 0, packets: 0 }, soft: false });
+  return undefined;
+}
+
+/** As in Linux: of an SA that is there only ports and limits change, and packets can't become bare, nor bare ones travel in UDP. */
+function updateSa(db: Database, { encap, limits, ...name }: KernelSa): string | undefined {
+  const state = db.states.get(saName(name));
+  if (!state) return NO_STATE;
+  if ((state.sa.encap === null) !== (encap === null)) return INVALID;
+  db.states.set(saName(name), { ...state, sa: { ...state.sa, encap, limits } });
   return undefined;
 }
 

@@ -1,6 +1,7 @@
 /**
- * The child that hears the kernel: `ip xfrm monitor acquire expire`, started again whenever it ends.
- * Invariant: only these two kinds of message are asked for; others would carry keys. Events of the time without a child are lost, so nobody
+ * The child that hears the kernel: `ip xfrm monitor acquire expire`, started again whenever it ends; and a second one for mappings.
+ * Invariant: only these two kinds of message are asked for; others would carry keys. `ip` can't ask for mappings alone: their child hears
+ * everything, with `nokeys`, and is started only once there are SAs in UDP. Events of the time without a child are lost, so nobody
  * may rely on hearing them (timers stand behind each).
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -13,7 +14,14 @@ export interface MonitorOptions {
   readonly ip: string;
   readonly onEvent: (event: KernelEvent) => void;
   readonly onDiagnostic: (text: string) => void;
+  /** What to listen to. */
+  readonly words: readonly string[];
 }
+
+/** Acquires and expiries. */
+export const EVENTS: readonly string[] = ["acquire", "expire"];
+/** Everything, since mappings have no word of their own. */
+export const MAPPINGS: readonly string[] = ["nokeys"];
 
 export interface MonitorChild {
   /** Ends the child and starts no other. */
@@ -62,9 +70,13 @@ export function monitorChild(options: MonitorOptions): MonitorChild {
 }
 
 /** Starts one child. `onEnd` is called once, `onWord` for whatever it says. */
-function startMonitor({ ip, onEvent, onDiagnostic }: MonitorOptions, onWord: () => void, onEnd: (why: string) => void): ChildProcess {
+function startMonitor(
+  { ip, onEvent, onDiagnostic, words }: MonitorOptions,
+  onWord: () => void,
+  onEnd: (why: string) => void,
+): ChildProcess {
   const [monitor, stderr] = [xfrmMonitor(), lineReader()];
-  const child = spawn(ip, ["xfrm", "monitor", "acquire", "expire"], { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
+  const child = spawn(ip, ["xfrm", "monitor", ...words], { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
   child.on("error", (error) => {
     if (child.pid === undefined) onEnd(startFailure(ip, error));
   });

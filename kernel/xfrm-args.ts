@@ -62,7 +62,9 @@ function wordsOf(command: KernelCommand): readonly Word[] {
 function unchecked(command: KernelCommand): readonly Word[] {
   switch (command.do) {
     case "add-sa":
-      return addSa(command.sa);
+      return putSa("add", command.sa);
+    case "update-sa":
+      return putSa("update", command.sa);
     case "remove-sa":
       return ["xfrm", "state", "delete", ...saId(command.sa)];
     case "read-sa":
@@ -78,13 +80,14 @@ function unchecked(command: KernelCommand): readonly Word[] {
 
 const saId = (sa: SaKey): readonly string[] => ["src", sa.source, "dst", sa.destination, "proto", sa.protocol, "spi", formatSpi(sa.spi)];
 
-function addSa(sa: KernelSa): readonly Word[] {
+function putSa(verb: "add" | "update", sa: KernelSa): readonly Word[] {
   return [
-    ...["xfrm", "state", "add", ...saId(sa), "reqid", number(sa.reqid), "mode", sa.mode, "replay-window", number(sa.replayWindow)],
+    ...["xfrm", "state", verb, ...saId(sa), "reqid", number(sa.reqid), "mode", sa.mode, "replay-window", number(sa.replayWindow)],
     ...(sa.integrity ? ["auth-trunc", sa.integrity.name, sa.integrity.key, number(sa.integrity.truncateBits)] : []),
     ...(sa.encryption ? ["enc", sa.encryption.name, sa.encryption.key] : []),
     ...(sa.aead ? ["aead", sa.aead.name, sa.aead.key, number(sa.aead.icvBits)] : []),
     ...LIMITS.flatMap(([word, name]) => limit(word, sa.limits[name])),
+    ...(sa.encap ? ["encap", "espinudp", number(sa.encap.sourcePort), number(sa.encap.destinationPort), "0.0.0.0"] : []),
     ...(sa.selector ? ["sel", ...selector(sa.selector)] : []),
   ];
 }

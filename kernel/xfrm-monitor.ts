@@ -53,6 +53,8 @@ interface Reading {
 function begin(line: string): Reading | undefined {
   const acquired = /^acquire proto (esp|ah) /.exec(`${line} `);
   if (acquired) return acquire(acquired[1] as SaProtocol);
+  const moved = /^Mapping change \S+:\d+ -> (\S+):(\d+)/.exec(line);
+  if (moved) return mapping(canonicalAddress(moved[1] ?? ""), Number(moved[2]));
   const expired = /^Expired src (\S+) dst (\S+)/.exec(line);
   const [source, destination] = [canonicalAddress(expired?.[1] ?? ""), canonicalAddress(expired?.[2] ?? "")];
   return source && destination ? expire(source, destination) : undefined;
@@ -81,6 +83,20 @@ function expire(source: string, destination: string): Reading {
       if (!named || !hard) return undefined;
       const { protocol, spi, reqid } = named;
       return { type: "expire", hard: hard[1] === "1", sa: { source, destination, protocol, spi }, reqid };
+    },
+  };
+}
+
+/** `dst 192.0.2.1  reqid 0x6d6d0001 protocol esp  SPI 0xc0000001`; the kernel tells it once the packet's integrity is proved. */
+function mapping(address: string | undefined, port: number): Reading | undefined {
+  if (address === undefined || !(port > 0 && port < 65536)) return undefined;
+  return {
+    read(line) {
+      const named = /^dst (\S+) .*\bprotocol (esp|ah) +SPI 0x([0-9a-f]{1,8})\b/.exec(line);
+      const destination = canonicalAddress(named?.[1] ?? "");
+      if (!named || !destination) return undefined;
+      const sa = { destination, protocol: named[2] as SaProtocol, spi: Number.parseInt(named[3] ?? "", 16) };
+      return { type: "mapping", sa, from: { address, port } };
     },
   };
 }

@@ -86,6 +86,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     demand: demandOf(raw, base.groups, path, report),
     requireEncryption: raw["require-encryption"] ?? false,
     fragmentation: raw.fragmentation ?? DEFAULTS.fragmentation,
+    natTraversal: raw["nat-traversal"] ?? DEFAULTS.natTraversal,
     shortSha256: raw["sha256-96"] ?? false,
     defaultResponse,
   };
@@ -129,6 +130,7 @@ function reportMeaningless(raw: RawRule, path: KeyPath, report: Report): void {
     "dpd",
     "require-encryption",
     "fragmentation",
+    "nat-traversal",
     "sha256-96",
     "remote-ids",
     "remote-ca",

@@ -45,6 +45,7 @@ export const DEFAULTS = {
   nameEncoding: "utf-16le",
   dpd: "60s",
   fragmentation: "auto",
+  natTraversal: "auto",
 } as const;
 
 /** Names of rules: what commands and log lines can carry. */
@@ -234,6 +235,7 @@ const rule = z.strictObject({
   discovery: yesOrNo.optional(),
   "require-encryption": yesOrNo.optional(),
   fragmentation: choice(["auto", "force", "off"]).optional(),
+  "nat-traversal": choice(["auto", "force", "off"]).optional(),
   "sha256-96": yesOrNo.optional(),
   "remote-ids": list(demandText, "identities").optional(),
   "remote-ca": list(read('a name such as "dn:C=DE, O=Example, CN=CA"', parseIdentity), "names").optional(),

@@ -15,11 +15,15 @@ import { parseDuration } from "./units.ts";
 export const NO_POLICY: Policy = { name: "", rules: [], exempt: [], manual: [] };
 
 /** What a rule has in these fields where the file says nothing. */
-export const PLAIN_TRAFFIC: Pick<Rule, "clear" | "demand" | "requireEncryption" | "fragmentation" | "shortSha256" | "defaultResponse"> = {
+export const PLAIN_TRAFFIC: Pick<
+  Rule,
+  "clear" | "demand" | "requireEncryption" | "fragmentation" | "natTraversal" | "shortSha256" | "defaultResponse"
+> = {
   clear: { inbound: false, discovery: false, fallback: null },
   demand: { identities: [], principals: [], issuers: [] },
   requireEncryption: false,
   fragmentation: "auto",
+  natTraversal: "auto",
   shortSha256: false,
   defaultResponse: false,
 };

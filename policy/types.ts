@@ -53,6 +53,11 @@ export interface Rule {
    * answered, "force" at once; "off" neither announces it nor takes fragments.
    */
   readonly fragmentation: "auto" | "force" | "off";
+  /**
+   * NAT traversal: "auto" where both ends announce it and a NAT is found; "force" encapsulates in UDP also without one; "off" neither announces it
+   * nor takes part in it.
+   */
+  readonly natTraversal: "auto" | "force" | "off";
   /** HMAC-SHA2-256 of ESP and AH is cut to 96 bits instead of 128 (RFC 4868), as Linux before 2.6.33 and what was built for it do. */
   readonly shortSha256: boolean;
   /** The default response rule: answers what no other filter is about. Its filter is `me <-> any`. */

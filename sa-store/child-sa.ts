@@ -4,6 +4,7 @@
 import type { ProtocolSuite } from "../ike/crypto/suite.ts";
 import type { Instant } from "../ike/input.ts";
 import type { SaCounters } from "../ike/kernel-contract.ts";
+import type { Encapsulation } from "../ike/nat.ts";
 import type { Identity, Rule, TrafficSelector } from "../policy/types.ts";
 
 /** What somebody wants protected: the key by which a second wish for the same is recognised. */
@@ -58,6 +59,8 @@ export interface ChildSa {
   readonly spec: ChildSpec;
   /** What the peer proved to be when it was made. */
   readonly peerId: Identity;
+  /** The ports of its packets, where they travel in UDP; follows a peer behind a NAT. */
+  encap: Encapsulation | null;
   /** The peer is mainmode too. */
   readonly kin: boolean;
   /** The peer is a member of a Windows cluster. */

@@ -44,7 +44,10 @@ export interface Negotiation extends Repeat, Fragmented {
   readonly phase: "negotiating";
   readonly id: number;
   readonly role: Role;
-  readonly path: Path;
+  /** Moves with message 5 (RFC 3947 §4). */
+  path: Path;
+  /** Where the message came from that is worked on. */
+  cameFrom: Path;
   readonly cookieI: Uint8Array;
   readonly startedAt: Instant;
   state: MainModeState;
@@ -79,7 +82,8 @@ export interface IkeSa extends Repeat, Fragmented {
   readonly phase: "established";
   readonly id: number;
   readonly role: Role;
-  readonly path: Path;
+  /** Follows a peer behind a NAT (`nat-path.ts`); set by the store alone. */
+  path: Path;
   readonly sa: Established;
   readonly establishedAt: Instant;
   readonly expiresAt: Instant;

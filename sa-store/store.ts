@@ -1,6 +1,7 @@
 /**
  * The tables of SAs and their indexes: by cookies, by peer, by SPI, by what they protect. Nothing is found by scanning.
  */
+import type { Path } from "../ike/input.ts";
 import { Changes, ownerOf } from "./changes.ts";
 import type { ChildSa } from "./child-sa.ts";
 import { HalfOpen } from "./half-open.ts";
@@ -64,6 +65,20 @@ export class Store {
     for (const responder of [cookieR(entry)]) if (responder) deleteIf(this.#byCookies, cookieKey(cookieI(entry), responder), entry);
     this.#byPeer.remove(peerKey(entry.path.local.address, entry.path.remote.address), entry);
     return entry;
+  }
+
+  /** The peer of an SA speaks from somewhere else now. */
+  moveIke(ike: IkeSa, path: Path): void {
+    const [before, after] = [ike.path.remote.address, path.remote.address];
+    if (before !== after) {
+      deleteIf(this.#byInitiator, initiatorKey(cookieI(ike), before), ike);
+      this.#byPeer.remove(peerKey(ike.path.local.address, before), ike);
+    }
+    ike.path = path;
+    this.changes.ikes.add(ike);
+    if (before === after) return;
+    this.#byInitiator.set(initiatorKey(cookieI(ike), after), ike);
+    this.#byPeer.add(peerKey(path.local.address, after), ike);
   }
 
   /** After a negotiation moved on: it may have learnt the responder's cookie, or that its peer hears us. */

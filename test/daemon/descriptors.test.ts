@@ -33,7 +33,7 @@ test("a socket that was left in the store stays open without us, and ends with t
   const store = must(calls.socket(AF_UNIX));
   must(calls.bind(store, unixAddress(path) as Uint8Array));
   const port = await freePort([LOOPBACK]);
-  const opened = must(await openSocket(LOOPBACK, port, calls, descriptorStore({ NOTIFY_SOCKET: path }, calls)));
+  const opened = must(await openSocket(LOOPBACK, port, false, calls, descriptorStore({ NOTIFY_SOCKET: path }, calls)));
   await new Promise<void>((resolve) => opened.socket.close(resolve));
   const address = inetAddress(Uint8Array.of(127, 0, 0, 1), port);
   const again = must(calls.socket(AF_INET));
@@ -81,7 +81,7 @@ test("a process that is given a socket by name serves on it", async () => {
     import { openSocket } from ${moduleAt("udp-socket")};
     const calls = (await loadNative()).value;
     const store = descriptorStore({ ...process.env, LISTEN_PID: String(process.pid) }, calls);
-    const opened = await openSocket("127.0.0.1", ${port}, calls, store);
+    const opened = await openSocket("127.0.0.1", ${port}, false, calls, store);
     opened.value.socket.on("message", (octets) => { process.stdout.write(octets); process.exit(0); });
     process.stdout.write("ready ");
   `;

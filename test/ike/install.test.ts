@@ -48,7 +48,7 @@ const run = (start: number, length: number): string => Buffer.from(Array.from({ 
 function installed(text: string, direction: "in" | "out", spec: ChildSpec, look: (sas: readonly KernelSa[]) => void): void {
   const before = liveSecrets();
   const keys = keysOf(text);
-  const sas = kernelSas(spec, keys, direction, LIMITS);
+  const sas = kernelSas(spec, keys, direction, LIMITS, null);
   look(sas);
   for (const sa of sas) destroySa(sa);
   for (const { inbound, outbound } of keys) for (const key of [inbound, outbound]) key.destroy();

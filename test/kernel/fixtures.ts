@@ -22,6 +22,7 @@ export const espSa = (changes: Partial<KernelSa> = {}): KernelSa => ({
   aead: null,
   replayWindow: 0,
   limits: { softSeconds: null, hardSeconds: null, softOctets: null, hardOctets: null },
+  encap: null,
   selector: null,
   ...changes,
 });

@@ -196,3 +196,9 @@ test("names of SAs and policies tell apart what the kernel tells apart", () => {
   assert.equal(new Set([base, ...others].map(policyName)).size, others.length + 1);
   assert.equal(policyName(base), policyName(policyOf({ priority: 5, action: "block", templates: [] })));
 });
+
+test("an SA in UDP names both ports, in either direction, and gets new ones by an update", () => {
+  const sa = espSa({ encap: { sourcePort: 4500, destinationPort: 31337 } });
+  assert.match(lineOf({ do: "add-sa", sa }), /^xfrm state add .* encap espinudp 4500 31337 0\.0\.0\.0$/);
+  assert.match(lineOf({ do: "update-sa", sa }), /^xfrm state update src 192\.0\.2\.1 .* encap espinudp 4500 31337 0\.0\.0\.0$/);
+});

@@ -186,3 +186,17 @@ test("a line without end takes no memory and hides only itself", () => {
   for (let i = 0; i < 100; i++) assert.deepEqual(monitor.push(new Uint8Array(10_000).fill(0x61)), []);
   assert.deepEqual(monitor.push(Buffer.from(`\n${expiry(1).join("\n")}\n`)), [expired(true)]);
 });
+
+test("a changed mapping names the SA and where its packets come from now", () => {
+  const read = (text: string) => xfrmMonitor().push(new TextEncoder().encode(text));
+  const sa = { destination: "192.0.2.1", protocol: "esp", spi: 0xc0000001 };
+  const tail = "\tdst 192.0.2.1  reqid 0x6d6d0001 protocol esp  SPI 0xc0000001\n";
+  assert.deepEqual(read(`Mapping change 198.51.100.1:4500 -> 198.51.100.1:1025\n${tail}`), [
+    { type: "mapping", sa, from: { address: "198.51.100.1", port: 1025 } },
+  ]);
+  assert.deepEqual(read(`Mapping change 2001:db8::1:4500 -> 2001:db8::2:1025\n${tail}`), [
+    { type: "mapping", sa, from: { address: "2001:db8::2", port: 1025 } },
+  ]);
+  for (const bad of ["Mapping change 198.51.100.1:1 -> nobody:2\n", "Mapping change 198.51.100.1:1 -> 198.51.100.1:0\n"])
+    assert.deepEqual(read(bad + tail), []);
+});

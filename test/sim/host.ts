@@ -181,6 +181,8 @@ export class Host {
         for (const record of effect.records) this.journal?.push({ ...record, secret: record.secret && Uint8Array.from(record.secret) });
         for (const { secret } of effect.records) secret?.fill(0);
         return;
+      case "keepalive":
+        return this.#around.send(this, effect.path, Uint8Array.of(0xff));
       case "send":
         return this.#around.send(this, effect.path, effect.bytes);
       case "kernel":
@@ -303,6 +305,8 @@ export class Host {
     for (const event of events) {
       if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
       else if (event.type === "unknown-spis") this.#around.note(this, `kernel: ${event.packets} packets with unknown SPIs`);
+      else if (event.type === "mapping")
+        this.#around.note(this, `kernel: ${saName(event.sa)} is heard from ${event.from.address}:${event.from.port}`);
       else this.#noteAcquire(`kernel: acquire for ${event.source} -> ${event.destination}`);
       this.input({ type: "kernel-event", event });
     }

@@ -59,6 +59,8 @@ function contentOf(sa: KernelSa): string {
   const parts = [sa.encryption, sa.integrity, sa.aead].map((part) =>
     part ? `${part.name} ${part.key.use((key) => Buffer.from(key).toString("hex"))}` : "none",
   );
+  // Through a NAT each end has addresses of its own.
+  if (sa.encap) return ["udp", sa.mode, ...parts].join("|");
   return [sa.source, sa.destination, sa.mode, ...parts, selectorText(sa)].join("|");
 }
 

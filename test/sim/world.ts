@@ -4,7 +4,7 @@
  */
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import type { Path } from "../../ike/input.ts";
-import type { KernelPolicy } from "../../ike/kernel-contract.ts";
+import type { KernelPolicy, KernelSa } from "../../ike/kernel-contract.ts";
 import { PAYLOAD } from "../../isakmp/numbers.ts";
 import type { Packet } from "../../kernel/memory-traffic.ts";
 import { saName } from "../../kernel/xfrm-args.ts";
@@ -13,6 +13,7 @@ import { Host, type HostOptions } from "./host.ts";
 import { changedBy, establishedOf, Invariants } from "./invariants.ts";
 import { type Label, labeller } from "./labels.ts";
 import { drawLadder, type Rung } from "./ladder.ts";
+import { inward, NatBox, type NatBoxOptions, outward, type Translated } from "./nat-box.ts";
 import { copiesOf, DELIVER, type Fate, formatFate } from "./network.ts";
 
 export interface WorldOptions {
@@ -22,6 +23,8 @@ export interface WorldOptions {
   readonly fates?: readonly Fate[];
   /** The fates come round again until this moment. */
   readonly cycleUntil?: number;
+  /** Routers that translate addresses between hosts inside and everybody else. */
+  readonly nats?: readonly NatBoxOptions[];
   /** How long kernels take, in turn; default 1 ms. */
   readonly kernelDelays?: readonly number[];
   /** How long authentication jobs take, in turn; default 2 ms. */
@@ -46,7 +49,13 @@ export type Arrival = "clear" | "refused" | "acquire" | "protected" | "lost" | "
 
 const LATENCY = 5;
 const MOST_EVENTS = 400_000;
-const PORT = 500;
+/** Of a datagram's sender and receiver. */
+interface Ports {
+  readonly from: number;
+  readonly to: number;
+}
+
+const IKE_PORTS: Ports = { from: 500, to: 500 };
 
 interface Due {
   readonly at: number;
@@ -59,6 +68,7 @@ export class World {
   readonly seed: number;
   readonly tap: Tap;
   readonly hosts: readonly Host[];
+  readonly nats: readonly NatBox[];
   readonly rungs: Rung[] = [];
   /** Decides before the list of fates does; undefined leaves it to the list. */
   intercept: (sent: Sent) => Fate | undefined = () => undefined;
@@ -86,6 +96,7 @@ export class World {
     this.seed = options.seed ?? 1;
     this.tap = tapped(!options.realGroups);
     this.#fates = options.fates ?? [];
+    this.nats = (options.nats ?? []).map((box) => new NatBox(box, () => this.now));
     this.#cycleUntil = options.cycleUntil ?? 0;
     this.#delays = options.kernelDelays ?? [1];
     this.#jobDelays = options.jobDelays ?? [2];
@@ -103,7 +114,8 @@ export class World {
       random: seededRandom(this.seed * 31 + i),
       now: () => this.now,
       after: (ms: number, action: () => void) => this.after(ms, action),
-      send: (_host: Host, path: Path, bytes: Uint8Array) => this.send(path.local.address, path.remote.address, bytes),
+      send: (_host: Host, path: Path, bytes: Uint8Array) =>
+        this.send(path.local.address, path.remote.address, bytes, { from: path.local.port, to: path.remote.port }),
       note: (host: Host, text: string) => void this.rungs.push({ at: this.now, kind: "note", host: host.name, text }),
       fail: (text: string): never => this.fail(text),
       kernelDelay: () => this.#delays[this.#delay++ % this.#delays.length] ?? 1,
@@ -137,7 +149,9 @@ export class World {
   }
 
   /** Sends a datagram through the network. */
-  send(from: string, to: string, bytes: Uint8Array): void {
+  send(from: string, to: string, bytes: Uint8Array, ports: Ports = IKE_PORTS): void {
+    const leaves = outward(this.nats, { source: { address: from, port: ports.from }, destination: { address: to, port: ports.to } });
+    if (bytes.length === 1) return;
     const label = this.#labels(bytes, from);
     const nth = (this.#counts.get(`${from} ${label}`) ?? 0) + 1;
     this.#counts.set(`${from} ${label}`, nth);
@@ -146,7 +160,14 @@ export class World {
     const fate = this.intercept(sent) ?? this.#nextFate();
     const note = fate.kind === "deliver" ? "" : ` [${formatFate(fate)}]`;
     this.#rung(sent, `${label}${note}`);
-    for (const copy of copiesOf(bytes, fate, LATENCY)) this.after(copy.delay, () => this.deliver(from, to, copy.bytes, copy.corrupt));
+    for (const copy of copiesOf(bytes, fate, LATENCY)) this.after(copy.delay, () => this.#arrive(leaves, copy.bytes, copy.corrupt));
+  }
+
+  #arrive(leaves: Translated, bytes: Uint8Array, corrupt: boolean): void {
+    const arrives = inward(this.nats, leaves);
+    if (!arrives) return;
+    const { source, destination } = arrives;
+    this.deliver(source.address, destination.address, bytes, corrupt, { from: source.port, to: destination.port });
   }
 
   #nextFate(): Fate {
@@ -161,7 +182,7 @@ export class World {
   }
 
   /** Puts a datagram before its receiver now. `forged`: somebody else made it, so it must not touch anything established. */
-  deliver(from: string, to: string, bytes: Uint8Array, forged = false): void {
+  deliver(from: string, to: string, bytes: Uint8Array, forged = false, ports: Ports = IKE_PORTS): void {
     const stranger = this.#strangers.get(to);
     if (stranger) return stranger(bytes, from);
     const host = this.hostAt(to);
@@ -173,7 +194,7 @@ export class World {
     // What came before its SA was there was not read: a repetition is the first that counts.
     if (knowsSa(host, bytes)) seen.add(content);
     const before = tainted ? establishedOf(host.engine.view(this.now)) : undefined;
-    const path = { local: { address: to, port: PORT }, remote: { address: from, port: PORT } };
+    const path = { local: { address: to, port: ports.to }, remote: { address: from, port: ports.from } };
     host.input({ type: "datagram", path, bytes: Uint8Array.from(bytes) });
     const changed = before && changedBy(before, establishedOf(host.engine.view(this.now)));
     if (changed) this.fail(`${host.name}: an unauthenticated datagram changed ${changed}`);
@@ -228,13 +249,38 @@ export class World {
       from.kernelEvents(events);
       if (!passed) return "expired";
     }
-    const receiver = this.hostAt(through.at(-1)?.destination ?? packet.destination);
+    const carrier = through.at(-1);
+    if (carrier && this.nats.length > 0) return this.#pingThroughNat(carrier, packet, octets);
+    const receiver = this.hostAt(carrier?.destination ?? packet.destination);
     if (!receiver) return "lost";
     if (through.some((sa) => !receiver.xfrm.states.has(saName(sa)))) return "lost";
     for (const sa of [...through].reverse()) receiver.kernelEvents(receiver.xfrm.pass(sa, octets).events);
     const direction = receiver.addresses.includes(packet.destination) ? "in" : "fwd";
     if (!receiver.xfrm.inbound(packet, through, direction)) return "refused";
     return through.length > 0 ? "protected" : "clear";
+  }
+
+  /** As the routers between leave it; of one SA. */
+  #pingThroughNat(sa: KernelSa, packet: Packet, octets: number): Arrival {
+    const { encap } = sa;
+    const source = { address: sa.source, port: encap?.sourcePort ?? 0 };
+    const destination = { address: sa.destination, port: encap?.destinationPort ?? 0 };
+    const leaves = outward(this.nats, { source, destination });
+    // ESP itself has no ports to translate by.
+    const translated = leaves.source.address !== sa.source || this.nats.some(({ outer }) => outer === sa.destination);
+    const arrives = translated && !encap ? undefined : inward(this.nats, leaves);
+    const receiver = arrives && this.hostAt(arrives.destination.address);
+    if (!arrives || !receiver) return "lost";
+    const name = { protocol: sa.protocol, spi: sa.spi, destination: arrives.destination.address };
+    const state = receiver.xfrm.states.get(saName(name))?.sa;
+    if (!state) return "lost";
+    receiver.kernelEvents(receiver.xfrm.pass(name, octets).events);
+    const from = arrives.source;
+    const known = from.address === state.source && from.port === state.encap?.sourcePort;
+    if (state.encap && !known) receiver.kernelEvents([{ type: "mapping", sa: name, from }]);
+    const inner = sa.mode === "tunnel" ? packet : { ...packet, source: from.address, destination: arrives.destination.address };
+    const direction = receiver.addresses.includes(inner.destination) ? "in" : "fwd";
+    return receiver.xfrm.inbound(inner, [name], direction) ? "protected" : "refused";
   }
 
   /** Calls `ping` every `ms` as long as the world runs; the outcomes, in order. */
