@@ -62,7 +62,6 @@ const PACKAGES = {
   },
   packages: {
     ...KERNEL,
-    ...REALM,
     openssl: "makes the keys of the guides",
     debootstrap: "a fresh Debian 13, where the package is installed",
     lintian: "judges the Debian package",

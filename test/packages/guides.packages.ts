@@ -10,16 +10,23 @@ import { after, before, test } from "node:test";
 import { alike, type Command, type File, stepsOf } from "./guides.ts";
 import { ROOT, run } from "./shell.ts";
 
-/** Guides that build on each other stand in one group; a group has fresh hosts. */
-const GROUPS: readonly { readonly pages: readonly string[]; readonly a: string; readonly b: string; readonly more: string }[] = [
-  { pages: ["quick-start", "troubleshooting"], a: "192.0.2.1/24", b: "192.0.2.2/24", more: "" },
+/** Guides that build on each other stand in one group; a group has fresh hosts, and each guide in it daemons without any SA. */
+interface Group {
+  readonly pages: readonly string[];
+  readonly a: string;
+  readonly b: string;
+  /** Addresses behind the hosts. */
+  readonly more: string;
+}
+
+const GROUPS: readonly Group[] = [
+  { pages: ["quick-start", "troubleshooting", "installing"], a: "192.0.2.1", b: "192.0.2.2", more: "" },
   {
     pages: ["site-to-site"],
-    a: "198.51.100.1/24",
-    b: "203.0.113.9/24",
+    a: "198.51.100.1",
+    b: "203.0.113.9",
     more: "ip -n a addr add 10.1.0.1/16 dev lo; ip -n b addr add 10.2.0.1/16 dev lo",
   },
-  { pages: ["windows-isolation", "installing"], a: "192.0.2.1/24", b: "192.0.2.2/24", more: "" },
 ];
 
 const lab = join(ROOT, ".lab/guides");
@@ -33,8 +40,8 @@ after(() => rmSync(lab, { recursive: true, force: true }));
 /** Names that every host finds before the machine's own. */
 const STAND_INS: Readonly<Record<string, string>> = {
   mainmode: `exec ${process.execPath} ${ROOT}/dist/cli/main.js "$@"`,
-  scp: `file=$2 to=\${3%%:*} path=\${3#*:}
-for host in a b; do ip -n $host -o addr | grep -q " $to/" && cp -p "$file" "/dev/shm/guides/$host\${path%/}/"; done`,
+  scp: `host=$(sed -n "s/^\${3%%:*} //p" /dev/shm/guides/hosts)
+cp -p "$2" "/dev/shm/guides/$host\${3#*:}"`,
   systemctl: `start() {
   setsid mainmode daemon -c /etc/mainmode/mainmode.toml >>/run/log 2>&1 </dev/null &
   for _ in $(seq 200); do mainmode status >/dev/null 2>&1 && return; sleep 0.1; done
@@ -74,16 +81,17 @@ ${GROUPS.map(groupScript).join("\n")}
 `;
 }
 
-function groupScript({ pages, a, b, more }: (typeof GROUPS)[number]): string {
-  const steps = pages.flatMap((page) => stepsOf(read(page)).map((step) => stepScript(page, step)));
+function groupScript({ pages, a, b, more }: Group): string {
+  const again = "for h in a b; do on $h 'mainmode shutdown >/dev/null 2>&1; systemctl start mainmode'; done";
+  const steps = pages.flatMap((page) => [again, ...stepsOf(read(page)).map((step) => stepScript(page, step))]);
   return `for h in a b; do ip netns add $h; ip -n $h link set lo up; done
 ip link add va netns a type veth peer name vb netns b
-ip -n a addr add ${a} dev va; ip -n b addr add ${b} dev vb; ip -n a link set va up; ip -n b link set vb up
+ip -n a addr add ${a}/24 dev va; ip -n b addr add ${b}/24 dev vb; ip -n a link set va up; ip -n b link set vb up
 ip -n a route add default dev va; ip -n b route add default dev vb
 ${more}
+printf '${a} a\\n${b} b\\n' >$W/hosts
 host a; host b
 sleep 1
-for h in a b; do on $h 'systemctl start mainmode'; done
 ${steps.join("\n")}
 for h in a b; do on $h 'mainmode shutdown >/dev/null 2>&1'; done
 kill $pid_a $pid_b; sleep 0.5; ip netns del a; ip netns del b`;

@@ -65,13 +65,15 @@ function fileOf({ info, text }: Block): readonly File[] {
   return host && path ? [{ kind: "file", host, path, text: `${text}\n` }] : [];
 }
 
-/** Text in which numbers that differ from run to run are alike; addresses stay, columns may be wider. */
+/** Text in which what differs from run to run is alike: numbers, times, repeats of a message. Addresses stay, columns may be wider. */
 export const alike = (lines: readonly string[]): string =>
   lines
+    .filter((line) => !line.startsWith("no answer yet"))
     .join("\n")
     .trimEnd()
     .replace(/\b\d+(?:\.\d+){3}\b/g, (address) => address.replace(/\d/g, (digit) => "abcdefghij"[Number(digit)] ?? ""))
     .replace(/0x[0-9a-f]+/g, "0x#")
+    .replace(/\b(?:\d+ h(?: \d+ min)?|\d+ min(?: \d+ s)?|\d+ s)\b/g, "TIME")
     .replace(/\d+(?:\.\d+)?/g, "#")
     .replace(/[ \t]+/g, " ")
     .replace(/ $/gm, "");
