@@ -83,9 +83,7 @@ function modules() {
   const keep = (from) => {
     const path = from.slice(at("node_modules").length);
     if (
-      /\/(@noble|zod)\/.*\bsrc(\/|$)|\/(doc|vendor|flash|musl_\w+|typings|lib\/native)(\/|$)|koffi\/lib$|koffi\/src\/koffi\/src$|node-forge\/dist|cnoke/.test(
-        path,
-      )
+      /\/(@noble|zod)\/.*\bsrc(\/|$)|\/(doc|vendor|flash|musl_\w+|typings|lib\/native)(\/|$)|koffi\/lib$|node-forge\/dist|cnoke/.test(path)
     )
       return false;
     return statSync(from).isDirectory() || /\.(js|cjs|mjs|json|node)$/.test(path);
@@ -95,7 +93,10 @@ function modules() {
   copy(nativePackage(native), `usr/lib/mainmode/node_modules/${native}`, keep);
   dropEmpty(staged("usr/lib/mainmode/node_modules"));
   for (const file of walk(staged("usr/lib/mainmode"))) {
-    const executable = file === staged("usr/lib/mainmode/dist/cli/main.js") || /\/(stop|uml-run)$/.test(file);
+    const executable =
+      file === staged("usr/lib/mainmode/dist/cli/main.js") ||
+      /\/(stop|uml-run)$/.test(file) ||
+      readFileSync(file).toString("latin1", 0, 3) === "#!/";
     chmodSync(file, executable ? 0o755 : 0o644);
     // binutils know this machine's binaries only.
     if (file.endsWith(".node") && arch === HERE) run("strip", ["--strip-unneeded", file]);

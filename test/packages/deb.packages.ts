@@ -95,7 +95,7 @@ test("fish offers commands, flags, values and rules", () => {
       .split("\n")
       .map((row) => row.split("\t", 1)[0] ?? "")
       .filter((word) => word !== "");
-  assert.deepEqual(offered("mainmode stat"), ["status"]);
+  assert.deepEqual(offered("mainmode reloa"), ["reload"]);
   assert.deepEqual(offered("mainmode daemon --log-format "), ["json", "text"]);
   assert.deepEqual(offered("mainmode initiate "), ["hr"]);
   assert.ok(offered("mainmode policy show --").includes("--specific"));
