@@ -41,7 +41,7 @@ export interface LoopCounters {
 }
 
 /** Inputs handled before sockets get their turn. */
-const BATCH = 256;
+const BATCH = 16;
 /** Nor does a turn last longer than this and one input more: each may cost an exponentiation. */
 const LONGEST_TURN_MS = 10;
 /** Datagrams and acquires beyond this are dropped: their senders repeat them, and a flood must not grow the queue without end. */
