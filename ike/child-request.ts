@@ -9,7 +9,7 @@ import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { type Covering, compareSpecificity, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { type Covering, compareSpecificity, explainMismatches, negotiates, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { concreteSelectors, coversSelector, formatSelector, overlap, sameSelector } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
@@ -166,22 +166,31 @@ function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): str
 }
 
 /**
- * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since
- * its selectors lie within the rule's, or since the kernel would prefer its policies where the two overlap.
+ * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
+ * selectors lie within the rule's, or since it is more exact where the two overlap. Of what a rule permits or blocks nothing can be drawn:
+ * its policies come first. Only a proposal for nothing else is refused.
  */
 function takenFromOthers(core: Core, own: readonly Rule[], { selector }: Covering, proposed: TrafficSelector): string | undefined {
   const outranks = (theirs: TrafficSelector): boolean => {
     const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
     return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
   };
-  const wins = (theirs: TrafficSelector): boolean => coversSelector(theirs, proposed) || outranks(theirs);
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
-  const taken = (theirs: TrafficSelector): boolean => overlap(theirs, proposed) && compareSpecificity(theirs, selector) < 0 && wins(theirs);
+  const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
+    overlap(theirs, proposed) &&
+    compareSpecificity(theirs, selector) < 0 &&
+    (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
   const other = core.policy.rules.find(
     (rule) =>
-      !own.includes(rule) && rule.filters.some((filter) => concerns(filter) && concreteSelectors(filter, rule, core.addresses).some(taken)),
+      !own.includes(rule) &&
+      rule.filters.some(
+        (filter) => concerns(filter) && concreteSelectors(filter, rule, core.addresses).some((theirs) => taken(rule, theirs)),
+      ),
   );
-  return other && `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`;
+  if (!other) return undefined;
+  return negotiates(other)
+    ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
+    : `rule ${other.name} (${other.action}) decides about that traffic`;
 }
 
 /** In transport mode a peer may speak for itself only: otherwise it could draw another host's traffic to itself. */

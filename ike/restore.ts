@@ -5,7 +5,7 @@
  */
 import { acceptsProof } from "../auth/proof.ts";
 import { fromHex } from "../isakmp/hex.ts";
-import { priorityOf, turned } from "../policy/packet-selector.ts";
+import { isFrontOf, priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
@@ -47,8 +47,9 @@ export function restorePolicies(core: Core, { image, kernel }: Restore): void {
  */
 const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): boolean =>
   templates.length === 0 &&
-  (priority === priorityOf(direction === "out" ? selector : turned(selector)) ||
-    (direction === "fwd" && priority === priorityOf(selector)));
+  (direction === "out" ? [selector] : direction === "in" ? [turned(selector)] : [selector, turned(selector)]).some(
+    (outward) => priority === priorityOf(outward) || isFrontOf(priority, outward),
+  );
 
 /** After the policies: SAs. Wipes the image's keys. */
 export function restoreSas(core: Core, { image, kernel }: Restore): void {

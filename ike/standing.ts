@@ -3,13 +3,13 @@
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { compile, isExemption } from "../policy/compile.ts";
-import { selectorKey } from "../policy/packet-selector.ts";
-import { formatSelector } from "../policy/selector.ts";
+import { coversPackets, inFrontOf, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
+import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
-import { kernelPolicies, kernelTemplates } from "./install.ts";
+import { kernelPolicies, kernelSelectors, kernelTemplates } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
 import { PolicySlots } from "./policy-slots.ts";
 
@@ -45,6 +45,7 @@ export class PolicyTable {
   /** What the journal has not heard yet; null: free again. */
   readonly #changedReqids = new Map<string, number | null>();
   #lastReqid = REQID_BASE;
+  #addresses: readonly string[] = [];
 
   /** The rule and selector that a reqid in an acquire stands for. */
   byReqid(reqid: number): Standing | undefined {
@@ -121,6 +122,7 @@ export class PolicyTable {
    */
   sync(core: Core): void {
     if (core.stopping) return;
+    this.#addresses = core.addresses;
     const before = [...this.#standing.values(), ...this.#plain.values()];
     const { standing, plain } = this.#wanted(core);
     for (const { policies } of before) for (const policy of policies) this.#slots.dropBase(policy);
@@ -169,7 +171,7 @@ export class PolicyTable {
    */
   protectionFor(child: ChildSa): readonly KernelPolicy[] {
     const standing = this.#standing.get(child.spec.reqid);
-    const policies = policiesOf(child);
+    const policies = this.#inFront(child.spec, policiesOf(child));
     const { rule } = child.spec;
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
     if (!standing && rule.action === "respond" && rule.mode === "transport")
@@ -182,10 +184,12 @@ export class PolicyTable {
   }
 
   /** What lets the traffic of a child that never came through in clear, where its rule's own policies stop it. */
-  clearFor({ selector, reqid }: ChildSpec): readonly KernelPolicy[] {
+  clearFor({ rule, selector, reqid }: ChildSpec): readonly KernelPolicy[] {
     const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
-    return kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid }).filter(({ direction }) =>
-      directions.has(direction),
+    const policies = kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid });
+    return this.#inFront(
+      { rule, selector },
+      policies.filter(({ direction }) => directions.has(direction)),
     );
   }
 
@@ -194,6 +198,19 @@ export class PolicyTable {
     const { selector, reqid } = spec;
     const policies = kernelPolicies({ selector, mode: spec.rule.mode, tunnel: null, protocols: [], reqid });
     return [...new Set(policies.flatMap((policy) => this.#slots.wantedAt(policy).children))];
+  }
+
+  /** The same policies just in front of the rule's own, and behind whatever is more specific than those. */
+  #inFront({ rule, selector }: Pick<ChildSpec, "rule" | "selector">, policies: readonly KernelPolicy[]): readonly KernelPolicy[] {
+    const covering = rule.filters
+      .flatMap((filter) => concreteSelectors(filter, rule, this.#addresses))
+      .filter((pair) => coversSelector(pair, selector))
+      .flatMap(kernelSelectors);
+    return policies.map((policy) => {
+      const outward = policy.direction === "out" ? policy.selector : turned(policy.selector);
+      const own = covering.filter((pair) => coversPackets(pair, outward)).map(priorityOf);
+      return { ...policy, priority: inFrontOf(own.length > 0 ? Math.min(...own) : priorityOf(outward)) };
+    });
   }
 
   /** Puts policies in front of what stands, for whoever has the number. */

@@ -2,7 +2,7 @@
  * Packets and the selectors that the kernel keys its policies by: prefixes, protocol, ports. And which of two selectors is the stronger:
  * Windows' order, the most specific first. A range counts as the prefixes that make it up.
  */
-import { type AddressRange, bitsOf, prefixesOf } from "../isakmp/address.ts";
+import { type AddressRange, bitsOf, covers, parseRange, prefixesOf } from "../isakmp/address.ts";
 import type { TrafficSelector } from "./types.ts";
 
 /** A prefix pair with protocol and ports, 0 is any: the form of the kernel contract. Addresses are canonical text. */
@@ -53,16 +53,38 @@ export const FIRST_PRIORITY = 10_000;
 export function priorityOf(s: PacketSelector): number {
   const bits = bitsOf(s.source.includes(":") ? 6 : 4);
   const [remote, local] = [s.destinationLength, s.sourceLength];
-  const digits: readonly (readonly [value: number, base: number])[] = [
-    [kindOf(remote, bits), 3],
-    [kindOf(local, bits), 3],
-    [bits - remote, 129],
-    [bits - local, 129],
-    [s.protocol === 0 ? 1 : 0, 2],
-    [s.destinationPort === 0 ? 1 : 0, 2],
-    [s.sourcePort === 0 ? 1 : 0, 2],
+  const values = [
+    ...[kindOf(remote, bits), kindOf(local, bits), bits - remote, bits - local],
+    ...[s.protocol, s.destinationPort, s.sourcePort].map((number) => (number === 0 ? 1 : 0)),
   ];
-  return digits.reduce((number, [value, base]) => number * base + value, 0) + FIRST_PRIORITY;
+  // Every other number is left free, for what stands just in front.
+  return values.reduce((number, value, i) => number * (BASES[i] as number) + value, 0) * 2 + FIRST_PRIORITY + 1;
+}
+
+const BASES: readonly number[] = [3, 3, 129, 129, 2, 2, 2];
+
+/**
+ * Just in front of what `priorityOf` gave: of all that a rule's policy is about, a part that is treated otherwise for a while. Whatever is more
+ * specific than the rule still comes first, so that no negotiation and no soft SA opens what a narrower rule blocks.
+ */
+export const inFrontOf = (priority: number): number => priority - 1;
+
+/** Whether a priority is one that only `inFrontOf` gives, for a policy whose outward selector is `s`: that of a selector which covers it. */
+export function isFrontOf(priority: number, s: PacketSelector): boolean {
+  let rest = priority - FIRST_PRIORITY;
+  if (rest < 0 || rest % 2 !== 0) return false;
+  rest /= 2;
+  const values: number[] = [];
+  for (const base of [...BASES].reverse()) {
+    values.unshift(rest % base);
+    rest = Math.floor(rest / base);
+  }
+  const bits = bitsOf(s.source.includes(":") ? 6 : 4);
+  const [remoteKind, localKind, remote = 0, local = 0] = values;
+  const lengths = [bits - remote, bits - local] as const;
+  const kinds = lengths.map((length) => (length < 0 ? -1 : kindOf(length, bits)));
+  const wider = lengths[0] <= s.destinationLength && lengths[1] <= s.sourceLength;
+  return rest === 0 && wider && kinds[0] === remoteKind && kinds[1] === localKind;
 }
 
 const kindOf = (length: number, bits: number): number => (length === bits ? 0 : length === 0 ? 2 : 1);
@@ -73,3 +95,20 @@ export const selectorKey = (s: PacketSelector): string =>
 
 /** How many kernel selectors a pair of ranges makes, without making them. */
 export const countOf = (local: AddressRange, remote: AddressRange): number => prefixesOf(local).length * prefixesOf(remote).length;
+
+/** Whether every packet of `inner` is one of `outer`. */
+export function coversPackets(outer: PacketSelector, inner: PacketSelector): boolean {
+  const within = (own: number, wanted: number): boolean => own === 0 || own === wanted;
+  return (
+    inPrefix(inner.source, inner.sourceLength, outer.source, outer.sourceLength) &&
+    inPrefix(inner.destination, inner.destinationLength, outer.destination, outer.destinationLength) &&
+    within(outer.protocol, inner.protocol) &&
+    within(outer.sourcePort, inner.sourcePort) &&
+    within(outer.destinationPort, inner.destinationPort)
+  );
+}
+
+function inPrefix(address: string, length: number, net: string, netLength: number): boolean {
+  const [own, other] = [parseRange(`${address}/${length}`), parseRange(`${net}/${netLength}`)];
+  return own !== undefined && other !== undefined && covers(other, own);
+}

@@ -60,7 +60,7 @@ function mirrored(lab: Lab, configuration: string): string {
   const file = join(lab.folder, "exported.toml");
   writeFileSync(file, configuration, { mode: 0o600 });
   const loaded = loadConfiguration(file, undefined);
-  assert.ok(loaded.ok, JSON.stringify(loaded));
+  assert.ok(loaded.ok, loaded.ok ? "" : loaded.error.map(({ message }) => message).join());
   const { script, findings } = exportPolicy(loaded.value.policy, { mirror: { local: ADDRESS.us } });
   destroyPolicy(loaded.value.policy);
   assert.deepEqual(

@@ -237,3 +237,55 @@ test(
     assert.equal(ping(world), "acquire");
   }),
 );
+
+const walled = (rule: RuleText): string =>
+  configuration([
+    { name: '"all"', filters: '["me <-> any"]', ...rule },
+    { name: '"web"', action: '"permit"', filters: '["me <-> any:80 tcp"]', auth: "", start: "" },
+    { name: '"smb"', action: '"block"', filters: '["me <-> any:445 tcp"]', auth: "", start: "" },
+  ]);
+const to = (world: World, port: number): string => world.ping(world.host("A"), { ...packet(A, B), destinationPort: port });
+
+test(
+  "a soft SA opens what its rule is about, and nothing that a narrower rule blocks, although its policy names both hosts",
+  scene(pair(walled(request), towards(A, respond)), (world) => {
+    silence(world);
+    assert.equal(to(world, 22), "acquire");
+    world.run(3100);
+    assert.deepEqual([to(world, 22), to(world, 445), to(world, 80)], ["clear", "refused", "clear"]);
+  }),
+);
+
+for (const [what, rule] of [
+  ["discovery", discovery],
+  [
+    "other protocols than the first offer has",
+    { start: '"on-traffic"', "quick-mode": '{ proposals = ["ah:sha256", "esp:aes128-sha256"] }' },
+  ],
+] as const)
+  test(
+    `what stands in front because of ${what} leaves narrower rules their traffic`,
+    scene(pair(walled(rule), towards(A, respond)), (world) => {
+      to(world, 22);
+      world.run(1000);
+      assert.deepEqual([to(world, 22), to(world, 445), to(world, 80)], ["protected", "refused", "clear"]);
+    }),
+  );
+
+test(
+  "a peer may ask for everything between the hosts although narrower rules permit or block a part; that part stays theirs",
+  scene(pair(walled({ start: '"on-traffic"' }), towards(A)), (world) => {
+    bringUp(world, world.host("B"));
+    assert.deepEqual([to(world, 22), to(world, 445)], ["protected", "refused"]);
+  }),
+);
+
+test(
+  "what a permit is about as a whole can't be asked for",
+  scene(pair(walled({ start: '"on-traffic"' }), towards(A, { filters: `["me:80 <-> ${A} tcp"]` })), (world) => {
+    const id = world.host("B").initiate();
+    world.run(5000);
+    assert.equal(world.host("B").outcome(id).exit, 1);
+    assert.ok(said(world.host("A")).some((text) => text.includes("rule web (permit) decides about that traffic")));
+  }),
+);
