@@ -1,12 +1,13 @@
 /**
  * A peer with Kerberos that lies: run in a namespace of its own, with a keytab that is good. It speaks by hand (test/sim/kerberos-peer.ts) with a
- * real daemon over UDP, with real tokens, and says for each attempt how far it came, one JSON object a line.
+ * real daemon over UDP, with real tokens, and says for each attempt how far it came, one JSON object a line; a line of input lets it go on.
  *
  *   node forger.js OWN-ADDRESS DAEMON-ADDRESS OWN-PRINCIPAL KEYTAB DAEMON-PRINCIPAL
  */
 import assert from "node:assert/strict";
 import { createECDH, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
+import { createInterface } from "node:readline";
 import { kerberosProvider } from "../../auth/providers/gssapi.ts";
 import { VENDOR_IDS } from "../../isakmp/vendor-ids.ts";
 import { type End, endOf, entryOf, must, tokenOf } from "../kerberos/entries.ts";
@@ -108,6 +109,11 @@ const LIES: readonly Lie[] = [
   { name: "honest again" },
 ];
 
-for (const lie of LIES) console.log(JSON.stringify(await attempt(lie)));
+const heard = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+for (const lie of LIES) {
+  console.log(JSON.stringify(await attempt(lie)));
+  await heard.next();
+}
+process.stdin.destroy();
 socket.close();
 await provider.close();
