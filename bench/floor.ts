@@ -1,6 +1,6 @@
 /**
  * What cryptography one side of a negotiation can't do without: Main Mode with a pre-shared key and Quick Mode with PFS, RFC 2409 §5 and
- * §5.5, for AES-128 and SHA-1. The same provider, random numbers of the same source, inputs of the sizes that stand on the wire; no
+ * §5.5 and RFC 3947, for AES-128 and SHA-1. The same provider, random numbers of the same source, inputs of the sizes that stand on the wire; no
  * messages, no states, no sockets. What a side computes beyond this list is overhead.
  */
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
@@ -52,8 +52,9 @@ function exchange(crypto: Crypto, random: Random, group: Group, peer: Uint8Array
   return { own: publicValue, peer, secret };
 }
 
-/** SKEYID and its family, the first IV, both proofs, two sealed messages. */
+/** NAT-D of both ends sent and checked (RFC 3947 §3.2), SKEYID and its family, the first IV, both proofs, two sealed messages. */
 function mainMode(crypto: Crypto, group: Group, { own, peer, secret }: Shared): void {
+  for (let i = 0; i < 4; i++) crypto.hash(SHA1, COOKIE, COOKIE, octets(6));
   crypto.hmac(SHA1, octets(32), NONCE, NONCE);
   crypto.hmac(SHA1, KEY, secret, COOKIE, COOKIE, octets(1));
   for (const part of [1, 2]) crypto.hmac(SHA1, KEY, octets(20), secret, COOKIE, COOKIE, octets(part));

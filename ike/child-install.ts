@@ -172,6 +172,8 @@ export function onOutbound(
     else loseChild(core, child, refusal, asked.commands);
   }
   onPolicies(core, asked.commands, refusal);
+  // The pair went while the kernel worked: its keys are gone, and no timer or end of the IKE SA may try again.
+  if (!wanted && ike && ex) linger(core, ike, ex);
   if (child.outbound === "installed") {
     if (ike && ex) linger(core, ike, ex);
     activate(core, child, wish);
