@@ -20,6 +20,11 @@ const pages = [
 ];
 const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
 
+test("no page was left in the middle of a merge", () => {
+  for (const page of [...pages, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"])
+    assert.doesNotMatch(read(page), /^(<{7}|>{7}) /m, page);
+});
+
 test("every link between pages leads to a file, and to a heading of it", () => {
   const anchors = (path: string): readonly string[] =>
     [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
