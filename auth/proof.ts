@@ -96,12 +96,36 @@ function allowed<P extends PeerProof>(
   return err({ kind: "id-mismatch", what: `rule ${proofs[0]?.rule.name}: ${fault.error}` });
 }
 
-/** What a proof shows of the peer. With a certificate the identity that it said is among those that the certificate proves. */
+/**
+ * What a proof shows of the peer. With a certificate the identity that it said is among those that the certificate proves, and who shares a key
+ * is whoever it says it is. A ticket proves its principal and nothing else: what the peer's ID payload says besides is no more than its word.
+ */
 function provedBy(proof: PeerProof, peerId: Identity | null): Proved {
   const said = peerId ? [peerId] : [];
-  if (proof.method === "x509") return { identities: [...said, ...proof.identities], principal: null, issuers: proof.issuers };
-  return { identities: said, principal: proof.method === "kerberos" ? proof.peer.principal : null, issuers: [] };
+  switch (proof.method) {
+    case "x509":
+      return { identities: [...said, ...proof.identities], principal: null, issuers: proof.issuers };
+    case "kerberos":
+      return { identities: principalIdentities(proof.peer), principal: proof.peer.principal, issuers: [] };
+    case "psk":
+      return { identities: said, principal: null, issuers: [] };
+  }
 }
+
+/** Identities of phase 1 that a principal is: the host of `host/NAME@REALM`. */
+const principalIdentities = ({ principal }: GssPeer): readonly Identity[] => {
+  const [, name] = /^host\/([^/@]+)@[^@]+$/.exec(principal) ?? [];
+  return name === undefined ? [] : [{ type: "fqdn", name }];
+};
+
+/**
+ * Whether a peer is the one that a `remote-id` names. With Kerberos its ticket has to show that; only of its address it is taken at its word,
+ * which opens nothing that the principal does not.
+ */
+const isWanted = (remoteId: Identity, proof: PeerProof, peerId: Identity): boolean =>
+  proof.method === "kerberos" && remoteId.type !== "ip"
+    ? principalIdentities(proof.peer).some((one) => fitsIdentity(remoteId, one))
+    : fitsIdentity(remoteId, peerId);
 
 /** Whether a rule would have taken this proof: only then may it use an SA that the proof made. */
 export const acceptsProof = (rule: Rule, proof: PeerProof, peerId: Identity): boolean =>
@@ -121,7 +145,11 @@ function acceptsAs(entry: AuthEntry, proof: PeerProof, peerId: Identity): boolea
     case "psk":
       return sharesKey(entry, proof.entry) && wants(entry.remoteId, [peerId]);
     case "kerberos":
-      return entry.method === "kerberos" && acceptsPrincipal(entry, proof.peer) && wants(entry.remoteId, [peerId]);
+      return (
+        entry.method === "kerberos" &&
+        acceptsPrincipal(entry, proof.peer) &&
+        (entry.remoteId === null || isWanted(entry.remoteId, proof, peerId))
+      );
     case "x509":
       return (
         entry.method === "x509" &&
@@ -140,7 +168,7 @@ function ruleForIdentity<P extends Exclude<PeerProof, { method: "x509" }>>(
   peerId: Identity,
   peerAddress: string,
 ): Result<Found<P>, IkeError> {
-  const named = sharing.find(({ entry }) => entry.remoteId && fitsIdentity(entry.remoteId, peerId));
+  const named = sharing.find((proof) => proof.entry.remoteId && isWanted(proof.entry.remoteId, proof, peerId));
   if (named) return ok({ rule: named.rule, proof: named, warning: null });
   const open = sharing.find(({ entry }) => entry.remoteId === null);
   if (!open) {

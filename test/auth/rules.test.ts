@@ -127,6 +127,9 @@ for (const [what, proof, demand, good] of [
   ["a principal", certificateProof(), { principals: [principalOf("B")] }, false],
   ["its principal", KERBEROS, { principals: [principalOf("B")] }, true],
   ["another principal", KERBEROS, { principals: ["host/c@EXAMPLE.TEST"] }, false],
+  ["the host of its principal", KERBEROS, { identities: [id("fqdn:b.example.test")] }, true],
+  ["what a Kerberos peer only says", KERBEROS, { identities: [id("ip:192.0.2.2")] }, false],
+  ["another name, which a Kerberos peer may well say", KERBEROS, { identities: [id("fqdn:admin.example.test")] }, false],
   ["a CA, with Kerberos", KERBEROS, { issuers: [dn("O=Simulated, CN=CA")] }, false],
 ] as const)
   test(`a rule that demands ${what} may ${good ? "" : "not "}use what the peer has proved`, () => {
@@ -147,4 +150,22 @@ test("of rules that a proof is for the one whose demand it meets is found, and w
     kind: "id-mismatch",
     what: "rule c: the peer has proved fqdn:b.example.test, which is not among the rule's remote-ids",
   });
+});
+
+test("a ticket proves its principal, whatever name the peer claims beside it", () => {
+  const claimed = id("fqdn:admin.example.test");
+  const entry = kerberos("A", { peerPrincipal: null, remoteId: claimed });
+  const peer = { principal: principalOf("B"), addressNames: [] };
+  const [choice] = choicesOf(rule("r", entry));
+  assert.ok(choice?.method === "kerberos");
+  const strict = { ...rule("r", kerberos("A")), demand: { ...NOTHING, identities: [claimed] } };
+  assert.equal(
+    ruleForPrincipal([strict], { ...choice, rule: strict, entry: strict.auth[0] as typeof choice.entry }, peer, claimed, B).ok,
+    false,
+  );
+  const named = rule("named", kerberos("A", { remoteId: claimed }));
+  const open = ruleForPrincipal([named], { ...choice, rule: named, entry: named.auth[0] as typeof choice.entry }, peer, claimed, B);
+  assert.equal(open.ok, false);
+  assert.equal(acceptsProof(named, KERBEROS, claimed), false);
+  assert.equal(acceptsProof(rule("own", kerberos("A", { remoteId: id("fqdn:b.example.test") })), KERBEROS, claimed), true);
 });
