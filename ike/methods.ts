@@ -3,7 +3,7 @@
  * an offer of several. What a peer's refusal teaches is forgotten after a while: a refusal in clear proves nothing.
  */
 import { type AuthChoice, methodName, methodNumber } from "../auth/choice.ts";
-import type { AuthFailure } from "../auth/method.ts";
+import type { AuthFailure, AuthReason } from "../auth/method.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { OfferPlan } from "../sa-store/ike-sa.ts";
 import { type Core, log } from "./core.ts";
@@ -19,7 +19,7 @@ const MOST_LEARNT = 4096;
 /** Message 1 is sent this often where another offer may follow, and where it is the last of several: all of it within a command's 30 s. */
 const PATIENCE = { more: 3, last: 4 } as const;
 
-export type Unusable = Map<AuthEntry, { readonly until: Instant }>;
+export type Unusable = Map<AuthEntry, { readonly until: Instant; readonly reason: AuthReason }>;
 export type Learnt = Map<string, { readonly method: number; readonly until: Instant }>;
 
 /** A failure as an error that people see. */
@@ -28,7 +28,7 @@ export const failureError = (failure: AuthFailure): IkeError => ({ kind: "auth-f
 /** A method of a rule does not work here; said once, until it works again. */
 export function markUnusable(core: Core, rule: Rule, entry: AuthEntry, failure: AuthFailure): void {
   const known = core.unusable.has(entry);
-  core.unusable.set(entry, { until: core.now + UNUSABLE_FOR });
+  core.unusable.set(entry, { until: core.now + UNUSABLE_FOR, reason: failure.reason });
   if (known) return;
   const { reason, hint, failurePoint } = explain(failureError(failure));
   const text = `rule ${rule.name}: ${methodName(entry)} can't be used here and is left out: ${failure.what}`;
@@ -40,9 +40,17 @@ export const markUsable = (core: Core, entry: AuthEntry): void => {
   core.unusable.delete(entry);
 };
 
-/** Whether it did not work lately. */
-export const isUnusable = (core: Core, entry: AuthEntry): boolean =>
-  (core.unusable.get(entry)?.until ?? Number.NEGATIVE_INFINITY) > core.now;
+/** What keeps us from beginning with a method, and not from answering: who accepts a ticket asks no KDC. */
+const BEGINS_ONLY: ReadonlySet<AuthReason> = new Set(["kerberos-kdc-unreachable", "kerberos-unknown-principal"]);
+
+/** Overload and slowness of a moment: they say nothing about a method, and must not lead to a weaker one. */
+export const MOMENTARY: ReadonlySet<AuthReason> = new Set(["provider-busy", "provider-timeout"]);
+
+/** Whether a responder should pass a method over, since it did not work here lately. */
+export function isUnanswerable(core: Core, entry: AuthEntry): boolean {
+  const known = core.unusable.get(entry);
+  return known !== undefined && known.until > core.now && !BEGINS_ONLY.has(known.reason) && !MOMENTARY.has(known.reason);
+}
 
 /**
  * The offers to make, one after the other: all methods in one, then each further one alone, since peers that read only the first transform

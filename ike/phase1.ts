@@ -31,7 +31,7 @@ import { onInitiatorKeyProof, onKeyProof } from "./main-mode-proof.ts";
 import { onSignature } from "./main-mode-signatures.ts";
 import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf, settledState } from "./main-mode-states.ts";
 import type { Message, Step } from "./main-mode-table.ts";
-import { isUnusable, learnMethod, planFor } from "./methods.ts";
+import { isUnanswerable, learnMethod, planFor } from "./methods.ts";
 import { armKeepalive, moveNegotiation, settleNat } from "./nat-path.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, discard, sendLast } from "./phase1-end.ts";
@@ -63,7 +63,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     candidates,
     context: String(id),
     contact: isFirstContact(core, path),
-    unusable: (entry: AuthEntry) => isUnusable(core, entry),
+    unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
     cookieR,
   };
   const stepped = onOffer(core, path, welcome, header, payloads.value);

@@ -58,6 +58,33 @@ test(
 );
 
 test(
+  "whoever keeps our KDC from us does not lead us to a weaker method: what only beginning needs does not matter when we answer",
+  story(hosts(both, theirs), (world) => {
+    changing(world, "B", "usable", () => failure("kerberos-kdc-unreachable", "no KDC", "me"));
+    bringUp(world, world.host("B"));
+    assert.deepEqual(methods(world, "B"), ["psk established"]);
+    endAll(world);
+    bringUp(world);
+    assert.deepEqual(methods(world, "A"), ["kerberos established"]);
+  }),
+);
+
+for (const reason of ["provider-busy", "provider-timeout"] as const)
+  test(
+    `a moment of ${reason} ends an attempt, and the next one has the same method`,
+    story(hosts(both, theirs), (world) => {
+      const mend = changing(world, "B", "gss-unwrap", () => failure(reason, "too much at once", "me"));
+      const id = world.host("A").initiate();
+      world.run(31_000);
+      assert.notEqual(world.host("A").outcome(id).exit, 0);
+      mend();
+      world.run(1000);
+      bringUp(world);
+      assert.deepEqual(methods(world, "A"), ["kerberos established"]);
+    }),
+  );
+
+test(
   "a stranger's token that our keytab can't read does not switch Kerberos off",
   story(hosts([kerberos("A")], theirs), (world) => {
     const mend = changing(world, "B", "gss-step", () => failure("kerberos-wrong-key", "a ticket for another key", "me"));
