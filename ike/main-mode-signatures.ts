@@ -52,13 +52,18 @@ const LONGEST_NAME = 2048;
 
 export const NOTHING_ASKED: Asked = { any: false, names: [] };
 
-/** Adds a message's certificate requests (RFC 2408 §3.10) to those before; only X.509 for signatures is ours to answer. */
+/**
+ * Adds a message's certificate requests (RFC 2408 §3.10) to those before. Whoever wants PKCS #7 wants our certificate too, and gets it plain; requests
+ * for revocation lists are no request for one.
+ */
 export function hearRequests(asked: Asked, requests: readonly PayloadOf<"certReq">[]): Asked {
-  const ours = requests.filter(({ value }) => value.encoding === CERT_ENCODING["X.509 - Signature"]);
+  const ours = requests.filter(({ value }) => WANT_CERTIFICATE.includes(value.encoding));
   const named = ours.map(({ value }) => value.data).filter(({ length }) => length > 0 && length <= LONGEST_NAME);
   const names = [...asked.names, ...named.map((name) => Uint8Array.from(name))];
   return { any: asked.any || ours.some(({ value }) => value.data.length === 0), names: names.slice(0, MOST_ASKED) };
 }
+
+const WANT_CERTIFICATE: readonly number[] = [CERT_ENCODING["X.509 - Signature"], CERT_ENCODING["PKCS #7 wrapped X.509"]];
 
 /** Our certificate requests in message 3 or 4: one for each CA of these rules, or one for any. */
 export function certificateRequests(entries: readonly X509Entry[]): readonly Payload[] {
