@@ -45,7 +45,13 @@ export class Names {
     for (const name of this.#known.keys()) if (!this.#names.includes(name)) this.#known.delete(name);
     clearTimeout(this.#timer);
     if (this.#names.length === 0) return;
-    await within(PATIENCE, this.#look());
+    const look = this.#look();
+    const known = await within(
+      PATIENCE,
+      look.then(() => true),
+    );
+    // An answer that comes later is news to everybody.
+    if (!known) void look.then((changed) => changed && this.#parts.onChange());
     this.#again();
   }
 

@@ -170,16 +170,24 @@ function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): str
  * selectors lie within the rule's, or since it is more exact where the two overlap. Of what a rule permits or blocks nothing can be drawn:
  * its policies come first. Only a proposal for nothing else is refused.
  */
-function takenFromOthers(core: Core, own: readonly Rule[], { selector }: Covering, proposed: TrafficSelector): string | undefined {
+function takenFromOthers(
+  core: Core,
+  own: readonly Rule[],
+  { rule: covering, selector }: Covering,
+  proposed: TrafficSelector,
+): string | undefined {
   const outranks = (theirs: TrafficSelector): boolean => {
     const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
     return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
   };
+  // Of two that are equally specific the one that only responds gives way, the default response rule above all.
+  const comesBefore = (rule: Rule, theirs: TrafficSelector): boolean => {
+    const order = compareSpecificity(theirs, selector);
+    return order < 0 || (order === 0 && covering.action === "respond" && rule.action !== "respond");
+  };
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
-    overlap(theirs, proposed) &&
-    compareSpecificity(theirs, selector) < 0 &&
-    (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
+    overlap(theirs, proposed) && comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
   const other = core.policy.rules.find(
     (rule) =>
       !own.includes(rule) &&

@@ -27,6 +27,9 @@ export interface Front {
 /** How long a flow that was protected is kept out of the clear once its last SA has ended. Milliseconds. */
 const GUARD = 300_000;
 
+/** Peers of which is remembered that they speak IKE. */
+const MOST_SPOKE = 20_000;
+
 const peerKey = ({ local, remote }: Pick<ChildSpec, "local" | "remote">): string => `${local} ${remote}`;
 const keyOf = (kind: Front["kind"], spec: ChildSpec): string => `${kind} ${specKey(spec)}`;
 
@@ -37,6 +40,8 @@ export class Fronts {
   readonly #byPeer = new MultiIndex<string, Front>();
   /** Peers that were asked and have said nothing since, by both addresses. */
   readonly #silent = new Set<string>();
+  /** Peers that were asked and have said something, and until when that counts, oldest first. */
+  readonly #spoke = new Map<string, Instant>();
 
   get size(): number {
     return this.#byId.size;
@@ -77,9 +82,19 @@ export class Fronts {
     if (!this.between(front.spec.local, front.spec.remote).some(({ kind }) => kind === "asking")) this.#silent.delete(peerKey(front.spec));
   }
 
-  /** An IKE packet has come from there, whatever it says. */
-  heard(local: string, remote: string): void {
-    if (this.#silent.size > 0) this.#silent.delete(peerKey({ local, remote }));
+  /** An IKE packet has come from there, whatever it says: for a while its silence means nothing. */
+  heard(local: string, remote: string, now: Instant): void {
+    if (this.#silent.size === 0) return;
+    const key = peerKey({ local, remote });
+    if (!this.#silent.delete(key)) return;
+    this.#spoke.delete(key);
+    this.#spoke.set(key, now + GUARD);
+    if (this.#spoke.size > MOST_SPOKE) this.#spoke.delete(this.#spoke.keys().next().value ?? "");
+  }
+
+  /** Whether an IKE packet came from there lately. */
+  spoke(spec: ChildSpec, now: Instant): boolean {
+    return (this.#spoke.get(peerKey(spec)) ?? Number.NEGATIVE_INFINITY) > now;
   }
 
   isSilent(spec: ChildSpec): boolean {
@@ -90,7 +105,7 @@ export class Fronts {
 /** Main Mode begins for a child: where its rule may fall back to clear text, the peer's time to answer runs. */
 export function awaitAnswer(core: Core, spec: ChildSpec): void {
   const { fallback } = spec.rule.clear;
-  if (!fallback || core.fronts.find("asking", spec) || core.fronts.find("soft", spec)) return;
+  if (!fallback || core.fronts.spoke(spec, core.now) || core.fronts.find("asking", spec) || core.fronts.find("soft", spec)) return;
   stand(core, "asking", spec, fallback.afterSeconds * 1000, []);
 }
 
@@ -173,12 +188,15 @@ export function relieveGuard(core: Core, child: ChildSa): void {
 
 /** Before the policies of the last child of a flow go: under discovery the rule's own would let it on in clear. */
 export function guardFlow(core: Core, child: ChildSa): void {
-  const { spec } = child;
-  const { discovery, fallback } = spec.rule.clear;
-  if ((!discovery && !fallback) || core.stopping || core.fronts.find("guard", spec) || !core.policy.rules.includes(spec.rule)) return;
-  const front = stand(core, "guard", spec, GUARD, core.policies.protectionFor(child));
-  // The kernel has them already: they are the child's own.
-  core.policies.layFront(front.id, front.policies);
+  // A reload may be what ends the child: its rule is another object by then, and the flow is still the rule's.
+  const rule = core.policy.rules.find(({ name }) => name === child.spec.rule.name);
+  if (!rule || core.stopping || core.fronts.find("guard", child.spec)) return;
+  const { discovery, fallback } = rule.clear;
+  if (!discovery && !fallback) return;
+  // Under `request` the rule's own policies let nothing out; under discovery the child's own have to stay.
+  const policies = discovery ? core.policies.protectionFor(child) : [];
+  const front = stand(core, "guard", { ...child.spec, rule }, GUARD, policies);
+  upkeep(core, core.policies.layFront(front.id, front.policies));
 }
 
 /** Fronts of rules that are gone or have changed go with them; with `all`, every one. */

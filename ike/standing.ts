@@ -20,6 +20,7 @@ export interface Standing {
   readonly policies: readonly KernelPolicy[];
 }
 
+/** Numbers from the base on; the base itself is nobody's own. */
 const REQIDS = 0xffff;
 
 interface Wanted {
@@ -39,7 +40,8 @@ export class PolicyTable {
   readonly #slots = new PolicySlots();
   readonly #reqids = new Map<string, number>();
   readonly #standing = new Map<number, Standing>();
-  readonly #reqidsInUse = new Set<number>();
+  /** Numbers that are taken, and by which key; those of an earlier run that nobody knows have none. */
+  readonly #reqidsInUse = new Map<number, string | null>();
   /** What stands without a reqid, by direction and selector: permits, blocks, exemptions. */
   #plain: ReadonlyMap<string, Plain> = new Map();
   /** What the journal has not heard yet; null: free again. */
@@ -67,11 +69,12 @@ export class PolicyTable {
   #reqid(key: string): number {
     const known = this.#reqids.get(key);
     if (known !== undefined) return known;
-    if (this.#reqidsInUse.size >= REQIDS) return REQID_BASE;
+    // One number is everybody's who comes when all others are taken.
+    if (this.#reqidsInUse.size >= REQIDS - 1) return REQID_BASE;
     // Old numbers come round again only after all others.
     do this.#lastReqid = this.#lastReqid + 1 >= REQID_BASE + REQIDS ? REQID_BASE + 1 : this.#lastReqid + 1;
     while (this.#reqidsInUse.has(this.#lastReqid));
-    this.#reqidsInUse.add(this.#lastReqid);
+    this.#reqidsInUse.set(this.#lastReqid, key);
     this.#reqids.set(key, this.#lastReqid);
     this.#changedReqids.set(key, this.#lastReqid);
     return this.#lastReqid;
@@ -89,11 +92,12 @@ export class PolicyTable {
   restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[]): void {
     for (const [key, reqid] of reqids) {
       this.#reqids.set(key, reqid);
-      this.#reqidsInUse.add(reqid);
+      this.#reqidsInUse.set(reqid, key);
       this.#lastReqid = Math.max(this.#lastReqid, reqid);
     }
     // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
-    for (const { templates } of present) for (const { reqid } of templates) this.#reqidsInUse.add(reqid);
+    for (const { templates } of present)
+      for (const { reqid } of templates) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
     for (const policy of present) this.#slots.adopt(policy);
   }
 
@@ -103,12 +107,12 @@ export class PolicyTable {
   }
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
-  freeReqid({ rule, selector, remote, reqid }: ChildSpec): void {
-    const key = childKey(rule, selector, remote);
-    if (this.#reqids.get(key) !== reqid) return;
-    this.#reqids.delete(key);
-    this.#reqidsInUse.delete(reqid);
-    this.#changedReqids.set(key, null);
+  freeReqid({ reqid }: Pick<ChildSpec, "reqid">): void {
+    if (!this.#standing.has(reqid) && !this.#isManual(reqid)) this.#free(reqid);
+  }
+
+  #isManual(reqid: number): boolean {
+    return this.#reqidsInUse.get(reqid)?.startsWith("sa ") === true;
   }
 
   /** Policies of ours, in the kernel or asked for. */
@@ -123,6 +127,7 @@ export class PolicyTable {
   sync(core: Core): void {
     if (core.stopping) return;
     this.#addresses = core.addresses;
+    const old = [...this.#standing.keys()];
     const before = [...this.#standing.values(), ...this.#plain.values()];
     const { standing, plain } = this.#wanted(core);
     for (const { policies } of before) for (const policy of policies) this.#slots.dropBase(policy);
@@ -132,6 +137,23 @@ export class PolicyTable {
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
     for (const { policies } of [...now, ...before]) upkeep(core, this.#slots.settle(policies));
+    this.#freeUnused(core, old);
+  }
+
+  /** The numbers of what stands no longer are free again, but for those that children still have. */
+  #freeUnused(core: Core, old: readonly number[]): void {
+    const gone = old.filter((reqid) => !this.#standing.has(reqid));
+    if (gone.length === 0) return;
+    const used = new Set(Array.from(core.store.children.values(), ({ spec }) => spec.reqid));
+    for (const reqid of gone) if (!used.has(reqid)) this.#free(reqid);
+  }
+
+  #free(reqid: number): void {
+    const key = this.#reqidsInUse.get(reqid);
+    this.#reqidsInUse.delete(reqid);
+    if (key == null) return;
+    this.#reqids.delete(key);
+    this.#changedReqids.set(key, null);
   }
 
   /** `policy/compile.ts` says what; here policies that protect get the reqid by which acquires and SAs find them. */

@@ -15,7 +15,7 @@ const [ME, PEER] = ["192.0.2.1", "192.0.2.2"];
 
 /** As much of the core as the table uses. */
 function coreOf(policy: Policy, addresses: readonly string[] = [ME]) {
-  const core = { policy, addresses, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
+  const core = { store: { children: new Map() }, policy, addresses, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
   return core as unknown as Core & { effects: Effect[] };
 }
 

@@ -289,3 +289,67 @@ test(
     assert.ok(said(world.host("A")).some((text) => text.includes("rule web (permit) decides about that traffic")));
   }),
 );
+
+const member = '"fqdn:member.example.test"';
+for (const [what, intercept] of [
+  ["its proof is refused", undefined],
+  ["only its first answer arrives", "MM4"],
+] as const)
+  test(
+    `request, and a peer that speaks IKE while ${what}: nothing in clear, however often traffic asks`,
+    scene(pair(towards(B, { ...request, "remote-id": member }), towards(A, respond)), (world) => {
+      world.intercept = (sent) => (sent.label === intercept || sent.label === "INFO" ? DROP : undefined);
+      const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+      world.run(10 * MINUTE);
+      assert.ok(arrivals.every(({ arrival }) => arrival === "acquire"));
+    }),
+  );
+
+test(
+  "request for a subnet falls back again once five minutes have gone since the peer was protected, and leaves nothing behind",
+  scene(pair(towards("192.0.2.0/24", request), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    assertTraffic(world);
+    silence(world);
+    const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+    world.run(15 * MINUTE);
+    assert.ok(arrivals.slice(0, 300).every(({ arrival }) => arrival !== "clear"));
+    assert.ok(arrivals.slice(-120).some(({ arrival }) => arrival === "clear"));
+  }),
+);
+
+// Read before the world begins, which counts the keys that are made in it.
+const LONGER = policyOf(towards(B, { ...discovery, "quick-mode": '{ lifetime = "6m" }' }));
+test(
+  "a reload that changes a discovery rule lets nothing out that was protected",
+  scene(pair(towards(B, discovery), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    assertTraffic(world);
+    const arrivals = world.traffic(world.host("A"), packet(A, B), 10);
+    world.host("A").input({ type: "policy", policy: LONGER });
+    world.run(3000);
+    assert.ok(arrivals.every(({ arrival }) => arrival !== "clear"));
+    assert.equal(arrivals.at(-1)?.arrival, "protected");
+  }),
+);
+
+test(
+  "the default response rule answers nobody about traffic for which an equal rule demands more",
+  scene(
+    pair(
+      configuration([
+        { name: '"all"', filters: '["me <-> any"]', start: '"on-traffic"', "remote-id": member },
+        { name: '"default"', ...respond },
+      ]),
+      towards(A),
+    ),
+    (world) => {
+      const id = world.host("B").initiate();
+      world.run(5000);
+      assert.equal(world.host("B").outcome(id).exit, 1);
+      assert.equal(world.host("A").xfrm.inbound(packet(B, A), []), false);
+    },
+  ),
+);
