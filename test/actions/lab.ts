@@ -63,6 +63,7 @@ export class Lab {
     return stdout.split("\n").flatMap(packetOf);
   }
 
+  /** Starts a daemon; resolves when its policies stand. */
   async start(side: Side, configuration: string): Promise<void> {
     const file = join(this.folder, `${side}.toml`);
     writeFileSync(file, configuration, { mode: 0o600 });
@@ -75,11 +76,12 @@ export class Lab {
       said += chunk.toString();
       writeFileSync(join(this.folder, `${side}.log`), said);
     });
+    // The control socket answers before the policies are in the kernel; this is said after that.
     for (let i = 0; i < 600; i++) {
-      if (await this.status(side).catch(() => undefined)) return;
+      if (said.includes("mainmode serves IKE")) return;
       await wait(50);
     }
-    assert.fail(`${side} does not answer\n${said}`);
+    assert.fail(`${side} did not start\n${said}`);
   }
 
   control(side: Side): string {
