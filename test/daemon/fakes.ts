@@ -60,9 +60,9 @@ export const datagram = (bytes: Uint8Array, remote = "127.0.0.9"): Input => ({
 });
 
 /** Resolves once `check` holds. Fails loudly after ten seconds: a test that hangs says nothing. */
-export async function until(check: () => boolean, what: string): Promise<void> {
+export async function until(check: () => boolean, what: string | (() => string)): Promise<void> {
   for (const deadline = Date.now() + 10_000; !check(); ) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${typeof what === "string" ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
