@@ -27,6 +27,9 @@ const LEAST_SWITCH = 100;
 /** Where the volume is too small: until the first packets on the new pair show that the flow goes on. Milliseconds. */
 const AT_ONCE_MORE = 250;
 
+/** For that long a pair may carry less than its predecessor did, since the other end has not turned to it. Milliseconds. */
+const BEGINNING = 2000;
+
 /** Share of its life during which a pair is not idle after another stepped back for it. */
 const RELIEVED_SHARE = 0.5;
 
@@ -70,10 +73,15 @@ function judgeVolume(core: Core, child: ChildSa): void {
 export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
   core.timers.clear(childOwner(child), "rekey");
-  const better = rivals(core, child).find((other) => outlives(other, child));
-  // One of the two that both ends made at once goes on, the same one at either end; but the peer must be told.
-  if (better && carrierFor(core, child)) return stepBack(core, child, better);
   ask(core, child, "renew");
+}
+
+/** One of the two that both ends made at once goes on, the same one at either end; but the peer must be told. */
+function givesWay(core: Core, child: ChildSa): boolean {
+  const better = rivals(core, child).find((other) => outlives(other, child));
+  if (!better || !carrierFor(core, child)) return false;
+  stepBack(core, child, better);
+  return true;
 }
 
 /** By then the peer surely sends on a new pair of its making, and has deleted what that replaces. Milliseconds. */
@@ -87,7 +95,15 @@ function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
 
 /** Pairs that both ends made within one schedule of repetitions count as made at once, but never two that followed each other. Milliseconds. */
 const AT_ONCE = 30_000;
-const atOnce = ({ lifetimeSeconds }: ChildSa): number => Math.min(AT_ONCE, lifetimeSeconds * 250);
+const atOnce = (one: ChildSa, other: ChildSa): number =>
+  Math.min(AT_ONCE, one.lifetimeSeconds * 250, Math.max(LEAST_AT_ONCE, Math.min(lasts(one), lasts(other)) / 4));
+
+/** Even of pairs whose volume lasts for seconds. Milliseconds. */
+const LEAST_AT_ONCE = 500;
+
+/** How long the whole volume lasts at the rate that was measured. Milliseconds. */
+const lasts = ({ lifetimeKilobytes, use: { rate } }: ChildSa): number =>
+  lifetimeKilobytes === null || rate === 0 ? Number.POSITIVE_INFINITY : (lifetimeKilobytes * OCTETS_PER_KILOBYTE * 1000) / rate;
 
 /** By then messages that crossed have arrived. Milliseconds. */
 const CROSSED = 500;
@@ -100,7 +116,7 @@ const CROSSED = 500;
 function outlives(one: ChildSa, other: ChildSa): boolean {
   if (one.kin) {
     const gap = one.installedAt - other.installedAt;
-    return Math.abs(gap) > atOnce(one) ? gap > 0 : greatestSpi(one) > greatestSpi(other);
+    return Math.abs(gap) > atOnce(one, other) ? gap > 0 : greatestSpi(one) > greatestSpi(other);
   }
   const gap = one.use.confirmedAt - other.use.confirmedAt;
   return Math.abs(gap) > CROSSED || one.role === other.role ? gap > 0 : one.role === "initiator";
@@ -118,7 +134,8 @@ export function switchDelay(core: Core, child: ChildSa | undefined): number {
   const time = child.installedAt + child.lifetimeSeconds * 1000 - core.now;
   const octets = child.lifetimeKilobytes === null ? Number.POSITIVE_INFINITY : child.lifetimeKilobytes * OCTETS_PER_KILOBYTE - out.octets;
   const volume = rate === 0 ? Number.POSITIVE_INFINITY : (octets / rate) * 1000 - (core.now - askedAt);
-  return Math.max(LEAST_SWITCH, Math.min(SWITCH, time / 2, volume / 2));
+  // One who does not send, and so has all its volume left, still has to be ready for the next renewal.
+  return Math.max(LEAST_SWITCH, Math.min(SWITCH, time / 2, volume / 2, lasts(child) / 4));
 }
 
 /** Asks the kernel for the counters of both directions. */
@@ -133,9 +150,8 @@ export function ask(core: Core, child: ChildSa, why: "renew" | "look"): void {
 export function onMeasured(core: Core, child: ChildSa | undefined, why: "renew" | "look", counters: readonly SaCounters[] | null): void {
   if (child?.state !== "installed" || child.outbound !== "installed") return;
   const news = counters && take(core, child, counters);
-  if (why === "renew") return renew(core, child, counters !== null);
-  judgeVolume(core, child);
-  if (isNearLimit(child)) return renew(core, child, counters !== null);
+  if (why === "look") judgeVolume(core, child);
+  if (why === "renew" || isNearLimit(child)) return givesWay(core, child) ? undefined : renew(core, child, counters !== null);
   const next = nextLook(child);
   if (next !== null) core.timers.set(childOwner(child), "measure", core.now + next);
   if (child.cluster && !isKeptUp(child) && core.now - child.use.movedAt >= CLUSTER_IDLE) return letGo(core, child);
@@ -153,8 +169,9 @@ function take(core: Core, child: ChildSa, [inbound = NONE, outbound = NONE]: rea
   const seconds = Math.max(core.now - use.askedAt, 1) / 1000;
   const octets = Math.max(inbound.octets - use.in.octets, outbound.octets - use.out.octets, 0);
   const news = { came: inbound.packets > use.in.packets, went: outbound.packets > use.out.packets };
-  // A look right after another says little about the rate.
-  if (seconds >= 0.2) use.rate = octets / seconds;
+  // A look right after another says little about the rate; and a pair that has just begun may not carry yet what its predecessor did.
+  const began = core.now - child.installedAt < BEGINNING ? use.rate : 0;
+  if (seconds >= 0.2) use.rate = Math.max(began, octets / seconds);
   Object.assign(use, { askedAt: core.now, in: inbound, out: outbound });
   use.sending = !news.came && (use.sending || news.went);
   if (news.came || news.went) use.movedAt = core.now;

@@ -142,7 +142,7 @@ test(
     const stream = world.traffic(world.host("A"), packet(A, B), 50, 10_000);
     const warns = (): boolean => childrenOf(world, "A").some(({ warning }) => warning?.includes("too small"));
     world.runUntil("status says so", warns, 10 * SECOND);
-    world.run(15 * SECOND);
+    world.run(MINUTE);
     const warnings = world.host("A").events.filter(({ event }) => event === "child.volume");
     assert.deepEqual(
       warnings.map(({ level, reason }) => [level, reason]),
@@ -155,6 +155,29 @@ test(
     );
   }),
 );
+
+for (const [kilobytesEachSecond, senders] of [
+  [100, "A"],
+  [100, "AB"],
+  [300, "B"],
+  [500, "A"],
+  [500, "AB"],
+] as const)
+  test(
+    `${kilobytesEachSecond} kB/s from ${[...senders].join(" and ")}, and a volume of 1 MB: one pair follows the other, and nothing is lost`,
+    story(pair(towards(B, {}, { volume: "1MB" }), towards(A, {}, { volume: "1MB" })), (world) => {
+      bringUp(world);
+      const streams = [...senders].map((name) =>
+        world.traffic(world.host(name), name === "A" ? packet(A, B) : packet(B, A), 10_000 / kilobytesEachSecond, 10_000),
+      );
+      world.run(MINUTE);
+      assert.deepEqual(
+        streams.flat().filter(({ arrival }) => arrival !== "protected"),
+        [],
+      );
+      assert.ok(Math.max(...childrenOf(world, "A").map(({ rekeys }) => rekeys)) >= 5, "renewals");
+    }),
+  );
 
 test(
   "a peer that ignores kilobytes keeps sending, and its packets keep arriving",
