@@ -68,7 +68,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   if (taken !== undefined) {
     releaseSpis(core, [...spis.values()]);
     destroyChildKeys(agreed.keys);
-    return refuse(core, ike, message, { kind: "selectors", what: taken }, rule);
+    return refuse(core, ike, message, { kind: "selectors-taken", what: taken }, rule);
   }
   const ex: QuickExchange = {
     messageId,

@@ -24,6 +24,7 @@ export type IkeError =
   | { readonly kind: "silent-after-proof"; readonly what: string }
   | { readonly kind: "proof-refused"; readonly what: string }
   | { readonly kind: "selectors"; readonly what: string }
+  | { readonly kind: "selectors-taken"; readonly what: string }
   | { readonly kind: "peer-refused"; readonly what: string }
   | { readonly kind: "peer-silent"; readonly what: string }
   | { readonly kind: "silent-after-auth"; readonly what: string }
@@ -94,6 +95,12 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     "set `remote-id` to what the peer sends, or the peer's identity to what the rule wants",
   ),
   selectors: row("selectors-mismatch", NOTIFY["INVALID-ID-INFORMATION"], "me", "make the filters of both ends mirror each other"),
+  "selectors-taken": row(
+    "selectors-taken",
+    NOTIFY["INVALID-ID-INFORMATION"],
+    "me",
+    "let the peer use tunnel mode with an inner address that nobody else behind a NAT has",
+  ),
   "peer-refused": row("peer-refused", null, "peer", "look at the peer's log; it knows why"),
   "peer-silent": row("peer-silent", null, "peer", "check address, routing and that UDP 500 passes every firewall between", "warning", 75),
   "silent-after-auth": row(

@@ -54,6 +54,7 @@ const PACKAGES = {
     ...WIRE,
     ...REALM,
     ...CERTIFICATES,
+    iptables: "routers that translate addresses",
     "strongswan-swanctl": "the peer strongSwan",
     "charon-systemd": "the peer strongSwan",
     "libstrongswan-standard-plugins": "the peer strongSwan",

@@ -309,6 +309,7 @@ test(
     const id = world.host("C").initiate();
     world.run(3000);
     assert.equal(world.host("C").outcome(id).exit, 1);
+    assert.ok(world.host("B").events.some(({ reason }) => reason === "selectors-taken"));
     assert.match(
       said(world.host("B"), "warning").join("\n"),
       /belongs to .*10\.0\.0\.5 at 198\.51\.100\.1 already: give each host behind a NAT/,
