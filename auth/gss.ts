@@ -4,6 +4,7 @@
  */
 import { type Attribute, variable } from "../isakmp/attributes.ts";
 import { IKE_ATTRIBUTE } from "../isakmp/numbers.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
 import type { KerberosEntry } from "../policy/types.ts";
 import type { GssPeer } from "./method.ts";
 
@@ -32,10 +33,10 @@ export interface GssRecord {
   readonly principal: GssPeer | null;
 }
 
-/** A principal as it stood in the attribute, and as text. */
+/** A name as it stood in the attribute, and as text: null where it is no principal, which the draft leaves open (§3). */
 export interface GssName {
   readonly wire: Uint8Array;
-  readonly text: string;
+  readonly text: string | null;
 }
 
 const freshSide = (name: GssName | null): GssSide => ({ name, tokens: [], idBody: null, proved: false });
@@ -50,7 +51,7 @@ export const freshRecord = (context: string, own: GssName | null, peer: GssName 
 });
 
 /** Our own name for attribute 16384: UTF-16LE without an end, or single octets. */
-export function ownName(entry: KerberosEntry): GssName {
+export function ownName(entry: KerberosEntry): GssName & { readonly text: string } {
   const text = entry.principal;
   return { text, wire: entry.quirks.nameEncoding === "utf-16le" ? Buffer.from(text, "utf16le") : Buffer.from(text, "latin1") };
 }
@@ -65,13 +66,22 @@ export const isNameAttribute = ({ type }: Attribute): boolean =>
 /** Octets of a name that we read. */
 const LONGEST_NAME = 1024;
 
-/** A peer's name, in either encoding; undefined where it is empty, too long, or holds what no principal does. */
+const nameIn = (attributes: readonly Attribute[]): Attribute | undefined =>
+  attributes.find(({ type }) => type === IKE_ATTRIBUTE["GSS Identity Name"]) ?? attributes.find(isNameAttribute);
+
+/** A peer's name, in either encoding; undefined where there is none. What can't be read is still a name: it is answered, and hashed as it came. */
 export function readName(attributes: readonly Attribute[]): GssName | undefined {
-  const found = attributes.find(({ type }) => type === IKE_ATTRIBUTE["GSS Identity Name"]) ?? attributes.find(isNameAttribute);
-  if (!found || found.value.length === 0 || found.value.length > LONGEST_NAME) return undefined;
+  const found = nameIn(attributes);
+  if (!found) return undefined;
   const wire = Uint8Array.from(found.value);
-  const text = decodeText(wire);
-  return /^[\x21-\x7e\u00a1-\uffff]+$/.test(text) ? { wire, text } : undefined;
+  const text = wire.length > LONGEST_NAME ? "" : decodeText(wire);
+  return { wire, text: /^[\x21-\x7e\u00a1-\uffff]+$/.test(text) ? text : null };
+}
+
+/** Why an offer with this name is not taken, or undefined: whoever sends kilobytes of it is no host. */
+export function nameFault(attributes: readonly Attribute[]): string | undefined {
+  const octets = nameIn(attributes)?.value.length ?? 0;
+  return octets > LONGEST_NAME ? `a Kerberos name of ${octets} octets; ${LONGEST_NAME} are read` : undefined;
 }
 
 /** UTF-16LE where every second octet of a name in ASCII is zero; single octets otherwise. A final NUL is no part of a name. */
@@ -97,7 +107,7 @@ export const peerNameForms = (entry: KerberosEntry, windows: boolean): readonly 
 
 /** What the hash of a side covers behind its ID body: GIx, if names were exchanged, and GSSx in order. */
 export const hashedParts = ({ name, tokens }: GssSide, form: NameForm): readonly Uint8Array[] => [
-  ...(name ? [form === "wire" ? name.wire : Uint8Array.from(Buffer.from(name.text, "latin1"))] : []),
+  ...(name ? [form === "wire" || name.text === null ? name.wire : Uint8Array.from(Buffer.from(name.text, "latin1"))] : []),
   ...tokens,
 ];
 
@@ -152,22 +162,46 @@ export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
 }
 
 /**
- * Why a name that a peer gave in message 2 is none that we ask the KDC for; undefined where it is. Nobody has proved anything by then:
- * whoever answers must not choose which service gets a ticket of ours, or learn that one exists.
+ * The principal that we ask the KDC for, given what a peer calls itself in message 2; an error says why there is none. Nobody has proved
+ * anything by then: whoever answers must not choose which service gets a ticket of ours, or learn that one exists. So only names that
+ * `acceptsPrincipal` could take are asked for, and a name that is read generously changes nothing about whom the ticket has to prove.
  */
-export function targetFault(entry: KerberosEntry, target: string): string | undefined {
-  const { name, realm } = splitPrincipal(target);
-  const ours = splitPrincipal(entry.principal).realm;
-  if (entry.peerPrincipal !== null) {
-    const wanted = splitPrincipal(entry.peerPrincipal);
-    const fits = samePrincipal(wanted.name, name) && (realm === null || realm === (wanted.realm ?? ours ?? realm));
-    return fits ? undefined : `the peer calls itself ${target}, and peer-principal is ${entry.peerPrincipal}`;
+export function ticketTarget(entry: KerberosEntry, claimed: GssName | null): Result<string, string> {
+  const { peerPrincipal } = entry;
+  if (!claimed || claimed.text === null) {
+    if (peerPrincipal !== null) return ok(peerPrincipal);
+    return err(
+      claimed
+        ? "the peer's Kerberos name can't be read; set peer-principal"
+        : "the peer did not tell its Kerberos name; set peer-principal, or let it send attribute 16384",
+    );
   }
-  if (!/^host\/[^/]+$/i.test(name) && !/^[^/]+\$$/.test(name))
-    return `the peer calls itself ${target}, which is no host's name; set peer-principal if that is right`;
-  return realm === null || ours === null || realm === ours
-    ? undefined
-    : `the peer calls itself ${target}, of another realm than ours (${ours}); set peer-principal if that is right`;
+  const said = splitPrincipal(claimed.text);
+  const ours = splitPrincipal(entry.principal).realm;
+  return peerPrincipal === null ? hostTarget(claimed.text, said, ours) : wantedTarget(peerPrincipal, claimed.text, said, ours);
+}
+
+/** `peer-principal` is set: the name has to be that one. A computer's account ends in `$`, which the draft's own example leaves away. */
+function wantedTarget(peerPrincipal: string, text: string, said: Principal, ours: string | null): Result<string, string> {
+  const wanted = splitPrincipal(peerPrincipal);
+  const realm = wanted.realm ?? ours ?? said.realm;
+  const name = samePrincipal(wanted.name, said.name) ? said.name : wanted.name === `${said.name}$` ? wanted.name : null;
+  if (name === null || (said.realm !== null && said.realm !== realm))
+    return err(`the peer calls itself ${text}, and peer-principal is ${peerPrincipal}`);
+  return ok(realm === null ? name : `${name}@${realm}`);
+}
+
+/** It is not: the ticket will have to be for `host/` of a name of the peer's address, in our own realm. */
+function hostTarget(text: string, said: Principal, ours: string | null): Result<string, string> {
+  if (!/^host\/[^/]+$/i.test(said.name)) {
+    const computer = /^[^/]+\$$/.test(said.name) ? `peer-principal = ${JSON.stringify(text)}` : "peer-principal";
+    return err(
+      `the peer calls itself ${text}, and without peer-principal only host/ of its address's name is taken; set ${computer} if that is right`,
+    );
+  }
+  if (said.realm === null || ours === null || said.realm === ours)
+    return ok(said.realm === null && ours !== null ? `${text}@${ours}` : text);
+  return err(`the peer calls itself ${text}, of another realm than ours (${ours}); set peer-principal if that is right`);
 }
 
 /** What `acceptsPrincipal` would have taken, in words. */
@@ -184,8 +218,13 @@ export function expectedPrincipal(entry: KerberosEntry, peer: GssPeer): string {
 const samePrincipal = (a: string, b: string): boolean =>
   a === b || (/^host\//i.test(a) && /^host\//i.test(b) && a.toLowerCase() === b.toLowerCase());
 
+interface Principal {
+  readonly name: string;
+  readonly realm: string | null;
+}
+
 /** The realm is what follows the last `@`. */
-function splitPrincipal(principal: string): { readonly name: string; readonly realm: string | null } {
+function splitPrincipal(principal: string): Principal {
   const at = principal.lastIndexOf("@");
   return at < 0 ? { name: principal, realm: null } : { name: principal.slice(0, at), realm: principal.slice(at + 1) };
 }

@@ -12,6 +12,7 @@ import {
   ownNameForm,
   peerNameForms,
   readToken,
+  ticketTarget,
   tokenPayload,
 } from "../auth/gss.ts";
 import type { GssSteppedOutcome } from "../auth/method.ts";
@@ -199,6 +200,8 @@ function finished(before: Before, keyed: GssKeyed, found: Found, send: Uint8Arra
 function askStep(before: Before, keyed: GssKeyed, token: Uint8Array, greet: boolean): Asking<Stepping> {
   const { entry, gss } = keyed.auth;
   const initiating = before.kind !== "ke-answered";
+  // The same as for the first token, without which there is no second.
+  const target = initiating ? ticketTarget(entry, gss.peer.name) : null;
   return {
     next: { kind: "stepping", before, keyed, greet },
     job: {
@@ -206,7 +209,7 @@ function askStep(before: Before, keyed: GssKeyed, token: Uint8Array, greet: bool
       context: gss.context,
       role: initiating ? "initiate" : "accept",
       entry,
-      target: initiating ? (gss.peer.name?.text ?? entry.peerPrincipal) : null,
+      target: target?.ok ? target.value : null,
       token,
       peerAddress: keyed.path.remote.address,
       wantsNames: wantsNames(initiating ? [keyed.auth.rule] : before.candidates, entry),

@@ -3,7 +3,7 @@
  * Nothing here costs more than reading: the sender's address may be forged.
  */
 import { type AuthChoice, choiceOf, methodNumber } from "../auth/choice.ts";
-import { freshRecord, isNameAttribute, nameAttribute, ownName, readName } from "../auth/gss.ts";
+import { freshRecord, isNameAttribute, nameAttribute, nameFault, ownName, readName } from "../auth/gss.ts";
 import { sharesKeytab } from "../auth/proof.ts";
 import { choosePsk, hasKey } from "../auth/psk.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
@@ -105,8 +105,9 @@ function chooseAmong(
     known.set(method, found);
     return found;
   };
-  const accepts = ({ suite, method }: IkeOffer) => {
-    const found = able(method);
+  const accepts = ({ suite, method, attributes }: IkeOffer) => {
+    const unread = method === AUTH_METHOD.Kerberos ? nameFault(attributes) : undefined;
+    const found = unread ?? able(method);
     if (typeof found === "string") return () => found;
     return found.rules.some((rule) => allowsSuite(rule, suite)) ? undefined : () => ikeDifference(suite, found.rules);
   };

@@ -4,7 +4,7 @@
  */
 
 import { type AuthChoice, methodNumber, signatureMethod } from "../auth/choice.ts";
-import { freshRecord, nameAttribute, ownName, readName, targetFault } from "../auth/gss.ts";
+import { freshRecord, nameAttribute, ownName, readName, ticketTarget } from "../auth/gss.ts";
 import type { GssSteppedOutcome } from "../auth/method.ts";
 import { wantsNames } from "../auth/proof.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
@@ -217,11 +217,8 @@ function askTicket(
   if (!peer.gss)
     return err({ kind: "not-offered", what: "the peer answered method 65001 without a vendor id of GSS-API: that is XAUTH, not Kerberos" });
   const { entry, gss } = auth;
-  const target = gss.peer.name?.text ?? entry.peerPrincipal;
-  if (target === null)
-    return err({ kind: "payloads", what: "the peer did not tell its Kerberos name; set peer-principal, or let it send attribute 16384" });
-  const unwanted = targetFault(entry, target);
-  if (unwanted !== undefined) return err({ kind: "payloads", what: unwanted });
+  const target = ticketTarget(entry, gss.peer.name);
+  if (!target.ok) return err({ kind: "payloads", what: target.error });
   return ok({
     next: { kind: "ticketing", before, auth, cookieR, suite, peer },
     job: {
@@ -229,7 +226,7 @@ function askTicket(
       context: gss.context,
       role: "initiate",
       entry,
-      target,
+      target: target.value,
       token: null,
       peerAddress: before.path.remote.address,
       wantsNames: wantsNames([before.rule], entry),

@@ -28,6 +28,21 @@ export function sameName(a: Uint8Array, b: Uint8Array): boolean {
   return one !== undefined && one === nameKey(b);
 }
 
+/**
+ * Whether two names are written the same: octet by octet, or the same attributes with the same characters in the same order, capitals and
+ * blanks included, in whatever string types. It is what an ID payload and a certificate's subject have to be to each other.
+ */
+export const sameWriting = (a: Uint8Array, b: Uint8Array): boolean => {
+  if (sameOctets(a, b)) return true;
+  const one = writing(a);
+  return one !== undefined && one === writing(b);
+};
+
+const writing = (der: Uint8Array): string | undefined => {
+  const parts = partsOf(der, (text) => text);
+  return parts && JSON.stringify(parts.map((set) => set.map(({ type, value }) => `${type}=${value}`).sort()));
+};
+
 /** Whether a name fits a pattern: the same attributes in the same order, a value `*` of the pattern stands for any one value. */
 export function nameMatches(pattern: Uint8Array, name: Uint8Array): boolean {
   if (sameOctets(pattern, name)) return true;
@@ -62,10 +77,10 @@ function setMatches(wanted: readonly Part[], found: readonly Part[]): boolean {
   return left.length === 0;
 }
 
-function partsOf(der: Uint8Array): readonly (readonly Part[])[] | undefined {
+function partsOf(der: Uint8Array, fold = folded): readonly (readonly Part[])[] | undefined {
   const outer = der.length <= MAX_OCTETS ? elements(der) : undefined;
   const sets = outer?.length === 1 && outer[0]?.tag === SEQUENCE ? elements(outer[0].body) : undefined;
-  const parts = sets?.map((set) => (set.tag === SET ? elements(set.body)?.map((pair) => partOf(pair.tag, pair.body)) : undefined));
+  const parts = sets?.map((set) => (set.tag === SET ? elements(set.body)?.map((pair) => partOf(pair.tag, pair.body, fold)) : undefined));
   return parts?.every((set) => set && set.length > 0 && set.every((part) => part !== undefined))
     ? (parts as readonly (readonly Part[])[])
     : undefined;
@@ -73,11 +88,11 @@ function partsOf(der: Uint8Array): readonly (readonly Part[])[] | undefined {
 
 const MAX_OCTETS = 4096;
 
-function partOf(tag: number, body: Uint8Array): Part | undefined {
+function partOf(tag: number, body: Uint8Array, fold: typeof folded): Part | undefined {
   const [type, value, ...rest] = tag === SEQUENCE ? (elements(body) ?? []) : [];
   if (!type || !value || rest.length > 0 || type.tag !== OID) return undefined;
   const text = TEXT_OF[value.tag]?.(value.body);
-  return { type: hex(type.body), value: text === undefined ? `x:${hex(value.der)}` : `t:${folded(text)}` };
+  return { type: hex(type.body), value: text === undefined ? `x:${hex(value.der)}` : `t:${fold(text)}` };
 }
 
 const folded = (text: string): string => text.trim().replace(/\s+/g, " ").toLowerCase();

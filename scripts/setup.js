@@ -41,13 +41,19 @@ const KERBEROS = {
   make: "builds the npm package kerberos",
   python3: "builds the npm package kerberos",
 };
+const STRONGSWAN = {
+  "strongswan-swanctl": "the peer strongSwan",
+  "charon-systemd": "the peer strongSwan",
+  "libstrongswan-standard-plugins": "the peer strongSwan",
+  "libstrongswan-extra-plugins": "the peer strongSwan",
+};
 const PACKAGES = {
   build: {},
   /** A guest only where this machine's own kernel does not do. */
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS },
+  test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS, ...STRONGSWAN },
   browser: { chromium: "a browser for the web monitor's tests" },
   interop: {
     ...KERNEL,
@@ -55,10 +61,7 @@ const PACKAGES = {
     ...REALM,
     ...CERTIFICATES,
     iptables: "routers that translate addresses",
-    "strongswan-swanctl": "the peer strongSwan",
-    "charon-systemd": "the peer strongSwan",
-    "libstrongswan-standard-plugins": "the peer strongSwan",
-    "libstrongswan-extra-plugins": "the peer strongSwan",
+    ...STRONGSWAN,
     debootstrap: "a root of its own for the peer libreswan, whose package conflicts with strongSwan's",
   },
   packages: {

@@ -63,13 +63,14 @@ export async function loadGss(path = "libgssapi_krb5.so.2"): Promise<Result<Gss,
     koffi.config({ async_stack_size: 1 << 20 });
     if (koffi.sizeof("void *") !== 8) return err("mainmode speaks to the GSS library on 64-bit machines only");
     hideMemory(koffi);
-    return ok(bind(koffi, path));
+    return ok(bindGss(koffi, path));
   } catch (error) {
     return err(String(error instanceof Error ? error.message : error).split("\n")[0] ?? "");
   }
 }
 
-type Koffi = typeof import("koffi");
+/** What the calls are made of. */
+export type Koffi = typeof import("koffi");
 
 /** Session keys live here: no other process of this user may read them. Where it can't be done, nothing else fails. */
 function hideMemory(koffi: Koffi): void {
@@ -112,7 +113,8 @@ const CALLS = {
 } as const;
 type Call = keyof typeof CALLS;
 
-function bind(koffi: Koffi, path: string): Gss {
+/** The calls of the library at `path`, through this koffi. Throws where the library or a call of it is not there. */
+export function bindGss(koffi: Koffi, path: string): Gss {
   const caller = new Caller(koffi, path);
   return { ...nameCalls(caller), ...contextCalls(caller), ...messageCalls(caller) };
 }

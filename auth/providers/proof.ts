@@ -8,7 +8,7 @@ import { sameDigest } from "../../ike/crypto/compare.ts";
 import { ECDSA_CURVES, type EcdsaName, ecdsaSign, ecdsaVerify } from "../../ike/crypto/ecdsa.ts";
 import { AUTH_METHOD } from "../../isakmp/numbers.ts";
 import { err, ok, type Result } from "../../isakmp/result.ts";
-import { fitsIdentity, formatIdentity, identityOf } from "../../policy/identity.ts";
+import { fitsIdentity, formatIdentity, identityOf, sameIdentity } from "../../policy/identity.ts";
 import type { Identity, Trust } from "../../policy/types.ts";
 import type { AuthFailure, AuthReason } from "../method.ts";
 import { type Certificate, certificateTitle, isSelfIssued } from "./certificate.ts";
@@ -105,7 +105,8 @@ function unproven(id: Identity, candidates: readonly Certificate[]): string {
   const [first] = candidates;
   if (!first) return `the peer calls itself ${formatIdentity(id)}, which none of the certificates in ca proves, and it sent none`;
   const has = identitiesOf(first).slice(0, 6).map(formatIdentity).join(", ");
-  return `the peer calls itself ${formatIdentity(id)}, and its certificate proves ${has === "" ? "no identity" : has}`;
+  const close = candidates.some((one) => identitiesOf(one).some((own) => sameIdentity(own, id)));
+  return `the peer calls itself ${formatIdentity(id)}, and its certificate proves ${has === "" ? "no identity" : has}${close ? "; they differ in capitals or blanks only" : ""}`;
 }
 
 /** The certificate whose key made the signature. */

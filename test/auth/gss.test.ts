@@ -6,11 +6,12 @@ import {
   freshRecord,
   hashedParts,
   nameAttribute,
+  nameFault,
   ownName,
   peerNameForms,
   readName,
   readToken,
-  targetFault,
+  ticketTarget,
   tokenPayload,
 } from "../../auth/gss.ts";
 import { basic, variable } from "../../isakmp/attributes.ts";
@@ -35,15 +36,21 @@ test("a name is read in both encodings, from 16384 or from Windows 2000's 32001,
   assert.equal(readName([variable(32001, Buffer.from("other")), variable(16384, Buffer.from("b$@R"))])?.text, "b$@R");
   assert.equal(readName([variable(16384, Buffer.from("b$@R\0", "utf16le"))])?.text, "b$@R", "an end mark");
   for (const value of [Buffer.alloc(0), Buffer.from("a b"), Buffer.from("a\nb"), Buffer.alloc(1025, 0x61), Buffer.from("\u001b[2J")])
-    assert.equal(readName([variable(16384, value)]), undefined, JSON.stringify(value.toString()));
+    assert.deepEqual(readName([variable(16384, value)]), { wire: Uint8Array.from(value), text: null }, JSON.stringify(value.toString()));
   assert.equal(readName([basic(11, 1)]), undefined);
+});
+
+test("an offer with kilobytes of a name is refused, and says so; any other is not", () => {
+  assert.equal(nameFault([basic(11, 1), variable(16384, Buffer.alloc(1024, 0x61))]), undefined);
+  assert.match(nameFault([variable(16384, Buffer.alloc(1025, 0x61))]) ?? "", /a Kerberos name of 1025 octets; 1024 are read/);
 });
 
 test("any octets as a name are read or refused, and never longer than they are", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 2000 }), (octets) => {
       const name = readName([variable(16384, octets)]);
-      assert.ok(name === undefined || (name.text.length <= octets.length && /^[!-~\u00a1-\uffff]+$/.test(name.text)));
+      assert.deepEqual(name?.wire, octets);
+      assert.ok(name?.text === null || (name.text.length <= octets.length && /^[!-~\u00a1-\uffff]+$/.test(name.text)));
     }),
   );
 });
@@ -96,6 +103,9 @@ test("the hash covers the name, where names were exchanged, and all tokens in or
   assert.deepEqual(hashedParts(side, "wire").map(toHex), ["6100", "01", "02"]);
   assert.deepEqual(hashedParts(side, "single-octet").map(toHex), ["61", "01", "02"]);
   assert.deepEqual(hashedParts({ ...side, name: null }, "wire").map(toHex), ["01", "02"]);
+  const opaque = { ...side, name: { wire: Uint8Array.of(1, 2, 3), text: null } };
+  for (const form of ["wire", "single-octet"] as const)
+    assert.deepEqual(hashedParts(opaque, form).map(toHex), ["010203", "01", "02"], "a name that can't be read has one form");
 });
 
 for (const [wanted, names, principal, good] of [
@@ -117,24 +127,67 @@ for (const [wanted, names, principal, good] of [
     assert.equal(acceptsPrincipal(entry({ peerPrincipal: wanted }), { principal, addressNames: names }), good);
   });
 
-for (const [wanted, target, good] of [
-  ["host/b.example.test@EXAMPLE.TEST", "host/b.example.test@EXAMPLE.TEST", true],
-  ["host/b.example.test", "host/B.example.test@EXAMPLE.TEST", true],
-  ["host/b.example.test", "host/b.example.test", true],
-  ["host/b.example.test@OTHER.TEST", "host/b.example.test@OTHER.TEST", true],
-  ["host/b.example.test", "host/b.example.test@OTHER.TEST", false],
-  ["host/b.example.test", "cifs/b.example.test@EXAMPLE.TEST", false],
-  ["host/b.example.test", "host/c.example.test@EXAMPLE.TEST", false],
-  [null, "host/anything.example.test@EXAMPLE.TEST", true],
-  [null, "B$@EXAMPLE.TEST", true],
-  [null, "host/anything.example.test@OTHER.TEST", false],
-  [null, "cifs/files.example.test@EXAMPLE.TEST", false],
-  [null, "administrator@EXAMPLE.TEST", false],
-  [null, "host/a/b@EXAMPLE.TEST", false],
+const REALM = "EXAMPLE.TEST";
+for (const [wanted, claimed, target] of [
+  [`host/b.example.test@${REALM}`, `host/b.example.test@${REALM}`, `host/b.example.test@${REALM}`],
+  ["host/b.example.test", `host/B.example.test@${REALM}`, `host/B.example.test@${REALM}`],
+  ["host/b.example.test", "host/b.example.test", `host/b.example.test@${REALM}`],
+  ["host/b.example.test@OTHER.TEST", "host/b.example.test@OTHER.TEST", "host/b.example.test@OTHER.TEST"],
+  ["host/b.example.test@OTHER.TEST", "host/b.example.test", "host/b.example.test@OTHER.TEST"],
+  ["host/b.example.test", "host/b.example.test@OTHER.TEST", /and peer-principal is host/],
+  ["host/b.example.test", `cifs/b.example.test@${REALM}`, /and peer-principal is/],
+  ["host/b.example.test", `host/c.example.test@${REALM}`, /and peer-principal is/],
+  // A computer's account, with its mark and as the draft's example has it.
+  [`B$@${REALM}`, `B$@${REALM}`, `B$@${REALM}`],
+  [`B$@${REALM}`, `B@${REALM}`, `B$@${REALM}`],
+  ["B$", `B@${REALM}`, `B$@${REALM}`],
+  [`B$@${REALM}`, "B", `B$@${REALM}`],
+  [`B$@${REALM}`, "B@OTHER.TEST", /and peer-principal is B\$/],
+  [`B$@${REALM}`, `C@${REALM}`, /and peer-principal is B\$/],
+  [`B$@${REALM}`, `C$@${REALM}`, /and peer-principal is B\$/],
+  [`B$@${REALM}`, `B$$@${REALM}`, /and peer-principal is B\$/],
+  [`B$@${REALM}`, `host/b.example.test@${REALM}`, /and peer-principal is B\$/],
+  // The other way round: whoever wrote a user's name does not mean a computer.
+  [`B@${REALM}`, `B$@${REALM}`, /and peer-principal is B@/],
+  // Only what the ticket could then prove is asked for.
+  [null, `host/anything.example.test@${REALM}`, `host/anything.example.test@${REALM}`],
+  [null, "host/anything.example.test", `host/anything.example.test@${REALM}`],
+  [null, `B$@${REALM}`, /set peer-principal = "B\$@EXAMPLE\.TEST" if that is right/],
+  [null, `B@${REALM}`, /only host\/ of its address's name is taken; set peer-principal if/],
+  [null, "host/anything.example.test@OTHER.TEST", /of another realm than ours/],
+  [null, `cifs/files.example.test@${REALM}`, /set peer-principal/],
+  [null, `administrator@${REALM}`, /set peer-principal/],
+  [null, `host/a/b@${REALM}`, /set peer-principal/],
+  // What can't be read, and no name at all.
+  [`B$@${REALM}`, "no name", `B$@${REALM}`],
+  [null, "no name", /can't be read; set peer-principal/],
+  [`B$@${REALM}`, null, `B$@${REALM}`],
+  [null, null, /did not tell its Kerberos name/],
 ] as const)
-  test(`with peer-principal ${wanted ?? "not set"} a ticket for ${target} is ${good ? "" : "not "}asked for`, () => {
-    assert.equal(targetFault(entry({ peerPrincipal: wanted }), target) === undefined, good);
+  test(`with peer-principal ${wanted ?? "not set"} a peer called ${claimed ?? "nothing"} ${typeof target === "string" ? `means a ticket for ${target}` : "gets none"}`, () => {
+    const name = claimed === null ? null : (readName([variable(16384, Buffer.from(claimed, "utf16le"))]) ?? null);
+    const got = ticketTarget(entry({ peerPrincipal: wanted }), name);
+    if (typeof target === "string") return assert.deepEqual(got, { ok: true, value: target });
+    assert.match(got.ok ? `a ticket for ${got.value}` : got.error, target);
   });
+
+test("whatever ticket is asked for, the rule takes whom it proves, if the peer's address has that name", () => {
+  const part = fc.constantFrom("B", "B$", "b", "host/b.example.test", "host/B.example.test", "cifs/b", "host/a/b", "$", "administrator");
+  const realm = fc.constantFrom("", "@EXAMPLE.TEST", "@OTHER.TEST", "@");
+  const principal = fc.tuple(part, realm).map(([name, where]) => `${name}${where}`);
+  let asked = 0;
+  fc.assert(
+    fc.property(fc.option(principal), principal, (peerPrincipal, text) => {
+      const rule = entry({ peerPrincipal });
+      const target = ticketTarget(rule, { wire: new Uint8Array(), text });
+      if (!target.ok) return;
+      asked++;
+      assert.ok(acceptsPrincipal(rule, { principal: target.value, addressNames: ["b.example.test"] }), `${peerPrincipal}: ${target.value}`);
+    }),
+    { numRuns: 2000 },
+  );
+  assert.ok(asked > 50, `${asked}`);
+});
 
 test("single octets that end in a NUL are no UTF-16", () => {
   const read = (octets: Uint8Array) => readName([variable(16384, octets)])?.text;

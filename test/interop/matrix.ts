@@ -34,6 +34,8 @@ export async function runMatrix(options: MatrixOptions): Promise<readonly Outcom
 
 const GUESTS_AT_ONCE = 2;
 const MOST_IN_A_GUEST = 24;
+/** Starting a guest takes as long as some scenarios do. */
+const LEAST_TO_SPLIT = 6;
 const GUEST_SECONDS = 600;
 
 interface Share {
@@ -42,11 +44,12 @@ interface Share {
   readonly scenarios: readonly Scenario[];
 }
 
-/** One kind of peer to a guest, the shares of a kind of about one size. */
-function shareOut(all: readonly Scenario[]): Share[] {
+/** One kind of peer to a guest, the shares of a kind of about one size; none so large that the other guest of a pair is done long before. */
+export function shareOut(all: readonly Scenario[]): Share[] {
+  const most = Math.min(MOST_IN_A_GUEST, Math.max(LEAST_TO_SPLIT, Math.ceil(all.length / GUESTS_AT_ONCE)));
   return [...new Set(all.map((one) => one.peer))].flatMap((theirs) => {
     const own = all.filter((one) => one.peer === theirs);
-    const guests = Math.ceil(own.length / MOST_IN_A_GUEST);
+    const guests = Math.ceil(own.length / most);
     return Array.from({ length: guests }, (_, guest) => ({
       name: guests === 1 ? theirs : `${theirs}-${guest + 1}`,
       theirs,

@@ -23,6 +23,8 @@ export interface Certificates {
   readonly asked: boolean;
   /** Our rule has a pre-shared key in the second place, and the peer has nothing else. */
   readonly fallback: boolean;
+  /** The peer's DN stands in its configuration, where it is encoded anew: strongSwan writes other string types than the certificate has. */
+  readonly spelled: boolean;
 }
 
 export interface Scenario {
@@ -103,7 +105,8 @@ export const BEHIND = {
 function subnet(side: "us" | "theirs", family: 4 | 6, index: number, flow: number): FlowEnd {
   const slot = side === "us" ? flow : 2 * index + flow;
   if (family === 6) {
-    const net = `2001:db8:${side === "us" ? 1 : 2}:${slot.toString(16)}::`;
+    // Written as the kernel prints it, which is waited for.
+    const net = `2001:db8:${side === "us" ? 1 : 2}${slot === 0 ? "" : `:${slot.toString(16)}`}::`;
     return { net: `${net}/64`, address: `${net}1` };
   }
   const [prefix, size] = side === "us" ? ["198.51.100", 64] : ["203.0.113", 4];

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { formatAddress, parseAddress } from "../../isakmp/address.ts";
 import { charonKeys } from "./charon-keys.ts";
 import { states } from "./kernel-view.ts";
+import { shareOut } from "./matrix.ts";
 import { type PeerKind, type Placed, place, type Role, type Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 import type { Shell } from "./shell.ts";
@@ -39,6 +41,38 @@ test("every kind of protection, mode, family, beginning and disagreement is nego
   }
 });
 
+test("addresses stand as the kernel prints them: what never comes is waited for twenty seconds", () => {
+  for (const one of all)
+    for (const index of [0, 1, 23]) {
+      const placed = place(one, index);
+      for (const { host, flows } of [placed.us, placed.theirs])
+        for (const text of [host, ...flows.flatMap(({ net, address }) => [net.replace(/\/.*/, ""), address])]) {
+          const address = parseAddress(text);
+          assert.equal(address && formatAddress(address.family, address.value), text);
+        }
+    }
+});
+
+test("scenarios are shared out so that two guests are done at about the same time, each peer in guests of its own", () => {
+  const sizes = (pattern: RegExp) =>
+    shareOut(all.filter(({ name }) => pattern.test(name))).map(({ name, scenarios }) => [name, scenarios.length]);
+  assert.deepEqual(sizes(/^mainmode-/), [
+    ["mainmode-1", 11],
+    ["mainmode-2", 11],
+  ]);
+  assert.deepEqual(sizes(/^strongswan-.*-usual$/), [["strongswan", 2]]);
+  for (const { scenarios } of shareOut(all)) {
+    assert.ok(scenarios.length <= 24);
+    assert.equal(new Set(scenarios.map(({ peer }) => peer)).size, 1);
+  }
+  assert.deepEqual(
+    shareOut(all)
+      .flatMap(({ scenarios }) => scenarios.map(({ name }) => name))
+      .sort(),
+    all.map(({ name }) => name).sort(),
+  );
+});
+
 test("certificates of every kind are tried with strongSwan in both roles, RSA with libreswan, good ones and bad", () => {
   for (const role of ["initiator", "responder"] as const) {
     const theirs = by("strongswan", role).filter(({ certificates }) => certificates);
@@ -49,6 +83,10 @@ test("certificates of every kind are tried with strongSwan in both roles, RSA wi
         theirs.some(({ differs }) => differs === what),
         `${role}: ${what}`,
       );
+    assert.ok(
+      theirs.some(({ certificates, differs }) => certificates?.spelled && differs === null),
+      `${role}: a DN that is encoded anew`,
+    );
     assert.ok(theirs.some(({ certificates }) => certificates?.fallback) && theirs.some(({ certificates }) => !certificates?.asked));
     const rsa = by("libreswan", role).filter(({ certificates }) => certificates);
     assert.deepEqual([...values(rsa, ({ certificates }) => certificates?.issuer ?? null)].sort(), ["intermediate", "root"]);

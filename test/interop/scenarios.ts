@@ -44,7 +44,7 @@ const USUAL = {
 } as const satisfies Partial<Scenario>;
 
 const x509 = (key: Certificates["key"], more: Partial<Certificates> = {}): Pick<Scenario, "certificates"> => ({
-  certificates: { key, issuer: "root", lists: false, asked: true, fallback: false, ...more },
+  certificates: { key, issuer: "root", lists: false, asked: true, fallback: false, spelled: false, ...more },
 });
 
 const V6 = { family: 6, inner: 6 } as const;
@@ -93,7 +93,7 @@ const ROWS: readonly Row[] = [
   // Who they are, by certificate. libreswan's IKEv1 signs with RSA only.
   { name: "rsa2048", peers: ALL, pfs: null, ...x509("rsa2048") },
   { name: "rsa3072-chain-list", peers: OTHERS, pfs: null, ...x509("rsa3072", { issuer: "intermediate", lists: true }) },
-  { name: "ecdsa256", peers: STRONGSWAN, pfs: null, mode: "tunnel", ...x509("p256", { lists: true }) },
+  { name: "ecdsa256", peers: STRONGSWAN, pfs: null, mode: "tunnel", ...x509("p256", { lists: true, spelled: true }) },
   { name: "ecdsa384-chain", peers: STRONGSWAN, pfs: null, ...V6, ...x509("p384", { issuer: "intermediate" }) },
   { name: "not-asked", peers: OTHERS, pfs: null, ...x509("rsa2048", { asked: false }) },
   { name: "x509-or-psk", peers: STRONGSWAN, pfs: null, ...x509("rsa2048", { fallback: true }) },

@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { on } from "./network.ts";
 import { type Attempt, childName, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
-import { PKI } from "./pki.ts";
+import { PKI, subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
 
@@ -102,7 +102,7 @@ function proofs(side: PartyOptions["side"], scenario: Placed, pki: string): stri
     send_cert = ${certificates.asked ? "ifasked" : "never"}
     local {
       auth = pubkey
-      certs = ${pki}/${PKI.leaf(name, side)}
+      certs = ${pki}/${PKI.leaf(name, side)}${certificates.spelled ? `\n      id = "${subjectOf(`${name}-${side}`)}"` : ""}
     }
     remote {
       auth = pubkey

@@ -192,6 +192,34 @@ for (const role of ["initiator", "responder"] as const) {
   );
 }
 
+test(
+  "a computer that calls itself by its name without the dollar sign, as the draft's example does, gets the ticket of its account, and its words are hashed",
+  story(alone(), (world) => {
+    phase1As("initiator", windows({ principal: "B@EXAMPLE.TEST" }))(world);
+    const targets = world.host("A").jobs.flatMap((job) => (job.kind === "gss-step" ? [job.target] : []));
+    assert.deepEqual(targets, [MACHINE, MACHINE]);
+  }),
+);
+
+for (const principal of ["no principal at all", "\u0001", ""])
+  for (const role of ["initiator", "responder"] as const)
+    test(
+      `a peer whose name ${JSON.stringify(principal)} nobody can read is answered with ours, and its name is hashed as it came: our ${role}`,
+      story(alone(), phase1As(role, windows({ principal }))),
+    );
+
+test(
+  "an offer with kilobytes of a name is refused with that reason",
+  story(alone(), (world) => {
+    world.run(10);
+    const attached = begins(world, windows({ principal: "x".repeat(600) }));
+    world.run(2000);
+    assert.ok(!attached.done && ikesOf(world, "A").length === 0);
+    assert.match(said(world.host("A"), "warning").join("\n"), /a Kerberos name of 1200 octets; 1024 are read/);
+    world.run(70_000);
+  }),
+);
+
 for (const [quirks, fault] of [
   [{ tokenOctet: "never" }, /how payload 129 begins/],
   [{ hashedName: "single-octet" }, /HASH_I/],
