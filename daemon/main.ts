@@ -58,9 +58,13 @@ export async function runDaemon(options: RunOptions, replacements: Replacements 
   const native = await loadNative();
   const log = openLog(options, native.ok ? native.value : undefined);
   if (native.ok) native.value.hideMemory();
-  else log({ event: "svc.socket", level: "warning", text: native.error, hint: "npm install koffi" });
+  else log({ event: "svc.socket", level: "warning", text: `${native.error}; ${WITHOUT_NATIVE}`, hint: "npm install koffi" });
   return serve(loaded.value, options, replacements, log, native.ok ? native.value : undefined);
 }
+
+/** What a user would otherwise look for on the wire: SAs come to be through a NAT, and the kernel is given none of the packets that come in. */
+const WITHOUT_NATIVE =
+  "ESP in UDP does not reach the kernel, so that nothing that a peer sends through a NAT arrives; privileges are kept, and buffers are small";
 
 async function serve(
   configuration: Configuration,

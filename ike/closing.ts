@@ -9,6 +9,7 @@ import { ikeFields } from "./event-fields.ts";
 import { sayAgain } from "./farewell.ts";
 import { tellPeer } from "./informational.ts";
 import { destroyKeys } from "./main-mode-states.ts";
+import { armChildKeepalive } from "./nat-path.ts";
 import { deleteIke } from "./notifies.ts";
 import { beginAnew, endExchange, exchangeOwner } from "./phase2.ts";
 
@@ -29,6 +30,7 @@ export function dropIke(core: Core, ike: IkeSa, why: string): void {
     const child = core.store.children.get(id);
     if (!child) continue;
     child.ike = null;
+    armChildKeepalive(core, child);
     core.store.touch(child);
   }
   log(core, "ike.closed", "info", `${peerName(ike.path)}: IKE SA closed, ${why}`, ikeFields(ike));

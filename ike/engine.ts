@@ -35,7 +35,7 @@ import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
-import { onKeepalive, onMapping } from "./nat-path.ts";
+import { onChildKeepalive, onKeepalive, onMapping } from "./nat-path.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
 import { onJobDone } from "./phase1-jobs.ts";
@@ -219,6 +219,7 @@ function onChildTimer(core: Core, child: ChildSa, name: TimerName): void {
   if (name === "rekey") renewChild(core, child);
   else if (name === "measure") ask(core, child, "look");
   else if (name === "drained") forgetChild(core, child);
+  else if (name === "keepalive") onChildKeepalive(core, child);
   else expireChild(core, child);
 }
 

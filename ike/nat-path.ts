@@ -43,7 +43,7 @@ export const settleNat = (core: Core, { path }: Negotiation, sa: Established): E
 
 /** The ports of a child's packets under an IKE SA; null: they travel bare. */
 export const encapsulationOf = ({ sa, path }: IkeSa): Encapsulation | null =>
-  sa.nat && { local: path.local.port, remote: path.remote.port };
+  sa.nat && { local: path.local.port, remote: path.remote.port, keep: sa.nat.local };
 
 /** Where a new Main Mode with a peer behind a NAT has to go: only the ports of its present SA lead to it. */
 export const pathThroughNat = (entries: readonly IkeEntry[]): Path | undefined =>
@@ -60,6 +60,23 @@ export function armKeepalive(core: Core, ike: IkeSa): void {
 export function onKeepalive(core: Core, ike: IkeSa): void {
   emit(core, { type: "keepalive", path: ike.path });
   armKeepalive(core, ike);
+}
+
+/** A child that lost its IKE SA, or came back without: it keeps the mapping itself, as long as it lives (RFC 3948 §4). */
+export function armChildKeepalive(core: Core, child: ChildSa): void {
+  if (child.encap?.keep) core.timers.set(`child ${child.id}`, "keepalive", core.now + KEEPALIVE_SECONDS * 1000);
+}
+
+/** The next one of a child is due, unless a new IKE SA with the peer sends them. */
+export function onChildKeepalive(core: Core, child: ChildSa): void {
+  const { encap, spec, state } = child;
+  if (!encap || state === "draining") return;
+  const [local, remote] = [
+    { address: spec.local, port: encap.local },
+    { address: spec.remote, port: encap.remote },
+  ];
+  if (!carrierFor(core, child)?.sa.nat?.local) emit(core, { type: "keepalive", path: { local, remote } });
+  armChildKeepalive(core, child);
 }
 
 // Moves

@@ -32,6 +32,8 @@ export interface NatState {
 export interface Encapsulation {
   readonly local: number;
   readonly remote: number;
+  /** A NAT stands before us: its mapping has to be kept alive. */
+  readonly keep: boolean;
 }
 
 /** Seconds between two keepalives of the side behind the NAT (RFC 3948 §4; Windows' interval too). */

@@ -19,7 +19,7 @@ import { saKeys } from "./install.ts";
 import { policyOwner, REQID } from "./journal.ts";
 import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { isManual } from "./manual.ts";
-import { armKeepalive } from "./nat-path.ts";
+import { armChildKeepalive, armKeepalive } from "./nat-path.ts";
 import { proofOfRecord } from "./proof-record.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { armRenewal } from "./renewal.ts";
@@ -192,6 +192,7 @@ function restoreChild(core: Core, id: number, { value }: JournalPart, sas: Map<s
   if (ike?.phase === "established") ike.children.add(id);
   else child.ike = null;
   armChild(core, child);
+  if (child.ike === null) armChildKeepalive(core, child);
   if (child.outbound === "installed") upkeep(core, core.policies.take(child));
 }
 

@@ -371,6 +371,34 @@ test("a restart takes over the NAT's state: ports, keepalives, and who follows w
     assert.equal(back(world), "protected");
   }));
 
+/** A client whose IKE SA ends before its child, since no message gets through any more. */
+const orphaned = (world: World): void => {
+  bringUp(world);
+  world.intercept = () => ({ kind: "drop" });
+  world.run(400_000);
+  for (const name of ["A", "B"]) assert.deepEqual(ikesOf(world, name).filter(({ state }) => state !== "negotiating").length, 0, name);
+};
+const SHORT = { "main-mode": '{ lifetime = "300s" }', "quick-mode": '{ lifetime = "3600s" }' };
+const FORGETFUL = { nats: [{ outer: OUTER, inside: [CLIENT], forgetAfterMs: 25_000 }] };
+
+test(
+  "a child whose IKE SA is gone keeps the mapping itself",
+  story(one(SHORT, SHORT, FORGETFUL), (world) => {
+    orphaned(world);
+    world.run(120_000);
+    assert.equal(back(world), "protected");
+  }),
+);
+
+test("a child whose IKE SA is gone keeps the mapping after a restart, too", () =>
+  inWorld(one(SHORT, SHORT, FORGETFUL), (world) => {
+    for (const host of world.hosts) host.keepJournal();
+    orphaned(world);
+    world.host("A").crash();
+    world.run(120_000);
+    assert.equal(back(world), "protected");
+  }));
+
 test(
   "IPv6 through a router that translates ports needs NAT traversal too, and both ends offer it",
   story(
