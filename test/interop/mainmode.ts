@@ -22,8 +22,12 @@ export function mainmode(options: PartyOptions): Party {
   const runtime = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
   let realm: Realm | undefined;
-  const command = (argv: readonly string[], seconds: number) =>
-    run([process.execPath, MAIN, ...argv, "--control", `${runtime}/control.sock`], { mayFail: true, seconds });
+  let said = "";
+  const command = async (argv: readonly string[], seconds: number) => {
+    const ran = await run([process.execPath, MAIN, ...argv, "--control", `${runtime}/control.sock`], { mayFail: true, seconds });
+    said += `${ran.stdout}${ran.stderr}`;
+    return ran;
+  };
   const status = async (): Promise<StatusDocument> => JSON.parse((await command(["status", "--json"], 10)).stdout);
   const attempt = async (scenario: Placed): Promise<Attempt> => {
     const { status, stdout, stderr } = await command(["initiate", scenario.name, "--wait", `${PATIENCE}`], PATIENCE + 10);
@@ -56,7 +60,12 @@ export function mainmode(options: PartyOptions): Party {
       await realm?.stop();
       if (exit !== 0) throw new Error(`the daemon on side ${side} ended with ${exit}`);
     },
-    ourselves: { status, reasons: (scenario) => reasonsIn(readFileSync(`${directory}/${EVENT_LOG}`, "utf8"), scenario) },
+    ourselves: {
+      status,
+      stats: async () => JSON.parse((await command(["stats", "--json"], 10)).stdout),
+      shown: () => said + readFileSync(`${directory}/${EVENT_LOG}`, "utf8"),
+      reasons: (scenario) => reasonsIn(readFileSync(`${directory}/${EVENT_LOG}`, "utf8"), scenario),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /**
  * An IKE daemon on one of the two hosts, whoever wrote it. All scenarios of a guest are configured at once.
  */
+import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import type { Side } from "./network.ts";
 import { subjectOf } from "./pki.ts";
@@ -28,6 +29,10 @@ export interface Party {
 export interface Ourselves {
   /** `status --json`. */
   status(): Promise<StatusDocument>;
+  /** `stats --json`. */
+  stats(): Promise<StatsDocument>;
+  /** Everything that its log and its commands have said. */
+  shown(): string;
   /** The reasons for failure that the log gives for the scenario. */
   reasons(scenario: Placed): readonly string[];
 }
@@ -88,8 +93,8 @@ export function configured(side: Side, scenario: Placed) {
 
 export const childName = (scenario: Placed, flow: number): string => `${scenario.name}-${flow}`;
 
-const SECRET = "correct horse battery staple";
-const OTHER_SECRET = "incorrect horse battery staple";
+export const SECRET = "correct horse battery staple";
+export const OTHER_SECRET = "incorrect horse battery staple";
 const OTHER_IKE = "aes256-sha256-modp1536";
 const OTHER_PROTECT = "esp:aes256-sha256";
 

@@ -1,6 +1,8 @@
 /** The judge judged: two hosts that do everything right pass, and every single wrong is noticed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { StatsDocument } from "../../daemon/control-protocol.ts";
+import { METRICS } from "../../ike/statistics-table.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import type { Party } from "./party.ts";
 import { perform, type Stage } from "./perform.ts";
@@ -25,6 +27,9 @@ const RIGHT = {
   theirStates: (both: string) => both,
   deletes: true,
   status: (document: StatusDocument) => document,
+  /** By how much every total grows. */
+  counted: 9,
+  shown: "nothing that matters",
 };
 type Behaviour = typeof RIGHT;
 
@@ -54,9 +59,26 @@ function stageOf(scenario: Placed, changes: Partial<Behaviour>): Stage {
     stop: async () => {},
     pid: () => undefined,
   };
-  const ourselves = { status: async () => does.status(statusOf(scenario)), reasons: () => does.reasons };
+  let asked = 0;
+  const ourselves = {
+    status: async () => does.status(statusOf(scenario)),
+    stats: async () => statsOf(asked++ === 0 ? 0 : does.counted),
+    shown: () => does.shown,
+    reasons: () => does.reasons,
+  };
   return { run, us: { ...party, ourselves }, theirs: party };
 }
+
+const statsOf = (value: number): StatsDocument => ({
+  since: "",
+  windows: [],
+  metrics: METRICS.map(({ name, type, help }) => ({
+    ...{ name, type, help },
+    samples: ["initiator", "responder"].flatMap((role) =>
+      ["in", "out"].map((dir) => ({ labels: { role, dir, mode: "transport" }, value: name.includes("bugs") ? 0 : value })),
+    ),
+  })),
+});
 
 const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
   softSas: [],
@@ -122,6 +144,10 @@ test("a negotiation in which everything is right passes", async () => {
 });
 
 const WRONGS: Readonly<Record<string, readonly [Partial<Behaviour>, RegExp]>> = {
+  "a negotiation that was not counted": [{ counted: 0 }, /ike_sa_established_total .* grew by 0/],
+  "a total that went back": [{ counted: -1 }, /went back from 0 to -1/],
+  "a pre-shared key in what was said": [{ shown: "… correct horse battery staple …" }, /showed a secret: corr/],
+  "a pre-shared key in hex": [{ shown: Buffer.from("correct horse battery staple").toString("hex") }, /showed a secret/],
   "no SA": [{ established: false, text: "refused" }, /no SA: refused/],
   "no answer to pings": [{ answers: 0 }, /no answer to pings/],
   "no packet on an SA": [{ packets: 0 }, /no packet on our SA/],

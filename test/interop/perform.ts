@@ -1,11 +1,13 @@
 /**
  * One scenario on two running daemons: negotiate, pass traffic, compare both kernels, delete; or fail as expected.
  */
+import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import { type KernelState, states } from "./kernel-view.ts";
 import { ping, reassemble, type Side } from "./network.ts";
-import type { Attempt, Ourselves, Party } from "./party.ts";
+import { type Attempt, OTHER_SECRET, type Ourselves, type Party, SECRET } from "./party.ts";
 import type { Difference, Placed } from "./scenario.ts";
 import { eventually, type Shell } from "./shell.ts";
+import { secretsShown, statsDiffer } from "./stats-check.ts";
 import { statusDiffers } from "./status-check.ts";
 
 export interface Stage {
@@ -26,13 +28,15 @@ export async function perform(stage: Stage, scenario: Placed): Promise<readonly 
 }
 
 async function performed(stage: Stage, scenario: Placed): Promise<readonly string[]> {
+  const before = await stage.us.ourselves?.stats();
   const attempt = await negotiate(stage, scenario);
-  if (scenario.differs) return refused(stage, scenario, attempt);
+  if (scenario.differs) return [...(await refused(stage, scenario, attempt)), ...(await counted(stage, scenario, before))];
   if (!attempt.ok) return [`no SA: ${attempt.text.trim().split("\n").slice(-3).join(" | ")}`];
   const wrong = [
     ...(await traffic(stage, scenario)),
     ...(await sameInBothKernels(stage, scenario)),
     ...(await statusIsRight(stage, scenario)),
+    ...(await counted(stage, scenario, before)),
     ...kerberosWorked(stage, scenario),
   ];
   return [...wrong, ...(await deletion(stage, scenario))];
@@ -98,6 +102,16 @@ async function sameInBothKernels(stage: Stage, scenario: Placed): Promise<readon
 async function statusIsRight(stage: Stage, scenario: Placed): Promise<readonly string[]> {
   if (!stage.us.ourselves) return [];
   return statusDiffers(await stage.us.ourselves.status(), scenario, await states(stage.run, "us", scenario));
+}
+
+/** What it counted, and that neither it nor its log has shown a key. */
+async function counted({ us, run }: Stage, scenario: Placed, before: StatsDocument | undefined): Promise<readonly string[]> {
+  if (!us.ourselves || !before) return [];
+  const { stdout } = await run(["ip", "-n", "us", "xfrm", "state"]);
+  return [
+    ...statsDiffer(before, await us.ourselves.stats(), scenario),
+    ...secretsShown(us.ourselves.shown(), [SECRET, OTHER_SECRET], stdout),
+  ];
 }
 
 /** A method that can't be used is left out of the offer: then what comes after it would show nothing. */
