@@ -10,8 +10,17 @@ type EspKey = Extract<TraceDocument, { kind: "esp-key" }>;
 export const ikeKeyLine = ({ cookie, key }: Pick<IkeKey, "cookie" | "key">): string => `${cookie},${key}\n`;
 
 /** A line of esp_sa. */
-export function espKeyLine({ source, destination, spi, encryption, encryptionKey, integrity, integrityKey }: EspKey): string {
-  const [cipher, authentication] = [ENCRYPTIONS[encryption], INTEGRITIES[integrity]];
+export function espKeyLine({
+  source,
+  destination,
+  spi,
+  encryption,
+  encryptionKey,
+  integrity,
+  integrityBits,
+  integrityKey,
+}: EspKey): string {
+  const [cipher, authentication] = [ENCRYPTIONS[encryption], INTEGRITIES[integrity === "" ? "" : `${integrity} ${integrityBits}`]];
   if (!cipher || !authentication)
     return `# ${spi} from ${source} to ${destination}: Wireshark has no name for ${cipher ? integrity : encryption}\n`;
   const hex = (digits: string): string => (digits === "" ? "" : `0x${digits}`);
@@ -30,9 +39,11 @@ const ENCRYPTIONS: Readonly<Record<string, string>> = {
 };
 const INTEGRITIES: Readonly<Record<string, string>> = {
   "": "NULL",
-  "hmac(md5)": "HMAC-MD5-96 [RFC2403]",
-  "hmac(sha1)": "HMAC-SHA-1-96 [RFC2404]",
-  "hmac(sha256)": "HMAC-SHA-256-128 [RFC4868]",
-  "hmac(sha384)": "HMAC-SHA-384-192 [RFC4868]",
-  "hmac(sha512)": "HMAC-SHA-512-256 [RFC4868]",
+  "hmac(md5) 96": "HMAC-MD5-96 [RFC2403]",
+  "hmac(sha1) 96": "HMAC-SHA-1-96 [RFC2404]",
+  "hmac(sha256) 128": "HMAC-SHA-256-128 [RFC4868]",
+  // What Windows and old Linux kernels did before there was an RFC.
+  "hmac(sha256) 96": "HMAC-SHA-256-96 [draft-ietf-ipsec-ciph-sha-256-00]",
+  "hmac(sha384) 192": "HMAC-SHA-384-192 [RFC4868]",
+  "hmac(sha512) 256": "HMAC-SHA-512-256 [RFC4868]",
 };

@@ -79,7 +79,7 @@ export interface SnapshotDocument {
   readonly stats: StatsDocument;
 }
 
-/** All that is counted since `since` (ISO 8601, UTC), where a journal is kept since before the last restart. */
+/** All that is counted since `since` (ISO 8601, UTC): the start of the daemon, or of the first of those that handed over to it. */
 export interface StatsDocument {
   readonly since: string;
   readonly metrics: readonly MetricView[];

@@ -41,6 +41,7 @@ export class Monitoring {
   readonly #ledger: ReturnType<typeof octetLedger>;
   readonly #sockets = new Map<string, ShellFigures["socketFailures"][number]>();
   readonly #startedAt = Date.now() / 1000;
+  #countedSince = this.#startedAt;
   readonly #version = version();
   #watched: Watched | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -92,7 +93,8 @@ export class Monitoring {
 
   /** Totals for the next run, where they changed. */
   save(write: (records: readonly JournalRecord[]) => void): void {
-    const value: JournalValue = { events: this.#statistics.save(), octets: this.#ledger.gone().map((each) => ({ ...each })) };
+    const octets = this.#ledger.gone().map((each) => ({ ...each }));
+    const value: JournalValue = { since: this.#countedSince, events: this.#statistics.save(), octets };
     const text = JSON.stringify(value);
     if (text === this.#saved) return;
     this.#saved = text;
@@ -101,7 +103,8 @@ export class Monitoring {
 
   #restore(saved: JournalValue | undefined): void {
     if (typeof saved !== "object" || saved === null || Array.isArray(saved)) return;
-    const { events, octets } = saved as { readonly events?: JournalValue; readonly octets?: JournalValue };
+    const { since, events, octets } = saved as Readonly<Record<string, JournalValue>>;
+    if (typeof since === "number" && since < this.#startedAt) this.#countedSince = since;
     this.#statistics.restore(events);
     if (Array.isArray(octets)) this.#ledger.restore(octets as unknown as readonly OctetTotal[]);
   }
@@ -122,7 +125,7 @@ export class Monitoring {
     const { live, drops, counters: loop, queued } = this.#watched ?? IDLE;
     const { handled, dropped, bugs } = loop();
     const shell: ShellFigures = {
-      ...{ startedAt: this.#startedAt, version: this.#version, queued: queued(), handled, dropped, bugs },
+      ...{ startedAt: this.#startedAt, countedSince: this.#countedSince, version: this.#version, queued: queued(), handled, dropped, bugs },
       socketFailures: [...this.#sockets.values()],
       octets: this.#ledger.totals(),
       xfrm: readXfrmStat(),

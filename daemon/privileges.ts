@@ -19,6 +19,7 @@ const PR_CAP_AMBIENT_RAISE = 2;
 export interface CapabilitySets {
   readonly permitted: bigint;
   readonly bounding: bigint;
+  readonly ambient: bigint;
 }
 
 /** What is left, or what could not be given up and why: the daemon runs on either way. */
@@ -45,9 +46,11 @@ export function dropPrivileges(
     for (const capability of bitsOf(sets.bounding & ~wanted))
       tried(`bounding set, ${capability}`, native.prctl(PR_CAPBSET_DROP, capability, 0));
   const kept = sets.permitted & wanted;
-  tried("capset", native.setCapabilities(kept));
+  // A unit that gives a user just these may well forbid capset.
+  const isDone = uid !== 0 && sets.permitted === kept && sets.ambient === kept;
+  if (!isDone) tried("capset", native.setCapabilities(kept));
   // Root's children get them by being root's; others need them handed on.
-  if (uid !== 0)
+  if (uid !== 0 && !isDone)
     for (const capability of bitsOf(kept))
       tried(`ambient set, ${capability}`, native.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability));
   tried("no new privileges", native.prctl(PR_SET_NO_NEW_PRIVS, 1, 0));
@@ -56,10 +59,12 @@ export function dropPrivileges(
 
 /** The sets in the text of a status file; undefined where they are missing. */
 export function capabilitySets(status: string): CapabilitySets | undefined {
-  const [permitted, bounding] = ["CapPrm", "CapBnd"].map((name) => new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1]);
-  return permitted === undefined || bounding === undefined
+  const [permitted, bounding, ambient] = ["CapPrm", "CapBnd", "CapAmb"].map(
+    (name) => new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1],
+  );
+  return permitted === undefined || bounding === undefined || ambient === undefined
     ? undefined
-    : { permitted: BigInt(`0x${permitted}`), bounding: BigInt(`0x${bounding}`) };
+    : { permitted: BigInt(`0x${permitted}`), bounding: BigInt(`0x${bounding}`), ambient: BigInt(`0x${ambient}`) };
 }
 
 const maskOf = (capabilities: readonly number[]): bigint =>

@@ -16,7 +16,7 @@ export function statsDocument(statistics: Statistics, picture: Picture): StatsDo
   const windows = WINDOWS_STATISTICS.map(
     ({ page, name, of }): WindowsStatisticView => ({ page, name, metrics: of.map(([metric]) => metric), value: addUp(of, byName) }),
   );
-  return { since: new Date(picture.shell.startedAt * 1000).toISOString(), metrics, windows };
+  return { since: new Date(picture.shell.countedSince * 1000).toISOString(), metrics, windows };
 }
 
 /** null where nothing here corresponds, or a part of it is not to be had. */

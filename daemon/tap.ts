@@ -265,6 +265,7 @@ function espKey(sa: KernelSa, peer: string, at: number): KeyEntry {
     encryption: cipher?.name ?? "",
     encryptionKey: cipher ? keyText(cipher.key) : "",
     integrity: integrity?.name ?? "",
+    integrityBits: integrity?.truncateBits ?? 0,
     integrityKey: integrity ? keyText(integrity.key) : "",
   };
 }

@@ -54,6 +54,8 @@ export interface EspKeyEntry extends Common {
   readonly encryption: string;
   readonly encryptionKey: string;
   readonly integrity: string;
+  /** Of the check value in each packet; 0 where there is none of its own. */
+  readonly integrityBits: number;
   readonly integrityKey: string;
 }
 

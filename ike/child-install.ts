@@ -12,7 +12,7 @@ import { respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
-import { quickFields } from "./event-fields.ts";
+import { messageIdText, quickFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
 import { loseFront } from "./fronts.ts";
 import { tellPeer } from "./informational.ts";
@@ -176,7 +176,7 @@ export function onOutbound(
   if (!wanted && ike && ex) linger(core, ike, ex);
   if (child.outbound === "installed") {
     if (ike && ex) linger(core, ike, ex);
-    activate(core, child, wish);
+    activate(core, child, wish, ike ? quickFields(ike, asked.messageId, child.role) : { messageId: messageIdText(asked.messageId) });
     if (wish) fulfil(core, wish);
   } else if (wish && core.wishes.get(wish.key) === wish) {
     const unused: IkeError = { kind: "terminated", what: "the new pair went before it was in use" };

@@ -8,6 +8,7 @@ import type { ChildSa, ChildSpec, ChildUse, Protection } from "../sa-store/child
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { type Core, log, spiText } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
+import type { EventFields } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { childFields } from "./event-fields.ts";
 import { sayAgain } from "./farewell.ts";
@@ -95,8 +96,11 @@ const newUse = (now: number, startedAt: number, before: ChildUse | undefined): C
   movedAt: now,
 });
 
-/** Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. */
-export function activate(core: Core, child: ChildSa, wish: ChildWish | null): void {
+/**
+ * Both directions are in the kernel: the child carries traffic, and the one that it was made to replace steps back. `quick` names the Quick
+ * Mode in which it was made.
+ */
+export function activate(core: Core, child: ChildSa, wish: ChildWish | null, quick: EventFields): void {
   const { lifetimeSeconds, use } = child;
   stopTrying(core, child.spec);
   relieveGuard(core, child);
@@ -108,7 +112,8 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null): vo
   const spis = first ? `spi ${spiText(first.spiIn)} in, ${spiText(first.spiOut)} out` : "";
   const text = `${child.spec.remote}: ${formatSelector(child.spec.selector)} protected by ${suites}, ${child.spec.rule.mode}, ${child.group ? `PFS ${child.group}` : "no PFS"}, ${spis}, ${lifetimeSeconds} s (rule ${child.spec.rule.name})`;
   const others = [...rivals(core, child), ...elsewhere(core, child, wish)];
-  log(core, others.length > 0 ? "child.rekeyed" : "child.established", others.length > 0 ? "info" : "notice", text, childFields(child));
+  const [name, level] = others.length > 0 ? (["child.rekeyed", "info"] as const) : (["child.established", "notice"] as const);
+  log(core, name, level, text, { ...quick, ...childFields(child) });
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
   // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
   // and two ends that each delete the other's are left with none.

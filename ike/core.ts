@@ -72,6 +72,8 @@ export interface Core extends Tools {
   readonly fragments: Reassembly;
   /** Answers to reliable deletes, for their repeats. */
   readonly deleteAnswers: Map<string, DeleteAnswer>;
+  /** Since when strangers have to come twice; null: they have not. */
+  loadSince: Instant | null;
   policy: Policy;
   /** The policy as it was read, before tunnels that leave their end open got it. */
   asRead: Policy;

@@ -114,6 +114,8 @@ export type EventName =
   | "soft.opened"
   | "soft.closed"
   | "svc.restored"
+  /** Strangers have to come twice: it begins or ends, `state` says which. */
+  | "svc.dos-mode"
   | "policy.loaded"
   | "policy.failed"
   | "packet.dropped"

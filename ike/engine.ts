@@ -33,6 +33,7 @@ import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts"
 import { onUnknownExpire } from "./leftovers.ts";
 import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
+import { onLoadTimer } from "./load.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { onChildKeepalive, onKeepalive, onMapping } from "./nat-path.ts";
@@ -159,7 +160,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID", "fragments all". */
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID", "fragments all", "load all". */
 function onTimer(core: Core, owner: string, name: TimerName): void {
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
@@ -184,6 +185,8 @@ function onTimer(core: Core, owner: string, name: TimerName): void {
       return onFrontTimer(core, Number(rest));
     case "fragments":
       return onReassemblyTimer(core);
+    case "load":
+      return onLoadTimer(core);
     case "start":
       return onStartRetry(core, rest);
   }

@@ -59,6 +59,7 @@ export const newCore = (options: EngineOptions): Core => ({
   policy: { ...NO_POLICY, name: "none" },
   asRead: { ...NO_POLICY, name: "none" },
   roaming: new Set(),
+  loadSince: null,
   addresses: [],
   now: 0,
   effects: [],

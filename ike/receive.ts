@@ -14,6 +14,7 @@ import { receiveFragment } from "./fragmenting.ts";
 import { clearNotify, receiveInformational } from "./informational.ts";
 import type { Path } from "./input.ts";
 import { hearRefused } from "./last-words.ts";
+import { noticeLoad } from "./load.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
 import { isRepeat, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
 import { onClearNotify } from "./phase1-end.ts";
@@ -85,6 +86,7 @@ function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, f
     if (!core.gate.proven(address, core.now)) return count(core, "message 1 put off: too many from one source");
     return receiveFirst(core, path, header, bytes, Uint8Array.from(header.responderCookie));
   }
+  noticeLoad(core);
   const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.strangers, core.now);
   if (admission === "welcome") return receiveFirst(core, path, header, bytes);
   if (admission === "limited") return count(core, "message 1 put off: too many from one source");

@@ -47,8 +47,9 @@ export interface Picture {
 
 /** What only the daemon around the core knows. */
 export interface ShellFigures {
-  /** Seconds since 1970. */
+  /** Seconds since 1970: this run, and the first of those that handed their totals over to it. */
   readonly startedAt: number;
+  readonly countedSince: number;
   readonly version: string;
   readonly queued: number;
   readonly handled: number;

@@ -57,6 +57,7 @@ test("tshark opens the capture, the decrypted capture and both key files of a tr
     encryption: "cbc(aes)",
     encryptionKey: encryptionKey.slice(2),
     integrity: "hmac(sha1)",
+    integrityBits: 96,
     integrityKey: integrityKey.slice(2),
   };
   writeFileSync(
@@ -70,13 +71,50 @@ const key = (octets: number, from: number): string =>
   Buffer.from(Array.from({ length: octets }, (_, i) => (from + 7 * i) & 255)).toString("hex");
 
 const ESP: Readonly<Record<string, EspAlgorithms>> = {
-  "aes128-sha1": { encryption: "cbc(aes)", encryptionKey: key(16, 1), integrity: "hmac(sha1)", integrityKey: key(20, 2) },
-  "aes192-sha384": { encryption: "cbc(aes)", encryptionKey: key(24, 1), integrity: "hmac(sha384)", integrityKey: key(48, 2) },
-  "aes256-sha256": { encryption: "cbc(aes)", encryptionKey: key(32, 3), integrity: "hmac(sha256)", integrityKey: key(32, 4) },
-  "aes256-sha512": { encryption: "cbc(aes)", encryptionKey: key(32, 3), integrity: "hmac(sha512)", integrityKey: key(64, 4) },
-  "3des-md5": { encryption: "cbc(des3_ede)", encryptionKey: key(24, 5), integrity: "hmac(md5)", integrityKey: key(16, 6) },
-  aes128gcm16: { encryption: "rfc4106(gcm(aes))", encryptionKey: key(20, 7), integrity: "", integrityKey: "" },
-  "null-sha1": { encryption: "ecb(cipher_null)", encryptionKey: "", integrity: "hmac(sha1)", integrityKey: key(20, 8) },
+  "aes128-sha1": {
+    encryption: "cbc(aes)",
+    encryptionKey: key(16, 1),
+    integrity: "hmac(sha1)",
+    integrityBits: 96,
+    integrityKey: key(20, 2),
+  },
+  "aes192-sha384": {
+    encryption: "cbc(aes)",
+    encryptionKey: key(24, 1),
+    integrity: "hmac(sha384)",
+    integrityBits: 192,
+    integrityKey: key(48, 2),
+  },
+  "aes256-sha256": {
+    encryption: "cbc(aes)",
+    encryptionKey: key(32, 3),
+    integrity: "hmac(sha256)",
+    integrityBits: 128,
+    integrityKey: key(32, 4),
+  },
+  "aes256-sha256 of 96 bits": {
+    encryption: "cbc(aes)",
+    encryptionKey: key(32, 3),
+    integrity: "hmac(sha256)",
+    integrityBits: 96,
+    integrityKey: key(32, 4),
+  },
+  "aes256-sha512": {
+    encryption: "cbc(aes)",
+    encryptionKey: key(32, 3),
+    integrity: "hmac(sha512)",
+    integrityBits: 256,
+    integrityKey: key(64, 4),
+  },
+  "3des-md5": {
+    encryption: "cbc(des3_ede)",
+    encryptionKey: key(24, 5),
+    integrity: "hmac(md5)",
+    integrityBits: 96,
+    integrityKey: key(16, 6),
+  },
+  aes128gcm16: { encryption: "rfc4106(gcm(aes))", encryptionKey: key(20, 7), integrity: "", integrityBits: 0, integrityKey: "" },
+  "null-sha1": { encryption: "ecb(cipher_null)", encryptionKey: "", integrity: "hmac(sha1)", integrityBits: 96, integrityKey: key(20, 8) },
 };
 
 for (const [name, algorithms] of Object.entries(ESP))

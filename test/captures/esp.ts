@@ -8,6 +8,7 @@ export interface EspAlgorithms {
   readonly encryption: string;
   readonly encryptionKey: string;
   readonly integrity: string;
+  readonly integrityBits: number;
   readonly integrityKey: string;
 }
 
@@ -24,14 +25,6 @@ const CIPHERS: Readonly<Record<string, (keyOctets: number) => Cipher>> = {
   "cbc(des3_ede)": () => ({ node: "des-ede3-cbc", iv: 8, block: 8, salt: 0 }),
   "rfc4106(gcm(aes))": (octets) => ({ node: `aes-${(octets - 4) * 8}-gcm`, iv: 8, block: 4, salt: 4 }),
   "ecb(cipher_null)": () => ({ node: null, iv: 0, block: 4, salt: 0 }),
-};
-
-const ICV: Readonly<Record<string, readonly [string, number]>> = {
-  "hmac(md5)": ["md5", 12],
-  "hmac(sha1)": ["sha1", 12],
-  "hmac(sha256)": ["sha256", 16],
-  "hmac(sha384)": ["sha384", 24],
-  "hmac(sha512)": ["sha512", 32],
 };
 
 const UDP = 17;
@@ -56,7 +49,7 @@ function udpOf(text: string): Buffer {
   return udp;
 }
 
-function espOf(spi: number, { encryption, encryptionKey, integrity, integrityKey }: EspAlgorithms, inner: Buffer): Buffer {
+function espOf(spi: number, { encryption, encryptionKey, integrity, integrityBits, integrityKey }: EspAlgorithms, inner: Buffer): Buffer {
   const key = Buffer.from(encryptionKey, "hex");
   const cipher = CIPHERS[encryption]?.(key.length);
   if (!cipher) throw new Error(`no such cipher: ${encryption}`);
@@ -72,8 +65,10 @@ function espOf(spi: number, { encryption, encryptionKey, integrity, integrityKey
     return Buffer.concat([head, iv, gcm.update(plain), gcm.final(), gcm.getAuthTag()]);
   }
   const sealed = cipher.node === null ? plain : createCipheriv(cipher.node, key, iv).setAutoPadding(false).update(plain);
-  const [hash, octets] = ICV[integrity] ?? ["", 0];
   const signed = Buffer.concat([head, iv, sealed]);
-  const icv = createHmac(hash, Buffer.from(integrityKey, "hex")).update(signed).digest().subarray(0, octets);
+  const icv = createHmac(integrity.slice("hmac(".length, -1), Buffer.from(integrityKey, "hex"))
+    .update(signed)
+    .digest()
+    .subarray(0, integrityBits / 8);
   return Buffer.concat([signed, icv]);
 }

@@ -69,7 +69,7 @@ test("keys go into a folder under Wireshark's own names", async (t) => {
 
 test("an algorithm that Wireshark has no name for is told in a comment without its key", () => {
   const entry = { kind: "esp-key", at: 0, peer: "", cookie: "", source: "192.0.2.1", destination: "192.0.2.2", spi: "0x00001000" } as const;
-  const line = espKeyLine({ ...entry, encryption: "cbc(odd)", encryptionKey: "00ff", integrity: "", integrityKey: "" });
+  const line = espKeyLine({ ...entry, encryption: "cbc(odd)", encryptionKey: "00ff", integrity: "", integrityBits: 0, integrityKey: "" });
   assert.equal(line, "# 0x00001000 from 192.0.2.1 to 192.0.2.2: Wireshark has no name for cbc(odd)\n");
 });
 

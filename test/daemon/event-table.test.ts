@@ -22,6 +22,7 @@ const CASES: readonly (readonly [Partial<LogRecord> & Pick<LogRecord, "event">, 
   [{ event: "packet.dropped" }, 4976, undefined],
   [{ event: "packet.dropped", exchange: "quick-mode" }, 4977, undefined],
   [{ event: "policy.failed", winEventId: 5472 }, 5472, undefined],
+  [{ event: "svc.dos-mode" }, 4646, undefined],
   [{ event: "child.wanted" }, undefined, undefined],
 ];
 for (const [record, windows, xp] of CASES)

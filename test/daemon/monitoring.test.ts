@@ -43,5 +43,17 @@ test("a run that hands over leaves its totals in the journal, and the next goes 
     .engine(fakeEngine(() => [{ type: "event", event: { event: "ike.established", level: "notice", text: "", role: "initiator" } }]))
     .handle({ type: "tick" }, 0);
   assert.deepEqual([total(second, "mainmode_ike_sa_established_total"), total(second, "mainmode_child_bytes_total")], [2, 90]);
+  assert.equal(second.stats(STATUS, new Map()).since, first.stats(STATUS, new Map()).since);
   await second.close();
+});
+
+test("totals that were handed over count since the first of those runs began", async () => {
+  const later = new Monitoring({ log: () => {}, kernel: fakeKernel() });
+  const totals = { owner: STATISTICS_OWNER, part: "totals", value: { since: 1000, events: {}, octets: [] }, secret: null };
+  await later.start(WATCHED, { listen: null, text: async () => "", earlier: playJournal([totals]).get(STATISTICS_OWNER) });
+  assert.equal(later.stats(STATUS, new Map()).since, "1970-01-01T00:16:40.000Z");
+  const started =
+    later.stats(STATUS, new Map()).metrics.find(({ name }) => name === "mainmode_start_time_seconds")?.samples?.[0]?.value ?? 0;
+  assert.ok(started > 1_700_000_000);
+  await later.close();
 });

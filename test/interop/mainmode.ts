@@ -11,9 +11,10 @@ import { type Attempt, configured, dpdOf, endsOf, type Lives, type Party, type P
 import { PKI } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 import { eventually, start, stop } from "./shell.ts";
+import { TOLD } from "./told.ts";
 
 /** The file in a party's directory that the daemon logs to, one JSON object a line. */
-export const EVENT_LOG = "events.jsonl";
+export const EVENT_LOG = TOLD.events;
 
 const MAIN = "dist/cli/main.js";
 
@@ -21,6 +22,7 @@ export function mainmode(options: PartyOptions): Party {
   const { side, run, directory } = options;
   const runtime = `${tmpdir()}/${side}`;
   let daemon: ChildProcess | undefined;
+  let tracer: ChildProcess | undefined;
   let realm: Realm | undefined;
   let said = "";
   const command = async (argv: readonly string[], seconds: number) => {
@@ -43,6 +45,7 @@ export function mainmode(options: PartyOptions): Party {
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
       const answers = async () => (await command(["status", "--json"], 10)).status === 0;
       if (!(await eventually(90, answers))) throw new Error(`mainmode does not start, see ${directory}/${EVENT_LOG}`);
+      if (!options.lives) tracer = await follow(directory, `${runtime}/control.sock`);
     },
     initiate: attempt,
     terminate: async (scenario) => {
@@ -56,7 +59,11 @@ export function mainmode(options: PartyOptions): Party {
     pid: () => daemon?.pid,
     stop: async () => {
       if (!daemon) return;
+      // What else could show a secret.
+      for (const words of options.lives ? [] : CHATTER) await command(words, 20);
+      writeFileSync(`${directory}/${TOLD.said}`, said);
       const exit = await stop(daemon);
+      if (tracer) await stop(tracer);
       await realm?.stop();
       if (exit !== 0) throw new Error(`the daemon on side ${side} ended with ${exit}`);
     },
@@ -67,6 +74,19 @@ export function mainmode(options: PartyOptions): Party {
       reasons: (scenario) => reasonsIn(readFileSync(`${directory}/${EVENT_LOG}`, "utf8"), scenario),
     },
   };
+}
+
+const CHATTER = [["report"], ["last-failure"], ["policy", "show"], ["stats", "--prometheus"], ["monitor", "--once"]] as const;
+
+/** Follows everything from now on, with keys; `told.ts` reads what it leaves. */
+async function follow(directory: string, control: string): Promise<ChildProcess> {
+  const at = (name: string): string => `${directory}/${name}`;
+  mkdirSync(at(TOLD.keys), { recursive: true });
+  const files = ["--pcap", at(TOLD.pcap), "--decrypted", at(TOLD.decrypted), "--keys", at(TOLD.keys)];
+  const child = start([process.execPath, MAIN, "trace", "--json", ...files, "--control", control], at(TOLD.trace));
+  const listening = (): boolean => readFileSync(at(EVENT_LOG), "utf8").includes("traces every peer");
+  if (!(await eventually(60, listening))) throw new Error(`mainmode trace does not start, see ${at(TOLD.trace)}`);
+  return child;
 }
 
 /** Seconds until a negotiation has failed. */

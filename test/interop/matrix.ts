@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import type { Outcome, Plan } from "./guest.ts";
 import { makePki } from "./pki.ts";
 import { type PeerKind, type Placed, place, type Scenario } from "./scenario.ts";
-import { shell } from "./shell.ts";
+import { type Shell, shell } from "./shell.ts";
+import { judgeKeys, judgeTold } from "./told.ts";
 import { judgeMessages, judgeScenario } from "./wire.ts";
 
 export interface MatrixOptions {
@@ -74,29 +75,33 @@ async function runGuest({ directory: parent, as, tell }: MatrixOptions, share: S
   const outcomes = readOutcomes(resultFile);
   const ofGuest = outcomes.filter(({ name }) => name.startsWith("guest"));
   const all: readonly Outcome[] = [
-    ...(await Promise.all(plan.placed.map((scenario) => withWire(directory, scenario, outcomes)))),
+    ...(await Promise.all(plan.placed.map((scenario) => withWire(plan, scenario, outcomes)))),
     ...ofGuest.map((one) => ({ ...one, name: `${share.name}-${one.name}` })),
-    ...(share.theirs === "strongswan" ? [await messagesOutcome(directory, `${share.name}-messages`, plan.placed)] : []),
+    ...(share.theirs === "strongswan" ? [await outcomeOf(plan, `${share.name}-messages`, judgeMessages)] : []),
+    ...(as === "mainmode" ? [await outcomeOf(plan, `${share.name}-keys`, judgeKeys)] : []),
     { name: `${share.name}-guest`, wrong: status === 0 ? [] : [`ended with ${status}: ${said.slice(-2000)}`], seconds },
   ];
   all.forEach(tell);
   return all;
 }
 
-/** A scenario's outcome together with what is wrong on the wire. */
-async function withWire(directory: string, scenario: Placed, outcomes: readonly Outcome[]): Promise<Outcome> {
+/** A scenario's outcome together with what is wrong on the wire, and with what we told of it. */
+async function withWire({ directory, us }: Plan, scenario: Placed, outcomes: readonly Outcome[]): Promise<Outcome> {
   const { name } = scenario;
   const outcome = outcomes.find((one) => one.name === name);
   if (!outcome) return { name, wrong: [`the guest ended before, see ${directory}`], seconds: 0 };
   const run = shell(() => `${directory}/${name}.txt`);
   const wire = await judgeScenario(run, directory, scenario).catch((error: unknown) => [String(error)]);
-  return { ...outcome, wrong: [...outcome.wrong, ...wire] };
+  const told = us === "mainmode" ? await judgeTold(run, directory, scenario).catch((error: unknown) => [String(error)]) : [];
+  return { ...outcome, wrong: [...outcome.wrong, ...wire, ...told] };
 }
 
-async function messagesOutcome(directory: string, name: string, placed: readonly Placed[]): Promise<Outcome> {
+type GuestJudge = (run: Shell, directory: string, placed: readonly Placed[]) => Promise<readonly string[]>;
+
+async function outcomeOf({ directory, placed }: Plan, name: string, judge: GuestJudge): Promise<Outcome> {
   const started = performance.now();
-  const run = shell(() => `${directory}/messages.txt`);
-  const wrong = await judgeMessages(run, directory, placed).catch((error: unknown) => [String(error)]);
+  const run = shell(() => `${directory}/${judge.name}.txt`);
+  const wrong = await judge(run, directory, placed).catch((error: unknown) => [String(error)]);
   return { name, wrong, seconds: (performance.now() - started) / 1000 };
 }
 

@@ -10,6 +10,7 @@ import { buildDeb, must, ROOT, run, workFolder } from "./shell.ts";
 
 const fresh = join(ROOT, ".lab/debian13");
 const root = join(ROOT, ".lab/debian13-installed");
+const records = join(ROOT, ".lab/debian13-records");
 const facts = new Map<string, string>();
 const BOOT_SECONDS = 420;
 
@@ -54,6 +55,9 @@ function boot(): void {
     const [name = "", value = ""] = line.split("\t");
     if (name) facts.set(name, value.replace(/\|$/, ""));
   }
+  // For whoever wonders why.
+  mkdirSync(records, { recursive: true });
+  for (const name of ["result", "result.err", "result.journal", "result.peer"]) writeFileSync(join(records, name), read(name));
   assert.ok(
     facts.has("end"),
     `the guest did not come to its end\n${[...facts].join("\n")}\n${read("result.err")}\n${read("result.journal")}\n${text.slice(-2000)}`,
@@ -84,12 +88,16 @@ function told(expected: Readonly<Record<string, string | RegExp>>): void {
     else assert.match(facts.get(name) ?? "", value, name);
 }
 
-/** All pings came back, and there were some. */
+/** All pings came back, and there were some. The last one may have been under way when ping was told to end: it does not wait for it. */
 function nothingLost(...names: readonly string[]): void {
   for (const name of names) {
-    const [, sent, received] = /^(\d+) packets transmitted, (\d+) received$/.exec(facts.get(name) ?? "") ?? [];
+    const [, sent = "", unanswered = ""] = /^(\d+) sent, unanswered:((?: \d+)*)$/.exec(facts.get(name) ?? "") ?? [];
     assert.ok(Number(sent) > 10, `${name}: ${facts.get(name)}`);
-    assert.equal(received, sent, name);
+    assert.deepEqual(
+      unanswered.split(" ").filter((number) => number !== "" && number !== sent),
+      [],
+      name,
+    );
   }
 }
 
@@ -99,6 +107,7 @@ test("once installed the service runs, with a user of its own, two capabilities 
     "installed.enabled": "enabled",
     "installed.socket": "disabled",
     "installed.status": /^policy "default"/,
+    "installed.warnings": "",
   });
   const [uids = "", , effective, bounding, noNewPrivileges, seccomp] = (facts.get("installed.process") ?? "").split("|");
   assert.equal(new Set(uids.split(/\s+/)).size, 1);

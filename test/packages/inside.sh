@@ -14,16 +14,19 @@ spis() { mainmode status --json | grep -oE '"(initiatorCookie|responderCookie|sp
 process() { sed -n 's/^\(Uid\|Gid\|CapEff\|CapBnd\|NoNewPrivs\|Seccomp\):\t*//p' "/proc/$(property MainPID)/status"; }
 kernel() { echo "$(ip xfrm state | grep -c proto) $(ip xfrm policy | grep -c 'reqid')"; }
 as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
-# Twenty pings a second as long as a command runs.
+# Twenty pings a second as long as a command runs. Besides ping's own words: which ones have no answer.
 under_traffic() {
-  ping -n -q -i 0.05 192.0.2.2 >/ping &
+  ping -n -i 0.05 192.0.2.2 >/ping &
   pid=$!
   sleep 1
   "$@" >/dev/null 2>>/result.err
   sleep 1
   kill -INT $pid
   wait $pid
-  grep -oE '[0-9]+ packets transmitted, [0-9]+ received' /ping
+  awk '
+    match($0, /icmp_seq=[0-9]+ /) && /time=/ { answered[substr($0, RSTART + 9, RLENGTH - 10)] = 1 }
+    / packets transmitted/ { sent = $1 }
+    END { for (i = 1; i <= sent; i++) if (!(i in answered)) missing = missing " " i; print sent " sent, unanswered:" missing }' /ping
 }
 until_new_process() { # until_new_process OLD
   for _ in $(seq 300); do
@@ -46,6 +49,7 @@ fact installed.enabled systemctl is-enabled mainmode.service
 fact installed.socket systemctl is-enabled mainmode.socket
 fact installed.process process
 fact installed.status property StatusText
+fact installed.warnings sh -c 'journalctl --unit mainmode --priority warning --no-pager -o cat'
 fact installed.folder stat -c '%A %U:%G' /etc/mainmode /etc/mainmode/mainmode.toml /run/mainmode /run/mainmode/control.sock /run/mainmode/journal /var/lib/mainmode
 fact installed.nobody exit_of as_nobody mainmode status
 fact installed.verify systemd-analyze verify --man=no mainmode.service mainmode.socket

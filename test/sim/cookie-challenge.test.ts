@@ -118,3 +118,25 @@ test("without load Windows is answered at once", () => {
     assert.equal(only(heard[0]?.payloads ?? [], "sa").proposals.length, 1);
   }, LOAD - 1);
 });
+
+test("a flood is told of once when it begins and once when it is over, as Windows' event 4646", () => {
+  underLoad((world, heard) => {
+    for (let i = 0; i < 50; i++) {
+      world.deliver(`10.99.0.${i}`, A, first({ cookieI: Uint8Array.of(2, 2, 2, 2, 2, 2, 2, i) }));
+      world.run(20);
+    }
+    assert.deepEqual(heard, []);
+    const told = () => world.host("A").events.filter(({ event }) => event === "svc.dos-mode");
+    assert.deepEqual(
+      told().map(({ state, level }) => [state, level]),
+      [["began", "warning"]],
+    );
+    assert.match(told()[0]?.text ?? "", new RegExp(`^${LOAD} Main Modes`));
+    world.run(70_000);
+    assert.deepEqual(
+      told().map(({ state }) => state),
+      ["began", "ended"],
+    );
+    assert.match(told()[1]?.text ?? "", /^after 6\d s /);
+  });
+});

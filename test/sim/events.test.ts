@@ -30,6 +30,7 @@ test(
       const [child] = eventsOf(world, name, "child.established");
       const spis = [...world.host(name).xfrm.states.values()].map(({ sa }) => `0x${sa.spi.toString(16).padStart(8, "0")}`);
       assert.deepEqual([child?.spiIn, child?.spiOut].sort(), spis.sort());
+      assert.deepEqual([child?.initiatorCookie, child?.responderCookie, child?.messageId], [...cookies, messageId]);
     }
   }),
 );

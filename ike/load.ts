@@ -1,0 +1,30 @@
+/**
+ * Says when strangers begin to be heard only on second thoughts (gate.ts), and when that is over: Windows' event 4646.
+ * Invariant: two records for a flood, however long it is and however many take part.
+ */
+import { type Core, log } from "./core.ts";
+import { LOAD } from "./gate.ts";
+
+/** Milliseconds between two looks whether it is over. */
+const LOOK = 5000;
+const OWNER = "load all";
+
+/** Called for each first message of a stranger, before the gate decides about it. */
+export function noticeLoad(core: Core): void {
+  const { strangers } = core.store.halfOpen;
+  if (core.loadSince !== null || strangers < LOAD) return;
+  core.loadSince = core.now;
+  core.timers.set(OWNER, "linger", core.now + LOOK);
+  const text = `${strangers} Main Modes that others began have proved nothing: first messages are answered when they come again, or bring a cookie`;
+  const hint = "peers get through all the same; `mainmode stats` counts what is put off, and a packet filter can stop the sources";
+  log(core, "svc.dos-mode", "warning", text, { state: "began", hint });
+}
+
+/** Called when the timer of `load` is due. Over is what has fallen to half, so that it does not come and go. */
+export function onLoadTimer(core: Core): void {
+  if (core.loadSince === null) return;
+  if (core.store.halfOpen.strangers > LOAD / 2) return core.timers.set(OWNER, "linger", core.now + LOOK);
+  const seconds = Math.round((core.now - core.loadSince) / 1000);
+  core.loadSince = null;
+  log(core, "svc.dos-mode", "notice", `after ${seconds} s first messages are answered at once again`, { state: "ended" });
+}
