@@ -19,6 +19,7 @@ import { dropFragments } from "./fragmenting.ts";
 import { dropFronts } from "./fronts.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { dropLoad } from "./load.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
@@ -320,6 +321,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
     end(core, { kind: "all" });
     dropFarewells(core);
     dropFragments(core);
+    dropLoad(core);
     upkeep(core, removeLeftovers(core));
     removeManual(core);
     upkeep(core, policies === "keep" ? core.policies.leaveStanding() : core.policies.removeAll());

@@ -20,6 +20,12 @@ export function noticeLoad(core: Core): void {
   log(core, "svc.dos-mode", "warning", text, { state: "began", hint });
 }
 
+/** Forgets it without a word: the daemon stops. */
+export function dropLoad(core: Core): void {
+  core.loadSince = null;
+  core.timers.clearAll(OWNER);
+}
+
 /** Called when the timer of `load` is due. Over is what has fallen to half, so that it does not come and go. */
 export function onLoadTimer(core: Core): void {
   if (core.loadSince === null) return;

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 
 /** Fewer files than this mean that the build lost some. */
-const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3 };
+const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3, secrets: 1000, outputs: 5 };
 
 /** What of `npm run interop` says most about certificates: a chain and lists in both roles, ECDSA, and a peer that was revoked. */
 const CERTIFICATES = ["(initiator|responder)-rsa3072-chain-list", "responder-ecdsa256", "initiator-revoked"];
@@ -30,9 +30,13 @@ if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
 if (terminal.length < 1) fail("no tests in tmux in dist/test");
 if (kerberos.length < LEAST.kerberos || kerberosGuest.length < LEAST.guest) fail("no tests with a KDC in dist/test");
 
+/** Writes down every secret that the tests of a process use. */
+const LEDGER = ["--import", "./dist/test/secrets-ledger.js"];
+
 const reports = ".lab/reports";
+const ledger = join(reports, "secrets");
 rmSync(reports, { recursive: true, force: true });
-mkdirSync(reports, { recursive: true });
+mkdirSync(ledger, { recursive: true, mode: 0o700 });
 
 const steps = [
   { name: "lint", needs: [], run: () => spawn(process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
@@ -54,17 +58,20 @@ const steps = [
     needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping"],
     run: () => testFiles("kerberos-guest", ["demo/uml-run", "-t", "300", "-w", reports], kerberosGuest),
   },
+  { name: "demo in memory", needs: [], run: () => shown("demo-memory", [...LEDGER, "dist/cli/main.js", "demo", "--place", "memory"]) },
   {
     name: "demo in a guest",
     needs: ["/usr/bin/linux.uml", "/usr/bin/ping"],
-    run: () => spawn(process.execPath, ["dist/cli/main.js", "demo", "--place", "uml"]),
+    run: () => shown("demo-guest", ["dist/cli/main.js", "demo", "--place", "uml"]),
   },
   {
     name: "two daemons on one wire, and certificates with strongSwan, in guests",
     needs: ["/usr/bin/linux.uml", "/usr/bin/tcpdump", "/usr/bin/tshark", "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"],
     run: () =>
-      spawn(process.execPath, ["scripts/interop.js", "--only", `^(mainmode-|strongswan-(${CERTIFICATES.join("|")})$)`, "-w", ".lab/test"]),
+      shown("interop", ["scripts/interop.js", "--only", `^(mainmode-|strongswan-(${CERTIFICATES.join("|")})$)`, "-w", ".lab/test"]),
   },
+  // The last one: it reads what the others said.
+  { name: "no secret in any output", needs: [], run: noSecrets },
 ];
 
 const missing = [];
@@ -75,7 +82,7 @@ for (const { name, needs, run } of steps) {
   }
   const started = Date.now();
   console.log(`\n== ${name}`);
-  run();
+  await run();
   console.log(`== ${name}: ${((Date.now() - started) / 60_000).toFixed(1)} min`);
 }
 for (const name of missing) console.log(`\nNOT RUN: ${name}. To make it possible, as root: node scripts/setup.js test`);
@@ -85,7 +92,7 @@ if (missing.length > 0 && process.env["CI"]) fail("in CI everything has to run")
 /** Runs files with Node's test runner, by a command in front of it if need be, and reads its last words. */
 function testFiles(name, prefix, files) {
   const report = join(reports, `${name}.tap`);
-  const runner = [process.execPath, "--test", "--test-concurrency=2", "--test-timeout=240000"];
+  const runner = [process.execPath, ...LEDGER, "--test", "--test-concurrency=2", "--test-timeout=240000"];
   const told = [
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
@@ -99,6 +106,29 @@ function testFiles(name, prefix, files) {
   if (!(count("pass") > 0)) fail(`${report} counts no test that passed`);
   for (const what of ["fail", "skipped", "todo", "cancelled"])
     if (count(what) !== 0) fail(`${report}: ${what} ${count(what)}; none may be`);
+}
+
+/** Runs Node, and keeps what it says besides showing it. */
+function shown(name, args) {
+  const file = join(reports, `${name}.out`);
+  const script = 'set -o pipefail; file=$1; shift; "$@" 2>&1 | tee "$file"';
+  spawn("bash", ["-c", script, "bash", file, process.execPath, ...args]);
+}
+
+/** Nothing that was said holds a secret that was used: what tests printed, what commands and logs of daemons said in the guests. */
+async function noSecrets() {
+  const { readLedger, secretsIn } = await import("../dist/test/secrets-scan.js");
+  const secrets = readLedger(ledger);
+  const files = readdirSync(reports)
+    .filter((name) => /\.(tap|out)$/.test(name))
+    .map((name) => join(reports, name));
+  const texts = files.map((file) => readFileSync(file, "utf8"));
+  if (secrets.size < LEAST.secrets || texts.length < LEAST.outputs)
+    fail(`only ${secrets.size} secrets in ${ledger}, and ${texts.length} outputs in ${reports}`);
+  const found = secretsIn(texts, secrets);
+  for (const { form, around } of found) console.error(`a secret as ${form}: … ${around} …`);
+  if (found.length > 0) fail("output shows secrets");
+  console.log(`none of ${secrets.size} secrets in ${texts.join("").length} letters of ${texts.length} outputs`);
 }
 
 function spawn(command, args) {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { x509Loader } from "../auth/providers/load.ts";
 import { checkConfiguration, formatDiagnostic } from "../policy/config.ts";
+import { mainmode } from "./cli/fake-daemon.ts";
 import { blocksOf } from "./packages/guides.ts";
 
 const ROOT =
@@ -86,4 +87,46 @@ test("every command is for a host of a guide that is run, or says who runs it", 
     ),
   );
   assert.deepEqual(nobody, []);
+});
+
+/** What `mainmode completion tree` tells of a command. */
+interface Command {
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly flags: readonly { readonly names: readonly string[] }[];
+  readonly commands: readonly Command[];
+}
+
+/** What is wrong with the words after `mainmode`: a command or an option that is none. */
+function unknownWords(tree: Command, words: readonly string[]): readonly string[] {
+  let [node, known] = [tree, tree.flags.flatMap(({ names }) => names)];
+  const rest = [...words];
+  while (rest.length > 0 && node.commands.length > 0) {
+    const [word = ""] = rest;
+    if (/^[A-Z]+$/.test(word)) return [];
+    const next = node.commands.find(({ name, aliases }) => name === word || aliases.includes(word));
+    if (!next) return word.startsWith("-") && known.includes(word) ? [] : [word];
+    [node, known] = [next, [...known, ...next.flags.flatMap(({ names }) => names)]];
+    rest.shift();
+  }
+  return rest.filter((word) => /^--?[a-z]/.test(word) && !known.includes(word.replace(/=.*/, "")));
+}
+
+test("every mainmode command of a page is one that the program has, with its options", async () => {
+  const { stdout } = await mainmode(["completion", "tree"]);
+  const tree = JSON.parse(stdout) as Command;
+  const shown = pages.flatMap((page) =>
+    [...read(page).matchAll(/(?:^ {4}(?:sudo )?|^[#$] |`)mainmode ((?:[^`\n|#<>]|<[a-z]+>)+)/gm)].map(([, line = ""]) => ({
+      page,
+      line: line.trim(),
+    })),
+  );
+  assert.ok(shown.length > 100, `${shown.length}`);
+  const wrong = shown.flatMap(({ page, line }) =>
+    unknownWords(
+      tree,
+      line.split(/[ ,]+/).filter((word) => word !== ""),
+    ).map((word) => `${page}: mainmode ${line}: ${word}`),
+  );
+  assert.deepEqual(wrong, []);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { kept, keptNames, keyTable, pcapOf, THROWAWAY } from "./captures/kept.ts";
 import { RECORDINGS } from "./captures/recordings.ts";
@@ -28,6 +28,15 @@ test("descriptions say what was recorded and that the keys are worth nothing", (
 test("the keys open every message, but for those of a peer that derived other ones", () => {
   const closed = names.filter((name) => kept(name).expected.some((line) => / encrypted octets; /.test(line)));
   assert.deepEqual(closed, ["mainmode-to-strongswan-wrong-psk"]);
+});
+
+test("the ladder in the documentation is drawn of a kept capture", async (t) => {
+  const name = "mainmode-to-strongswan";
+  const keys = join(scratch(t), "keys");
+  writeFileSync(keys, keyTable(kept(name).secrets));
+  const { exit, stdout } = await mainmode(["decode", pcapOf(name), "--keys", keys, "--svg"]);
+  assert.equal(exit, 0);
+  assert.equal(readFileSync(join(dirname(pcapOf(name)), "../docs/images/ladder.svg"), "utf8"), stdout);
 });
 
 for (const name of names) {

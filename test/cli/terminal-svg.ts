@@ -76,6 +76,7 @@ function styled(look: Look, code: number): Look {
   if (code === 7) return { ...look, inverse: true };
   if (code === 22) return { ...look, bold: false, dim: false };
   if (code === 27) return { ...look, inverse: false };
+  if (code === 49) return look;
   if (code === 39) return { ...look, colour: "" };
   if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) return { ...look, colour: COLOURS[code % 10] ?? "" };
   throw new Error(`SGR ${code} is not known`);
@@ -95,7 +96,7 @@ function drawPiece({ text, at, colour, bold, dim, inverse }: Piece, top: number)
   });
   const blocks = [...text.matchAll(/█+|░+/gu)].map((match) => {
     const start = [...text.slice(0, match.index)].length;
-    const name = `${colour || "t"}${match[0].startsWith("░") ? " empty" : ""}`;
+    const name = `${inverse ? "hole" : colour || "t"}${match[0].startsWith("░") ? " empty" : ""}`;
     return `<rect class="${name}" x="${x + start * CELL}" y="${top + 3}" width="${[...match[0]].length * CELL}" height="${LINE - 6}"/>`;
   });
   return back + words.join("") + blocks.join("");
@@ -138,7 +139,7 @@ const STYLE = [
   `:root{${variables(LIGHT)}}`,
   `@media(prefers-color-scheme:dark){:root{${variables(DARK)}}}`,
   "text{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:var(--t)}",
-  ".ground{fill:var(--ground);stroke:var(--w);stroke-opacity:.4}.bold{font-weight:700}text.dim{fill-opacity:.75}.empty{fill-opacity:.25}",
+  ".hole{fill:var(--ground)}.ground{fill:var(--ground);stroke:var(--w);stroke-opacity:.4}.bold{font-weight:700}text.dim{fill-opacity:.75}.empty{fill-opacity:.25}",
   ...Object.keys(LIGHT)
     .filter((name) => name !== "ground")
     .map((name) => `.${name}{fill:var(--${name})}`),

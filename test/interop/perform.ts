@@ -2,6 +2,7 @@
  * One scenario on two running daemons: negotiate, pass traffic, compare both kernels, delete; or fail as expected.
  */
 import type { StatsDocument } from "../../daemon/control-protocol.ts";
+import { canonicalAddress } from "../../isakmp/address.ts";
 import { type KernelState, states } from "./kernel-view.ts";
 import { ping, reassemble, type Side } from "./network.ts";
 import { type Attempt, OTHER_SECRET, type Ourselves, type Party, SECRET } from "./party.ts";
@@ -70,11 +71,15 @@ async function bothKernelsReady(stage: Stage, scenario: Placed): Promise<void> {
     await eventually(20, async () => {
       const { stdout } = await stage.run(["ip", "-n", side, "xfrm", "policy"]);
       const out = stdout.split(/^(?=src )/m).filter((text) => /^\s+dir out /m.test(text));
-      return scenario[side].flows.every(({ net }) =>
-        out.some((text) => text.startsWith(net.includes("/") ? `src ${net} ` : `src ${net}/`)),
-      );
+      return scenario[side].flows.every(({ net }) => out.some((text) => text.startsWith(`src ${written(net)}`)));
     });
   }
+}
+
+/** The beginning of a selector as `ip` writes it. */
+function written(net: string): string {
+  const [address = "", length] = net.split("/");
+  return `${canonicalAddress(address) ?? address}/${length === undefined ? "" : `${length} `}`;
 }
 
 /** Both kernels hold the same SAs, of the kind that was configured, and each of them carried packets. */

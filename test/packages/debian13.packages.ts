@@ -107,7 +107,7 @@ test("once installed the service runs, with a user of its own, two capabilities 
     "installed.enabled": "enabled",
     "installed.socket": "disabled",
     "installed.status": /^policy "default"/,
-    "installed.warnings": "",
+    "installed.warnings": "/etc/mainmode/mainmode.toml:1:1: there is no [[rule]]; nothing will be protected",
   });
   const [uids = "", , effective, bounding, noNewPrivileges, seccomp] = (facts.get("installed.process") ?? "").split("|");
   assert.equal(new Set(uids.split(/\s+/)).size, 1);
