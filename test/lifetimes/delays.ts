@@ -1,6 +1,6 @@
 /**
  * Every order that comes of a bounded number of delays: events happen in the order in which they came to be, but so many times the one whose turn
- * it is has to stand behind all others (Emmi, Qadeer, Rakamaric, "Delay-Bounded Scheduling", 2011). All orders of two negotiations are too many;
+ * it is has to stand behind all others (Emmi, Qadeer, Rakamaric, "Delay-Bounded Scheduling", 2011). All orders of two negotiations and of what follows them are too many;
  * these are the ones in which few things go unexpectedly, and they can be gone through to the last.
  */
 import { Duel, type Scenario } from "./duel.ts";

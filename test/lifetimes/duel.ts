@@ -50,6 +50,7 @@ class Side {
 export class Duel {
   readonly #sides: Readonly<Record<Name, Side>> = { A: new Side("A"), B: new Side("B") };
   #now = 0;
+  readonly #scenario: Scenario;
   #losses: number;
   /** What can happen, in the order in which it came to be; without losses. */
   readonly #due: string[] = [];
@@ -57,6 +58,7 @@ export class Duel {
   #guarded = false;
 
   constructor(scenario: Scenario, losses: number) {
+    this.#scenario = scenario;
     this.#losses = 0;
     const top = scenario === "a Main Mode renewal against a Quick Mode" ? { mainLife: "4m", quickLife: "60m" } : {};
     for (const name of NAMES) {
@@ -126,6 +128,16 @@ export class Duel {
       if (all.length > 0 || this.#restedAt() > this.#end) return all;
       this.#wake();
     }
+  }
+
+  /** What the scenario is about is not over: its negotiations are under way, or the kernel was asked whether there is need of one. */
+  isUndecided(): boolean {
+    return NAMES.some((name) => {
+      const { engine, asked } = this.#sides[name];
+      const { negotiations, wishes } = engine.live(this.#now);
+      if (this.#scenario === "two Main Modes") return negotiations.some(({ kind }) => kind === "main-mode");
+      return negotiations.length > 0 || wishes > 0 || asked.some(({ commands }) => commands.some((command) => command.do === "read-sa"));
+    });
   }
 
   #end = 0;
@@ -208,6 +220,12 @@ export class Duel {
 
   #check(): void {
     for (const name of NAMES) this.#traffic(name);
+  }
+
+  /** What is left happens in its turn. */
+  goOn(): void {
+    for (let event = this.first(); event !== undefined; event = this.first()) this.perform(event);
+    this.finish();
   }
 
   /** All is at rest: traffic passes both ways, and no more than two pairs and three IKE SAs stand. */

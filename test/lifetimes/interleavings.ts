@@ -1,6 +1,7 @@
 /**
- * Every order of events, not a sample: deliveries and kernel answers of two hosts permuted, with at most one datagram lost. Orders that differ
- * only in events at different hosts are one and the same (they can't influence each other but by messages), and are run once: sleep sets
+ * Every order of events, not a sample: deliveries and kernel answers of two hosts permuted, with at most one datagram lost, for as long as what
+ * the scenario is about is not over; the deletes and repetitions that follow happen in their turn (`delays.ts` goes on from there). Orders that
+ * differ only in events at different hosts are one and the same (they can't influence each other but by messages), and are run once: sleep sets
  * (Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996). Time passes only when nothing else can happen.
  */
 import { Duel, type Scenario } from "./duel.ts";
@@ -51,6 +52,7 @@ function follow(duel: Duel, path: Node[]): void {
   for (let depth = 0; ; depth++) {
     const enabled = duel.enabled();
     if (enabled.length === 0) return duel.finish();
+    if (depth >= path.length && !duel.isUndecided()) return duel.goOn();
     const known = path[depth];
     const chosen = known?.chosen ?? enabled.find((event) => !sleep.has(event));
     // Everything that could happen here was run in another order.

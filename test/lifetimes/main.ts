@@ -15,7 +15,7 @@ const HELP = `npm run lifetimes -- [--hours N | --days N] [--peers N] [--loss SH
   --loss SHARE  of datagrams (0.01)
   --restarts N  of each peer a day (1)
   --seed N      another run (1)
-  --interleavings N  instead: up to N orders of each of the scenarios in which two negotiations meet
+  --interleavings N  instead: up to N orders (or "all") of each of the scenarios in which two negotiations meet
   --delays N    instead: every order of these scenarios in which so many events have to stand behind all others`;
 
 /** Runs what the command line asks for; the exit code. */
@@ -38,7 +38,10 @@ export function main(argv: readonly string[]): number {
     return 0;
   }
   const { interleavings, delays } = values;
-  if (interleavings !== undefined) return meet((scenario, losses) => explore(scenario, { losses, orders: Number(interleavings) }));
+  if (interleavings !== undefined)
+    return meet((scenario, losses) =>
+      explore(scenario, { losses, orders: interleavings === "all" ? Number.POSITIVE_INFINITY : Number(interleavings) }),
+    );
   if (delays !== undefined)
     return meet((scenario, losses) => exploreDelays(scenario, { losses, delays: Number(delays), orders: Number.POSITIVE_INFINITY }));
   const started = performance.now();
