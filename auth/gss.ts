@@ -181,11 +181,11 @@ export function ticketTarget(entry: KerberosEntry, claimed: GssName | null): Res
   return peerPrincipal === null ? hostTarget(claimed.text, said, ours) : wantedTarget(peerPrincipal, claimed.text, said, ours);
 }
 
-/** `peer-principal` is set: the name has to be that one. A computer's account ends in `$`, which the draft's own example leaves away. */
+/** `peer-principal` is set: the name has to be that one, or another one of the same computer, and then the ticket is for the one that is set. */
 function wantedTarget(peerPrincipal: string, text: string, said: Principal, ours: string | null): Result<string, string> {
   const wanted = splitPrincipal(peerPrincipal);
   const realm = wanted.realm ?? ours ?? said.realm;
-  const name = samePrincipal(wanted.name, said.name) ? said.name : wanted.name === `${said.name}$` ? wanted.name : null;
+  const name = samePrincipal(wanted.name, said.name) ? said.name : sameComputer(wanted.name, said.name) ? wanted.name : null;
   if (name === null || (said.realm !== null && said.realm !== realm))
     return err(`the peer calls itself ${text}, and peer-principal is ${peerPrincipal}`);
   return ok(realm === null ? name : `${name}@${realm}`);
@@ -217,6 +217,21 @@ export function expectedPrincipal(entry: KerberosEntry, peer: GssPeer): string {
 /** Names of hosts know no case; everything else does. */
 const samePrincipal = (a: string, b: string): boolean =>
   a === b || (/^host\//i.test(a) && /^host\//i.test(b) && a.toLowerCase() === b.toLowerCase());
+
+/**
+ * Whether a name could be of the computer that is wanted: its account `B$`, which the draft's own example writes as `B`, and `host/b.example.test` are one in
+ * a Windows domain, where an account has the host's first label, cut to 15 characters. Two hosts' names are not alike by a label.
+ */
+function sameComputer(wanted: string, said: string): boolean {
+  const [of, by] = [computerOf(wanted), computerOf(said)];
+  return of !== null && by !== null && of.form !== "bare" && !(of.form === "host" && by.form === "host") && of.label === by.label;
+}
+
+function computerOf(name: string): { readonly form: "host" | "account" | "bare"; readonly label: string } | null {
+  const [, host, account, mark] = /^(?:host\/([^/.]+)[^/]*|([^/$]+)(\$?))$/i.exec(name) ?? [];
+  if (host !== undefined) return { form: "host", label: host.slice(0, 15).toLowerCase() };
+  return account === undefined ? null : { form: mark === "" ? "bare" : "account", label: account.toLowerCase() };
+}
 
 interface Principal {
   readonly name: string;

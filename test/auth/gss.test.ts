@@ -146,7 +146,19 @@ for (const [wanted, claimed, target] of [
   [`B$@${REALM}`, `C@${REALM}`, /and peer-principal is B\$/],
   [`B$@${REALM}`, `C$@${REALM}`, /and peer-principal is B\$/],
   [`B$@${REALM}`, `B$$@${REALM}`, /and peer-principal is B\$/],
-  [`B$@${REALM}`, `host/b.example.test@${REALM}`, /and peer-principal is B\$/],
+  [`B$@${REALM}`, `b@${REALM}`, `B$@${REALM}`],
+  // Its account and its service are one in a Windows domain; the ticket is for the one that is set.
+  [`B$@${REALM}`, `host/b.example.test@${REALM}`, `B$@${REALM}`],
+  [`B$@${REALM}`, `host/b@${REALM}`, `B$@${REALM}`],
+  [`B$@${REALM}`, `host/c.example.test@${REALM}`, /and peer-principal is B\$/],
+  [`B$@${REALM}`, "host/b.example.test@OTHER.TEST", /and peer-principal is B\$/],
+  [`B$@${REALM}`, `cifs/b.example.test@${REALM}`, /and peer-principal is B\$/],
+  [`A-VERY-LONG-NAM$@${REALM}`, `host/a-very-long-name.example.test@${REALM}`, `A-VERY-LONG-NAM$@${REALM}`],
+  ["host/b.example.test", `B$@${REALM}`, `host/b.example.test@${REALM}`],
+  ["host/b.example.test", `B@${REALM}`, `host/b.example.test@${REALM}`],
+  ["host/b.example.test", `C$@${REALM}`, /and peer-principal is host/],
+  ["host/b.example.test", "host/b.example.org", /and peer-principal is host/],
+  ["http/b.example.test", `B$@${REALM}`, /and peer-principal is http/],
   // The other way round: whoever wrote a user's name does not mean a computer.
   [`B@${REALM}`, `B$@${REALM}`, /and peer-principal is B@/],
   // Only what the ticket could then prove is asked for.

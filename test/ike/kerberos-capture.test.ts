@@ -147,6 +147,24 @@ test("as the responder: the offer, its answer with our name, message 4, the keys
   assert.ok(done.next.kind === "established" && done.next.proof.method === "kerberos");
 });
 
+test("whatever form of names a rule hashes itself, the peer's proof is tried in both: racoon's single octets pass where we hash as on the wire", () => {
+  const entry: KerberosEntry = { ...entryOf("B"), quirks: { ...entryOf("B").quirks, hashedName: "wire" } };
+  const kit = tools("publicR", "cookieR", "nonceR");
+  const [m1, m3, m5] = [received(0), received(2), received(4)];
+  const welcome = { candidates: [rule(I, entry)], context: "1", unusable: () => false, contact: false, cookieR: null };
+  const answered = value(onOffer(kit, pathOf(R, I), welcome, m1.header, m1.payloads));
+  const accepting = asking(value(onKeyExchange(kit, answered.next, m3.payloads)), "gss-step");
+  assert.ok(accepting.next.kind === "accepting");
+  const outcome = { kind: "gss-stepped", token: bytes("tokenR"), complete: true, peer: peer("a") } as const;
+  const keyed = value(onAccepted(kit, accepting.next, outcome));
+  const { next } = asking(value(onGssMessage(kit, keyed.next as KeAnswered & { readonly auth: KerberosAuth }, m5)), "gss-unwrap");
+  assert.ok(next.kind === "unwrapping");
+  const expected = next.expected.map(toHex);
+  assert.equal(new Set(expected).size, 2);
+  assert.equal(expected.indexOf(V["hashI"] as string), 1, "the likelier one first");
+  assert.ok("job" in value(onUnwrapped(kit, next, bytes("hashI"))), "it is taken");
+});
+
 test("a name in message 2 that the rule does not want gets no ticket asked for", () => {
   const entry = { ...entryOf("A"), peerPrincipal: "host/somebody.else@OTHER.TEST" };
   const ours = { ...rule(R, entry), auth: [entry] };

@@ -61,6 +61,13 @@ test("a star within a value is refused, unless it is escaped", () => {
   assert.match(refused.error, /whole value/);
   assert.ok(parseIdentity("dn:CN=\\2A.example.test").ok);
   assert.ok(parseIdentity("dn:CN=\\*.example.test").ok);
+  for (const [text, other] of [
+    ["CN=host\\2A", "CN=hostile"],
+    ["CN=\\2A.example.test", "CN=b.example.test"],
+  ] as const) {
+    assert.ok(!nameMatches(name(text), name(other)), `${text} is a name, and none of ${other}`);
+    assert.ok(nameMatches(name(text), name(text)));
+  }
 });
 
 test("identities fit patterns one way only", () => {

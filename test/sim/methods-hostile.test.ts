@@ -178,6 +178,28 @@ test(
 );
 
 test(
+  "a HASH while a token is due is refused without asking Kerberos",
+  story(
+    hosts(gss[0], gss[1], {
+      hosts: hosts(gss[0], gss[1]).hosts.map((host) => ({ ...host, jobs: (fail) => simJobs(fail, { tokens: 4 }) })),
+    }),
+    (world) => {
+      editing(world, (payloads) => payloads.map((p) => (p.name === "gss" ? payload("hash", { data: new Uint8Array(52) }) : p)));
+      refused(world, /a HASH before the context was complete/, "gss-unwrap", 0);
+    },
+  ),
+);
+
+test(
+  "a message 5 with a HASH and a token is refused without asking Kerberos",
+  story(hosts(gss[0], gss[1]), (world) => {
+    const token = payload("gss", { data: makeToken({ n: 3, from: "a", to: "b" }, 0) });
+    editing(world, (payloads) => [...payloads, token]);
+    refused(world, /neither a HASH nor a GSS token, or both/, "gss-unwrap", 0);
+  }),
+);
+
+test(
   "a token after the context is complete never reaches Kerberos",
   story(hosts(gss[0], gss[1]), (world) => {
     editing(world, (payloads) =>
