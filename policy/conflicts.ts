@@ -56,8 +56,8 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
   }
 }
 
-/** A filter as texts that are equal where the kernel's selectors would be, whatever addresses this host has. */
-function selectorKeys(filter: Filter, rule: Rule): readonly string[] {
+/** A filter as texts that are equal where the kernel's selectors would be, whatever addresses this host has; each begins with its direction. */
+export function selectorKeys(filter: Filter, rule: Pick<Rule, "mode" | "tunnel" | "peer">): readonly string[] {
   return FAMILIES.flatMap((family) => {
     const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
     if (!local || !remote) return [];
@@ -69,7 +69,7 @@ function selectorKeys(filter: Filter, rule: Rule): readonly string[] {
 const FAMILIES: readonly Family[] = [4, 6];
 
 /** In transport mode `any` is `me`: only traffic of this host is protected. */
-function localKey(side: Side, rule: Rule, family: Family): string | undefined {
+function localKey(side: Side, rule: Pick<Rule, "mode" | "tunnel" | "peer">, family: Family): string | undefined {
   if (side.kind === "name") return side.name;
   const own = familyOf(side) ?? family;
   if (own !== family) return undefined;
@@ -80,7 +80,7 @@ function localKey(side: Side, rule: Rule, family: Family): string | undefined {
   return `me${family}`;
 }
 
-function remoteKey(side: Side, rule: Rule, family: Family): string | undefined {
+function remoteKey(side: Side, rule: Pick<Rule, "mode" | "tunnel" | "peer">, family: Family): string | undefined {
   if (side.kind === "me") return undefined;
   // What names stand for changes; where two come to one address, the order of strength decides.
   if (side.kind === "name") return side.name;

@@ -25,7 +25,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "add policy": addPolicy,
   "set policy": setPolicy,
   "delete policy": (store, command, findings) => {
-    if (store.policies.need(nameOf(command), command, findings)) store.policies.remove(nameOf(command));
+    if (store.policies.doomed(nameOf(command), command, findings)) store.policies.remove(nameOf(command));
   },
   "add filterlist": (store, command, findings) =>
     store.lists.add({ ...place(command), name: nameOf(command), description: text(command, "description") ?? "", filters: [] }, findings),
@@ -196,7 +196,7 @@ function remove(
   command: StaticCommand,
   findings: Findings,
 ): void {
-  const item = store[shelf].need(nameOf(command), command, findings);
+  const item = store[shelf].doomed(nameOf(command), command, findings);
   if (!item) return;
   const user = store.policies
     .all()
@@ -258,11 +258,11 @@ function faultOf({
 
 function deleteFilter(store: WindowsStore, command: StaticCommand, findings: Findings): void {
   const name = text(command, "filterlist") ?? "";
-  const list = store.lists.need(name, command, findings);
+  const list = store.lists.doomed(name, command, findings);
   const wanted = list && readFilter(command, findings);
   if (!list || !wanted) return;
   const filters = list.filters.filter((filter) => selectors(filter) !== selectors(wanted));
-  if (filters.length === list.filters.length) findings.say("E_NO_SUCH_OBJECT", command, `${JSON.stringify(name)} has no such filter`);
+  if (filters.length === list.filters.length) findings.say("W_NOTHING_DELETED", command, `${JSON.stringify(name)} has no such filter`);
   store.lists.replace(name, { ...list, filters }, findings);
 }
 
@@ -331,10 +331,13 @@ function findRule(
 }
 
 function deleteRule(store: WindowsStore, command: StaticCommand, findings: Findings): void {
-  const policy = store.policies.find(text(command, "policy") ?? "");
-  if (policy && !command.values.has("id") && same(nameOf(command), "all") && !policy.rules.find("all")) return policy.rules.clear();
-  const [found, rule] = findRule(store, command, findings);
-  if (found && rule) found.rules.remove(rule.name);
+  const policy = store.policies.doomed(text(command, "policy") ?? "", command, findings);
+  if (!policy) return;
+  const id = num(command, "id");
+  if (id === undefined && same(nameOf(command), "all") && !policy.rules.find("all")) return policy.rules.clear();
+  const rule = id === undefined ? policy.rules.doomed(nameOf(command), command, findings) : policy.rules.all()[id - 1];
+  if (rule) policy.rules.remove(rule.name);
+  else if (id !== undefined) findings.say("W_NOTHING_DELETED", command, `policy ${JSON.stringify(policy.name)} has no rule number ${id}`);
 }
 
 function setDefaultRule(store: WindowsStore, command: StaticCommand, findings: Findings): void {

@@ -1,48 +1,76 @@
 /**
- * Where netsh stands: `netsh ipsec static …` in one line, `pushd ipsec static` and lines after it.
+ * Where netsh stands: `netsh ipsec static …` or `netsh advfirewall consec …` in one line, `pushd ipsec static` and lines after it.
  */
 import type { Findings } from "./diagnostics.ts";
 import type { Word } from "./words.ts";
 
-/** Whether a line without `netsh` is one of the static context. */
+/** Where a line without `netsh` belongs: `static`, a context of advfirewall, or nowhere. */
 export interface NetshContext {
-  inStatic: boolean;
+  at: "none" | "static" | "advfirewall" | "consec" | "mainmode";
 }
 
-/** The words of a static command without what leads to it, or undefined where the line is something else. Follows changes of context. */
-export function findCommand(words: readonly Word[], context: NetshContext, findings: Findings): readonly Word[] | undefined {
+/** A command, by the context that reads it; of advfirewall with the words behind that one. */
+export interface FoundCommand {
+  readonly context: "static" | "advfirewall";
+  readonly words: readonly Word[];
+}
+
+/** The words of a command without what leads to it, or undefined where the line is something else. Follows changes of context. */
+export function findCommand(words: readonly Word[], context: NetshContext, findings: Findings): FoundCommand | undefined {
   const [first] = words;
   if (!first) return undefined;
   if (isNetsh(first.text)) return afterNetsh(words.slice(1), findings);
   const word = first.text.toLowerCase();
   if (word === "popd" || word === "exit" || word === "bye" || word === "quit" || word === "..") {
-    context.inStatic = false;
+    context.at = "none";
     return undefined;
   }
   const path = word === "pushd" ? words.slice(1) : words;
   const inner = afterContext(path);
   if (inner) {
-    if (inner.length === 0) context.inStatic = true;
-    return inner.length > 0 ? inner : undefined;
+    const entered = enters(inner);
+    if (entered) context.at = entered;
+    return entered ? undefined : inner;
   }
   if (startsOther(path)) {
-    context.inStatic = false;
+    context.at = "none";
     return dynamic(path, findings);
   }
-  return context.inStatic ? words : undefined;
+  if (context.at === "none" || context.at === "static") return context.at === "static" ? { context: "static", words } : undefined;
+  const found = inFirewall(words, context.at);
+  const entered = enters(found);
+  if (entered) context.at = entered;
+  return entered ? undefined : found;
+}
+
+/** A line within a context of advfirewall: its word stands before it, unless the line names another one. */
+function inFirewall(words: readonly Word[], at: "advfirewall" | "consec" | "mainmode"): FoundCommand {
+  const [first] = words as readonly [Word];
+  const named = at === "advfirewall" || /^(consec|mainmode|firewall|monitor)$/i.test(first.text);
+  return { context: "advfirewall", words: named ? words : [{ ...first, text: at, equals: -1 }, ...words] };
+}
+
+/** The context that a command without words of its own leads to. */
+function enters({ context, words }: FoundCommand): NetshContext["at"] | undefined {
+  const [only, more] = words;
+  if (!only) return context;
+  if (context !== "advfirewall" || more) return undefined;
+  const word = only.text.toLowerCase();
+  return word === "consec" || word === "mainmode" ? word : undefined;
 }
 
 const isNetsh = (text: string): boolean => /^(.*[\\/])?netsh(\.exe)?$/i.test(text);
 
-/** `ipsec static …`, each word shortened at will. */
-function afterContext(words: readonly Word[]): readonly Word[] | undefined {
+/** `ipsec static …` or `advfirewall …`, each word shortened at will. */
+function afterContext(words: readonly Word[]): FoundCommand | undefined {
   const [a, b] = words;
-  return a && b && isShort(a.text, "ipsec", 2) && isShort(b.text, "static", 1) ? words.slice(2) : undefined;
+  if (a && isShort(a.text, "advfirewall", 2)) return { context: "advfirewall", words: words.slice(1) };
+  return a && b && isShort(a.text, "ipsec", 2) && isShort(b.text, "static", 1) ? { context: "static", words: words.slice(2) } : undefined;
 }
 
 const isShort = (text: string, whole: string, least: number): boolean => text.length >= least && whole.startsWith(text.toLowerCase());
 
-function afterNetsh(words: readonly Word[], findings: Findings): readonly Word[] | undefined {
+function afterNetsh(words: readonly Word[], findings: Findings): FoundCommand | undefined {
   let rest = words;
   while (rest[0] && /^[-/][a-z]$/i.test(rest[0].text)) {
     const [option, value] = rest;
@@ -60,14 +88,14 @@ function afterNetsh(words: readonly Word[], findings: Findings): readonly Word[]
 }
 
 const startsOther = ([first]: readonly Word[]): boolean =>
-  first !== undefined && /^(ipsec|advfirewall|firewall|interface|int|http|winsock|dnsclient|lan|wlan|ras|bridge|trace)$/i.test(first.text);
+  first !== undefined && /^(ipsec|firewall|interface|int|http|winsock|dnsclient|lan|wlan|ras|bridge|trace)$/i.test(first.text);
 
 /** What is not of the static context is said to be left out: rules of the dynamic one do protect, until the next start. */
 function dynamic(words: readonly Word[], findings: Findings): undefined {
   const [first, second] = words;
   if (!first) return undefined;
   const line = words.map(({ text }) => text).join(" ");
-  const shown = /\bpsk=/i.test(line) ? "a command with a key" : JSON.stringify(line.slice(0, 60));
+  const shown = /psk|preshare/i.test(line) ? "a command with a key" : JSON.stringify(line.slice(0, 60));
   if (isShort(first.text, "ipsec", 2) && second && isShort(second.text, "dynamic", 1)) findings.say("W_DYNAMIC_CONTEXT", first, shown);
   else findings.say("W_OTHER_COMMAND", first, `${shown} was left out`);
   return undefined;

@@ -10,6 +10,8 @@ export interface DraftPolicy {
   readonly mainMode: DraftMainMode | null;
   /** Weak algorithms that the file has to allow, by our names. */
   readonly allowWeak: readonly string[];
+  /** Traffic that always passes, by our names; null: nothing was said. */
+  readonly exempt: readonly string[] | null;
   readonly rules: readonly DraftRule[];
 }
 
@@ -29,10 +31,14 @@ export interface DraftRule extends Place {
   readonly filters: readonly string[];
   readonly action: "permit" | "block" | "respond" | "request" | "require";
   readonly inboundClear: boolean;
+  /** Packets leave in clear while the negotiation runs. */
+  readonly discovery: boolean;
   readonly auth: readonly DraftAuth[];
   /** null: transport mode. `local` null: found by the route. */
   readonly tunnel: { readonly local: string | null; readonly remote: string } | null;
   readonly quickMode: DraftQuickMode | null;
+  /** null: that of the policy. */
+  readonly mainMode: DraftMainMode | null;
 }
 
 /** Empty proposals: ours. */
@@ -40,13 +46,21 @@ export interface DraftQuickMode {
   readonly proposals: readonly string[];
   readonly lifetime: string;
   readonly volume: string;
-  readonly pfs: "main-mode" | "none";
+  /** "main-mode", "none", or a group by our name. */
+  readonly pfs: string;
 }
 
 export type DraftAuth =
   | { readonly method: "kerberos" }
   | { readonly method: "psk"; readonly secretFile: string }
-  | { readonly method: "x509"; readonly certificate: string; readonly key: string | null; readonly ca: readonly string[] };
+  | {
+      readonly method: "x509";
+      readonly certificate: string;
+      readonly key: string | null;
+      readonly ca: readonly string[];
+      /** Without a fresh list of revoked certificates nobody is accepted. */
+      readonly crlRequired: boolean;
+    };
 
 /** A file that holds one pre-shared key, to be written with mode 0600. */
 export interface SecretFile {

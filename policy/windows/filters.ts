@@ -77,4 +77,5 @@ function ourProtocol(protocol: number, family: 4 | 6 | undefined): string {
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([
   [6, "tcp"],
   [17, "udp"],
+  [58, "icmpv6"],
 ]);

@@ -3,12 +3,18 @@
  * executed, no file is written and the kernel is not touched here.
  */
 import { err, ok, type Result } from "../../isakmp/result.ts";
+import { applyAdvfirewall } from "./advfirewall.ts";
 import { applyCommand } from "./apply.ts";
-import { findCommand } from "./context.ts";
+import { CONSEC_NAME, convertConsec, hasConsec, requiresCrl } from "./consec-convert.ts";
+import { type ConsecStore, emptyConsec } from "./consec-store.ts";
+import { findCommand, type NetshContext } from "./context.ts";
 import { type ConvertOptions, convertPolicy } from "./convert.ts";
 import { type Finding, type Findings, startFindings } from "./diagnostics.ts";
 import type { DraftPolicy, SecretFile } from "./draft.ts";
+import { type DraftContext, startContext } from "./draft-auth.ts";
+import { fitDraft } from "./fit.ts";
 import { applyIpsecpol, isIpsecpol } from "./ipsecpol.ts";
+import { type PsState, playPowerShell } from "./netipsec.ts";
 import { parseStatic } from "./parse.ts";
 import { playRegistry } from "./registry.ts";
 import { isRegistryFile } from "./registry-file.ts";
@@ -39,45 +45,88 @@ export interface Imported {
 /** Imports a script. The error: nothing to import, with the findings that say why. */
 export function importScript(bytes: Uint8Array, options: ImportOptions): Result<Imported, readonly Finding[]> {
   const findings = startFindings();
-  const store = emptyStore();
+  const stores: Stores = { policies: emptyStore(), consec: emptyConsec() };
   const text = decodeScript(bytes, options.encoding);
-  if (text.ok && isRegistryFile(text.value)) playRegistry(text.value, store, findings);
-  else if (text.ok) playScript(text.value, options, store, findings);
+  if (text.ok && isRegistryFile(text.value)) playRegistry(text.value, stores.policies, findings);
+  else if (text.ok) playScript(text.value, options, stores, findings);
   else findings.say("E_ENCODING", { line: 1, column: 1 }, text.error);
-  const chosen = choosePolicy(store, options.policy, findings);
-  if (!chosen) return err(inOrder(findings.all));
-  const policy = resolvePolicy(store, chosen, findings);
-  reportUnused(store, policy, findings);
-  const { draft, secrets } = convertPolicy(policy, options, findings);
+  const context = startContext(options, findings, requiresCrl(stores.consec));
+  const made = makeDraft(stores, options.policy, context);
+  if (!made) return err(inOrder(findings.all));
+  const draft = fitDraft(made.draft, context);
   return ok({
     toml: writeToml(draft, options.fileName),
     draft,
-    secrets,
+    secrets: context.secrets,
     findings: inOrder(findings.all),
-    report: reportOf(store, policy, draft),
+    report: reportOf(stores, made.policy, draft),
   });
 }
 
 const inOrder = (all: readonly Finding[]): readonly Finding[] => [...all].sort((a, b) => a.line - b.line || a.column - b.column);
 
-/** Plays every command of the script on the store. */
-function playScript(text: string, options: ImportOptions, store: WindowsStore, findings: Findings): void {
+/** Windows has both at a time: policies of `ipsec static`, and connection security rules. */
+interface Stores {
+  readonly policies: WindowsStore;
+  readonly consec: ConsecStore;
+}
+
+/** Plays every command of the script on the stores. */
+function playScript(text: string, options: ImportOptions, stores: Stores, findings: Findings): void {
   const shell = shellOf(options.fileName, text);
-  const context = { inStatic: false };
-  for (const line of readScript(text, shell, findings)) {
+  const context: NetshContext = { at: "none" };
+  const state: PsState = { texts: new Map(), values: new Map() };
+  for (const line of readScript(text, shell, findings, state.texts)) {
+    if (line.objects) {
+      playPowerShell(line, state, stores.consec, findings);
+      continue;
+    }
     const words = splitWords(line.text, line, shell);
     if (!words.ok) {
       findings.say("E_SYNTAX", words.error, words.error.what);
       continue;
     }
     if (isIpsecpol(words.value[0])) {
-      applyIpsecpol(words.value.slice(1), store, findings);
+      applyIpsecpol(words.value.slice(1), stores.policies, findings);
       continue;
     }
     const command = findCommand(words.value, context, findings);
-    const parsed = command && parseStatic(command, findings, options.lenient);
-    if (parsed) applyCommand(store, parsed, findings);
+    if (command?.context === "advfirewall") applyAdvfirewall(command.words, stores.consec, findings, options.lenient);
+    const parsed = command?.context === "static" && parseStatic(command.words, findings, options.lenient);
+    if (parsed) applyCommand(stores.policies, parsed, findings);
   }
+}
+
+interface Made {
+  readonly draft: DraftPolicy;
+  readonly policy: WindowsPolicy | null;
+}
+
+/** The draft of what is asked for: a policy by its name, the connection security rules by theirs, else what Windows has in force. */
+function makeDraft({ policies, consec }: Stores, wanted: string | undefined, context: DraftContext): Made | undefined {
+  const { findings } = context;
+  const onlyRules = wanted?.toLowerCase() === CONSEC_NAME.toLowerCase();
+  const rules = hasConsec(consec) && (wanted === undefined || onlyRules);
+  const start = { line: 1, column: 1 };
+  if (onlyRules && !rules) {
+    findings.say("E_NO_SUCH_OBJECT", start, "the script makes no connection security rule");
+    return undefined;
+  }
+  if (hasConsec(consec) && !rules)
+    findings.say(
+      "W_OTHER_POLICY",
+      consec.rules.all()[0] ?? start,
+      `the connection security rules were left out; they are ${JSON.stringify(CONSEC_NAME)}`,
+    );
+  const chosen = onlyRules || (rules && policies.policies.all().length === 0) ? undefined : choosePolicy(policies, wanted, findings);
+  if (!chosen) return rules ? { draft: convertConsec(consec, context, false), policy: null } : undefined;
+  const policy = resolvePolicy(policies, chosen, findings);
+  reportUnused(policies, policy, findings);
+  const draft = convertPolicy(policy, context);
+  if (!rules) return { draft, policy };
+  const more = convertConsec(consec, context, true);
+  const allowWeak = [...new Set([...draft.allowWeak, ...more.allowWeak])].sort();
+  return { draft: { ...draft, allowWeak, exempt: more.exempt, rules: [...draft.rules, ...more.rules] }, policy };
 }
 
 /** The policy that is asked for, else the assigned one, else the only one. */
@@ -110,20 +159,27 @@ function reportUnused(store: WindowsStore, policy: WindowsPolicy, findings: Find
     for (const item of items) if (!used.has(item.name)) findings.say("W_UNUSED_OBJECT", item, `${what} ${JSON.stringify(item.name)}`);
 }
 
-function reportOf(store: WindowsStore, policy: WindowsPolicy, draft: DraftPolicy): readonly string[] {
+function reportOf({ policies, consec }: Stores, policy: WindowsPolicy | null, draft: DraftPolicy): readonly string[] {
   const became = new Map(draft.rules.map((rule) => [rule.line, rule]));
+  const state = (line: number, otherwise: string): string => {
+    const ours = became.get(line);
+    return ours ? (ours.disabled ? "a comment" : `${ours.action}, ${ours.filters.length} filters`) : otherwise;
+  };
+  const rule = (what: string, name: string, line: number, otherwise: string) =>
+    `${what} ${JSON.stringify(name)} (line ${line}): ${state(line, otherwise)}`;
   return [
-    ...store.policies.all().map((other) => `policy ${JSON.stringify(other.name)}: ${other.name === policy.name ? "imported" : "left out"}`),
-    ...policy.rules.map((rule) => {
-      const ours = became.get(rule.line);
-      const state = ours
-        ? ours.disabled
-          ? "a comment"
-          : `${ours.action}, ${ours.filters.length} filters`
-        : "the other half of a tunnel, or left out";
-      return `rule ${JSON.stringify(rule.name)} (line ${rule.line}): ${state}`;
-    }),
-    ...store.lists.all().map((list) => `filter list ${JSON.stringify(list.name)}: ${list.filters.length} filters`),
-    ...store.actions.all().map((action) => `filter action ${JSON.stringify(action.name)}: ${action.action}`),
+    ...policies.policies
+      .all()
+      .map((other) => `policy ${JSON.stringify(other.name)}: ${other.name === policy?.name ? "imported" : "left out"}`),
+    ...(policy?.rules ?? []).map(({ name, line }) => rule("rule", name, line, "the other half of a tunnel, or left out")),
+    ...policies.lists.all().map((list) => `filter list ${JSON.stringify(list.name)}: ${list.filters.length} filters`),
+    ...policies.actions.all().map((action) => `filter action ${JSON.stringify(action.name)}: ${action.action}`),
+    ...consec.rules.all().map(({ name, line }) => rule("connection security rule", name, line, "left out")),
+    ...consec.mainRules
+      .all()
+      .map(({ name, line }) => `main mode rule ${JSON.stringify(name)} (line ${line}): put into the rules for its peers`),
+    ...[...consec.sets.values()].map(
+      ({ name, type, line }) => `${type} set ${JSON.stringify(name)} (line ${line}): put into the rules that name it`,
+    ),
   ];
 }

@@ -11,10 +11,10 @@ export interface MainMethod {
   readonly group: string;
 }
 
-/** One offer of Quick Mode; `cipher` "null" with AH's or ESP's integrity. Kilobytes of 1000 octets; null: not said. */
+/** One offer of Quick Mode; `cipher` "null" with AH's or ESP's integrity; `integrity` null with combined ciphers. Kilobytes of 1000 octets; null: not said. */
 export interface QuickMethod {
   readonly ah: string | null;
-  readonly esp: { readonly cipher: string; readonly integrity: string } | null;
+  readonly esp: { readonly cipher: string; readonly integrity: string | null } | null;
   readonly kilobytes: number | null;
   readonly seconds: number | null;
   /** ipsecpol's trailing P. */
@@ -113,6 +113,9 @@ export const ourMain = ({ cipher, hash, group }: MainMethod): string => `${ciphe
 
 /** An offer in the spelling of our configuration: AH first where both are wanted. Cipher without integrity is possible beside AH only, and not here. */
 export function ourQuick({ ah, esp }: QuickMethod): string {
-  const parts = [ah === null ? null : `ah:${ah}`, esp === null ? null : `esp:${esp.cipher}-${esp.integrity}`];
+  const parts = [
+    ah === null ? null : `ah:${ah}`,
+    esp === null ? null : `esp:${[esp.cipher, ...(esp.integrity === null ? [] : [esp.integrity])].join("-")}`,
+  ];
   return parts.filter((part) => part !== null).join("+");
 }

@@ -179,7 +179,7 @@ const mainText = ({ cipher, hash, group }: MainMethod): string => `${CIPHERS.get
 function quickText({ ah, esp, kilobytes, seconds }: QuickMethod): string {
   const parts = [
     ah === null ? null : `AH[${ah.toUpperCase()}]`,
-    esp === null ? null : `ESP[${CIPHERS.get(esp.cipher)},${esp.integrity.toUpperCase()}]`,
+    esp === null ? null : `ESP[${CIPHERS.get(esp.cipher)},${(esp.integrity ?? "none").toUpperCase()}]`,
   ];
   const life = [kilobytes === null ? null : `${kilobytes}k`, seconds === null ? null : `${seconds}s`].filter((part) => part !== null);
   return `${parts.filter((part) => part !== null).join("+")}${life.length > 0 ? `:${life.join("/")}` : ""}`;

@@ -36,6 +36,9 @@ const DEFAULT_SECONDS = 3600;
 const DEFAULT_KILOBYTES = 100_000;
 const USUAL = { seconds: [300, 172_800], kilobytes: [20_480, 0x7fff_ffff] } as const;
 
+/** Whether a name is one that has to be allowed. */
+export const isWeak = (name: string): boolean => WEAK.has(name);
+
 /** The two kinds of offers. Both report what they leave out. */
 export const offersOf = {
   /** Main Mode: empty where nothing that we may offer is left; then our own defaults hold. */

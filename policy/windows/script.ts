@@ -9,15 +9,18 @@ import type { Shell } from "./words.ts";
 /** One command with its place. */
 export interface CommandLine extends Place {
   readonly text: string;
+  /** A statement of PowerShell about objects, as it stands: `powershell.ts` reads it. */
+  readonly objects: boolean;
 }
 
 /** Lines longer than this are no policy. */
 const LONGEST_LINE = 65_536;
 
-/** Finds the commands of a script. What can't be known without running it goes to `findings`, where it concerns IPsec. */
-export function readScript(text: string, shell: Shell, findings: Findings): readonly CommandLine[] {
-  const variables = new Map<string, string>();
-  const commands: CommandLine[] = [];
+/**
+ * Finds the commands of a script, one by one; `variables` are what they are where the command stands. What can't be known without running
+ * it goes to `findings`, where it concerns IPsec.
+ */
+export function* readScript(text: string, shell: Shell, findings: Findings, variables: Map<string, string>): Generator<CommandLine> {
   let depth = 0;
   for (const line of joinLines(text, shell)) {
     const code = withoutPrompt(withoutComment(line.text, shell).trim());
@@ -34,23 +37,32 @@ export function readScript(text: string, shell: Shell, findings: Findings): read
       continue;
     }
     const assigned = readAssignment(code, shell, variables);
+    if (shell === "powershell" && assigned !== "plain" && isAboutObjects(code)) {
+      yield { ...line, text: code, objects: true };
+      continue;
+    }
     if (assigned !== "none") continue;
     if (isFlow(code, shell)) {
       findings.say("E_DYNAMIC_SCRIPT", line, `the script jumps: ${shorten(code)}`);
       continue;
     }
-    addCommands(commands, { ...line, text: code }, shell, variables, findings);
+    yield* commandsOf({ ...line, text: code }, shell, variables, findings);
   }
-  return commands;
 }
+
+/** A cmdlet of IPsec, or a variable that may get one's result. */
+const isAboutObjects = (code: string): boolean => /-NetIPsec|-NetFirewallSetting\b|^\$(?:\w+:)?\w+\s*\+?=/i.test(code);
 
 /** Whether a script is one of PowerShell: by its name, or by what only PowerShell writes. */
 export const shellOf = (fileName: string, text: string): Shell =>
-  /\.psm?1$/i.test(fileName) || /^\s*\$\w+\s*=|^\s*(New|Set|Remove)-NetIPsec/im.test(text) ? "powershell" : "batch";
+  /\.psm?1$/i.test(fileName) || /^\s*\$\w+\s*=|^\s*(New|Set|Remove|Enable|Disable)-Net(IPsec|FirewallSetting)/im.test(text)
+    ? "powershell"
+    : "batch";
 
 /** Physical lines, joined where a `^` or backtick at their end says so. The place is that of the first. */
 function* joinLines(text: string, shell: Shell): Generator<CommandLine> {
-  const continued = shell === "batch" ? /(^|[^^])(\^\^)*\^$/ : /(^|\s)`$/;
+  // A comment of PowerShell ends with its line, whatever stands there; a list and an open parenthesis go on.
+  const continued = shell === "batch" ? /(^|[^^])(\^\^)*\^$/ : /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
   let [joined, start] = ["", 0];
   let inBlock = false;
   const lines = text.split(/\r\n|\n|\r/);
@@ -62,9 +74,9 @@ function* joinLines(text: string, shell: Shell): Generator<CommandLine> {
       }
     }
     if (joined === "") start = i + 1;
-    if (i + 1 < lines.length && continued.test(line) && joined.length < LONGEST_LINE) joined += `${line.slice(0, -1)} `;
+    if (i + 1 < lines.length && continued.test(line) && joined.length < LONGEST_LINE) joined += `${line.replace(/[\^`]$/, "")} `;
     else {
-      yield { text: joined + line, line: start, column: 1 };
+      yield { text: joined + line, line: start, column: 1, objects: false };
       joined = "";
     }
   }
@@ -76,7 +88,8 @@ function withoutComment(line: string, shell: Shell): string {
 }
 
 /** `netsh ipsec static>add …` of a transcript: the prompt says the context. */
-const withoutPrompt = (line: string): string => line.replace(/^(netsh(?:\s+ipsec(?:\s+static)?)?)\s*>/i, "$1 ");
+const withoutPrompt = (line: string): string =>
+  line.replace(/^(netsh(?:\s+ipsec(?:\s+static)?|\s+advfirewall(?:\s+(?:consec|mainmode|firewall))?)?)\s*>/i, "$1 ");
 
 /** The line up to the first place outside of quotes that fits. */
 function cutAt(line: string, fits: (index: number) => boolean): string {
@@ -109,15 +122,9 @@ const isFlow = (code: string, shell: Shell): boolean =>
 
 /** Whether a line that can't be followed would have mattered. */
 const concernsIpsec = (code: string): boolean =>
-  /\bipsec(pol|cmd)?\b|consec|NetIPsec|^\s*@?(add|set|delete)\s+(policy|rule|filter|defaultrule)/i.test(code);
+  /\bipsec(pol|cmd)?\b|advfirewall|consec|mainmode|NetIPsec|^\s*@?(add|set|delete)\s+(policy|rule|filter|defaultrule)/i.test(code);
 
-function addCommands(
-  commands: CommandLine[],
-  line: CommandLine,
-  shell: Shell,
-  variables: ReadonlyMap<string, string>,
-  findings: Findings,
-): void {
+function* commandsOf(line: CommandLine, shell: Shell, variables: ReadonlyMap<string, string>, findings: Findings): Generator<CommandLine> {
   for (const part of splitCommands(line.text, shell)) {
     const bare = withoutRedirections(part.text.replace(/^\s*@?\s*/, ""));
     if (bare.trim() === "") continue;
@@ -128,7 +135,7 @@ function addCommands(
     const { text, unknown } = substitute(bare, shell, variables);
     if (unknown !== undefined && concernsIpsec(text))
       findings.say("E_DYNAMIC_SCRIPT", line, `the value of ${unknown} is known only when the script runs`);
-    else commands.push({ line: line.line, column: line.column + line.text.indexOf(bare.trim()), text: text.trim() });
+    else yield { line: line.line, column: line.column + line.text.indexOf(bare.trim()), text: text.trim(), objects: false };
   }
 }
 
@@ -168,5 +175,9 @@ function withoutRedirections(code: string): string {
   return kept + code.slice(from);
 }
 
-/** A piece of a line for a message. */
-export const shorten = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
+/** A piece of a line for a message: never what stands behind the name of a key. */
+export function shorten(text: string): string {
+  const key = /psk|preshare/i.exec(text);
+  const open = key ? text.slice(0, key.index) : text;
+  return JSON.stringify(key || text.length > 60 ? `${open.slice(0, 57)}...` : text);
+}

@@ -101,6 +101,13 @@ export class Shelf<T extends Place & { readonly name: string }> {
     return found;
   }
 
+  /** The object that is to be deleted; that there is none is a note only. */
+  doomed(name: string, at: Place, findings: Findings): T | undefined {
+    const found = this.find(name);
+    if (!found) findings.say("W_NOTHING_DELETED", at, `there is no ${this.#what} ${JSON.stringify(name)} to delete`);
+    return found;
+  }
+
   add(item: T, findings: Findings): void {
     const there = this.find(item.name);
     if (there) findings.say("E_DUP_NAME", item, `a ${this.#what} ${JSON.stringify(item.name)} was made in line ${there.line}`);

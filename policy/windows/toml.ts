@@ -12,15 +12,14 @@ export function writeToml(policy: DraftPolicy, source: string): string {
     "[policy]",
     `name = ${quote(policy.name)}`,
     ...(policy.allowWeak.length > 0 ? [`allow-weak = ${list(policy.allowWeak)}`] : []),
-    ...(mainMode ? mainModeLines(mainMode) : []),
+    ...(policy.exempt === null ? [] : [`exempt = ${list(policy.exempt)}`]),
+    ...(mainMode ? ["", "[policy.main-mode]", ...mainModeKeys(mainMode)] : []),
     ...policy.rules.flatMap((rule) => ["", ...ruleLines(rule, source)]),
   ];
   return `${lines.join("\n")}\n`;
 }
 
-const mainModeLines = ({ proposals, lifetime, quickModes, masterPfs }: DraftMainMode): readonly string[] => [
-  "",
-  "[policy.main-mode]",
+const mainModeKeys = ({ proposals, lifetime, quickModes, masterPfs }: DraftMainMode): readonly string[] => [
   ...(proposals.length > 0 ? [`proposals = ${list(proposals)}`] : []),
   `lifetime = ${quote(lifetime)}`,
   ...(quickModes > 0 ? [`quick-modes = ${quickModes}`] : []),
@@ -34,8 +33,10 @@ function ruleLines(rule: DraftRule, source: string): readonly string[] {
     ...listLines("filters", rule.filters.map(quote)),
     `action = ${quote(rule.action)}`,
     ...inboundLines(rule),
+    ...(rule.discovery ? ["discovery = true"] : []),
     ...(rule.auth.length > 0 ? listLines("auth", rule.auth.map(authText)) : []),
     ...(rule.tunnel ? ['mode = "tunnel"', `tunnel = { ${tunnelText(rule.tunnel)} }`] : []),
+    ...(rule.mainMode ? [`main-mode = { ${mainModeKeys(rule.mainMode).join(", ")} }`] : []),
     ...(rule.quickMode ? [`quick-mode = { ${quickText(rule.quickMode)} }`] : []),
   ];
   return [comment(`${source}:${rule.line}`), ...rule.comments.map(comment), ...(rule.disabled ? body.map(comment) : body)];
@@ -63,7 +64,7 @@ function authText(entry: DraftAuth): string {
     case "psk":
       return `{ method = "psk", secret-file = ${quote(entry.secretFile)} }`;
     case "x509":
-      return `{ method = "x509", certificate = ${quote(entry.certificate)}${entry.key === null ? "" : `, key = ${quote(entry.key)}`}, ca = ${list(entry.ca)} }`;
+      return `{ method = "x509", certificate = ${quote(entry.certificate)}${entry.key === null ? "" : `, key = ${quote(entry.key)}`}, ca = ${list(entry.ca)}${entry.crlRequired ? ', crl = "require"' : ""} }`;
   }
 }
 

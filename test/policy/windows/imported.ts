@@ -59,7 +59,10 @@ function ruleText(rule: DraftRule): string {
   const quick =
     rule.quickMode &&
     ` ${[rule.quickMode.proposals.join(" "), rule.quickMode.lifetime, rule.quickMode.volume, rule.quickMode.pfs].join(", ")}`;
-  return `${rule.disabled ? "# " : ""}${rule.name}: ${rule.action}${rule.inboundClear ? " inbound-clear" : ""} ${rule.filters.join(" | ")}${tunnel}${auth && ` by ${auth}`}${quick ?? ""}`;
+  const main = rule.mainMode
+    ? `; main mode ${[rule.mainMode.proposals.join(" "), rule.mainMode.lifetime, rule.mainMode.quickModes].join(", ")}`
+    : "";
+  return `${rule.disabled ? "# " : ""}${rule.name}: ${rule.action}${rule.inboundClear ? " inbound-clear" : ""}${rule.discovery ? " discovery" : ""} ${rule.filters.join(" | ")}${tunnel}${auth && ` by ${auth}`}${quick ?? ""}${main}`;
 }
 
 /** All findings as a person sees them, for failed tests. */

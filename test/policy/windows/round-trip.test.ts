@@ -10,6 +10,7 @@ import { parseStatic } from "../../../policy/windows/parse.ts";
 import { readScript } from "../../../policy/windows/script.ts";
 import { emptyStore, resolvePolicy, type WindowsPolicy } from "../../../policy/windows/store.ts";
 import { splitWords } from "../../../policy/windows/words.ts";
+import { refusals } from "./accepted.ts";
 import { shown, summary } from "./imported.ts";
 
 const name = fc
@@ -127,11 +128,11 @@ const policies: fc.Arbitrary<WindowsPolicy> = fc
 function read(script: string) {
   const findings = startFindings();
   const store = emptyStore();
-  for (const line of readScript(script, "batch", findings)) {
+  for (const line of readScript(script, "batch", findings, new Map())) {
     const words = splitWords(line.text, line, "batch");
     assert.ok(words.ok, line.text);
-    const command = findCommand(words.value, { inStatic: false }, findings);
-    const parsed = command && parseStatic(command, findings, false);
+    const command = findCommand(words.value, { at: "none" }, findings);
+    const parsed = command && parseStatic(command.words, findings, false);
     if (parsed) applyCommand(store, parsed, findings);
   }
   const [policy] = store.policies.all();
@@ -158,6 +159,16 @@ test("a policy written as a script and read again is the same policy", () => {
   );
 });
 
+test("whatever policy a script makes, `check` accepts what comes of it", () => {
+  fc.assert(
+    fc.property(policies, fc.boolean(), fc.boolean(), (policy, allowWeak, upgradeCrypto) => {
+      const got = summary(writeNetsh(policy, []), { allowWeak, upgradeCrypto, local: ["10.1.1.1"] });
+      assert.deepEqual(refusals(got.toml), [], got.toml);
+    }),
+    { numRuns: 300 },
+  );
+});
+
 const word = fc.oneof(
   fc.constantFrom(
     "netsh",
@@ -174,6 +185,43 @@ const word = fc.oneof(
     "assign=y",
     "me",
     "any",
+  ),
+  fc.constantFrom(
+    "advfirewall",
+    "consec",
+    "mainmode",
+    "set global mainmode mmsecmethods",
+    "new",
+    "endpoint1=any",
+    "endpoint2=192.0.2.1,localsubnet",
+    "action=requireinrequireout",
+    "auth1=computerpsk,computerkerb",
+    "auth1psk=x",
+    "qmsecmethods=esp:sha1-aes128",
+    "port2=1-9",
+  ),
+  fc.constantFrom(
+    "New-NetIPsecRule",
+    "Set-NetIPsecRule",
+    "New-NetIPsecPhase1AuthSet -DisplayName a -Proposal",
+    "New-NetIPsecAuthProposal -Machine -Kerberos",
+    "-DisplayName x",
+    "-RemoteAddress",
+    "192.0.2.1,192.0.2.2",
+    "$x = ",
+    "$x.Name",
+    "+=",
+    "@(",
+    "(",
+    ")",
+    ";",
+    "|",
+    "`",
+    "\u201c",
+    '"$(',
+    "@x",
+    "-",
+    ",",
   ),
   fc.constantFrom(
     '"',
@@ -241,6 +289,148 @@ test("every word of a command is used, or said to be wrong", () => {
   );
 });
 
+test("every word of a connection security rule is used, or said to be wrong", () => {
+  const tags = [
+    "endpoint1=any",
+    "endpoint2=192.0.2.1",
+    "action=noauthentication",
+    "description=x",
+    "mode=transport",
+    "protocol=tcp",
+    "port1=80",
+    "enable=yes",
+  ];
+  fc.assert(
+    fc.property(
+      fc.shuffledSubarray(tags, { minLength: tags.length }),
+      fc.oneof(fc.stringMatching(/^[b-z]{1,8}=[a-z0-9]{1,5}$/), fc.stringMatching(/^[a-z0-9]{1,8}$/)),
+      fc.nat(8),
+      (given, stray, where) => {
+        const words = [...given.slice(0, where), stray, ...given.slice(where)];
+        const got = summary(`netsh advfirewall consec add rule name=R ${words.join(" ")}`);
+        // A shortened tag of its own may stand for a value that is one of its words.
+        const wrong = got.codes.some((code) => /^[EW]_\w+@1$/.test(code));
+        assert.ok(wrong || got.toml.includes(stray.split("=")[1] ?? " "), `${stray} was taken in silence\n${shown(got)}`);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("every parameter and value of a cmdlet is used, or said to be wrong", () => {
+  const given = [
+    "-DisplayName R",
+    "-RemoteAddress 192.0.2.1",
+    "-InboundSecurity None",
+    "-OutboundSecurity None",
+    "-Protocol TCP",
+    "-RemotePort 80",
+  ];
+  fc.assert(
+    fc.property(
+      fc.shuffledSubarray(given, { minLength: given.length }),
+      fc.oneof(fc.stringMatching(/^-x[a-z]{2,8} [a-z0-9]{1,5}$/), fc.stringMatching(/^[a-z0-9$]{1,8}$/)),
+      fc.nat(6),
+      (words, stray, where) => {
+        const got = summary(`New-NetIPsecRule ${[...words.slice(0, where), stray, ...words.slice(where)].join(" ")}`);
+        const wrong = got.codes.some((code) => /^[EW]_\w+@1$/.test(code));
+        assert.ok(wrong, `${stray} was taken in silence\n${shown(got)}`);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+const side = fc.oneof(
+  fc.constantFrom(
+    "any",
+    "dns",
+    "localsubnet",
+    "defaultgateway",
+    "2001:db8::/32",
+    "10.0.0.0/8,2001:db8::1",
+    "192.0.2.1-192.0.2.77",
+    "host",
+    "a.example.test",
+  ),
+  host,
+  host.map((text) => `${text}/16`),
+);
+const consecRule = fc
+  .record({
+    endpoint1: side,
+    endpoint2: side,
+    action: fc.constantFrom("requireinrequestout", "requestinrequestout", "requireinrequireout", "requireinclearout", "noauthentication"),
+    mode: fc.constantFrom(
+      "transport",
+      "tunnel localtunnelendpoint=198.51.100.1 remotetunnelendpoint=203.0.113.9",
+      "tunnel localtunnelendpoint=any remotetunnelendpoint=2001:db8::9",
+    ),
+    protocol: fc.constantFrom(
+      "any",
+      "icmpv4",
+      "icmpv6",
+      "47",
+      "tcp port2=80,443",
+      "udp port1=1000-1040",
+      "any port1=80",
+      "udp port1=137-139 port2=137-139",
+    ),
+    auth1: fc.constantFrom(
+      "computerkerb",
+      "computerpsk auth1psk=x",
+      'computercert auth1ca="CN=Root"',
+      "computerkerb,anonymous",
+      "computerkerb,computerpsk auth1psk=y",
+    ),
+    qmpfs: fc.constantFrom("none", "mainmode", "dhgroup2", "dhgroup14", "ecdhp384"),
+    qmsecmethods: fc.constantFrom(
+      "default",
+      "esp:sha1-aes128",
+      "esp:aesgcm256-aesgcm256+1min+1kb",
+      "ah:sha256+esp:sha256-none,ah:md5",
+      "esp:sha256-aes256+99999999min+9999999999kb",
+    ),
+    enable: fc.constantFrom("yes", "yes", "no"),
+  })
+  .map((tags) =>
+    Object.entries(tags)
+      .map(([tag, value]) => `${tag}=${value}`)
+      .join(" "),
+  );
+
+test("whatever connection security rules a script makes, `check` accepts what comes of them", () => {
+  fc.assert(
+    fc.property(
+      fc.array(consecRule, { minLength: 1, maxLength: 6 }),
+      fc.constantFrom("", "mmkeylifetime 9999999999min,99999sess", "mmsecmethods ecdhp384:aes256-sha384,dhgroup2:3des-md5"),
+      fc.boolean(),
+      fc.boolean(),
+      (rules, setting, allowWeak, upgradeCrypto) => {
+        const script = [
+          setting && `netsh advfirewall set global mainmode ${setting}`,
+          "netsh advfirewall mainmode add rule name=m endpoint2=10.0.0.0/8 mmsecmethods=dhgroup14:aes128-sha256 auth1=computerkerb",
+          ...rules.map((rule, i) => `netsh advfirewall consec add rule name=r${i} ${rule}`),
+        ].join("\n");
+        const got = summary(script, { allowWeak, upgradeCrypto, certificate: "h.pem", key: "h.key", ca: ["r.pem"] });
+        assert.deepEqual(refusals(got.toml), [], `${script}\n${got.toml}`);
+        assert.equal(got.rules.length >= rules.length, true, "no rule is lost in silence");
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("twenty thousand rules with one name are read to the end", () => {
+  const rules = Array.from(
+    { length: 20_000 },
+    (_, i) => `New-NetIPsecRule -DisplayName same -InboundSecurity None -OutboundSecurity None -RemoteAddress 10.${i >> 8}.${i & 255}.1`,
+  );
+  const got = summary(rules.join("\n"));
+  assert.equal(got.rules.length, 20_000);
+  assert.equal(new Set(got.rules.map((rule) => rule.split(":")[0])).size, 20_000);
+});
+
 test("ten thousand filters are read in one go", () => {
   const filters = Array.from({ length: 10_000 }, (_, i) => `netsh ipsec static add filter L me 10.${i >> 8}.${i & 255}.1`);
   const script = [
@@ -250,6 +440,8 @@ test("ten thousand filters are read in one go", () => {
     "netsh ipsec static add rule R P L B",
   ];
   const got = summary(script.join("\n"));
-  assert.equal(got.rules.length, 1);
-  assert.equal(got.rules[0]?.split(" | ").length, 10_000);
+  // A rule of ours has 64 filters at most.
+  assert.equal(got.rules.length, Math.ceil(10_000 / 64));
+  assert.equal(got.rules.flatMap((rule) => rule.split(" | ")).length, 10_000);
+  assert.deepEqual(refusals(got.toml), []);
 });

@@ -1,7 +1,15 @@
 /** Whole scripts as they are found on disks, written for this project, with everything that comes of them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { shown, summary } from "./imported.ts";
+import { refusals } from "./accepted.ts";
+import { summary as imported, shown } from "./imported.ts";
+
+/** Whatever comes of a script, `check` accepts it. */
+const summary: typeof imported = (script, options) => {
+  const got = imported(script, options);
+  assert.deepEqual(refusals(got.toml), [], got.toml);
+  return got;
+};
 
 const SQL = `@echo off
 netsh ipsec static add policy name="SQL protect" description="HR app to DB" activatedefaultrule=no mmsecmethods="3DES-SHA1-3 3DES-SHA1-2" assign=no
