@@ -104,7 +104,9 @@ function addPolicy(program: Command, finish: Finish): void {
     });
   policy
     .command("import")
-    .description("turn a script of netsh ipsec static into a configuration; keys go to files of their own")
+    .description(
+      "turn a script of netsh ipsec static, netsh advfirewall or the NetIPsec cmdlets into a configuration; keys go to files of their own",
+    )
     .argument("<file>", "the script: batch, PowerShell, netsh -f, or a transcript")
     .option("-o, --output <file>", "the configuration to write; without it stdout")
     .option("--secrets <folder>", "where the files with keys go; else beside the configuration")

@@ -30,7 +30,7 @@ export function convertPolicy(policy: WindowsPolicy, context: DraftContext): Dra
   const answers = policy.defaultRule.active && !policy.defaultRule.assumed;
   const anyNegotiates = answers || policy.rules.some(({ filterAction }) => filterAction.action === "negotiate");
   const mainMode = anyNegotiates ? convertMainMode(context, policy) : null;
-  const tunnels = policy.rules.filter(({ tunnel, active }) => tunnel !== null && active);
+  const tunnels = policy.rules.filter((rule) => isTunnel(rule) && rule.active);
   const pairs = new Map(pairTunnels(tunnels, options.local, findings).map((pair) => [pair.outbound, pair]));
   const halves = new Set([...pairs.values()].map(({ inbound }) => inbound));
   const rules = policy.rules.filter((rule) => !halves.has(rule)).map((rule) => convertRule(context, rule, pairs.get(rule) ?? null));
@@ -44,6 +44,9 @@ export function convertPolicy(policy: WindowsPolicy, context: DraftContext): Dra
     rules: [...rules, ...standard],
   };
 }
+
+/** What is permitted or blocked needs no tunnel, whatever the rule says. */
+const isTunnel = ({ tunnel, filterAction }: WindowsRule): boolean => tunnel !== null && filterAction.action === "negotiate";
 
 const described = (description: string): readonly string[] => (description === "" ? [] : [description]);
 
@@ -66,7 +69,7 @@ function convertRule(context: DraftContext, rule: WindowsRule, pair: TunnelPair 
   const auth = negotiates ? authOf(context, rule.auth, rule, rule.name) : [];
   const filters = filtersOf(context, rule);
   const quickMode = negotiates ? quickModeOf(context, rule.filterAction, rule) : null;
-  const lost = filters.length === 0 || (negotiates && (auth.length === 0 || quickMode === null)) || (rule.tunnel !== null && pair === null);
+  const lost = filters.length === 0 || (negotiates && (auth.length === 0 || quickMode === null)) || (isTunnel(rule) && pair === null);
   return {
     line: rule.line,
     column: rule.column,
@@ -93,9 +96,14 @@ const commentsOf = (rule: WindowsRule, pair: TunnelPair | null): readonly string
   ...(pair?.inbound ? [`with rule ${JSON.stringify(pair.inbound.name)} of line ${pair.inbound.line} for the other direction`] : []),
 ];
 
-function actionOf({ findings }: DraftContext, { name, line, column, filterAction: { action, soft } }: WindowsRule): DraftRule["action"] {
+function actionOf({ findings }: DraftContext, rule: WindowsRule): DraftRule["action"] {
+  const { action, soft } = rule.filterAction;
   if (action !== "negotiate") return action;
-  if (soft) findings.say("W_SOFT_FALLBACK", { line, column }, `rule ${JSON.stringify(name)} falls back to clear text`);
+  if (isTunnel(rule)) {
+    if (soft) findings.say("W_TUNNEL_STRICT", rule, `rule ${JSON.stringify(rule.name)} lets packets pass outside of its tunnel`);
+    return "require";
+  }
+  if (soft) findings.say("W_SOFT_FALLBACK", rule, `rule ${JSON.stringify(rule.name)} falls back to clear text`);
   return soft ? "request" : "require";
 }
 
@@ -103,10 +111,10 @@ function filtersOf({ findings }: DraftContext, rule: WindowsRule): readonly stri
   const filters = new Set<string>();
   for (const filter of rule.filterList.filters) {
     // A tunnel's one-way filters are its outbound half; both halves together are mirrored.
-    const text = ourFilter(rule.tunnel ? { ...filter, mirrored: true } : filter);
+    const text = ourFilter(isTunnel(rule) ? { ...filter, mirrored: true } : filter);
     if (!text.ok) findings.say(text.error.code, filter, text.error.what);
     else filters.add(text.value);
-    if (rule.tunnel && filter.sourcePort + filter.destinationPort > 0)
+    if (isTunnel(rule) && filter.sourcePort + filter.destinationPort > 0)
       findings.say("W_TUNNEL_PORTS", filter, `rule ${JSON.stringify(rule.name)} tunnels single ports`);
   }
   if (filters.size === 0)

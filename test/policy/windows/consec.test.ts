@@ -1,7 +1,11 @@
 /** Connection security rules: whole scripts, and every word of the tables one by one. */
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { WORDS } from "../../../policy/windows/consec-grammar.ts";
+import { blocksOf } from "../../packages/guides.ts";
 import { refusals } from "./accepted.ts";
 import { CONSEC_SCRIPTS, MAIN } from "./consec-scripts.ts";
 import { type Summary, shown, summary } from "./imported.ts";
@@ -268,4 +272,14 @@ test("connection security rules that --policy leaves out are said", () => {
   assert.deepEqual(summary("netsh ipsec static add policy P assign=y", { policy: "connection security rules" }).codes, [
     "E_NO_SUCH_OBJECT@1",
   ]);
+});
+
+test("the example of docs/windows-migration.md becomes what stands there", () => {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const page = ["../../..", "../../../.."].map((up) => join(here, up, "docs/windows-migration.md")).find((path) => existsSync(path)) ?? "";
+  const blocks = blocksOf(readFileSync(page, "utf8"));
+  const [script, toml] = ["powershell", "toml"].map((language) => blocks.find((block) => block.language === language)?.text ?? "");
+  const got = summary(script ?? "", { fileName: "isolation.ps1" });
+  const rule = got.toml.slice(got.toml.indexOf("[[rule]]")).trim();
+  assert.equal(rule, toml?.trim());
 });

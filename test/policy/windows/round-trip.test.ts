@@ -161,11 +161,21 @@ test("a policy written as a script and read again is the same policy", () => {
 
 test("whatever policy a script makes, `check` accepts what comes of it", () => {
   fc.assert(
-    fc.property(policies, fc.boolean(), fc.boolean(), (policy, allowWeak, upgradeCrypto) => {
-      const got = summary(writeNetsh(policy, []), { allowWeak, upgradeCrypto, local: ["10.1.1.1"] });
-      assert.deepEqual(refusals(got.toml), [], got.toml);
-    }),
-    { numRuns: 300 },
+    fc.property(
+      policies,
+      fc.boolean(),
+      fc.boolean(),
+      fc.constantFrom("negotiate", "permit", "block"),
+      (policy, allowWeak, upgradeCrypto, action) => {
+        const rules = policy.rules.map((rule, i) =>
+          i > 0 ? rule : { ...rule, filterAction: { ...rule.filterAction, action, name: "other" } },
+        );
+        const ends = [...policy.rules.flatMap(({ tunnel }) => (tunnel?.kind === "address" ? [tunnel.address] : []))].slice(0, 1);
+        const got = summary(writeNetsh({ ...policy, rules }, []), { allowWeak, upgradeCrypto, local: ["10.1.1.1", ...ends] });
+        assert.deepEqual(refusals(got.toml), [], got.toml);
+      },
+    ),
+    { numRuns: 500 },
   );
 });
 
