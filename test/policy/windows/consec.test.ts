@@ -276,7 +276,9 @@ test("connection security rules that --policy leaves out are said", () => {
 
 test("the example of docs/windows-migration.md becomes what stands there", () => {
   const here = dirname(fileURLToPath(import.meta.url));
-  const page = ["../../..", "../../../.."].map((up) => join(here, up, "docs/windows-migration.md")).find((path) => existsSync(path)) ?? "";
+  const page =
+    ["../../..", "../../../.."].map((up) => join(here, up, "docs/windows-migration.md")).find((path) => existsSync(path)) ??
+    "docs/windows-migration.md";
   const blocks = blocksOf(readFileSync(page, "utf8"));
   const [script, toml] = ["powershell", "toml"].map((language) => blocks.find((block) => block.language === language)?.text ?? "");
   const got = summary(script ?? "", { fileName: "isolation.ps1" });
