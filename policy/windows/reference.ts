@@ -33,10 +33,14 @@ export function commandsPage(): string {
     "Every value has its tag. `firewall`, `set …profile` and the like are the firewall's, and are said; `reset` begins anew; `import` is refused.",
     ...CONSEC_COMMANDS.flatMap(({ context, verb, keys, tags }) => [
       ...(keys.length > 0
-        ? section(`${context} ${verb} rule${tags.length > 0 ? " … new …: which rule" : ""}`, "tag", keys.map(tagRow))
+        ? section(
+            `${verb} rule${tags.length > 0 ? " … new …" : ""} (${context})${tags.length > 0 ? ": which rule" : ""}`,
+            "tag",
+            keys.map(tagRow),
+          )
         : []),
-      ...(tags.length > 0 && verb !== "set" ? section(`${context} ${verb} rule`, "tag", tags.map(tagRow)) : []),
-      ...(verb === "set" ? ["", `Behind \`new\` stand the tags of \`${context} add rule\`.`] : []),
+      ...(tags.length > 0 && verb !== "set" ? section(`${verb} rule (${context})`, "tag", tags.map(tagRow)) : []),
+      ...(verb === "set" ? ["", `Behind \`new\` stand the tags of \`add rule\`.`] : []),
     ]),
     ...Object.entries(GLOBALS).flatMap(([name, tags]) => section(`set global ${name}`, "parameter", tags.map(tagRow))),
     "",
