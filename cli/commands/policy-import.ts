@@ -1,5 +1,5 @@
 /** `mainmode policy import`: a script of Windows becomes a configuration, its keys files of their own. */
-import { closeSync, fchmodSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fchmodSync, openSync, readFileSync, writeSync } from "node:fs";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { checkConfiguration, formatDiagnostic } from "../../policy/config.ts";
 import { type Finding, formatFinding } from "../../policy/windows/diagnostics.ts";
@@ -42,6 +42,9 @@ export function importPolicy(request: ImportRequest): number {
     return EXIT.failed;
   }
   const { toml, secrets, findings, report } = imported.value;
+  for (const path of [...secrets.map((secret) => secretPath(folder, secret)), ...(request.output === undefined ? [] : [request.output])])
+    if (existsSync(path))
+      throw new Failure(EXIT.failed, `${path} exists; nothing was written`, "move it away, or use another --output or --secrets");
   for (const secret of secrets) writeSecret(folder, secret);
   if (request.output === undefined) process.stdout.write(toml);
   else {
@@ -77,11 +80,13 @@ function printFindings(file: string, findings: readonly Finding[]): void {
 }
 
 /** The key's file is new and ours alone: what stands there already is somebody's, and stays. */
-function writeSecret(folder: string, { name, octets }: SecretFile): void {
-  const path = `${folder === "" || folder.endsWith("/") ? folder : `${folder}/`}${name}`;
-  writeNew(path, octets, 0o600);
-  octets.fill(0);
+function writeSecret(folder: string, secret: SecretFile): void {
+  writeNew(secretPath(folder, secret), secret.octets, 0o600);
+  secret.octets.fill(0);
 }
+
+const secretPath = (folder: string, { name }: SecretFile): string =>
+  `${folder === "" || folder.endsWith("/") ? folder : `${folder}/`}${name}`;
 
 function writeNew(path: string, octets: Uint8Array, mode: number): void {
   try {

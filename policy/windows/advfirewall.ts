@@ -58,10 +58,12 @@ function applyRule(
   lenient: boolean,
 ): void {
   const [verb, object, ...tags] = words;
-  if (!verb || matching(SHOWING, (name) => name, verb.text).length > 0) return;
-  const rows = CONSEC_COMMANDS.filter((row) => row.context === context);
-  const [row, ...more] = matching(rows, (candidate) => candidate.verb, verb.text);
-  if (!row || more.length > 0 || !object || matching(["rule"], (name) => name, object.text).length === 0)
+  if (!verb) return;
+  const rows = CONSEC_COMMANDS.filter((one) => one.context === context);
+  const verbs = matching([...rows.map((one) => one.verb), ...SHOWING], (name) => name, verb.text);
+  if (verbs.length === 1 && SHOWING.some((name) => name === verbs[0])) return;
+  const row = verbs.length === 1 ? rows.find((one) => one.verb === verbs[0]) : undefined;
+  if (!row || !object || matching(["rule"], (name) => name, object.text).length === 0)
     return findings.say("E_UNKNOWN_VERB", verb, `${context} knows add rule, set rule and delete rule`);
   const split = tags.findIndex(({ text, equals, quoted }) => equals < 0 && !quoted && text.toLowerCase() === "new");
   const [before, after] = row.verb === "add" ? [[], tags] : split < 0 ? [tags, []] : [tags.slice(0, split), tags.slice(split + 1)];
@@ -97,14 +99,15 @@ function readTags(
     }
     const { code, what } = read.error;
     const skip = lenient && code !== "E_SYNTAX";
-    findings.say(skip ? "W_LENIENT" : code, word, skip ? `skipped: ${what}` : what);
+    findings.say(skip ? (code === "E_JUNK" ? "W_LENIENT" : "W_SKIPPED_VALUE") : code, word, skip ? `skipped: ${what}` : what);
     whole &&= skip;
   }
   return whole ? values : undefined;
 }
 
 /** The key of a value: its field, but for those that several tags share. */
-export const fieldKey = ({ field, name }: ConsecTag): string => (field === "other" || field === "authorise" ? `${field} ${name}` : field);
+export const fieldKey = ({ field, name }: ConsecTag): string => (SHARED.has(field) ? `${field} ${name}` : field);
+const SHARED: ReadonlySet<string> = new Set(["other", "authorise", "interface"]);
 
 interface Wrong {
   readonly code: Code;

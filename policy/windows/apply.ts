@@ -171,7 +171,10 @@ function changedAction(old: FilterAction, command: StaticCommand): FilterAction 
 
 /** GUIDs are given by Windows: a script that uses one can't be followed. */
 function byNameOrGuid(command: StaticCommand, findings: Findings): boolean {
-  if (command.values.has("name")) return true;
+  if (command.values.has("name")) {
+    if (command.values.has("guid")) findings.say("W_SETTING", command, "the object was found by its name, and its GUID left out");
+    return true;
+  }
   findings.say(
     "E_NO_SUCH_OBJECT",
     command,

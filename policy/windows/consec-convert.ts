@@ -216,7 +216,11 @@ const LIMITS: Readonly<Record<string, Limit>> = {
     wordsIn(values, key).some((word) => word !== "any") ? ["W_PROFILE", `is for ${wordsIn(values, key).join(" and ")} networks`] : null,
   lifespan: (values, key) =>
     wordsIn(values, key)[0] === "dynamic" ? ["W_SETTING", "is dynamic: Windows forgets it when it starts again, and here it stays"] : null,
-  interface: (values, key) => (wordsIn(values, key)[0] === "any" ? null : ["W_CONNTYPE", `is for ${wordsIn(values, key)[0]} connections`]),
+  interface: (values, key) => {
+    const value = values.get(key)?.value;
+    const which = value?.kind === "text" ? value.text : wordsIn(values, key)[0];
+    return which === undefined || /^any$/i.test(which) ? null : ["W_CONNTYPE", `is for ${which} connections`];
+  },
   protected: (values, key) => (isYes(values, key) ? ["W_SETTING", "exempts what is protected already; here it is protected twice"] : null),
   authorise: (values, key) => (isYes(values, key) ? ["E_AUTHORISATION", "lets only listed accounts use it"] : null),
   machine: () => ["E_AUTHORISATION", "is for listed computers"],
@@ -241,8 +245,10 @@ function sayLimits(rule: StoredConsec, negotiates: boolean, { findings }: DraftC
     if (!said) continue;
     const [code, text] = said;
     const place: Place = { line: given.line, column: given.column };
-    findings.say(code, place, `rule ${JSON.stringify(rule.name)} ${text}`);
-    if (code.startsWith("E_") && negotiates) kept = false;
+    // What lets pass in one place must not let pass everywhere.
+    const widens = !negotiates && (code === "W_PROFILE" || code === "W_CONNTYPE");
+    findings.say(widens ? "E_ONLY_SOME" : code, place, `rule ${JSON.stringify(rule.name)} ${text}`);
+    if (widens || (code.startsWith("E_") && negotiates)) kept = false;
   }
   return kept;
 }

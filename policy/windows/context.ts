@@ -19,7 +19,9 @@ export interface FoundCommand {
 export function findCommand(words: readonly Word[], context: NetshContext, findings: Findings): FoundCommand | undefined {
   const [first] = words;
   if (!first) return undefined;
-  if (isNetsh(first.text)) return afterNetsh(words.slice(1), findings);
+  const called = withoutCaller(words);
+  if (isNetsh(called[0]?.text ?? "")) return afterNetsh(called.slice(1), findings);
+  if (context.at === "none" && isStray(words, findings)) return undefined;
   const word = first.text.toLowerCase();
   if (word === "popd" || word === "exit" || word === "bye" || word === "quit" || word === "..") {
     context.at = "none";
@@ -41,6 +43,28 @@ export function findCommand(words: readonly Word[], context: NetshContext, findi
   const entered = enters(found);
   if (entered) context.at = entered;
   return entered ? undefined : found;
+}
+
+/** `call netsh …`, `cmd /c netsh …`, `start /wait netsh …`: netsh all the same. */
+function withoutCaller(words: readonly Word[]): readonly Word[] {
+  const [first] = words;
+  if (!first || !/^(call|cmd|cmd\.exe|start|start-process|saps|sudo|\.)$/i.test(first.text)) return words;
+  const rest = words.findIndex((word, i) => i > 0 && !/^\/[a-z]+$/i.test(word.text) && word.text !== "");
+  return rest < 0 ? [] : words.slice(rest);
+}
+
+/** A line outside of any context that would have mattered within one: said, so that it is not lost. */
+function isStray(words: readonly Word[], findings: Findings): boolean {
+  const [first, second] = words as readonly [Word, Word | undefined];
+  if (/^(echo\.?|title|rem|write-\w+|logger)$/i.test(first.text)) return false;
+  if (/^(add|set|delete)$/i.test(first.text) && /^(policy|rule|filter|filterlist|filteraction|defaultrule)$/i.test(second?.text ?? "")) {
+    findings.say("E_SYNTAX", first, `${first.text} ${second?.text} stands outside of netsh; is "pushd ipsec static" missing before it?`);
+    return true;
+  }
+  const line = words.map(({ text }) => text).join(" ");
+  if (!/\bnetsh(\.exe)?\b.*\b(ipsec|advfirewall)\b/i.test(line)) return false;
+  findings.say("E_DYNAMIC_SCRIPT", first, `${JSON.stringify(first.text.slice(0, 30))} runs netsh with words that are not followed`);
+  return true;
 }
 
 /** A line within a context of advfirewall: its word stands before it, unless the line names another one. */
@@ -83,6 +107,10 @@ function afterNetsh(words: readonly Word[], findings: Findings): FoundCommand | 
     if (letter === "f")
       findings.say("E_DYNAMIC_SCRIPT", option as Word, `the commands are in ${JSON.stringify(value?.text ?? "")}; import that file`);
     rest = rest.slice(2);
+  }
+  if (rest[0] && /^exec$/i.test(rest[0].text)) {
+    findings.say("E_DYNAMIC_SCRIPT", rest[0], `the commands are in ${JSON.stringify(rest[1]?.text ?? "")}; import that file`);
+    return undefined;
   }
   return afterContext(rest) ?? dynamic(rest, findings);
 }

@@ -62,14 +62,17 @@ function convertMainMode(context: DraftContext, policy: WindowsPolicy): DraftMai
 function convertRule(context: DraftContext, rule: WindowsRule, pair: TunnelPair | null): DraftRule {
   const { findings } = context;
   if (!rule.active) findings.say("W_INACTIVE_RULE", rule, `rule ${JSON.stringify(rule.name)} is switched off`);
-  if (rule.connection !== "all")
-    findings.say("W_CONNTYPE", rule, `rule ${JSON.stringify(rule.name)} is for ${rule.connection} connections`);
+  const partial = rule.connection !== "all";
+  const widens = partial && rule.filterAction.action === "permit";
+  if (partial)
+    findings.say(widens ? "E_ONLY_SOME" : "W_CONNTYPE", rule, `rule ${JSON.stringify(rule.name)} is for ${rule.connection} connections`);
   const action = actionOf(context, rule);
   const negotiates = rule.filterAction.action === "negotiate";
   const auth = negotiates ? authOf(context, rule.auth, rule, rule.name) : [];
   const filters = filtersOf(context, rule);
   const quickMode = negotiates ? quickModeOf(context, rule.filterAction, rule) : null;
-  const lost = filters.length === 0 || (negotiates && (auth.length === 0 || quickMode === null)) || (isTunnel(rule) && pair === null);
+  const lost =
+    widens || filters.length === 0 || (negotiates && (auth.length === 0 || quickMode === null)) || (isTunnel(rule) && pair === null);
   return {
     line: rule.line,
     column: rule.column,

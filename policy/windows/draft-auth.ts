@@ -64,6 +64,8 @@ function certificateOf(
   rule: string,
 ): readonly DraftAuth[] {
   if (method.mapping) findings.say("W_CERTMAP", at, `rule ${JSON.stringify(rule)} maps certificates to accounts`);
+  if (method.excludeName)
+    findings.say("W_SETTING", at, `rule ${JSON.stringify(rule)}: the name of the CA is asked for in spite of excludecaname`);
   const { certificate, key, ca } = options;
   if (certificate === undefined) {
     findings.say(
@@ -77,6 +79,7 @@ function certificateOf(
     findings.say("W_CA", at, `rule ${JSON.stringify(rule)} trusts ${JSON.stringify(method.name)}; give that CA's file with --ca`);
     return [];
   }
+  findings.say("W_CA_NAME", at, `rule ${JSON.stringify(rule)} trusts ${JSON.stringify(method.name)}`);
   return [{ method: "x509", certificate, key: key ?? null, ca, crlRequired }];
 }
 

@@ -160,10 +160,12 @@ function reportUnused(store: WindowsStore, policy: WindowsPolicy, findings: Find
 }
 
 function reportOf({ policies, consec }: Stores, policy: WindowsPolicy | null, draft: DraftPolicy): readonly string[] {
-  const became = new Map(draft.rules.map((rule) => [rule.line, rule]));
+  const became = new Map<number, DraftPolicy["rules"][number][]>();
+  for (const one of draft.rules) became.set(one.line, [...(became.get(one.line) ?? []), one]);
   const state = (line: number, otherwise: string): string => {
-    const ours = became.get(line);
-    return ours ? (ours.disabled ? "a comment" : `${ours.action}, ${ours.filters.length} filters`) : otherwise;
+    const [first, ...more] = became.get(line) ?? [];
+    const filters = [first, ...more].reduce((sum, one) => sum + (one?.filters.length ?? 0), 0);
+    return first ? (first.disabled ? "a comment" : `${first.action}, ${filters} filters`) : otherwise;
   };
   const rule = (what: string, name: string, line: number, otherwise: string) =>
     `${what} ${JSON.stringify(name)} (line ${line}): ${state(line, otherwise)}`;

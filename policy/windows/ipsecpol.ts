@@ -22,6 +22,7 @@ export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findi
   if (!read.ok) return findings.say(read.error.code, read.error.word, read.error.what);
   const flags = read.value;
   const policyName = flags.get("p")?.[0];
+  sayLeftOver(flags, findings);
   if (!flags.has("w")) return findings.say("W_DYNAMIC_CONTEXT", first, "without -w the rule is dynamic");
   if (!policyName) return findings.say("E_SYNTAX", first, "-p with the policy's name is missing");
   if (!/^reg$/i.test(flags.get("w")?.[0]?.text ?? ""))
@@ -36,6 +37,20 @@ export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findi
 }
 
 type Flags = ReadonlyMap<string, readonly Word[]>;
+
+/** Flags that have one value. */
+const SINGLE: readonly string[] = ["t", "1k", "1e", "w", "p", "r"];
+
+/** What is understood and not taken over, and words that nothing takes. */
+function sayLeftOver(flags: Flags, findings: Findings): void {
+  for (const flag of SINGLE)
+    for (const word of flags.get(flag)?.slice(1) ?? [])
+      findings.say("E_JUNK", word, `-${flag} has one value; ${JSON.stringify(word.text)} is too much`);
+  const [filters, soft, name] = [flags.get("1f")?.[0], flags.get("1e")?.[0], flags.get("p")?.[0]];
+  if (filters) findings.say("E_SUBSET", filters, "-1f: filters of Main Mode are not taken over");
+  if (soft) findings.say("W_SETTING", soft, "-1e: the time of a soft SA is fallback-for");
+  if (name && /:\d+$/.test(name.text)) findings.say("W_POLLING", name, "the time between two looks at the policy is left out");
+}
 
 interface Fault {
   readonly code: Code;
@@ -115,6 +130,8 @@ function readAction(words: readonly Word[], soft: boolean, findings: Findings): 
   const [first] = words;
   const word = first?.text.toUpperCase();
   const negotiate = { action: "negotiate", inpass: false, soft, pfs: false, methods: null } as const;
+  for (const more of word === "PASS" || word === "BLOCK" ? words.slice(1) : [])
+    findings.say("E_JUNK", more, `behind ${word} ${JSON.stringify(more.text)} means nothing`);
   if (word === "PASS" || word === "BLOCK") return { ...negotiate, soft: false, action: word === "PASS" ? "permit" : "block" };
   const inpass = words.some(({ text }) => text.toUpperCase() === "INPASS");
   const offers = words.filter(({ text }) => text.toUpperCase() !== "INPASS");

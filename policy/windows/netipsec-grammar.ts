@@ -92,7 +92,7 @@ const RULE: readonly Parameter[] = [
   mapped("Protocol", "protocol", "protocol", "protocol of `filters`"),
   mapped("LocalPort", "ports", "port1", "port of the local side; small ranges are written out"),
   mapped("RemotePort", "ports", "port2", "port of the remote side"),
-  read("InterfaceAlias", "text", "other", "holds on every interface; said"),
+  read("InterfaceAlias", "text", "interface", "holds on every interface; said"),
   read("InterfaceType", "interfaces", "interface", "holds on every interface; said unless `Any`"),
 ];
 const MAIN_RULE: readonly Parameter[] = [

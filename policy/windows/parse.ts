@@ -25,8 +25,9 @@ export interface Given extends Place {
 export function parseStatic(words: readonly Word[], findings: Findings, lenient: boolean): StaticCommand | undefined {
   const [verb, object] = words;
   if (!verb) return undefined;
-  if (matching(SHOWING, (name) => name, verb.text).length > 0) return undefined;
-  const verbs = [...new Set(matching(COMMANDS, (row) => row.verb, verb.text).map((row) => row.verb))];
+  // A word that can mean both showing and changing is neither: nothing that changes is taken for showing.
+  const verbs = [...new Set(matching([...COMMANDS.map((row) => row.verb), ...SHOWING], (name) => name, verb.text))];
+  if (verbs.length === 1 && SHOWING.some((name) => name === verbs[0])) return undefined;
   if (verbs.length !== 1) {
     findings.say(
       "E_UNKNOWN_VERB",
@@ -56,7 +57,7 @@ function readTags(row: CommandRow, words: readonly Word[], at: Place, findings: 
     if (!read.ok) {
       const { code, what } = read.error;
       const skip = lenient && (code === "E_JUNK" || code === "E_UNKNOWN_TAG" || code === "E_BAD_VALUE");
-      findings.say(skip ? "W_LENIENT" : code, word, skip ? `skipped: ${what}` : what);
+      findings.say(skip ? (code === "E_JUNK" ? "W_LENIENT" : "W_SKIPPED_VALUE") : code, word, skip ? `skipped: ${what}` : what);
       whole &&= skip;
       continue;
     }
@@ -107,5 +108,8 @@ function findTag(row: CommandRow, written: string): Result<Tag, Wrong> {
 /** A value without a tag fills the first tag that has none. Names come first everywhere; what follows a complete command is junk. */
 function nextTag(row: CommandRow, values: ReadonlyMap<string, Given>, word: Word): Result<Tag, Wrong> {
   const free = row.tags.find(({ name }) => !values.has(name));
-  return free ? ok(free) : err({ code: "E_JUNK", what: `${JSON.stringify(word.text)} is one word too many` });
+  if (free) return ok(free);
+  // What stands behind a key may be a part of it.
+  const shown = values.has("psk") ? "a word (put the key in quotes)" : JSON.stringify(word.text);
+  return err({ code: "E_JUNK", what: `${shown} is one word too many` });
 }

@@ -69,7 +69,11 @@ function* joinLines(text: string, shell: Shell): Generator<CommandLine> {
   for (const [i, line] of lines.entries()) {
     if (shell === "powershell") {
       if (inBlock || /^\s*<#/.test(line)) {
-        inBlock = !line.includes("#>");
+        const end = line.indexOf("#>");
+        inBlock = end < 0;
+        if (inBlock || line.slice(end + 2).trim() === "") continue;
+        // What stands behind a comment is a statement.
+        yield { text: line.slice(end + 2), line: i + 1, column: end + 3, objects: false };
         continue;
       }
     }

@@ -114,6 +114,7 @@ const NETSH: readonly ScriptRow[] = [
       "add rule name=lost endpoint1=any endpoint2=any action=noauthentication",
     ].join("\n"),
     rules: [`a: require me <-> 192.0.2.1 by psk ${QUICK}`],
+    codes: ["E_SYNTAX@7"],
   },
   {
     name: "consec: a transcript with its prompt",

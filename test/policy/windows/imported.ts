@@ -30,7 +30,7 @@ export interface Summary {
 }
 
 /** Said of nearly every script: its algorithms, its keys, its Kerberos. */
-const USUAL: ReadonlySet<string> = new Set(["W_WEAK_ALGORITHM", "W_PSK_CLEARTEXT", "W_KEYTAB", "W_SOFT_FALLBACK"]);
+const USUAL: ReadonlySet<string> = new Set(["W_WEAK_ALGORITHM", "W_PSK_CLEARTEXT", "W_KEYTAB", "W_SOFT_FALLBACK", "W_CA_NAME"]);
 
 /** Imports a script and sums up. */
 export function summary(script: string | Uint8Array, options: Partial<ImportOptions> = {}): Summary {

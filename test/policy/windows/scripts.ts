@@ -94,6 +94,7 @@ const RULES: readonly ScriptRow[] = [
     script: secured('rootca="C=US, CN=Root certmap:no excludecaname:yes" kerberos=y'),
     options: { certificate: "host.pem", key: "host.key", ca: ["root.pem"] },
     rules: [`R: require me <-> 192.0.2.2 by x509>kerberos ${QUICK}`],
+    codes: ["W_SETTING@6"],
   },
   {
     name: "a CA alone without its files: the rule is a comment",
@@ -255,6 +256,82 @@ const SHAPES: readonly ScriptRow[] = [
 
 const TROUBLE: readonly ScriptRow[] = [
   {
+    name: "netsh called in other ways, and ways that can't be followed",
+    script: framed(
+      "call netsh ipsec static add filter L any me",
+      "cmd /c netsh ipsec static add rule R P L Block",
+      'cmd /c "netsh ipsec static add filter L 192.0.2.9 me"',
+      "psexec \\\\other netsh ipsec static add filter L 192.0.2.9 me",
+      "netsh exec more.txt",
+      "netsh -f more.txt",
+      "add filter L 192.0.2.9 me",
+      "echo netsh ipsec static add filter L 192.0.2.9 me",
+      "netsh ipsec static s policy P assign=no",
+      "netsh ipsec static d rule R P",
+    ),
+    rules: ["R: block any <-> me"],
+    codes: [
+      "E_DYNAMIC_SCRIPT@7",
+      "E_DYNAMIC_SCRIPT@8",
+      "E_DYNAMIC_SCRIPT@9",
+      "E_DYNAMIC_SCRIPT@10",
+      "E_SYNTAX@11",
+      "E_UNKNOWN_VERB@13",
+      "E_UNKNOWN_VERB@14",
+    ],
+  },
+  {
+    name: "what is deleted and was never there",
+    script: `netsh ipsec static delete policy P\nnetsh ipsec static delete filterlist L\n${framed("netsh ipsec static delete rule R P", "netsh ipsec static add filter L any me", "netsh ipsec static add rule R P L Block")}`,
+    rules: ["R: block any <-> me"],
+    codes: ["W_NOTHING_DELETED@1", "W_NOTHING_DELETED@2", "W_NOTHING_DELETED@7"],
+  },
+  {
+    name: "a permit for one kind of interface would hold on all: it is a comment",
+    script: framed("netsh ipsec static add filter L any me", "netsh ipsec static add rule R P L Permit conntype=lan"),
+    rules: ["# R: permit any <-> me"],
+    codes: ["E_ONLY_SOME@6"],
+  },
+  {
+    name: "two rules for one filter: the block stays, as on Windows",
+    script: framed(
+      "netsh ipsec static add filter L me 192.0.2.2",
+      "netsh ipsec static add filter M me 192.0.2.2",
+      "netsh ipsec static add rule R P L Secure psk=not-a-real-key",
+      "netsh ipsec static add rule S P M Block",
+    ),
+    rules: [`# R: require me <-> 192.0.2.2 by psk ${QUICK}`, "S: block me <-> 192.0.2.2"],
+    codes: ["E_SAME_FILTER@7"],
+  },
+  {
+    name: "a one-way block within a mirrored filter leaves it the other way",
+    script: framed(
+      "netsh ipsec static add filter L me any protocol=TCP srcport=445",
+      "netsh ipsec static add filter M any me protocol=TCP dstport=445 mirrored=no",
+      "netsh ipsec static add rule R P L Permit",
+      "netsh ipsec static add rule S P M Block",
+    ),
+    rules: ["R: permit me:445 -> any tcp", "S: block any -> me:445 tcp"],
+    codes: ["E_SAME_FILTER@7"],
+  },
+  {
+    name: "words that nothing of ipsecpol takes, and what is not taken over",
+    script:
+      "ipsecpol -w REG -p P:30 stray -r R -f *=0:1434:UDP -n BLOCK ESP[3DES,SHA] -x -1e 60\nipsecpol -w REG -p P -r S -f *=0:1435:UDP -n PASS -1f 0+*",
+    rules: ["R: block any -> me:1434 udp", "S: permit any -> me:1435 udp"],
+    codes: ["E_JUNK@1", "E_JUNK@1", "W_SETTING@1", "E_SUBSET@2"],
+  },
+  {
+    name: "limits between forests: a short Main Mode, seconds alone",
+    script: [
+      'netsh ipsec static add policy name="Forest" mmlifetime=10 activatedefaultrule=no mmsec="3DES-SHA1-3" assign=yes',
+      "netsh ipsec static add filter filterlist=DCs srcaddr=me dstaddr=192.0.2.40 mirrored=yes",
+      'netsh ipsec static add filteraction name=F action=negotiate qmsecmethods="ESP[3DES,SHA1]:3600s"',
+      'netsh ipsec static add rule name=Trust policy="Forest" filterlist=DCs filteraction=F psk="not-a-real-key"',
+    ].join("\n"),
+    rules: [`Trust: require me <-> 192.0.2.40 by psk ${QUICK}`],
+  },
+  {
     name: "a name twice",
     script: `${framed("netsh ipsec static add filterlist L", "netsh ipsec static add filterlist l")}`,
     rules: [],
@@ -311,7 +388,7 @@ const TROUBLE: readonly ScriptRow[] = [
       "netsh ipsec static add policy P mmsec=3DES-SHA1-3 activatedefaultrule=yes assign=y\nnetsh ipsec static add filteraction B action=request",
     options: { lenient: true },
     rules: [`Default response: respond me <-> any by kerberos ${QUICK}`],
-    codes: ["W_UNUSED_OBJECT@2", "W_LENIENT@2"],
+    codes: ["W_UNUSED_OBJECT@2", "W_SKIPPED_VALUE@2"],
   },
   {
     name: "rules of the dynamic context and other commands",
