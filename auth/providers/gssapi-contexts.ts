@@ -54,6 +54,7 @@ export function gssContexts(gss: Gss): Contexts {
 
   const step = async (call: GssStepCall): Promise<GssResult> => {
     const known = contexts.get(call.context);
+    if (!known && !call.first) return err(GONE);
     const context = known ? ok(known) : await open(gss, call, contexts.size);
     if (!context.ok) return context;
     contexts.set(call.context, context.value);

@@ -20,6 +20,8 @@ export type GssCall =
 export interface GssStepCall extends Credential {
   readonly kind: "step";
   readonly context: string;
+  /** It makes the context. A later one has to find it: the process that held it may be another one by now. */
+  readonly first: boolean;
   readonly role: "initiate" | "accept";
   readonly target: string | null;
   readonly token: Uint8Array | null;

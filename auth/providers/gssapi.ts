@@ -5,7 +5,7 @@
  */
 import { err, ok } from "../../isakmp/result.ts";
 import type { KerberosEntry } from "../../policy/types.ts";
-import type { GssStepJob } from "../method.ts";
+import type { AuthFailure, GssStepJob } from "../method.ts";
 import { gssLane, type Lane, type LaneLimits, LIMITS, realmOf } from "./gssapi-lane.ts";
 import type { GssCall, GssResult } from "./gssapi-messages.ts";
 import type { JobResult, Provider } from "./run-job.ts";
@@ -33,7 +33,9 @@ export function kerberosProvider({ library = "libgssapi_krb5.so.2", limits = LIM
     return lane;
   };
   const step = async (job: GssStepJob): Promise<JobResult> => {
-    const result = await homeOf(job).run(stepCall(job));
+    const first = !homes.has(job.context);
+    if (first && job.role === "initiate" && job.token !== null) return err(SPENT);
+    const result = await homeOf(job).run(stepCall(job, first));
     // Its process has forgotten it, too.
     if (!result.ok) homes.delete(job.context);
     return outcome(result, "usable");
@@ -68,9 +70,17 @@ export function kerberosProvider({ library = "libgssapi_krb5.so.2", limits = LIM
   };
 }
 
-const stepCall = ({ context, role, entry, target, token, peerAddress, wantsNames }: GssStepJob): GssCall => {
+/** The library gives a context up with the first answer that it refuses. */
+const SPENT: AuthFailure = {
+  reason: "kerberos-token-invalid",
+  what: "the Kerberos context ended with an earlier answer of the peer's, which was refused",
+  hint: null,
+  whose: "peer",
+};
+
+const stepCall = ({ context, role, entry, target, token, peerAddress, wantsNames }: GssStepJob, first: boolean): GssCall => {
   const { principal, keytab } = entry;
-  return { kind: "step", context, role, principal, keytab, target, token, peerAddress, wantsNames };
+  return { kind: "step", context, first, role, principal, keytab, target, token, peerAddress, wantsNames };
 };
 
 const failed = (what: string): JobResult => err({ reason: "provider-failed", what, hint: null, whose: "me" });

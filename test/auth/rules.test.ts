@@ -166,6 +166,9 @@ test("a ticket proves its principal, whatever name the peer claims beside it", (
   const named = rule("named", kerberos("A", { remoteId: claimed }));
   const open = ruleForPrincipal([named], { ...choice, rule: named, entry: named.auth[0] as typeof choice.entry }, peer, claimed, B);
   assert.equal(open.ok, false);
+  const proved = [rule("open", kerberos("A")), rule("own", kerberos("A", { remoteId: id("fqdn:b.example.test") }))];
+  const found = ruleForPrincipal(proved, choice, peer, claimed, B);
+  assert.ok(found.ok && found.value.rule.name === "own", "the rule that names what the ticket proves comes before one that takes any");
   assert.equal(acceptsProof(named, KERBEROS, claimed), false);
   assert.equal(acceptsProof(rule("own", kerberos("A", { remoteId: id("fqdn:b.example.test") })), KERBEROS, claimed), true);
 });

@@ -83,6 +83,22 @@ test("what a peer calls itself opens no process: one silent realm among many tar
   for (const each of await Promise.all(targets)) assert.ok(!each.ok);
 });
 
+test("a silent KDC asked for names of many realms leaves threads for those who have their tickets", async () => {
+  start();
+  const [a, b] = [entry("a", silent), entry("b", silent)];
+  await joined(endOf(provider, a, b.principal), endOf(provider, b, null));
+  silent.process.kill("SIGSTOP");
+  const order: string[] = [];
+  const targets = Array.from({ length: 24 }, (_, i) => `host/x${i}@REALM${i % 6}.TEST`);
+  const stuck = targets.map(async (target) => {
+    await endOf(provider, a, target).step(null);
+    order.push("stuck");
+  });
+  await joined(endOf(provider, a, b.principal), endOf(provider, b, null));
+  assert.deepEqual(order, []);
+  await Promise.all(stuck);
+});
+
 test("more calls than the queue holds are refused at once, and the others still answered", async () => {
   start({ queue: 3 });
   silent.process.kill("SIGSTOP");
@@ -109,7 +125,8 @@ test("a process that a call never comes back from is replaced, and so is one tha
   await tokenOf(us.step(null));
   process.kill(second, "SIGKILL");
   await until(() => !processes().includes(second), "it lives");
-  await refused(us.step(Uint8Array.of(0x60)), "provider-failed");
+  assert.match(await refused(us.step(Uint8Array.of(0x60)), "provider-failed"), /ended|not there any more/);
+  await refused(us.wrap(Uint8Array.of(1)), "provider-failed");
   await joined(endOf(provider, a, name("b", silent)), endOf(provider, entry("b", silent), null));
 });
 

@@ -98,6 +98,7 @@ test("an answer and a wrapped hash that were changed, repeated or are another co
   const answer = await tokenOf(them.step(await tokenOf(us.step(null))));
   const changed = Uint8Array.from(answer, (octet, i) => (i === answer.length - 1 ? octet ^ 1 : octet));
   await refused(us.step(changed), "kerberos-token-invalid");
+  assert.match(await refused(us.step(answer), "kerberos-token-invalid"), /ended with an earlier answer/, "the right one comes too late");
   const [c, d] = [endOf(provider, a, B), endOf(provider, b, null)];
   const other = [endOf(provider, a, B), endOf(provider, b, null)] as const;
   await Promise.all([joined(c, d), joined(...other)]);

@@ -303,6 +303,11 @@ test(
     bringUp(world);
     assert.deepEqual(statusAuth(world, "A"), ["psk established"]);
     assert.deepEqual(jobKinds(world, "A"), ["usable", "gss-step", "gss-drop"]);
+    // Whoever answers message 2 chooses the name that is asked for: it must not switch the method off.
+    assert.deepEqual(
+      said(a, "warning").filter((text) => text.includes("left out")),
+      [],
+    );
   }),
 );
 
