@@ -3,6 +3,8 @@
  */
 import { includesAddress, parseRange } from "../isakmp/address.ts";
 import { compile } from "../policy/compile.ts";
+import type { Packet } from "../policy/decide.ts";
+import { formatProtocol } from "../policy/filter.ts";
 import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, readPacket } from "../policy/why.ts";
@@ -18,8 +20,8 @@ export interface Situation {
   readonly sources: readonly Source[];
 }
 
-/** `why` with what is there already: the child SAs of the rule whose selectors and peer fit. */
-export type WhyDocument = Explanation & { readonly installed: StatusDocument["childSas"] };
+/** `why` with what is there already: the child SAs of the rule that carry such packets, and what lets them through in clear for a while. */
+export type WhyDocument = Explanation & { readonly installed: StatusDocument["childSas"]; readonly soft: StatusDocument["softSas"] };
 
 /** `policy show`: as written, and as it should stand in the kernel. */
 export interface PolicyDocument {
@@ -54,13 +56,11 @@ export function answerPolicy(
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
   const explanation = explain(policy, addresses, packet);
-  const installed = status.childSas.filter(({ rule, local, remote }) => {
-    if (rule !== explanation.rule) return false;
-    const [ours, theirs] = explanation.direction === "in" ? [packet.destination, packet.source] : [packet.source, packet.destination];
-    return includes(local, ours) && includes(remote, theirs);
-  });
+  const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && isWithin(packet, explanation.direction === "in", sa);
+  const installed = status.childSas.filter(carries);
+  const soft = status.softSas.filter(carries);
   return [
-    { type: "document", document: { ...explanation, installed } satisfies WhyDocument },
+    { type: "document", document: { ...explanation, installed, soft } satisfies WhyDocument },
     { type: "end", exit: 0 },
   ];
 }
@@ -73,6 +73,25 @@ export function policyDocument({ policy, addresses, sources }: Situation): Polic
     exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
   }));
   return { name: policy.name, addresses, sources, policies };
+}
+
+type Carrying = Pick<StatusDocument["softSas"][number], "rule" | "local" | "remote" | "localPort" | "remotePort" | "protocol">;
+
+/** Whether a packet is within the selectors of an SA; what the question leaves open is. `turned`: it comes from the remote side. */
+function isWithin(packet: Packet, turned: boolean, { local, remote, localPort, remotePort, protocol }: Carrying): boolean {
+  const [own, far] = [
+    { address: packet.source, port: packet.sourcePort },
+    { address: packet.destination, port: packet.destinationPort },
+  ];
+  const [ours, theirs] = turned ? [far, own] : [own, far];
+  const mayBe = (asked: number, has: number | null): boolean => asked === 0 || has === null || asked === has;
+  return (
+    includes(local, ours.address) &&
+    includes(remote, theirs.address) &&
+    (packet.protocol === 0 || protocol === "any" || protocol === formatProtocol(packet.protocol)) &&
+    mayBe(ours.port, localPort) &&
+    mayBe(theirs.port, remotePort)
+  );
 }
 
 function includes(text: string, address: string): boolean {

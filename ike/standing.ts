@@ -57,7 +57,7 @@ export class PolicyTable {
   /** The reqid of a child: that of the standing policy it serves, or one of its own. */
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
     return rule.action === "require" || rule.action === "request"
-      ? this.#reqid(`${rule.name}|${formatSelector(covering)}`)
+      ? this.#reqid(standingKey(rule, covering))
       : this.#reqid(childKey(rule, selector, remote));
   }
 
@@ -169,7 +169,7 @@ export class PolicyTable {
       }
       const { rule, pair } = origin;
       // All filters of a manual SA share it.
-      const reqid = rule.auth.length === 0 ? this.#reqid(rule.name) : this.#reqid(`${rule.name}|${formatSelector(pair)}`);
+      const reqid = rule.auth.length === 0 ? this.#reqid(rule.name) : this.#reqid(standingKey(rule, pair));
       const policy: KernelPolicy = { ...base, templates: kernelTemplates(protection, reqid, direction !== "out") };
       const known = standing.get(reqid);
       if (known) known.policies.push(policy);
@@ -328,6 +328,10 @@ const atLevel = (policy: KernelPolicy, level: "required" | "use"): KernelPolicy 
   ...policy,
   templates: policy.templates.map((template) => ({ ...template, level })),
 });
+
+/** A tunnel may be written as two rules, one for each direction: they share its SAs. */
+const standingKey = (rule: Rule, pair: TrafficSelector): string =>
+  `${rule.mode === "tunnel" ? `tunnel ${rule.tunnel?.remote}` : rule.name}|${formatSelector(pair)}`;
 
 const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
 

@@ -15,7 +15,7 @@ import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { locate } from "./toml-locator.ts";
 import type { AuthEntry, Policy } from "./types.ts";
-import type { CertificateAccess, FileReader, X509Loader } from "./x509-files.ts";
+import { type CertificateAccess, type FileReader, NO_SUCH_FILE, type X509Loader } from "./x509-files.ts";
 
 export { type Diagnostic, formatDiagnostic } from "./diagnostic.ts";
 
@@ -346,7 +346,7 @@ function readBounded(path: string, limit: number): Result<ReadFile, string> {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
+  ENOENT: NO_SUCH_FILE,
   EACCES: "this user may not read it; run as root or mainmode",
   EPERM: "this user may not read it; run as root or mainmode",
   EISDIR: "it is a directory",

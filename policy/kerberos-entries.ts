@@ -7,6 +7,7 @@ import { keytabPrincipals } from "./keytab.ts";
 import { DEFAULTS } from "./schema.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { KerberosEntry } from "./types.ts";
+import { NO_SUCH_FILE } from "./x509-files.ts";
 
 /** The entry, or undefined after saying what is wrong. */
 export function buildKerberos(source: EntrySource, context: AuthContext): KerberosEntry | undefined {
@@ -41,6 +42,11 @@ function readKeytab({ raw, at }: EntrySource, { report, readFile }: AuthContext)
   const path: KeyPath = raw.keytab === undefined ? at : [...at, "keytab"];
   const refuse = (message: string): undefined => void report.error(path, message);
   const read = readFile(raw.keytab ?? DEFAULTS.keytab);
+  if (!read.ok && read.error.endsWith(NO_SUCH_FILE) && raw.keytab?.startsWith("/") && raw.principal?.includes("@")) {
+    // A host that has not joined its domain yet: everything else works meanwhile, and the keytab is looked for with every negotiation.
+    report.warning(path, `${read.error}; until there is one, kerberos is left out of what this rule offers`);
+    return { path: raw.keytab, principals: [raw.principal] };
+  }
   if (!read.ok)
     return refuse(raw.keytab === undefined ? `keytab is missing, and ${read.error}; add keytab = "/etc/mainmode/host.keytab"` : read.error);
   if (!read.value) {

@@ -17,6 +17,7 @@ export function reportWarnings(policy: Policy, raw: readonly (RawRule | undefine
     reportHeader(rule, i, report);
     reportUnreachable(policy, rule, i, raw[i], report);
     reportLockOut(policy, rule, i, raw[i], report);
+    reportHalfTunnel(policy, rule, i, raw[i], report);
   }
   reportOverlaps(policy, raw, report);
 }
@@ -104,6 +105,34 @@ const isWide = (side: Side): boolean =>
 const takesSsh = ({ protocol, localPort, remotePort }: Filter): boolean =>
   mayBe(protocol, IP_PROTOCOL.tcp) && mayBe(localPort, 22) && remotePort === 0;
 
+/** A tunnel for one direction: what comes back has to have a rule, too, and they share the SAs, so that both must want the same. */
+function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
+  if (rule.mode !== "tunnel" || !protects(rule)) return;
+  for (const [k, filter] of (raw?.filters ?? []).entries()) {
+    if (!filter || filter.direction === "both") continue;
+    const back = { ...filter, direction: filter.direction === "in" ? "out" : "in" } as const;
+    const other = policy.rules.find(
+      (each) =>
+        each.mode === "tunnel" &&
+        protects(each) &&
+        each.tunnel?.remote === rule.tunnel?.remote &&
+        each.filters.some((theirs) => sameTraffic(theirs, back)),
+    );
+    if (!other)
+      report.warning(
+        ["rule", i, "filters", k],
+        `the tunnel is for one direction only, and no rule through it is about the other; packets that come back are dropped. Write "<->", or add the rule`,
+      );
+    else if (other !== rule && policy.rules.indexOf(other) < i && !sameWishes(other, rule))
+      report.warning(
+        ["rule", i, "filters", k],
+        `rule ${JSON.stringify(other.name)} is the other direction of this tunnel, and has other offers or lifetimes; they share their SAs, and whichever begins decides. Make them equal, or one rule with "<->"`,
+      );
+  }
+}
+
+const sameWishes = (a: Rule, b: Rule): boolean => JSON.stringify([a.quickMode, a.mainMode]) === JSON.stringify([b.quickMode, b.mainMode]);
+
 interface Placed {
   readonly rule: Rule;
   readonly filter: Filter;
@@ -111,7 +140,7 @@ interface Placed {
 }
 
 /** Of more filters than this, overlaps are not looked for: each is compared with each. */
-const MOST_COMPARED = 500;
+const MOST_COMPARED = 2000;
 
 /**
  * Two filters of rules with different actions that share packets, neither of which is within the other: which decides is no longer plain
@@ -123,7 +152,11 @@ function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[]
       ? []
       : (raw[i]?.filters ?? []).flatMap((filter, k): readonly Placed[] => (filter ? [{ rule, filter, at: [i, k] }] : [])),
   );
-  if (placed.length > MOST_COMPARED) return;
+  if (placed.length > MOST_COMPARED)
+    return report.warning(
+      ["rule"],
+      `${placed.length} filters: which of them overlap is looked for up to ${MOST_COMPARED} only; mainmode why tells what decides`,
+    );
   for (const [n, later] of placed.entries())
     for (const earlier of placed.slice(0, n)) {
       if (earlier.rule.action === later.rule.action || !crosses(earlier.filter, later.filter)) continue;

@@ -46,6 +46,9 @@ export type X509Loader = (files: X509Files) => X509Loaded;
  */
 export type FileReader = (reference: string) => Result<FileOctets | undefined, string>;
 
+/** How the error of a `FileReader` ends where there is nothing of that name. */
+export const NO_SUCH_FILE = "there is no such file";
+
 /** Both halves: who reads files and who understands them. */
 export interface CertificateAccess {
   readonly readFile: FileReader;

@@ -36,7 +36,7 @@ export async function why(options: WhyOptions): Promise<number> {
 }
 
 type Question = Extract<Request, { command: "why" }>;
-type Explained = Explanation & { readonly installed?: Extract<Document, { installed: unknown }>["installed"] };
+type Explained = Explanation & Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft">>;
 
 const pick = ({ src, dst, sport, dport }: WhyOptions) => ({ src, dst, sport, dport });
 
@@ -65,7 +65,19 @@ async function offline(file: string, local: readonly string[], request: Question
 
 const MOST_TOLD = 20;
 
-function text({ packet, direction, says, rule, filter, policy, negotiation, answer, others, installed }: Explained): readonly string[] {
+function text({
+  packet,
+  direction,
+  says,
+  rule,
+  filter,
+  policy,
+  negotiation,
+  answer,
+  others,
+  installed,
+  soft,
+}: Explained): readonly string[] {
   const end = (address: string, port: number) =>
     port === 0 ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
   const protocol = packet.protocol === 0 ? "" : ` ${formatProtocol(packet.protocol)}`;
@@ -92,6 +104,10 @@ function text({ packet, direction, says, rule, filter, policy, negotiation, answ
   for (const sa of installed ?? [])
     lines.push(
       `  installed now: child ${sa.id}, ${sa.local} <-> ${sa.remote}, ${sa.state}, SPIs ${sa.protections.map(({ spiIn, spiOut }) => `${spiIn} in and ${spiOut} out`).join(", ")}`,
+    );
+  for (const each of soft ?? [])
+    lines.push(
+      `  in clear now: ${each.remote} does not answer, and the rule falls back (soft SA ${each.id}, ${each.local} <-> ${each.remote}, asked again in ${each.secondsLeft} s)`,
     );
   if (installed?.length === 0 && negotiation) lines.push("  installed now: no SA for it");
   if (others.length > 0) lines.push("Other rules:");

@@ -9,7 +9,7 @@ import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
 
 const packet = readPacket("192.0.2.1", "192.0.2.2", 6, 0, 80);
 if (typeof packet === "string") throw new Error(packet);
-const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [] };
+const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [], soft: [] };
 
 test("why asks the daemon about a packet and prints the rule, the kernel policy and the offers", async (t) => {
   const { path, requests } = await fakeDaemon(t, [
@@ -24,6 +24,25 @@ test("why asks the daemon about a packet and prints the rule, the kernel policy 
   assert.match(ran.stdout, /kernel policy: out 192\.0\.2\.1\/32 -> 192\.0\.2\.2\/32, allow, level required/);
   assert.match(ran.stdout, /authentication psk/);
   assert.match(ran.stdout, /installed now: no SA for it/);
+});
+
+test("why tells that a peer that does not answer gets clear text for a while", async (t) => {
+  const soft = {
+    id: 7,
+    rule: "peer",
+    local: "192.0.2.1",
+    remote: "192.0.2.2",
+    localPort: null,
+    remotePort: null,
+    protocol: "any",
+    secondsLeft: 90,
+  };
+  const { path } = await fakeDaemon(t, [
+    { type: "document", document: { ...DOCUMENT, soft: [soft] } },
+    { type: "end", exit: 0 },
+  ]);
+  const ran = await mainmode(["--control", path, "why", "--src", "192.0.2.1", "--dst", "192.0.2.2"]);
+  assert.match(ran.stdout, /in clear now: 192\.0\.2\.2 does not answer, and the rule falls back \(soft SA 7, .*, asked again in 90 s\)/);
 });
 
 test("why explains a file without any daemon, and --json prints one document", async (t) => {

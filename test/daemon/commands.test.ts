@@ -6,18 +6,21 @@ import { createFeed } from "../../daemon/feed.ts";
 import type { LogRecord } from "../../daemon/log.ts";
 import type { Input } from "../../ike/input.ts";
 import type { Kernel } from "../../kernel/port.ts";
+import type { StatusDocument } from "../../sa-store/view.ts";
 import { policyOf, towards } from "../sim/policies.ts";
 import { NO_STATS, NOTHING_LIVE, until } from "./fakes.ts";
 
 const REQUIRE = policyOf(towards("192.0.2.2"));
 
-function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?: string) {
+const EMPTY: StatusDocument = { ikeSas: [], childSas: [], softSas: [] };
+
+function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?: string, status = EMPTY) {
   const inputs: Input[] = [];
   const records: LogRecord[] = [];
   const replies: Reply[] = [];
   const commands = new Commands({
     push: (input) => inputs.push(input),
-    view: () => ({ ikeSas: [], childSas: [], softSas: [] }),
+    view: () => status,
     situation: () => ({ policy: REQUIRE, addresses: ["192.0.2.1"], sources: [] }),
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
@@ -136,6 +139,27 @@ test("when the daemon ends, who asked for that is done and all others are told",
       [0, "stopped"],
     ],
   );
+});
+
+test("why tells of what goes in clear for a while, but not of what is about other packets", () => {
+  const of80 = { local: "192.0.2.1", localPort: null, remotePort: 80, protocol: "tcp", secondsLeft: 200, rule: "peer" };
+  const softSas = [
+    { ...of80, id: 1, remote: "192.0.2.2" },
+    { ...of80, id: 2, remote: "192.0.2.2", remotePort: 443 },
+    { ...of80, id: 3, remote: "192.0.2.2", rule: "another" },
+    { ...of80, id: 4, remote: "192.0.2.3" },
+    { ...of80, id: 5, remote: "192.0.2.2", protocol: "udp" },
+  ];
+  const { commands, replies, answer } = setUp(undefined, undefined, { ...EMPTY, softSas });
+  const askedOf = (src: string, dst: string, sport: number, dport: number): readonly number[] => {
+    commands.take({ command: "why", src, dst, protocol: 6, sport, dport }, answer);
+    const document = replies.findLast((reply) => reply.type === "document")?.document;
+    assert.ok(document && "soft" in document);
+    return document.soft.map(({ id }) => id);
+  };
+  assert.deepEqual(askedOf("192.0.2.1", "192.0.2.2", 5000, 80), [1]);
+  assert.deepEqual(askedOf("192.0.2.2", "192.0.2.1", 443, 5000), [2]);
+  assert.deepEqual(askedOf("192.0.2.1", "192.0.2.2", 0, 0), [1, 2]);
 });
 
 test("why and policy are answered from the policy that is followed now, without troubling the core", () => {

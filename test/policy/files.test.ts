@@ -135,5 +135,9 @@ for (const name of examples) {
     const expected = /^rule "[^"]*": auth\.(secret: this key stands in a file|keytab: .*there is no such file|method: .* in clear)/;
     const others = checkConfiguration(join(tree, "examples", name)).filter(({ message }) => !expected.test(message));
     assert.deepEqual(others.map(formatDiagnostic), []);
+    assert.deepEqual(
+      checkConfiguration(join(tree, "examples", name)).filter(({ severity }) => severity === "error"),
+      [],
+    );
   });
 }

@@ -80,6 +80,15 @@ test("a keytab that is missing, open to others, or none at all is an error with 
   assert.match(said('keytab = "text.keytab"').join(), /^c\.toml:5:41: .*text\.keytab: it is no keytab/);
 });
 
+test("a keytab that is not there yet is warned about where the principal is known with its realm", () => {
+  const absent = join(directory, "absent.keytab");
+  const { keytab, principal } = entry(`keytab = "${absent}", principal = "host/a.example.test@EXAMPLE.TEST"`);
+  assert.deepEqual([keytab, principal], [absent, "host/a.example.test@EXAMPLE.TEST"]);
+  const found = checkConfiguration(config(`keytab = "${absent}", principal = "host/a.example.test@EXAMPLE.TEST"`));
+  assert.match(found.map(({ severity, message }) => `${severity}: ${message}`).join("\n"), /^warning: .*no such file; until there is one/m);
+  assert.match(said(`keytab = "${absent}", principal = "host/a.example.test"`).join(), /there is no such file$/);
+});
+
 test("a principal that the keytab has no key of, or that could be two, is an error that lists what there is", () => {
   assert.deepEqual(said('keytab = "one.keytab", principal = "host/c.example.test"'), [
     'c.toml:5:67: rule "hr": auth.principal: there is no key of host/c.example.test: one.keytab holds host/a.example.test@EXAMPLE.TEST; mend the name, or add the key to the keytab',

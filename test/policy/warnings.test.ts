@@ -15,6 +15,8 @@ function warningsOf(text: string): readonly string[] {
 const rule = (name: string, action: string, filters: readonly string[], more = ""): string =>
   `[[rule]]\nname = "${name}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${action === "permit" || action === "block" ? "" : AUTH}\n${more}\n`;
 
+const TUNNEL = 'mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }';
+
 const ROWS: readonly (readonly [what: string, text: string, expected: readonly RegExp[]])[] = [
   ["a plain rule", rule("a", "require", ["me <-> 192.0.2.2"]), []],
   [
@@ -54,6 +56,22 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     "ranges that cross with one action",
     rule("a", "block", ["me <-> 10.0.0.1-10.0.0.6"]) + rule("b", "block", ["me <-> 10.0.0.4-10.0.0.9"]),
     [],
+  ],
+  [
+    "a tunnel for one direction",
+    rule("a", "require", ["10.1.0.0/16 -> 10.2.0.0/16"], TUNNEL),
+    [/^4: .*for one direction only, and no rule through it is about the other/],
+  ],
+  [
+    "a tunnel as two rules, one for each direction",
+    rule("a", "require", ["10.1.0.0/16 -> 10.2.0.0/16"], TUNNEL) + rule("b", "require", ["10.1.0.0/16 <- 10.2.0.0/16"], TUNNEL),
+    [],
+  ],
+  [
+    "two directions of a tunnel that want different things",
+    rule("a", "require", ["10.1.0.0/16 -> 10.2.0.0/16"], TUNNEL) +
+      rule("b", "require", ["10.1.0.0/16 <- 10.2.0.0/16"], `${TUNNEL}\nquick-mode = { lifetime = "9m" }`),
+    [/^11: .*rule "a" is the other direction of this tunnel, and has other offers or lifetimes/],
   ],
   ["a filter within another", rule("a", "permit", ["me <-> 10.0.0.0/8"]) + rule("b", "block", ["me <-> 10.1.0.0/16:80 tcp"]), []],
   ["filters of two families", rule("a", "permit", ["me <-> 10.0.0.0/8"]) + rule("b", "block", ["me:80 <-> 2001:db8::/32 tcp"]), []],

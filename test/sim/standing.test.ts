@@ -68,6 +68,44 @@ for (const [name, quickMode] of SUITES)
       })();
     });
 
+test("a tunnel written as two one-way rules carries traffic both ways, whoever begins, also towards one with a mirrored filter", () => {
+  const rule = (name: string, other: string, text: string): RuleText => ({
+    ...{ name: `"${name}"`, mode: '"tunnel"', tunnel: `{ remote = "${other}" }`, start: '"on-traffic"' },
+    filters: filter(text),
+  });
+  const twoRules = policyOf(
+    configuration([rule("there", B, "10.1.0.0/16 -> 10.2.0.0/16"), rule("back", B, "10.1.0.0/16 <- 10.2.0.0/16")], {}),
+  );
+  const mirrored = policyOf(configuration([rule("both", A, "10.2.0.0/16 <-> 10.1.0.0/16")], {}));
+  const mirroredTwice = policyOf(
+    configuration([rule("back", A, "10.2.0.0/16 <- 10.1.0.0/16"), rule("there", A, "10.2.0.0/16 -> 10.1.0.0/16")], {}),
+  );
+  for (const first of ["A", "B"])
+    for (const peer of [mirrored, mirroredTwice])
+      story(
+        {
+          hosts: [
+            { name: "A", addresses: [A, "10.1.0.1"], policy: twoRules },
+            { name: "B", addresses: [B, "10.2.0.1"], policy: peer },
+          ],
+        },
+        (world) => {
+          world.run(100);
+          const [there, back] = [packet("10.1.0.1", "10.2.0.1"), packet("10.2.0.1", "10.1.0.1")];
+          assert.equal(world.ping(world.host(first), first === "A" ? there : back), "acquire");
+          world.run(2000);
+          const streams = [world.traffic(world.host("A"), there, 1000), world.traffic(world.host("B"), back, 1000)];
+          world.run(15 * 60_000);
+          for (const stream of streams)
+            assert.equal(
+              stream.find(({ arrival }) => arrival !== "protected"),
+              undefined,
+            );
+          assert.equal(childrenOf(world, "A").filter(({ state }) => state === "installed").length, 1);
+        },
+      )();
+});
+
 test("IPv6: a host pair with ports and a range behind a tunnel, with neighbour discovery in clear", () => {
   const [a, b] = ["2001:db8::1", "2001:db8::2"];
   const options: WorldOptions = {
