@@ -20,6 +20,8 @@ export interface Habits {
   /** What it announces, and nothing else. */
   readonly vendorIds: readonly Uint8Array[];
   readonly principal: string;
+  /** Whether names are exchanged; they need not be (draft §3.3.2). Then whoever begins knows whom it wants. */
+  readonly named?: boolean;
   /** Its address, which is its identity. */
   readonly address: string;
 }
@@ -46,8 +48,8 @@ const freshSide = (): Side => ({ name: NOTHING, publicValue: NOTHING, nonce: NOT
 export class KerberosPeer {
   /** Vendor ids that the other side sent. */
   readonly announced: string[] = [];
-  /** The other side's principal, from message 1 or 2. */
-  target = "";
+  /** The other side's principal, from message 1 or 2, or as configured. */
+  target = "host/a.example.test@EXAMPLE.TEST";
   readonly #habits: Habits;
   readonly #means: Means;
   readonly #own = freshSide();
@@ -64,14 +66,14 @@ export class KerberosPeer {
   constructor(habits: Habits, means: Means) {
     this.#habits = habits;
     this.#means = means;
-    this.#own.name = Buffer.from(habits.principal, "utf16le");
+    if (habits.named !== false) this.#own.name = Buffer.from(habits.principal, "utf16le");
   }
 
   // Initiator
 
   message1(): Uint8Array {
     this.#cookieI = this.#means.random(8);
-    const sa = offerIke([...this.#attributes(), variable(NAME, this.#own.name)]);
+    const sa = offerIke([...this.#attributes(), ...this.#nameAttribute()]);
     this.#saBody = sa.raw;
     return this.#clear([sa, ...this.#vendorIds()]);
   }
@@ -104,7 +106,7 @@ export class KerberosPeer {
     assert.ok(sa);
     this.#saBody = Uint8Array.from(sa.raw);
     const attributes = this.#hearOffer(payloads);
-    this.#answer = offerIke([...attributes, variable(NAME, this.#own.name)]);
+    this.#answer = offerIke([...attributes, ...this.#nameAttribute()]);
     this.#hearVendorIds(payloads);
   }
 
@@ -173,6 +175,10 @@ export class KerberosPeer {
     return [...numbers, this.#habits.windows ? variable(12, Uint8Array.of(0, 0, 0x70, 0x80)) : basic(12, 28800)];
   }
 
+  #nameAttribute(): readonly Attribute[] {
+    return this.#habits.named === false ? [] : [variable(NAME, this.#own.name)];
+  }
+
   #vendorIds(): readonly Payload[] {
     return this.#habits.vendorIds.map((data) => payload("vid", { data }));
   }
@@ -186,7 +192,10 @@ export class KerberosPeer {
     const [proposal] = one(payloads, "sa").proposals;
     const attributes = proposal?.transforms[0]?.attributes ?? [];
     const names = attributes.filter(({ type }) => type === NAME);
-    assert.equal(names.length, 1, "one name");
+    // An answer has a name where the offer has one.
+    const named = this.#habits.named !== false;
+    assert.equal(names.length, named || !this.#initiator ? 1 : 0, "names");
+    if (!named) return attributes.filter(({ type }) => type !== NAME).map(copied);
     this.#other.name = Uint8Array.from(names[0]?.value ?? NOTHING);
     this.target = Buffer.from(this.#other.name).toString("utf16le");
     assert.match(this.target, /^[!-~]+$/, "a name in UTF-16LE without an end");

@@ -208,6 +208,12 @@ for (const principal of ["no principal at all", "\u0001", ""])
       story(alone(), phase1As(role, windows({ principal }))),
     );
 
+for (const role of ["initiator", "responder"] as const)
+  test(
+    `with a peer that tells no name none is hashed, and the ticket is for peer-principal: our ${role}`,
+    story(alone(), phase1As(role, windows({ named: false }))),
+  );
+
 test(
   "an offer with kilobytes of a name is refused with that reason",
   story(alone(), (world) => {

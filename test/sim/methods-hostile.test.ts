@@ -178,6 +178,31 @@ test(
 );
 
 test(
+  "an identity that is said again in a later round, as it was, does no harm",
+  story(
+    hosts(gss[0], gss[1], {
+      hosts: hosts(gss[0], gss[1]).hosts.map((host) => ({ ...host, jobs: (fail) => simJobs(fail, { tokens: 4 }) })),
+    }),
+    (world) => {
+      let [sealed, said] = [0, 0];
+      editing(
+        world,
+        (payloads) => payloads,
+        () => {
+          if (++sealed !== 3) return undefined;
+          return (payloads) => {
+            said++;
+            return [...payloads, payload("id", { type: 1, protocol: 0, port: 0, data: Uint8Array.from(A.split("."), Number) })];
+          };
+        },
+      );
+      bringUp(world);
+      assert.equal(said, 1);
+    },
+  ),
+);
+
+test(
   "a HASH while a token is due is refused without asking Kerberos",
   story(
     hosts(gss[0], gss[1], {
