@@ -3,14 +3,18 @@
  * `soft`: a `request` rule lets clear text through with a peer that sends no IKE packet at all (Windows' "soft SA"). What opens it is silence
  * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it.
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
- * keeps the peers from talking does not get clear text in exchange.
+ * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal.
  */
 import { formatSelector } from "../policy/selector.ts";
+import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
+import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
+import { selectorOfRecord, selectorRecord } from "./identity-record.ts";
 import type { Instant } from "./input.ts";
+import { policyValue } from "./journal.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
 import { upkeep } from "./standing.ts";
 import { specKey } from "./wishes.ts";
@@ -168,6 +172,8 @@ function closeSoft(core: Core, front: Front, why: string): void {
 function lift(core: Core, front: Front): void {
   core.timers.clearAll(`front ${front.id}`);
   core.fronts.remove(front);
+  if (front.kind === "guard" && !core.store.changes.came.delete(ownerOf.guard(front.id)))
+    core.store.changes.gone.add(ownerOf.guard(front.id));
   upkeep(core, core.policies.liftFront(front.id, front.policies));
 }
 
@@ -196,7 +202,33 @@ export function guardFlow(core: Core, child: ChildSa): void {
   // Under `request` the rule's own policies let nothing out; under discovery the child's own have to stay.
   const policies = discovery ? core.policies.protectionFor(child) : [];
   const front = stand(core, "guard", { ...child.spec, rule }, GUARD, policies);
+  core.store.changes.came.set(ownerOf.guard(front.id), guardRecord(front));
   upkeep(core, core.policies.layFront(front.id, front.policies));
+}
+
+const guardRecord = ({ spec, until, policies }: Front): JournalValue => ({
+  rule: spec.rule.name,
+  selector: selectorRecord(spec.selector),
+  local: spec.local,
+  remote: spec.remote,
+  reqid: spec.reqid,
+  until,
+  policies: policies.map(policyValue),
+});
+
+/** A guard that an earlier run stood, by what the journal says of it; nothing where its time is over, or its rule is gone. */
+export function restoreGuard(core: Core, id: number, record: Readonly<Record<string, unknown>>): void {
+  core.store.skipIds(id);
+  const rule = core.policy.rules.find(({ name }) => name === record["rule"]);
+  const selector = selectorOfRecord(record["selector"]);
+  const left = Number(record["until"]) - core.now;
+  const { policies } = record;
+  if (!rule || !selector || !(left > 0) || !Array.isArray(policies)) return void core.store.changes.gone.add(ownerOf.guard(id));
+  const spec = { rule, selector, local: String(record["local"]), remote: String(record["remote"]), reqid: Number(record["reqid"]) };
+  const front: Front = { id, kind: "guard", spec, until: core.now + left, policies: policies as readonly KernelPolicy[] };
+  core.fronts.put(front);
+  core.timers.set(`front ${id}`, "expire", front.until);
+  upkeep(core, core.policies.layFront(id, front.policies));
 }
 
 /** Fronts of rules that are gone or have changed go with them; with `all`, every one. */

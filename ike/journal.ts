@@ -41,6 +41,7 @@ function recordsOf(core: Core): readonly JournalRecord[] {
   for (const child of changes.children) if (core.store.children.get(child.id) === child) records.push(childRecord(child));
   for (const [key, reqid] of core.policies.takeChangedReqids())
     records.push({ owner: `${REQID} ${key}`, part: reqid === null ? null : "", value: reqid, secret: null });
+  for (const [owner, value] of changes.came) records.push({ owner, part: "", value, secret: null });
   for (const effect of core.effects) if (effect.type === "kernel") records.push(...policyRecords(effect.commands));
   return records;
 }
@@ -122,7 +123,8 @@ const policyRecords = (commands: readonly KernelCommand[]): readonly JournalReco
       : [],
   );
 
-const policyValue = ({ selector, templates, ...rest }: KernelPolicy): JournalValue => ({
+/** A policy as the journal has it. */
+export const policyValue = ({ selector, templates, ...rest }: KernelPolicy): JournalValue => ({
   ...rest,
   selector: { ...selector },
   templates: templates.map((template) => ({ ...template })),

@@ -14,6 +14,7 @@ import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/j
 import { LEAST_QUICK_MODE } from "./children.ts";
 import { type Core, count, log } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
+import { restoreGuard } from "./fronts.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { policyOwner, REQID } from "./journal.ts";
@@ -56,6 +57,7 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
   for (const [id, part] of owners(image, "child ")) restoreChild(core, Number(id), part, sas);
+  for (const [id, part] of owners(image, "guard ")) restoreGuard(core, Number(id), fieldsOf(part.value));
   for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
   destroyImage(image);
   core.policies.dropUnwanted(core);

@@ -3,6 +3,7 @@
  */
 import type { ChildSa } from "./child-sa.ts";
 import type { IkeSa } from "./ike-sa.ts";
+import type { JournalValue } from "./journal-record.ts";
 
 export class Changes {
   /** SAs that came, or that are not what they were. */
@@ -10,6 +11,8 @@ export class Changes {
   readonly children = new Set<ChildSa>();
   /** Message ids that were used up, with the SA that they belong to. */
   readonly messageIds: (readonly [IkeSa, number])[] = [];
+  /** Other owners that came, with what is written of them. */
+  readonly came = new Map<string, JournalValue>();
   /** Owners of the journal that are gone. */
   readonly gone = new Set<string>();
 
@@ -17,6 +20,7 @@ export class Changes {
     if (this.ikes.size > 0) this.ikes.clear();
     if (this.children.size > 0) this.children.clear();
     if (this.messageIds.length > 0) this.messageIds.length = 0;
+    if (this.came.size > 0) this.came.clear();
     if (this.gone.size > 0) this.gone.clear();
   }
 }
@@ -25,4 +29,5 @@ export class Changes {
 export const ownerOf = {
   ike: (id: number): string => `ike ${id}`,
   child: (id: number): string => `child ${id}`,
+  guard: (id: number): string => `guard ${id}`,
 };

@@ -176,6 +176,37 @@ test(
   }),
 );
 
+for (const [name, text] of [
+  ["discovery", discovery],
+  ["request", request],
+] as const)
+  test(
+    `${name}: a daemon that dies under its guard finds it again, and nothing goes in clear until its time is over`,
+    scene(pair(towards(B, text), towards(A, respond)), (world) => {
+      const a = world.host("A");
+      a.keepJournal();
+      world.run(10);
+      ping(world);
+      world.run(1000);
+      assertTraffic(world);
+      silence(world);
+      a.command({ name: "terminate", target: { kind: "all" } });
+      world.run(MINUTE);
+      a.crash();
+      const arrivals = world.traffic(a, packet(A, B), SECOND);
+      world.run(3.9 * MINUTE);
+      assert.deepEqual(
+        arrivals.filter(({ arrival }) => arrival === "clear"),
+        [],
+      );
+      world.run(5 * MINUTE);
+      assert.equal(ping(world), "clear");
+      a.crash();
+      world.run(1000);
+      assert.notEqual(ping(world), "protected");
+    }),
+  );
+
 test(
   "discovery between hosts that both have it: clear text comes in until there are SAs, and not afterwards",
   scene(pair(towards(B, { ...discovery, "inbound-clear": "true" }), towards(A, { ...discovery, "inbound-clear": "true" })), (world) => {
