@@ -3,7 +3,7 @@
  * and let negotiate. The base image comes from debootstrap, and the wire is made of namespaces: neither a registry nor podman's networks are needed.
  */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Compose, readCompose, type Service } from "./compose.ts";
@@ -18,6 +18,13 @@ after(() => rmSync(lab, { recursive: true, force: true }));
 const compose: Compose = readCompose(join(HERE, "compose.yaml"));
 const env = { CONTAINERS_STORAGE_CONF: join(work, "storage.conf") };
 const podman = (...words: readonly string[]): string => must("podman", words, { env });
+
+/** A limit of this process, as `SOFT:HARD`; -1 is none. */
+function limitOf(name: string): string {
+  const words: Readonly<Record<string, string>> = { nofile: "Max open files", nproc: "Max processes" };
+  const [, soft = "", hard = ""] = new RegExp(`^${words[name]} +(\\S+) +(\\S+)`, "m").exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+  return [soft, hard].map((value) => (value === "unlimited" ? "-1" : value)).join(":");
+}
 
 /** Images of our own, away from the machine's. Overlays where there may be some: whole copies take a while. */
 function makeStorage(): void {
@@ -46,10 +53,25 @@ test("both images build", () => {
   must("cp", ["-a", HERE, join(context, "packaging/containers")]);
   const deb = buildDeb(work);
   copyFileSync(deb, join(context, ".build", deb.split("/").at(-1) ?? ""));
+  // Those that there are: podman would raise them, which root of a container may not.
+  const limits = ["nofile", "nproc"].flatMap((name) => ["--ulimit", `${name}=${limitOf(name)}`]);
   for (const [name, { dockerfile }] of Object.entries(compose.services)) {
     must(
       "podman",
-      ["build", "--isolation", "chroot", "--network", "host", "--layers=false", "-f", join(context, dockerfile), "-t", name, context],
+      [
+        "build",
+        ...limits,
+        "--isolation",
+        "chroot",
+        "--network",
+        "host",
+        "--layers=false",
+        "-f",
+        join(context, dockerfile),
+        "-t",
+        name,
+        context,
+      ],
       { env },
     );
     const folder = join(lab, name);
