@@ -76,8 +76,8 @@ test("both images build", () => {
     );
     const folder = join(lab, name);
     mkdirSync(folder, { recursive: true });
-    const container = podman("create", name, "true").trim().split("\n").at(-1) ?? "";
-    must("sh", ["-c", `podman export ${container} | tar -x -C ${folder}`], { env });
+    podman("create", "--name", `${name}-files`, name, "true");
+    must("sh", ["-c", `podman export ${name}-files | tar -x -C ${folder}`], { env });
   }
 });
 
