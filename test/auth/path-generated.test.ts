@@ -136,7 +136,7 @@ function tally(least: number) {
 }
 
 test("openssl verify takes what we take and refuses what we refuse, whatever is wrong with certificates and lists", () => {
-  const seen = tally(25);
+  const seen = tally(15);
   fc.assert(
     fc.property(levelsOf(ALL, LISTS), fc.boolean(), (levels, lists) => {
       const one = make(levels, lists ? "require" : undefined);
@@ -144,7 +144,7 @@ test("openssl verify takes what we take and refuses what we refuse, whatever is 
       seen.count(ours.ok);
       assert.equal(opensslTakes(one), ours.ok, ours.ok ? "we took it" : ours.error.what);
     }),
-    { numRuns: 160 },
+    { numRuns: 110 },
   );
   seen.enough();
 });
@@ -189,7 +189,7 @@ const FINDING_OF: Readonly<Record<string, readonly Finding[]>> = {
 
 test("of what @peculiar/x509 decides, it takes what we take and refuses what we refuse, for the same reason", async () => {
   const peculiar = await loadPeculiar();
-  const seen = tally(12);
+  const seen = tally(6);
   await fc.assert(
     fc.asyncProperty(levelsOf(DECIDED, ["revokes the next", "signed by another", "missing"]), fc.boolean(), async (levels, lists) => {
       const one = make(levels, lists ? "if-present" : undefined);
@@ -203,14 +203,14 @@ test("of what @peculiar/x509 decides, it takes what we take and refuses what we 
         );
       assert.equal(await reaches(peculiar, one), !theirs.has("signature") && !theirs.has("issuer"));
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
   seen.enough();
 });
 
 test("of all the rest it reads every certificate as we do, and has nothing against a path that we take", async () => {
   const peculiar = await loadPeculiar();
-  const seen = tally(12);
+  const seen = tally(6);
   await fc.assert(
     fc.asyncProperty(levelsOf(ALL, LISTS), fc.constantFrom("require", "if-present", undefined), async (levels, crl) => {
       const one = make(levels, crl);
@@ -220,7 +220,7 @@ test("of all the rest it reads every certificate as we do, and has nothing again
       const theirs = await findings(peculiar, one);
       assert.ok(!ours.ok || theirs.size === 0, [...theirs].join());
     }),
-    { numRuns: 70 },
+    { numRuns: 35 },
   );
   seen.enough();
 });
