@@ -111,12 +111,12 @@ class RunningDaemon implements Daemon {
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
-    const { configuration, crypto, random, native } = parts;
+    const { configuration, crypto, random, native, reread, journal } = parts;
     this.#monitoring = new Monitoring(parts);
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
-    this.#policy = new PolicySource({ configuration, reread: parts.reread, log, follow: (policy) => this.#adopt(policy) });
+    this.#policy = new PolicySource({ configuration, reread, log, journal, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;

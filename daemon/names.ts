@@ -1,11 +1,12 @@
 /**
  * Names in filters: asked for again and again, and what they stand for now. A name that can't be resolved keeps the addresses that it had:
- * a resolver that is down must not open what a rule shuts.
+ * a resolver that is down must not open what a rule shuts, nor does a restart.
  */
 import { lookup } from "node:dns/promises";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { namesIn, type Resolved, resolvePolicy } from "../policy/resolve.ts";
 import type { Policy } from "../policy/types.ts";
+import type { JournalPart, JournalRecord } from "../sa-store/journal-record.ts";
 import type { Log } from "./log.ts";
 import { type SystemSet, systemAddresses } from "./system-addresses.ts";
 import { within } from "./within.ts";
@@ -21,7 +22,13 @@ export interface NamesParts {
   readonly onChange: () => void;
   readonly find?: (name: string) => Promise<readonly string[]>;
   readonly againMs?: number;
+  /** What names stood for in the last run, and where that is written down: a restart while the resolver is down forgets nothing. */
+  readonly earlier?: ReadonlyMap<string, JournalPart> | undefined;
+  readonly save?: ((records: readonly JournalRecord[]) => void) | undefined;
 }
+
+/** Owner of the journal's records of names; a part is a name. */
+export const NAMES_OWNER = "names";
 
 export class Names {
   readonly #parts: NamesParts;
@@ -32,6 +39,7 @@ export class Names {
 
   constructor(parts: NamesParts) {
     this.#parts = parts;
+    for (const [name, { value }] of parts.earlier ?? []) if (Array.isArray(value)) this.#known.set(name, value.map(String));
   }
 
   /** The policy with addresses in the place of names, as far as they are known. The policy itself where it has none. */
@@ -42,7 +50,7 @@ export class Names {
   /** Looks up the names of a policy, and goes on doing so; resolves when all are known or have had their time. */
   async follow(policy: Policy): Promise<void> {
     this.#names = namesIn(policy);
-    for (const name of this.#known.keys()) if (!this.#names.includes(name)) this.#known.delete(name);
+    for (const name of this.#known.keys()) if (!this.#names.includes(name)) this.#forget(name);
     clearTimeout(this.#timer);
     if (this.#names.length === 0) return;
     const look = this.#look();
@@ -65,6 +73,11 @@ export class Names {
     clearTimeout(this.#timer);
   }
 
+  #forget(name: string): void {
+    this.#known.delete(name);
+    this.#parts.save?.([{ owner: NAMES_OWNER, part: name, value: null, secret: null }]);
+  }
+
   #again(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -83,6 +96,7 @@ export class Names {
       const before = this.#known.get(name);
       if (!this.#names.includes(name) || addresses.length === 0 || before?.join() === addresses.join()) continue;
       this.#known.set(name, addresses);
+      this.#parts.save?.([{ owner: NAMES_OWNER, part: name, value: addresses, secret: null }]);
       changed = true;
       this.#parts.log({ event: "svc.names", level: "info", text: `${name} stands for ${addresses.join(", ")}` });
     }

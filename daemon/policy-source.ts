@@ -7,8 +7,9 @@ import type { Configuration, ConfigurationText, Diagnostic } from "../policy/con
 import { RUN_TIME, splitRules } from "../policy/run-time.ts";
 import type { Policy } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
+import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
-import { Names } from "./names.ts";
+import { NAMES_OWNER, Names } from "./names.ts";
 import { compareConfigurations } from "./reload.ts";
 
 /** Reads the configuration again, with further texts behind its files. */
@@ -20,6 +21,8 @@ export interface PolicySourceParts {
   readonly log: Log;
   /** Follows a policy; resolves when the core does. */
   readonly follow: (policy: Policy) => Promise<void>;
+  /** Where what names stand for is kept over a restart, if at all. */
+  readonly journal: OpenedJournal | undefined;
 }
 
 /** Most rules at run time: they are kept as text, and read with every reload. */
@@ -36,7 +39,13 @@ export class PolicySource {
   constructor(parts: PolicySourceParts) {
     this.#parts = parts;
     this.#configuration = parts.configuration;
-    this.#names = new Names({ log: parts.log, onChange: () => void this.#inTurn(() => parts.follow(this.policy)) });
+    const { log, follow, journal } = parts;
+    this.#names = new Names({
+      log,
+      onChange: () => void this.#inTurn(() => follow(this.policy)),
+      earlier: journal?.image.get(NAMES_OWNER),
+      save: journal && ((records) => journal.journal.write(records)),
+    });
   }
 
   /** What was last read. Its policy has names where the files have them. */

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogRecord } from "../../daemon/log.ts";
-import { Names } from "../../daemon/names.ts";
+import { NAMES_OWNER, Names } from "../../daemon/names.ts";
 import { dhcpServerIn, dnsServersIn, gatewaysIn4, gatewaysIn6 } from "../../daemon/system-addresses.ts";
 import { parseConfiguration } from "../../policy/config.ts";
 import type { Policy } from "../../policy/types.ts";
+import { type JournalRecord, playJournal } from "../../sa-store/journal-record.ts";
 import { until } from "./fakes.ts";
 
 const policy = (...filters: readonly string[]): Policy => {
@@ -69,6 +70,31 @@ test("a name that can't be resolved stands for nothing; one that could before ke
     "a.example.test stands for no address now, and keeps those that it had",
   ]);
   names.close();
+});
+
+test("what names stood for in the last run counts until something better is known", async () => {
+  const records: JournalRecord[] = [];
+  const run = (answers: Record<string, readonly string[]>): Names =>
+    new Names({
+      log: () => {},
+      onChange: () => {},
+      find: async (name) => answers[name] ?? [],
+      earlier: playJournal(records).get(NAMES_OWNER),
+      save: (more) => records.push(...more),
+    });
+  const named = policy("me <-> a.example.test", "me <-> b.example.test");
+  const first = run({ "a.example.test": ["192.0.2.5"], "b.example.test": ["192.0.2.6"] });
+  await first.follow(named);
+  first.close();
+  const second = run({ "b.example.test": ["192.0.2.7"] });
+  await second.follow(named);
+  assert.deepEqual(remotes(second.apply(named)), ["5", "7"]);
+  await second.follow(policy("me <-> b.example.test"));
+  second.close();
+  const third = run({});
+  await third.follow(named);
+  assert.deepEqual(remotes(third.apply(named)), ["name", "7"]);
+  third.close();
 });
 
 test("servers are found in the files of the system", () => {

@@ -21,6 +21,7 @@ function setUp() {
   const loaded = loadConfiguration(file, undefined);
   assert.ok(loaded.ok);
   const source = new PolicySource({
+    journal: undefined,
     configuration: loaded.value,
     reread: (runTime) => loadConfiguration(file, undefined, undefined, runTime),
     log: () => {},
