@@ -12,6 +12,7 @@ import type { Kernel } from "../kernel/port.ts";
 import type { JournalRecord } from "../sa-store/journal-record.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
+import { isFirstMessage } from "./first-message.ts";
 
 /** What the loop joins to the engine. None of these may throw or block; what does throw is logged and passed over. */
 export interface LoopParts {
@@ -41,8 +42,8 @@ export interface LoopCounters {
 }
 
 /** Inputs handled before sockets get their turn. */
-const BATCH = 16;
-/** Nor does a turn last longer than this and one input more: each may cost an exponentiation. */
+const BATCH = 32;
+/** Nor does a turn last longer than this and one input more that comes to something: each may cost an exponentiation. */
 const LONGEST_TURN_MS = 10;
 /** Datagrams and acquires beyond this are dropped: their senders repeat them, and a flood must not grow the queue without end. */
 const QUEUE_LIMIT = 4096;
@@ -138,12 +139,14 @@ export class Loop {
 
   #run(): void {
     this.#immediate = undefined;
-    const until = performance.now() + LONGEST_TURN_MS;
-    for (let i = 0; i < BATCH && !this.#closed && (i === 0 || performance.now() < until); i++) {
+    let now = this.#parts.clock();
+    const until = now + LONGEST_TURN_MS;
+    for (let i = 0; i < BATCH && !this.#closed && now < until; i++) {
       const input = this.#queue[this.#next];
       if (!input) break;
       this.#next++;
-      this.#handle(input);
+      // What comes to nothing, as a flood does, took no time that is worth a look at the clock.
+      if (this.#handle(input, now)) now = this.#parts.clock();
     }
     if (this.#closed) return;
     if (this.#next === this.#queue.length) [this.#queue, this.#next] = [[], 0];
@@ -161,20 +164,21 @@ export class Loop {
     for (const resolve of waiting) resolve();
   }
 
-  #handle(input: Input): void {
+  /** Whether it came to anything. */
+  #handle(input: Input, now: Instant): boolean {
     this.#counters.handled++;
     if (input.type === "tick") this.#tickFailed = false;
     let effects: readonly Effect[];
     try {
       this.#parts.tap?.begin(input);
-      effects = this.#parts.engine.handle(input, this.#parts.clock());
+      effects = this.#parts.engine.handle(input, now);
       this.#parts.tap?.end(effects);
     } catch (error) {
       this.#bug(`handling ${describeInput(input)}`, error);
       if (input.type === "tick") this.#tickFailed = true;
       // The caller of a command would wait for ever.
       if (input.type === "command") this.#guard("reply", () => this.#parts.reply(input.id, BUG_REPLY, true));
-      return;
+      return true;
     }
     for (const effect of effects) {
       try {
@@ -183,6 +187,7 @@ export class Loop {
         this.#bug(`effect ${effect.type}`, error);
       }
     }
+    return effects.length > 0;
   }
 
   #carryOut(effect: Effect): void {
@@ -298,13 +303,6 @@ const BUG_REPLY: ReplyLine = {
 /** Whether whoever caused the input will do so again. */
 const isRepeated = (input: Input): boolean =>
   input.type === "datagram" || input.type === "send-failed" || (input.type === "kernel-event" && input.event.type === "acquire");
-
-/** Whether a datagram can only be the first of its exchange: it bears no responder's cookie (octets 8 to 15), or is no message. */
-function isFirstMessage(input: Input): boolean {
-  if (input.type !== "datagram") return false;
-  for (let i = 8; i < 16; i++) if (input.bytes[i]) return false;
-  return true;
-}
 
 /** For the log: who and what, no content (a message may hold an identity, a command never holds a secret). */
 function describeInput(input: Input): string {

@@ -58,6 +58,7 @@ interface KeptFailure {
 class RecentTalks implements Talks {
   readonly peer = null;
   readonly takeKey = null;
+  readonly strangers = false;
   /** By cookie; the one that was heard of longest ago comes first. */
   readonly #open = new Map<string, Kept>();
   /** By peer, likewise; of each peer the newest comes first. */

@@ -12,6 +12,7 @@ import type { Note } from "../ike/note.ts";
 import { toHex } from "../isakmp/hex.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import { describeCommand, formatSpi } from "../kernel/xfrm-args.ts";
+import { isFirstMessage } from "./first-message.ts";
 import type { KeyEntry, MessageEntry, NoteEntry, TapEntry } from "./trace-entry.ts";
 
 /** Hears entries; those of one peer's address only, or of all where it is null. */
@@ -20,6 +21,8 @@ export interface TapListener {
   readonly take: (entry: TapEntry) => void;
   /** Wants keys; null: does not. */
   readonly takeKey: ((entry: KeyEntry) => void) | null;
+  /** Wants first messages that came to nothing, too: a flood is made of them. */
+  readonly strangers: boolean;
 }
 
 export interface Tap {
@@ -50,8 +53,8 @@ export function createTap(crypto: Crypto, natPort: number, time: () => number = 
     plains.put(sealed, plain);
     if (wantsKeys()) keys.push({ tail: tailOf(sealed), key: toHex(key) });
   };
-  const publish = (entries: readonly TapEntry[], effects: readonly Effect[]): void => {
-    for (const listener of listeners) {
+  const publish = (to: readonly TapListener[], entries: readonly TapEntry[], effects: readonly Effect[]): void => {
+    for (const listener of to) {
       const { peer, take, takeKey } = listener;
       const heard = entries.filter((entry) => peer === null || entry.peer === peer);
       if (takeKey) for (const entry of keyEntries(heard, effects, keys, peer, time())) takeKey(entry);
@@ -69,8 +72,10 @@ export function createTap(crypto: Crypto, natPort: number, time: () => number = 
       [input, notes, keys, opened] = [next, [], [], undefined];
     },
     end(effects) {
+      const idle = input !== undefined && effects.length === 0 && isFirstMessage(input);
+      const hearing = [...listeners].filter(({ strangers }) => strangers || !idle);
       const whole = input?.type === "datagram" && opened ? wholeOf(input.bytes, opened) : undefined;
-      if (input && listeners.size > 0) publish(entriesOf({ input, notes, effects, whole }, plains, natPort, time()), effects);
+      if (input && hearing.length > 0) publish(hearing, entriesOf({ input, notes, effects, whole }, plains, natPort, time()), effects);
       [input, notes, keys, opened] = [undefined, [], [], undefined];
     },
     listen(listener) {

@@ -59,7 +59,7 @@ function follow({ peer, keys }: Extract<Request, { command: "trace" }>, answer: 
     lost = 0;
     answer.send({ type: "trace", entry: traceDocument(entry) });
   };
-  const stopListening = tap.listen({ peer: peer ?? null, take, takeKey: keys ? take : null });
+  const stopListening = tap.listen({ peer: peer ?? null, take, takeKey: keys ? take : null, strangers: true });
   const who = answer.client ? `uid ${answer.client.uid}, process ${answer.client.pid}` : "a client of the control socket";
   const whom = peer === undefined ? "every peer" : peer;
   log({

@@ -103,7 +103,7 @@ function begin(core: Core, rule: Rule, peers: readonly string[], watch: Watch | 
   for (const remote of peers) watch?.open.add(`route ${remote}`);
   for (const remote of peers) {
     if (rule.tunnel?.local) {
-      onRoute(core, rule, remote, rule.tunnel.local, watch);
+      onRoute(core, rule, remote, rule.tunnel.local, watch, watch === null);
       continue;
     }
     const id = ++core.nextOp;
@@ -120,11 +120,11 @@ export function onRouteDone(core: Core, id: number, local: string | undefined): 
   if (!question || !rule || core.stopping) return;
   if (question.resume.kind === "tunnel-end") return onTunnelEnd(core, rule, local);
   const watch = question.resume.watch === null ? null : (core.watches.get(question.resume.watch) ?? null);
-  if (question.resume.watch !== null && !watch) return;
-  onRoute(core, rule, question.remote, local, watch);
+  // A command that waited no longer has begun all the same, but looks for a route this once only.
+  onRoute(core, rule, question.remote, local, watch, question.resume.watch === null);
 }
 
-function onRoute(core: Core, rule: Rule, remote: string, local: string | undefined, watch: Watch | null): void {
+function onRoute(core: Core, rule: Rule, remote: string, local: string | undefined, watch: Watch | null, again: boolean): void {
   const specs = local === undefined || !core.addresses.includes(local) ? [] : specsFor(core, rule, local, remote);
   for (const spec of specs) {
     const up = isUp(core, spec);
@@ -141,7 +141,7 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
         : `no filter of the rule is between an address of ours (${local} by the route) and ${remote}`,
   };
   if (watch) settle(core, [watch.id], `route ${remote}`, specs.length === 0 ? error : null);
-  else if (specs.length === 0) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
+  else if (specs.length === 0 && again) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
 }
 
 /** A new policy; rules that leave their own tunnel end open get it from the route to the far end. */

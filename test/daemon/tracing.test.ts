@@ -173,7 +173,7 @@ test("keys are for root and the daemon's own user: others, and those whom the sy
 test("a trace of one peer shows nothing of the others", () => {
   const tap = createTap(opensslCrypto, 4500);
   const heard: TapEntry[] = [];
-  tap.listen({ peer: "192.0.2.9", take: (entry) => heard.push(entry), takeKey: null });
+  tap.listen({ peer: "192.0.2.9", take: (entry) => heard.push(entry), takeKey: null, strangers: true });
   pass(tap);
   pass(tap, "192.0.2.9");
   assert.deepEqual(
@@ -182,10 +182,27 @@ test("a trace of one peer shows nothing of the others", () => {
   );
 });
 
+test("first messages that came to nothing, as in a flood, are for a trace only, and push out nothing that is remembered", () => {
+  const tap = createTap(opensslCrypto, 4500);
+  const [traced, talks]: [TapEntry[], TapEntry[]] = [[], []];
+  tap.listen({ peer: null, take: (entry) => traced.push(entry), takeKey: null, strangers: true });
+  tap.listen({ peer: null, take: (entry) => talks.push(entry), takeKey: null, strangers: false });
+  const first = Uint8Array.from({ length: 40 }, (_, i) => (i < 8 ? 7 : 0));
+  tap.begin({ type: "datagram", path: PATH, bytes: first });
+  tap.end([]);
+  assert.deepEqual([traced.length, talks.length], [1, 0]);
+  tap.begin({ type: "datagram", path: PATH, bytes: first });
+  tap.end([{ type: "send", path: PATH, bytes: first }]);
+  assert.deepEqual([traced.length, talks.length], [3, 2]);
+  tap.begin({ type: "datagram", path: PATH, bytes: first.map((octet, i) => (i === 8 ? 1 : octet)) });
+  tap.end([]);
+  assert.deepEqual([traced.length, talks.length], [4, 3]);
+});
+
 test("fragments are shown, and the message that they come to is shown decrypted, both ways", async () => {
   const tap = createTap(opensslCrypto, 4500);
   const heard: TapEntry[] = [];
-  tap.listen({ peer: null, take: (entry) => heard.push(entry), takeKey: null });
+  tap.listen({ peer: null, take: (entry) => heard.push(entry), takeKey: null, strangers: true });
   const path = { local: PATH.local, remote: PATH.remote };
   const cipher = ENCRYPTIONS.find(({ name }) => name === "aes128") as (typeof ENCRYPTIONS)[number];
   const chain = () => ({ cipher, key: new Secret(new Uint8Array(16).fill(1)), iv: new Uint8Array(16) });
@@ -212,7 +229,7 @@ test("fragments are shown, and the message that they come to is shown decrypted,
 test("one message can't make the tap write down more than a few decisions", () => {
   const tap = createTap(opensslCrypto, 4500);
   const heard: TapEntry[] = [];
-  tap.listen({ peer: null, take: (entry) => heard.push(entry), takeKey: null });
+  tap.listen({ peer: null, take: (entry) => heard.push(entry), takeKey: null, strangers: true });
   let made = 0;
   tap.begin({ type: "datagram", path: PATH, bytes: new Uint8Array(40) });
   for (let i = 0; i < 1000; i++)

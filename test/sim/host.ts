@@ -67,6 +67,8 @@ export class Host {
   /** Effects carried out so far. */
   effects = 0;
   /** Effects after which this host's daemon dies, counted from now. */
+  /** How long a question for a route takes. */
+  routeMs = 0;
   crashAfter = Number.POSITIVE_INFINITY;
   /** What the kernel was asked for when the daemon died is carried out all the same, before the next start. */
   kernelOutlives = false;
@@ -190,7 +192,7 @@ export class Host {
       case "job":
         return this.#runJob(effect.id, effect.job);
       case "route":
-        return this.#later(0, () =>
+        return this.#later(this.routeMs, () =>
           this.input({
             type: "route-done",
             id: effect.id,

@@ -115,6 +115,17 @@ test(
 // Commands
 
 test(
+  "a command that waits no longer has begun all the same, even before the route was known",
+  story(pair(), (world) => {
+    world.host("A").routeMs = 500;
+    const id = world.host("A").initiate("peer", 0);
+    world.run(2000);
+    assert.equal(world.host("A").outcome(id).reason, "peer-silent");
+    assertTraffic(world);
+  }),
+);
+
+test(
   "initiate twice: the second is answered at once with what is up",
   story(pair(), (world) => {
     bringUp(world);
