@@ -32,6 +32,7 @@ export type Addresses = Readonly<Record<Side, readonly string[]>>;
 export class Lab {
   readonly folder = mkdtempSync("/dev/shm/mainmode-actions-");
   readonly #daemons = new Map<Side, ChildProcess>();
+  readonly #programs: ChildProcess[] = [];
   #wire: ChildProcess | undefined;
 
   constructor(addresses: Addresses) {
@@ -58,9 +59,15 @@ export class Lab {
 
   /** Every ping that was on the wire, whatever it was wrapped in. */
   async packets(): Promise<readonly Packet[]> {
+    return (await this.lines()).flatMap(packetOf);
+  }
+
+  /** What tcpdump says of every packet so far; a filter in its language narrows it. */
+  async lines(...filter: readonly string[]): Promise<readonly string[]> {
     await wait(500);
-    const { stdout } = await promisify(execFile)("tcpdump", ["-n", "-tt", "-r", join(this.folder, "wire.pcap")], { maxBuffer: 1 << 26 });
-    return stdout.split("\n").flatMap(packetOf);
+    const argv = ["-n", "-tt", "-r", join(this.folder, "wire.pcap"), ...filter];
+    const { stdout } = await promisify(execFile)("tcpdump", argv, { maxBuffer: 1 << 26 });
+    return stdout.split("\n").filter((line) => line !== "");
   }
 
   /** Starts a daemon; resolves when its policies stand. */
@@ -104,13 +111,27 @@ export class Lab {
     return found;
   }
 
-  /** Kills a daemon without a chance to clean up. */
-  async kill(side: Side): Promise<void> {
+  /** Kills a daemon without a chance to clean up; or with another signal, that lets it. */
+  async kill(side: Side, signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<void> {
     const child = this.#daemons.get(side);
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
+    child.kill(signal);
     await gone;
+  }
+
+  /** Lets a daemon read another configuration. */
+  async reload(side: Side, configuration: string): Promise<void> {
+    writeFileSync(join(this.folder, `${side}.toml`), configuration, { mode: 0o600 });
+    const { exit, text } = await ask({ path: this.control(side), request: { command: "reload" } });
+    assert.equal(exit, 0, text);
+  }
+
+  /** A program on a host, by its words; it ends with the lab. */
+  run(side: Side, ...words: readonly string[]): ChildProcess {
+    const child = spawn("ip", ["netns", "exec", side, ...words], { stdio: ["pipe", "pipe", "inherit"] });
+    this.#programs.push(child);
+    return child;
   }
 
   /** Sends `count` pings; how many answers were heard. */
@@ -123,6 +144,7 @@ export class Lab {
 
   async end(): Promise<void> {
     for (const side of ["us", "theirs"] as const) await this.kill(side);
+    for (const program of this.#programs) program.kill("SIGKILL");
     this.#wire?.kill("SIGKILL");
     for (const name of ["us", "theirs", "wire"]) sh(`ip netns del ${name}`);
     rmSync(this.folder, { recursive: true });
