@@ -50,6 +50,8 @@ export const WORDS = {
   exemptions: ["none", "neighbordiscovery", "icmp", "dhcp", "notconfigured"],
   nat: ["never", "serverbehindnat", "serverandclientbehindnat", "notconfigured"],
   security: ["none", "request", "require"],
+  authority: ["root", "intermediate"],
+  signing: ["rsa", "ecdsa256", "ecdsa384"],
   module: ["default", "ikev1", "authip", "ikev2"],
 } as const;
 export const LISTS: ReadonlySet<ConsecKind> = new Set<ConsecKind>(["profiles", "auth1", "auth2", "exemptions", "module"]);

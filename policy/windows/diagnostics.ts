@@ -49,6 +49,7 @@ export const CODES = {
     "the .ipsec format is not published; export the policy's registry key to a .reg file and import that",
   ),
   E_TUNNEL_UNPAIRED: row("error", true, "a tunnel needs two one-way rules; add the other direction, or name our address with --local"),
+  E_TUNNEL_END: row("error", true, "a tunnel leads from one address to another of its family; write addresses for names"),
   E_SERVER_TYPE_NEEDS_ME: row("error", true, "with dns, wins, dhcp or gateway on one side the other has to be me"),
   E_RANGE_MASK: row("error", true, "a range has no mask; leave it out"),
   E_BAD_MASK: row("error", true, "a mask is a prefix length or dotted with its ones first"),

@@ -2,8 +2,10 @@
  * Makes a draft one that `mainmode check` accepts: values within bounds, lists that aren't too long, and no two filters for the same traffic,
  * which Windows allows and the kernel's policies don't. Whatever is changed is said.
  */
+
+import { canonicalAddress, parseAddress } from "../../isakmp/address.ts";
 import { selectorKeys } from "../conflicts.ts";
-import { parseFilter } from "../filter.ts";
+import { familyOf, parseFilter } from "../filter.ts";
 import type { Filter } from "../types.ts";
 import { parseDuration, parseVolume } from "../units.ts";
 import type { Place } from "./diagnostics.ts";
@@ -17,7 +19,7 @@ const MOST_QUICK_MODES = 10_000;
 /** The draft as it can be written. */
 export function fitDraft(draft: DraftPolicy, context: DraftContext): DraftPolicy {
   const at = { line: 1, column: 1 };
-  const sized = draft.rules.map((rule) => (rule.disabled ? rule : fitValues(rule, context)));
+  const sized = draft.rules.map((rule) => (rule.disabled ? rule : fitTunnel(fitValues(rule, context), context)));
   return {
     ...draft,
     mainMode: draft.mainMode && fitMainMode(draft.mainMode, at, context),
@@ -32,6 +34,23 @@ function fitValues(rule: DraftRule, context: DraftContext): DraftRule {
     quickMode: rule.quickMode && fitQuickMode(rule.quickMode, rule, context),
     auth: fitList(rule.auth, "methods of authentication", rule, context),
   };
+}
+
+/** Both ends are addresses of one family, and differ; a rule with others is a comment. */
+function fitTunnel(rule: DraftRule, { findings }: DraftContext): DraftRule {
+  if (!rule.tunnel) return rule;
+  const [local, remote] = [rule.tunnel.local, rule.tunnel.remote].map((end) => (end === null ? null : parseAddress(end)));
+  const fault =
+    local === undefined || !remote
+      ? "an end that is no address"
+      : local && local.family !== remote.family
+        ? "ends of two families"
+        : rule.tunnel.local !== null && canonicalAddress(rule.tunnel.local) === canonicalAddress(rule.tunnel.remote)
+          ? "one address at both ends"
+          : undefined;
+  if (fault !== undefined)
+    findings.say("E_TUNNEL_END", rule, `the tunnel of rule ${JSON.stringify(rule.name)} has ${fault}; it is a comment`);
+  return fault === undefined ? rule : { ...rule, disabled: true };
 }
 
 function fitMainMode(mode: DraftMainMode, at: Place, context: DraftContext): DraftMainMode {
@@ -89,6 +108,11 @@ function separate(rules: readonly DraftRule[], context: DraftContext): readonly 
       const filter = parseFilter(text);
       if (!filter.ok) {
         context.findings.say("E_FILTER", rule, `rule ${JSON.stringify(rule.name)}: ${filter.error}`);
+        continue;
+      }
+      const end = rule.tunnel?.local && filter.value.local.kind === "me" ? parseAddress(rule.tunnel.local) : undefined;
+      if (end && (familyOf(filter.value.remote) ?? end.family) !== end.family) {
+        context.findings.say("E_FILTER", rule, `rule ${JSON.stringify(rule.name)}: "${text}" is of another family than its tunnel`);
         continue;
       }
       const mine: Held = { rule: i, text, filter: filter.value, directions: new Set() };

@@ -127,8 +127,8 @@ const AUTH = [
   mapped("PreSharedKey", "secret", "other", "a file with mode 0600", "PSK"),
   mapped("Cert", "switch", "other", '`method = "x509"` with the files that `--certificate`, `--key` and `--ca` name'),
   mapped("Authority", "text", "other", "which CA is meant"),
-  read("AuthorityType", "text", "other", "roots and intermediates are trusted alike"),
-  read("Signing", "text", "other", "the certificate decides what it signs with"),
+  read("AuthorityType", "authority", "other", "roots and intermediates are trusted alike"),
+  read("Signing", "signing", "other", "the certificate decides what it signs with"),
   read("AccountMapping", "switch", "other", "no accounts; said"),
   read("ExcludeCAName", "switch", "other", "what is asked for follows `ca`"),
   read("FollowRenewal", "switch", "other", "files are read again by `mainmode reload`"),
@@ -158,7 +158,7 @@ const QUICK_PROPOSAL = [
 ];
 const SETTING = [
   mapped("Exemptions", "exemptions", "exempt", "`[policy] exempt`; neighbour discovery always passes"),
-  mapped("CertValidationLevel", "text", "crl", '`RequireCrlCheck`: `crl = "require"`; else `if-present`'),
+  mapped("CertValidationLevel", "crl", "crl", '`RequireCrlCheck`: `crl = "require"`; else `if-present`'),
   read("AllowIPsecThroughNAT", "text", "nat", "NAT traversal is on unless a rule's `nat-traversal` says otherwise; said"),
   read("MaxSAIdleTimeSeconds", "number", "other", "SAs that nothing uses are not renewed; said"),
   read("KeyEncoding", "text", "other", "keys are UTF-8 here; said"),

@@ -4,6 +4,7 @@
  */
 
 import { fieldKey, putGlobal } from "./advfirewall.ts";
+import { WORDS } from "./consec-grammar.ts";
 import { type ConsecSet, type ConsecShelf, type ConsecStore, freshId, type Given, type StoredConsec } from "./consec-store.ts";
 import { readConsecValue } from "./consec-values.ts";
 import type { Code, Findings, Place } from "./diagnostics.ts";
@@ -215,7 +216,13 @@ function run(command: Command, env: Env, input: PsValue | null): PsValue {
 
 /** The cmdlet's words for what `set global ipsec` numbers. */
 const settingText = ({ name }: Parameter, text: string): string =>
-  name === "CertValidationLevel" ? ({ none: "0", attemptcrlcheck: "1", requirecrlcheck: "2" }[text.toLowerCase()] ?? text) : text;
+  name === "CertValidationLevel" ? (CRL_WORDS.get(text.toLowerCase()) ?? text) : text;
+
+const CRL_WORDS: ReadonlyMap<string, string> = new Map([
+  ["none", "0"],
+  ["attemptcrlcheck", "1"],
+  ["requirecrlcheck", "2"],
+]);
 
 /** The arguments by parameter. "nothing": -WhatIf; undefined: one is wrong, and said. */
 function takeAll(cmdlet: Cmdlet, given: readonly Argument[], env: Env): TakenMap | "nothing" | undefined {
@@ -245,12 +252,20 @@ function takeAll(cmdlet: Cmdlet, given: readonly Argument[], env: Env): TakenMap
     else if (found.length > 1) wrong("E_AMBIGUOUS_TAG", `-${name} can mean ${found.map((one) => one.name).join(" or ")}`);
     else if (taken.has(parameter.name)) wrong("E_SYNTAX", `-${parameter.name} is given twice`);
     else if (parameter.kind !== "switch" && !evaluated) wrong("E_SYNTAX", `-${parameter.name} has no value`);
+    else if (parameter.kind in WORDS && !isOneOf(parameter, evaluated))
+      wrong("E_BAD_VALUE", `-${parameter.name} is one of ${WORDS[parameter.kind as keyof typeof WORDS].join(", ")}`);
     else if (evaluated?.kind === "unknown")
       wrong("E_DYNAMIC_SCRIPT", `-${parameter.name}: ${evaluated.what} is known only when the script runs`);
     else if (parameter.name === "PolicyStore" || parameter.name === "GPOSession") aboutStore(evaluated, env);
     else if (!(parameter.kind === "switch" && isFalse(evaluated))) taken.set(parameter.name, { parameter, value: evaluated });
   }
   return whole ? taken : undefined;
+}
+
+/** Words are judged at once, whoever reads them. Numbers of `set global` have words of their own. */
+function isOneOf(parameter: Parameter, value: PsValue | null): boolean {
+  const text = value && textOf(value);
+  return typeof text !== "string" || readConsecValue(tagOf(parameter).kind, settingText(parameter, text)).ok;
 }
 
 const isFalse = (value: PsValue | null): boolean => value?.kind === "text" && /^(false|0)$/i.test(value.text);

@@ -95,6 +95,9 @@ const KINDS: Readonly<Record<string, string>> = {
   location: "local, domain, persistent",
 };
 
+/** What the cmdlets call the numbers of `strongcrlcheck`. */
+const CRL = "None, AttemptCrlCheck, RequireCrlCheck";
+
 function valuesOf(kind: ConsecKind | Parameter["kind"]): string {
   const words: readonly string[] | undefined = WORDS[kind as keyof typeof WORDS];
   if (!words) return KINDS[kind] ?? kind;
@@ -184,7 +187,7 @@ function cmdletSections(): readonly string[] {
       first.parameters.map(({ name, aliases, kind, fate, note }) =>
         row(
           `-${name}`,
-          `${valuesOf(kind)}${aliases.length > 0 ? `; also ${aliases.map((alias) => `\`-${alias}\``).join(", ")}` : ""}`,
+          `${kind === "crl" ? CRL : valuesOf(kind)}${aliases.length > 0 ? `; also ${aliases.map((alias) => `\`-${alias}\``).join(", ")}` : ""}`,
           fate,
           note,
         ),
