@@ -36,6 +36,17 @@ netsh ipsec static add rule name="to the branch" policy="Branch" filterlist="out
 netsh ipsec static add rule name="from the branch" policy="Branch" filterlist="in" filteraction="Tunnel" tunnel=192.0.2.1 psk="%KEY%"
 `;
 
+/** One script for both hosts, as a group policy is: each host finds itself on its side of the rules. */
+const RULES = `$key = 'a throwaway key for this test'
+$main = New-NetIPsecMainModeCryptoSet -DisplayName "Main" -Default -Proposal (New-NetIPsecMainModeCryptoProposal -Encryption AES256 -Hash SHA384 -KeyExchange DH20)
+$quick = New-NetIPsecQuickModeCryptoSet -DisplayName "Quick" -PerfectForwardSecrecyGroup DH19 -Proposal \`
+  (New-NetIPsecQuickModeCryptoProposal -Encapsulation ESP -Encryption AESGCM256 -ESPHash None)
+$auth = New-NetIPsecPhase1AuthSet -DisplayName "Key" -Proposal (New-NetIPsecAuthProposal -Machine -PreSharedKey $key)
+New-NetIPsecRule -DisplayName "Two hosts" -LocalAddress 192.0.2.1 -RemoteAddress 192.0.2.2 -InboundSecurity Require -OutboundSecurity Require -Phase1AuthSet $auth.Name -QuickModeCryptoSet $quick.Name
+netsh advfirewall consec add rule name="Branch" mode=tunnel endpoint1=10.1.0.0/16 endpoint2=10.2.0.0/16 localtunnelendpoint=192.0.2.1 remotetunnelendpoint=192.0.2.2 action=requireinrequireout auth1=computerpsk auth1psk="$key" qmsecmethods=esp:sha256-aes128
+New-NetIPsecRule -DisplayName "Ping in clear" -LocalAddress 192.0.2.1 -RemoteAddress 192.0.2.2 -Protocol ICMPv4
+`.replace("-Protocol ICMPv4", "-Protocol ICMPv4 -InboundSecurity None -OutboundSecurity None");
+
 /** What an administrator does: imports the script, and names what it could not: keytab and peer. */
 function imported(lab: Lab, side: Side, script: string, realm?: Realm): string {
   const read = importScript(new TextEncoder().encode(script), { ...OPTIONS, local: [ADDRESS[side]] });
@@ -135,6 +146,37 @@ test("a tunnel of two one-way rules and its mirror image: subnets reach each oth
     assert.deepEqual([answers, kinds], [3, ["esp"]]);
     const { childSas } = await lab.status("theirs");
     assert.deepEqual(childSas[0]?.tunnel, { local: ADDRESS.theirs, remote: ADDRESS.us });
+  } finally {
+    await lab.end();
+  }
+});
+
+test("connection security rules of one script on both hosts: transport and tunnel through ESP, what is exempt in clear", async () => {
+  const lab = new Lab({ us: [ADDRESS.us, "10.1.0.1"], theirs: [ADDRESS.theirs, "10.2.0.1"] });
+  try {
+    for (const [side, net, via] of [
+      ["us", "10.2.0.0/16", ADDRESS.theirs],
+      ["theirs", "10.1.0.0/16", ADDRESS.us],
+    ])
+      execFileSync("ip", ["-n", side as string, "route", "add", net as string, "via", via as string]);
+    await lab.watch();
+    await lab.start("theirs", imported(lab, "theirs", RULES));
+    await lab.start("us", imported(lab, "us", RULES));
+    await reach(lab, "us", "10.1.0.1", "10.2.0.1");
+    const [answers, kinds] = await between(lab, ADDRESS.us, ADDRESS.theirs, () => lab.ping("theirs", "10.2.0.1", "10.1.0.1", 3));
+    assert.deepEqual([answers, kinds], [3, ["esp"]]);
+    const [clear, seen] = await between(lab, ADDRESS.us, ADDRESS.theirs, () => lab.ping("us", ADDRESS.us, ADDRESS.theirs, 3));
+    assert.equal(clear, 3);
+    assert.ok(!seen.includes("esp"), seen.join());
+    await ask({ path: lab.control("us"), request: { command: "initiate", rule: "Two hosts", wait: 20 }, onDocument: () => undefined });
+    const { ikeSas, childSas } = await lab.status("us");
+    assert.ok(
+      ikeSas.every(({ encryption, hash, group }) => [encryption, hash, group].join() === "aes256,sha384,ecp384"),
+      JSON.stringify(ikeSas),
+    );
+    const host = childSas.find(({ rule }) => rule === "Two hosts");
+    assert.deepEqual([host?.protections[0]?.encryption, host?.group], ["aes256gcm16", "ecp256"]);
+    assert.deepEqual(childSas.find(({ rule }) => rule === "Branch")?.tunnel, { local: ADDRESS.us, remote: ADDRESS.theirs });
   } finally {
     await lab.end();
   }
