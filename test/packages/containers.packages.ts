@@ -3,7 +3,7 @@
  * and let negotiate. The base image comes from debootstrap, and the wire is made of namespaces: neither a registry nor podman's networks are needed.
  */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Compose, readCompose, type Service } from "./compose.ts";
@@ -19,12 +19,8 @@ const compose: Compose = readCompose(join(HERE, "compose.yaml"));
 const env = { CONTAINERS_STORAGE_CONF: join(work, "storage.conf") };
 const podman = (...words: readonly string[]): string => must("podman", words, { env });
 
-/** A limit of this process, as `SOFT:HARD`; -1 is none. */
-function limitOf(name: string): string {
-  const words: Readonly<Record<string, string>> = { nofile: "Max open files", nproc: "Max processes" };
-  const [, soft = "", hard = ""] = new RegExp(`^${words[name]} +(\\S+) +(\\S+)`, "m").exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
-  return [soft, hard].map((value) => (value === "unlimited" ? "-1" : value)).join(":");
-}
+/** podman would raise them, which root of a container may not. Those of processes do not count for root. */
+const LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
 
 /** Images of our own, away from the machine's. Overlays where there may be some: whole copies take a while. */
 function makeStorage(): void {
@@ -53,14 +49,12 @@ test("both images build", () => {
   must("cp", ["-a", HERE, join(context, "packaging/containers")]);
   const deb = buildDeb(work);
   copyFileSync(deb, join(context, ".build", deb.split("/").at(-1) ?? ""));
-  // Those that there are: podman would raise them, which root of a container may not.
-  const limits = ["nofile", "nproc"].flatMap((name) => ["--ulimit", `${name}=${limitOf(name)}`]);
   for (const [name, { dockerfile }] of Object.entries(compose.services)) {
     must(
       "podman",
       [
         "build",
-        ...limits,
+        ...LIMITS,
         "--isolation",
         "chroot",
         "--network",
@@ -122,21 +116,11 @@ podman kill mainmode strongswan >/dev/null
 `;
 }
 
-/** A service as podman is told to start it, on a namespace in place of the network. Limits are what a guest can set. */
+/** A service as podman is told to start it, on a namespace in place of the network. */
 function start(name: string, { capabilities, tmpfs, volumes, entrypoint, command }: Service): string {
-  const limits = [
-    "--cgroups=disabled",
-    "--runtime",
-    "crun",
-    "--log-driver",
-    "k8s-file",
-    "--ulimit",
-    "nofile=1024:1024",
-    "--ulimit",
-    "nproc=1024:1024",
-  ];
   const options = [
-    ...limits,
+    ...["--cgroups=disabled", "--runtime", "crun", "--log-driver", "k8s-file"],
+    ...LIMITS,
     ...["--network", `ns:/run/netns/${name}`],
     ...capabilities.flatMap((capability) => ["--cap-add", capability]),
     ...tmpfs.flatMap((folder) => ["--tmpfs", folder]),
