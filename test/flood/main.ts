@@ -1,0 +1,91 @@
+/**
+ * `npm run flood`: first messages from forged addresses while honest peers negotiate, in namespaces of a guest.
+ *
+ *   npm run flood -- [--seconds N] [--rate R] [--honest N] [-w DIR]
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import type { FloodPlan, FloodResult, Stood } from "./guest.ts";
+
+const HELP = `npm run flood -- [options]
+  --seconds N   of flood, in which every honest peer has to succeed (90)
+  --rate R      first messages a second (2500)
+  --honest N    honest peers, half of them strongSwan's (100)
+  -w DIR        where logs go (.lab/flood)`;
+
+/** Kilobytes that the daemon may grow by. */
+const MOST_GROWTH = 200_000;
+
+/** Runs what the command line asks for; resolves with the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const text = { type: "string" } as const;
+  const options = { seconds: text, rate: text, honest: text, write: { type: "string", short: "w" }, help: { type: "boolean" } } as const;
+  const { values } = parseArgs({ args: [...argv], options });
+  if (values.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const plan: FloodPlan = {
+    directory: resolve(values.write ?? ".lab/flood"),
+    rate: Number(values.rate ?? 2500),
+    seconds: Number(values.seconds ?? 90),
+    honest: Number(values.honest ?? 100),
+  };
+  const found = await flood(plan);
+  if (typeof found === "string") {
+    console.error(found);
+    return 1;
+  }
+  console.log(report(plan, found));
+  const wrong = judge(found);
+  for (const text of wrong) console.log(`WRONG ${text}`);
+  return wrong.length === 0 ? 0 : 1;
+}
+
+/** What the guest found, or why there is nothing. */
+async function flood(plan: FloodPlan): Promise<FloodResult | string> {
+  rmSync(plan.directory, { recursive: true, force: true });
+  mkdirSync(plan.directory, { recursive: true });
+  const [planFile, resultFile] = [`${plan.directory}/plan.json`, `${plan.directory}/result.json`];
+  writeFileSync(planFile, JSON.stringify(plan));
+  const guest = fileURLToPath(import.meta.url).replace(/main(\.[jt]s)$/, "guest$1");
+  const argv = ["-m", "2G", "-t", `${plan.seconds + 240}`, "-w", plan.directory, process.execPath, guest, planFile, resultFile];
+  const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
+  const said: string[] = [];
+  const status = await new Promise<number | null>((done, failed) => {
+    const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => void said.push(text));
+    child.on("error", failed);
+    child.on("close", done);
+  });
+  if (status === 0 && existsSync(resultFile)) return JSON.parse(readFileSync(resultFile, "utf8"));
+  return `the guest ended with ${status}, see ${plan.directory}: ${said.join("").slice(-1500)}`;
+}
+
+function judge(found: FloodResult): readonly string[] {
+  const { strongswan, mainmode, states, resident } = found;
+  const [before, most] = resident;
+  const faults: readonly (readonly [boolean, string])[] = [
+    [strongswan.reached < strongswan.wanted, `${strongswan.reached} of ${strongswan.wanted} of strongSwan's succeeded`],
+    [mainmode.reached < mainmode.wanted, `${mainmode.reached} of ${mainmode.wanted} of mainmode's succeeded`],
+    [states < 2 * (strongswan.wanted + mainmode.wanted), `${states} SAs in the kernel`],
+    [most - before > MOST_GROWTH, `the daemon grew from ${before} to ${most} kB`],
+    [found.received === 0, "nothing of the flood arrived"],
+  ];
+  return faults.flatMap(([bad, text]) => (bad ? [text] : []));
+}
+
+function report({ rate }: FloodPlan, found: FloodResult): string {
+  const stood = ({ reached, wanted, firstSeconds, lastSeconds }: Stood): string =>
+    `${reached} of ${wanted} stood, the first after ${firstSeconds.toFixed(1)} s, the last after ${lastSeconds.toFixed(1)} s`;
+  const megabytes = found.resident.map((kilobytes) => (kilobytes / 1000).toFixed(0));
+  return [
+    `flood: ${found.sent} first messages in ${found.sentSeconds.toFixed(1)} s, ${(found.sent / found.sentSeconds).toFixed(0)} a second (${rate} asked for); ${found.received} datagrams read, ${found.overrun} found the buffer full`,
+    `strongSwan: ${stood(found.strongswan)}`,
+    `mainmode: ${stood(found.mainmode)}`,
+    `half-open at most ${found.mostHalfOpen} when looked at; resident ${megabytes[0]} MB before, ${megabytes[1]} MB at most, ${megabytes[2]} MB after; log ${(found.logOctets / 1000).toFixed(0)} kB`,
+  ].join("\n");
+}
