@@ -29,6 +29,8 @@ const GONE: ReadonlySet<string> = new Set([
   "5: @{",
   "5: DisplayName",
   "5: InboundSecurity",
+  "5: 'b';",
+  "5: 'Require'",
 ]);
 
 for (const { name, script, options = {} } of ALL)
