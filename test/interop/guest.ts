@@ -8,7 +8,7 @@ import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { everything } from "./kernel-view.ts";
 import { libreswan } from "./libreswan.ts";
 import { mainmode } from "./mainmode.ts";
-import { capture, makeNetwork } from "./network.ts";
+import { answerTcp, capture, makeNetwork } from "./network.ts";
 import type { Party, PartyOptions } from "./party.ts";
 import { perform } from "./perform.ts";
 import type { PeerKind, Placed } from "./scenario.ts";
@@ -48,6 +48,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
 
   await makeNetwork(run, plan.placed);
   const wire = await capture(run, `${plan.directory}/wire.pcap`, `${plan.directory}/tcpdump.txt`);
+  if (plan.placed.some(({ only }) => only === "tcp")) await answerTcp(`${plan.directory}/knock.txt`);
   const party = (side: "us" | "theirs"): Party => {
     const directory = `${plan.directory}/${side}`;
     mkdirSync(directory, { recursive: true });

@@ -6,6 +6,7 @@ import type { ChildProcess } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";
+import { PORT } from "./knock.ts";
 import { on } from "./network.ts";
 import { type Attempt, childName, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI, subjectOf } from "./pki.ts";
@@ -107,7 +108,12 @@ export function connections(side: PartyOptions["side"], placed: readonly Placed[
         ...(scenario.mode === "tunnel" ? { leftsubnet: flow.own, rightsubnet: flow.other } : {}),
         ...(scenario.fragmentation ? { fragmentation: scenario.fragmentation === "force" ? "force" : "yes" } : {}),
         ...(scenario.shortSha256 ? { "sha2-truncbug": "yes" } : {}),
-        ...(scenario.pingsOnly ? { leftprotoport: "icmp", rightprotoport: "icmp" } : {}),
+        ...(scenario.only === "icmp" ? { leftprotoport: "icmp", rightprotoport: "icmp" } : {}),
+        ...(scenario.only === "tcp"
+          ? side === "us"
+            ? { leftprotoport: "tcp", rightprotoport: `tcp/${PORT}` }
+            : { leftprotoport: `tcp/${PORT}`, rightprotoport: "tcp" }
+          : {}),
         ...algorithms(side, scenario),
         ...(lives ? livesOf(lives) : {}),
         ...proof(side, scenario),

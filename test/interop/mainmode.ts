@@ -8,6 +8,7 @@ import { ask } from "../../cli/client.ts";
 import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import { type Realm, startRealm } from "../../demo/realm.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
+import { PORT } from "./knock.ts";
 import { on } from "./network.ts";
 import { type Attempt, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI } from "./pki.ts";
@@ -159,7 +160,7 @@ export function rule(side: PartyOptions["side"], scenario: Placed, places: Place
     "[[rule]]",
     ...lines({
       name: scenario.name,
-      filters: flows.map((flow) => `${flow.own} <-> ${flow.other}${scenario.pingsOnly ? " icmp" : ""}`),
+      filters: flows.map((flow) => filterText(side, scenario, flow)),
       action: "require",
       auth: auth(side, scenario, secret, places),
       mode: scenario.mode,
@@ -172,6 +173,16 @@ export function rule(side: PartyOptions["side"], scenario: Placed, places: Place
       ...(scenario.shortSha256 ? { "sha256-96": true } : {}),
     }),
   ];
+}
+
+function filterText(
+  side: PartyOptions["side"],
+  { only }: Placed,
+  { own, other }: { readonly own: string; readonly other: string },
+): string {
+  if (only !== "tcp") return `${own} <-> ${other}${only === "icmp" ? " icmp" : ""}`;
+  const at = (end: string): string => `${end.includes(":") ? `[${end}]` : end}:${PORT}`;
+  return side === "us" ? `${own} <-> ${at(other)} tcp` : `${at(own)} <-> ${other} tcp`;
 }
 
 type AuthTable = Readonly<Record<string, unknown>>;

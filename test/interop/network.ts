@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { BEHIND, OUR_HOST, type Placed } from "./scenario.ts";
 import { eventually, type Shell, start } from "./shell.ts";
 
@@ -38,6 +39,21 @@ export async function ping(run: Shell, side: Side, from: string, to: string, cou
   const argv = ["ping", "-n", "-c", `${count}`, "-i", "0.3", "-w", `${seconds}`, "-I", from, to];
   const { stdout } = await run(on(side, argv), { mayFail: true, seconds: seconds + 10 });
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+}
+
+const KNOCK = fileURLToPath(new URL(`./knock.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));
+
+/** Answers TCP on the one port that some scenarios protect; ends with the guest. */
+export async function answerTcp(log: string): Promise<void> {
+  start(on("theirs", [process.execPath, KNOCK, "listen"]), log);
+  if (!(await eventually(30, () => existsSync(log) && statSync(log).size > 0))) throw new Error(`nobody listens, see ${log}`);
+}
+
+/** Opens TCP connections from our side to theirs; how many were answered. */
+export async function knock(run: Shell, from: string, to: string, count: number, seconds: number): Promise<number> {
+  const argv = on("us", [process.execPath, KNOCK, "knock", from, to, `${count}`, `${seconds}`]);
+  const { stdout } = await run(argv, { mayFail: true, seconds: seconds + 20 });
+  return Number(/(\d+) answered/.exec(stdout)?.[1] ?? 0);
 }
 
 /** Lets both hosts put IP fragments together, or drop them as some firewalls do. */

@@ -4,7 +4,7 @@
 import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { type KernelState, states } from "./kernel-view.ts";
-import { ping, reassemble, type Side } from "./network.ts";
+import { knock, ping, reassemble, type Side } from "./network.ts";
 import { type Attempt, OTHER_SECRET, type Ourselves, type Party, SECRET } from "./party.ts";
 import type { Difference, Placed } from "./scenario.ts";
 import { eventually, type Shell } from "./shell.ts";
@@ -184,5 +184,6 @@ const PINGS = 3;
 
 function pingFrom(stage: Stage, scenario: Placed, side: Side, flow: number, count: number, seconds: number): Promise<number> {
   const [ours, others] = [scenario.us.flows[flow]?.address ?? "", scenario.theirs.flows[flow]?.address ?? ""];
+  if (scenario.only === "tcp") return knock(stage.run, ours, others, count, seconds);
   return side === "us" ? ping(stage.run, "us", ours, others, count, seconds) : ping(stage.run, "theirs", others, ours, count, seconds);
 }

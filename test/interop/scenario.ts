@@ -46,8 +46,8 @@ export interface Scenario {
   readonly inner: 4 | 6;
   /** How many filters the rule has. */
   readonly flows: 1 | 2;
-  /** The filters protect pings only. */
-  readonly pingsOnly: boolean;
+  /** The filters protect pings only, or TCP to one port of theirs; null: everything. */
+  readonly only: "icmp" | "tcp" | null;
   /** What makes the initiator begin: its operator or a packet. */
   readonly trigger: "command" | "traffic";
   /** Who deletes the SAs in the end. */

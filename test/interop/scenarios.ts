@@ -33,7 +33,7 @@ const USUAL = {
   family: 4,
   inner: 4,
   flows: 1,
-  pingsOnly: false,
+  only: null,
   trigger: "command",
   differs: null,
   certificates: null,
@@ -73,7 +73,8 @@ const ROWS: readonly Row[] = [
 
   // What is protected, who begins, who ends. strongSwan's traps stop neighbour discovery, so that it can't begin on IPv6
   // traffic between hosts. libreswan at once renews what it began and the other side deleted, so that nothing ends then.
-  { name: "pings-only", peers: OTHERS, pingsOnly: true, pfs: null },
+  { name: "pings-only", peers: OTHERS, only: "icmp", pfs: null },
+  { name: "one-port", peers: OTHERS, only: "tcp", pfs: null },
   // What docs/interop.md shows.
   { name: "office", peers: OTHERS, roles: ["initiator"], ike: "aes256-sha256-modp2048", protect: "esp:aes256-sha256", mode: "tunnel" },
   { name: "two-filters", peers: ALL, mode: "tunnel", flows: 2 },

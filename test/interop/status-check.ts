@@ -3,6 +3,7 @@
  */
 import type { ChildSaView, IkeSaView, ProtectionView, StatusDocument } from "../../sa-store/view.ts";
 import type { KernelState } from "./kernel-view.ts";
+import { PORT } from "./knock.ts";
 import { subjectOf } from "./pki.ts";
 import type { Placed } from "./scenario.ts";
 
@@ -54,21 +55,23 @@ const expectedIke = ({ name, role, us, theirs, ike, certificates }: Placed): Ret
   };
 };
 
-const pickedChild = ({ state, mode, tunnel, group, protocol, protections }: ChildSaView) => ({
+const pickedChild = ({ state, mode, tunnel, group, protocol, localPort, remotePort, protections }: ChildSaView) => ({
   state,
   mode,
   tunnel,
   group,
   protocol,
+  ports: [localPort, remotePort],
   protections: protections.map(protectionText).sort(),
 });
 
-const expectedChild = ({ mode, us, theirs, pfs, pingsOnly, protect }: Placed): ReturnType<typeof pickedChild> => ({
+const expectedChild = ({ mode, us, theirs, pfs, only, protect }: Placed): ReturnType<typeof pickedChild> => ({
   state: "installed",
   mode,
   tunnel: mode === "tunnel" ? { local: us.host, remote: theirs.host } : null,
   group: pfs,
-  protocol: pingsOnly ? "icmp" : "any",
+  protocol: only ?? "any",
+  ports: only === "tcp" ? [null, PORT] : [null, null],
   protections: protect.split("+").sort(),
 });
 

@@ -5,6 +5,7 @@
 import type { ChildProcess } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { PORT } from "./knock.ts";
 import { on } from "./network.ts";
 import { type Attempt, childName, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
 import { PKI, subjectOf } from "./pki.ts";
@@ -121,8 +122,8 @@ export function connections(side: PartyOptions["side"], placed: readonly Placed[
     ${childName(scenario, index)} {
       mode = ${scenario.mode}${scenario.shortSha256 ? "\n      sha256_96 = yes" : ""}
       ${protection(side, scenario)}
-      local_ts = ${selector(scenario, flow.own)}
-      remote_ts = ${selector(scenario, flow.other)}
+      local_ts = ${selector(scenario, flow.own, side === "theirs")}
+      remote_ts = ${selector(scenario, flow.other, side === "us")}
       start_action = ${onTraffic ? "trap" : "none"}${lives ? childLives(lives) : ""}
     }`,
     );
@@ -174,7 +175,8 @@ function protection(side: PartyOptions["side"], scenario: Placed): string {
   return `${protocol}_proposals = ${algorithms}${scenario.pfs ? `-${scenario.pfs}` : ""}`;
 }
 
-function selector(scenario: Placed, net: string): string {
-  if (!scenario.pingsOnly) return net;
-  return `${net}[${scenario.family === 4 ? "icmp" : "ipv6-icmp"}]`;
+/** `theirs`: the end that serves, where one port is protected. */
+function selector({ only, family }: Placed, net: string, theirs: boolean): string {
+  if (only === null) return net;
+  return `${net}[${only === "tcp" ? `tcp${theirs ? `/${PORT}` : ""}` : family === 4 ? "icmp" : "ipv6-icmp"}]`;
 }

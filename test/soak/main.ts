@@ -86,7 +86,7 @@ const scenario = (peer: Peer): Scenario => ({
     family: 4,
     inner: 4,
     flows: 1,
-    pingsOnly: false,
+    only: null,
     trigger: "traffic",
     deletes: "us",
     differs: null,
