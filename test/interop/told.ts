@@ -193,7 +193,8 @@ async function espDiffers(run: Shell, directory: string): Promise<readonly strin
   const packets = (await dissectWith(file, `${directory}/us/${TOLD.keys}`)).filter(({ protocols }) => protocols.includes("esp"));
   const bad = packets.filter(
     ({ protocols, fields }) =>
-      !protocols.some((name) => name === "tcp" || name.startsWith("icmp")) || fields.some(({ name, show }) => name === "esp.icv_bad" && show === "1"),
+      !protocols.some((name) => name === "tcp" || name.startsWith("icmp")) ||
+      fields.some(({ name, show }) => name === "esp.icv_bad" && show === "1"),
   );
   const none = packets.length === 0 ? ["no packet of ESP to open"] : [];
   return bad.length === 0
