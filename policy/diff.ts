@@ -28,8 +28,8 @@ export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
   return { kept, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
 }
 
-/** Whether two readings of a rule mean the same, keys included. */
-export const sameRule = (a: Rule, b: Rule): boolean => sameValue(a, b);
+/** Whether two readings of a rule mean the same, keys included; what is only said of it does not count. */
+export const sameRule = (a: Rule, b: Rule): boolean => sameValue({ ...a, description: null }, { ...b, description: null });
 
 /** Whether two parts of a policy say the same, whatever objects they are; secrets are compared in constant time. */
 export function sameValue(a: unknown, b: unknown): boolean {

@@ -71,6 +71,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
   const quickMode = quickModeOf(raw["quick-mode"], base.quickMode, context("quick-mode"));
   const rule: Rule = {
     name: raw.name ?? "",
+    description: raw.description ?? null,
     action,
     filters: defaultResponse ? [EVERYBODY] : (raw.filters ?? []).filter((filter) => filter !== undefined),
     auth: buildAuth(raw, path, alsoAllowed(base.allowed, raw["allow-weak"] ?? []), around),

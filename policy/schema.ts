@@ -104,6 +104,10 @@ const socketPath = read("a path", (text) => {
 const listen = read('an address and a port such as "127.0.0.1:9500"', parseListen);
 const folder = read("a folder", (text) => (/^\/[^\0]*$/.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no absolute path`)));
 const name = read("a name", (text) => (NAME.test(text) ? ok(text) : err("a name has from 1 to 64 visible characters")));
+const DESCRIPTION = /^[^\p{Cc}\p{Zl}\p{Zp}]{1,500}$/u;
+const description = read("a description", (text) =>
+  DESCRIPTION.test(text) ? ok(text) : err("a description has from 1 to 500 characters, in one line"),
+);
 const identity = read('an identity such as "fqdn:a.example.test"', parseIdentity);
 const duration = read('a duration such as "480m"', parseDuration);
 const none =
@@ -216,6 +220,7 @@ const authEntry = z.strictObject({
 
 const rule = z.strictObject({
   name: name.optional(),
+  description: description.optional(),
   filters: list(read('a filter such as "me <-> 192.0.2.2"', parseFilter), "filters").optional(),
   action: choice(["require", "respond", "permit", "block", "request"]).optional(),
   auth: list(authEntry, "methods").optional(),

@@ -17,8 +17,9 @@ export const NO_POLICY: Policy = { name: "", rules: [], exempt: [], manual: [] }
 /** What a rule has in these fields where the file says nothing. */
 export const PLAIN_TRAFFIC: Pick<
   Rule,
-  "clear" | "demand" | "requireEncryption" | "fragmentation" | "natTraversal" | "shortSha256" | "defaultResponse"
+  "description" | "clear" | "demand" | "requireEncryption" | "fragmentation" | "natTraversal" | "shortSha256" | "defaultResponse"
 > = {
+  description: null,
   clear: { inbound: false, discovery: false, fallback: null },
   demand: { identities: [], principals: [], issuers: [] },
   requireEncryption: false,

@@ -28,6 +28,8 @@ export type Action = "permit" | "block" | "respond" | "request" | "require";
 
 export interface Rule {
   readonly name: string;
+  /** For people; it changes nothing. */
+  readonly description: string | null;
   readonly action: Action;
   readonly filters: readonly Filter[];
   /** In order of preference; never empty for an action that negotiates. */

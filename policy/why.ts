@@ -31,6 +31,8 @@ export interface Explanation {
   /** A sentence. */
   readonly says: string;
   readonly rule: string | null;
+  /** What its file says of the rule; for an imported one the names of its filter list and filter action. */
+  readonly description: string | null;
   readonly filter: string | null;
   /** The kernel policy that decides, or null where none is there. */
   readonly policy: ExplainedPolicy | null;
@@ -72,7 +74,7 @@ export function explain(policy: Policy, addresses: readonly string[], packet: Pa
   const back = index.decide(answer, directionOf(answer, addresses));
   return {
     ...{ packet, direction, verdict, says: sentence(found, direction, policy) },
-    ...{ rule: rule?.name ?? null, filter: filter?.text ?? null },
+    ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: found ? explainPolicy(found) : null,
     negotiation:
       rule && found && rule.auth.length > 0 && (rule.action === "respond" || found.protection)

@@ -70,6 +70,7 @@ function text({
   direction,
   says,
   rule,
+  description,
   filter,
   policy,
   negotiation,
@@ -86,6 +87,7 @@ function text({
     `${end(packet.source, packet.sourcePort)} -> ${end(packet.destination, packet.destinationPort)}${protocol} (${way})`,
     `  ${says}`,
     ...(rule === null ? [] : [`  decided by: rule ${rule}, filter "${filter}"`]),
+    ...(description === null ? [] : [`  which is: ${description}`]),
     ...(policy
       ? [
           `  kernel policy: ${policy.direction} ${policy.selector}, ${policy.action}${policy.level ? `, level ${policy.level}` : ""}, priority ${policy.priority}`,

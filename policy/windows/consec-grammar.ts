@@ -146,7 +146,7 @@ const SECOND_AUTH = ["auth2kerbproxyfqdn", "auth2ca", "auth2ecdsap256ca", "auth2
   read(name, "text", "other", "belongs to `auth2`"),
 );
 const COMMON = [
-  mapped("description", "text", "description", "a comment"),
+  mapped("description", "text", "description", "`description` of the rule; of a policy a comment"),
   mapped("enable", "boolean", "enable", "`no`: the rule is a comment"),
 ];
 

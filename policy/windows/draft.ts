@@ -25,6 +25,7 @@ export interface DraftMainMode {
 
 export interface DraftRule extends Place {
   readonly name: string;
+  /** What is said of it: they become its description. */
   readonly comments: readonly string[];
   /** Written as comments: switched off by the script, or not usable. */
   readonly disabled: boolean;

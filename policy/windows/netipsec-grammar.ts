@@ -54,7 +54,12 @@ const STORE = [
   read("GPOSession", "text", "other", "as `PolicyStore`"),
 ];
 const GROUP = read("Group", "text", "other", "groups of rules have no counterpart; said");
-const NAMED = [mapped("DisplayName", "name", "name", "`name`"), mapped("Description", "text", "description", "a comment"), GROUP, ...STORE];
+const NAMED = [
+  mapped("DisplayName", "name", "name", "`name`"),
+  mapped("Description", "text", "description", "`description` of the rule; of a policy a comment"),
+  GROUP,
+  ...STORE,
+];
 const SET_NAME = mapped("Name", "name", "group", "how rules refer to it");
 const ENABLED = mapped("Enabled", "boolean", "enable", "`False`: the rule is a comment");
 const PROFILE = read("Profile", "profiles", "profile", "holds in every network; said unless `Any`");

@@ -114,7 +114,7 @@ export const STATIC_FATES: Readonly<Record<string, readonly [Fate, string]>> = {
   name: ["mapped", "names keep what they are on Windows"],
   guid: ["refused", "what a GUID stands for only Windows knows"],
   newname: ["mapped", "its new name"],
-  description: ["mapped", "a comment"],
+  description: ["mapped", "`description` of the rule; of a policy a comment"],
   mmpfs: ["mapped", "`main-mode.master-pfs`"],
   qmpermm: ["mapped", "`main-mode.quick-modes`"],
   mmlifetime: ["mapped", "`main-mode.lifetime`, minutes"],

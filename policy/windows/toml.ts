@@ -30,6 +30,7 @@ function ruleLines(rule: DraftRule, source: string): readonly string[] {
   const body = [
     "[[rule]]",
     `name = ${quote(rule.name)}`,
+    ...(rule.comments.length > 0 ? [`description = ${quote(shortened(rule.comments.join("; ")))}`] : []),
     ...listLines("filters", rule.filters.map(quote)),
     `action = ${quote(rule.action)}`,
     ...inboundLines(rule),
@@ -39,8 +40,15 @@ function ruleLines(rule: DraftRule, source: string): readonly string[] {
     ...(rule.mainMode ? [`main-mode = { ${mainModeKeys(rule.mainMode).join(", ")} }`] : []),
     ...(rule.quickMode ? [`quick-mode = { ${quickText(rule.quickMode)} }`] : []),
   ];
-  return [comment(`${source}:${rule.line}`), ...rule.comments.map(comment), ...(rule.disabled ? body.map(comment) : body)];
+  return [comment(`${source}:${rule.line}`), ...(rule.disabled ? body.map(comment) : body)];
 }
+
+/** Characters that a description may have. */
+const LONGEST = 500;
+const shortened = (text: string): string => {
+  const plain = [...text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ")];
+  return plain.length <= LONGEST ? plain.join("") : `${plain.slice(0, LONGEST - 1).join("")}…`;
+};
 
 /** `request` accepts clear text unless it says otherwise, `require` only where it says so. */
 const inboundLines = ({ action, inboundClear }: DraftRule): readonly string[] =>

@@ -22,6 +22,11 @@ test("rules that say the same are kept, wherever they stand now", () => {
   for (const [old, again] of diff.kept) assert.notEqual(old, again);
 });
 
+test("a rule of which only something else is said is the same rule", () => {
+  const diff = diffPolicies(policy(A, B), policy(rule("a", "192.0.2.1", { description: `"the first one"` }), B));
+  assert.deepEqual([diff.kept.map(([old]) => old.name), diff.added, diff.dropped], [["a", "b"], [], []]);
+});
+
 for (const [what, changed] of [
   ["another filter", rule("a", "192.0.2.9")],
   ["another key", rule("a", "192.0.2.1", { auth: '[{ method = "psk", secret = "another throwaway key" }]' })],
