@@ -18,6 +18,10 @@ const ROWS: readonly (readonly [file: string, protocol: number, port: number, ou
   ["firewall", TCP, 443, "clear", "clear"],
   ["firewall", TCP, 445, "clear", "drop"],
   ["firewall", ICMP, 0, "clear", "clear"],
+  ["http-and-ftp", TCP, 80, "clear", "clear"],
+  ["http-and-ftp", TCP, 21, "protect", "protect"],
+  ["http-and-ftp", TCP, 20, "protect", "protect"],
+  ["http-and-ftp", TCP, 443, "clear", "clear"],
 ];
 for (const [file, protocol, port, out, incoming] of ROWS)
   test(`${file}: protocol ${protocol}, our port ${port}: ${out} out, ${incoming} in`, () => {
