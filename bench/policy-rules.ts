@@ -1,10 +1,16 @@
 /**
- * What many rules cost: reading them, computing the kernel's policies, and looking packets up, for a few and for many rules, so that
+ * What many rules cost: reading them, computing the kernel's policies, having them installed, a reload, and looking packets up, for a few and for many rules, so that
  * growth shows.
  */
+import { systemRandom } from "../daemon/random.ts";
+import { opensslCrypto } from "../ike/crypto/openssl.ts";
+import { createEngine } from "../ike/engine.ts";
+import type { Input } from "../ike/input.ts";
+import { memoryXfrm } from "../kernel/memory.ts";
 import { compile } from "../policy/compile.ts";
 import { destroyPolicy, parseConfiguration } from "../policy/config.ts";
 import { indexPolicies } from "../policy/decide.ts";
+import type { Policy } from "../policy/types.ts";
 import { explain } from "../policy/why.ts";
 
 /** CPU time in milliseconds, of one look-up in microseconds. Each rule has five filters. */
@@ -13,6 +19,9 @@ export interface PolicyCost {
   readonly kernelPolicies: number;
   readonly loadMs: number;
   readonly compileMs: number;
+  /** Until all of it stands in a kernel in memory, from a core that had nothing; and after a reload in which one rule is another. */
+  readonly installMs: number;
+  readonly reloadMs: number;
   readonly whyMs: number;
   readonly lookUpMicroseconds: number;
 }
@@ -23,10 +32,7 @@ const ADDRESSES = ["192.0.2.1", "192.0.2.5"];
 
 /** Measures one policy of `rules` rules. */
 export function measurePolicy(rules: number): PolicyCost {
-  const text = Array.from({ length: rules }, (_, r) => ruleText(r)).join("\n");
-  const [loadMs, parsed] = timed(() => parseConfiguration(text, "bench.toml", () => ({ ok: false, error: "no files here" })));
-  if (!parsed.ok) throw new Error(parsed.error[0]?.message);
-  const { policy } = parsed.value;
+  const [loadMs, policy] = timed(() => read(rules, ""));
   const [compileMs, compiled] = timed(() => compile(policy, ADDRESSES));
   const index = indexPolicies(compiled);
   const packet = (k: number) => ({
@@ -40,13 +46,51 @@ export function measurePolicy(rules: number): PolicyCost {
     for (let k = 0; k < LOOK_UPS; k++) index.decide(packet(k), "out");
   });
   const [whyMs] = timed(() => explain(policy, ADDRESSES, packet(7)));
+  const { installMs, reloadMs } = measureFollowing(policy, read(rules, "another"));
   destroyPolicy(policy);
-  return { rules, kernelPolicies: compiled.length, loadMs, compileMs, whyMs, lookUpMicroseconds: (lookUps * 1000) / LOOK_UPS };
+  return {
+    rules,
+    kernelPolicies: compiled.length,
+    loadMs,
+    compileMs,
+    installMs,
+    reloadMs,
+    whyMs,
+    lookUpMicroseconds: (lookUps * 1000) / LOOK_UPS,
+  };
 }
 
-function ruleText(r: number): string {
+/** The policy of `rules` rules, of which the last one has a key that ends in `ending`. */
+function read(rules: number, ending: string): Policy {
+  const texts = Array.from({ length: rules }, (_, r) => ruleText(r, r === rules - 1 ? ending : ""));
+  const parsed = parseConfiguration(texts.join("\n"), "bench.toml", () => ({ ok: false, error: "no files here" }));
+  if (!parsed.ok) throw new Error(parsed.error[0]?.message);
+  return parsed.value.policy;
+}
+
+/** What the core and a kernel in memory have to do for one policy, and then for another. */
+function measureFollowing(first: Policy, second: Policy): Pick<PolicyCost, "installMs" | "reloadMs"> {
+  const engine = createEngine({ crypto: opensslCrypto, random: systemRandom, port: 500 });
+  const xfrm = memoryXfrm();
+  const follow = (input: Input): void => {
+    for (const inputs = [input]; inputs.length > 0; ) {
+      const effects = engine.handle(inputs.shift() as Input, 0);
+      for (const effect of effects)
+        if (effect.type === "kernel") inputs.push({ type: "kernel-done", id: effect.id, outcome: xfrm.apply(effect.commands) });
+    }
+  };
+  follow({ type: "addresses", addresses: ADDRESSES });
+  const [installMs] = timed(() => follow({ type: "policy", policy: first }));
+  const stands = xfrm.policies.size;
+  const [reloadMs] = timed(() => follow({ type: "policy", policy: second }));
+  if (stands === 0 || xfrm.policies.size !== stands) throw new Error(`${stands} policies, and ${xfrm.policies.size} after the reload`);
+  destroyPolicy(second);
+  return { installMs, reloadMs };
+}
+
+function ruleText(r: number, ending: string): string {
   const filters = Array.from({ length: FILTERS }, (_, f) => `"me <-> 10.${r >> 8}.${r & 255}.${f * 8}/29:${1000 + f} tcp"`);
-  return `[[rule]]\nname = "r${r}"\naction = "require"\nfilters = [${filters.join(", ")}]\nauth = [{ method = "psk", secret = "throwaway ${r}" }]`;
+  return `[[rule]]\nname = "r${r}"\naction = "require"\nfilters = [${filters.join(", ")}]\nauth = [{ method = "psk", secret = "throwaway ${r}${ending}" }]`;
 }
 
 function timed<T>(run: () => T): readonly [number, T] {

@@ -177,11 +177,13 @@ export function table(rows: readonly (readonly string[])[], left: number): reado
 }
 
 function policyLines(costs: readonly PolicyCost[]): readonly string[] {
-  const rows = costs.map(({ rules, kernelPolicies, loadMs, compileMs, whyMs, lookUpMicroseconds }) =>
-    [rules, kernelPolicies, loadMs.toFixed(0), compileMs.toFixed(0), whyMs.toFixed(0), lookUpMicroseconds.toFixed(1)].map(String),
-  );
+  const rows = costs.map(({ rules, kernelPolicies, loadMs, compileMs, installMs, reloadMs, whyMs, lookUpMicroseconds }) => [
+    ...[rules, kernelPolicies].map(String),
+    ...[loadMs, compileMs, installMs, reloadMs, whyMs].map((value) => value.toFixed(0)),
+    lookUpMicroseconds.toFixed(1),
+  ]);
   return [
-    "Policy: rules of 5 filters",
-    ...table([["rules", "policies", "read ms", "compute ms", "first why ms", "look-up us"], ...rows], 0),
+    "Policy: rules of 5 filters; milliseconds but for the look-up",
+    ...table([["rules", "policies", "read", "compute", "install", "reload", "first why", "look-up us"], ...rows], 0),
   ];
 }
