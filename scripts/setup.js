@@ -47,23 +47,19 @@ const STRONGSWAN = {
   "libstrongswan-standard-plugins": "the peer strongSwan",
   "libstrongswan-extra-plugins": "the peer strongSwan",
 };
+const PEERS = {
+  ...STRONGSWAN,
+  debootstrap: "a root of its own for the peer libreswan, whose package conflicts with strongSwan's",
+};
 const PACKAGES = {
   build: {},
   /** A guest only where this machine's own kernel does not do. */
   get start() {
     return kernelHasEsp() ? { iproute2: KERNEL.iproute2, "iputils-ping": KERNEL["iputils-ping"] } : KERNEL;
   },
-  test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS, ...STRONGSWAN },
+  test: { ...KERNEL, ...WIRE, ...TERMINAL, ...CERTIFICATES, ...KERBEROS, ...PEERS },
   browser: { chromium: "a browser for the web monitor's tests" },
-  interop: {
-    ...KERNEL,
-    ...WIRE,
-    ...REALM,
-    ...CERTIFICATES,
-    iptables: "routers that translate addresses",
-    ...STRONGSWAN,
-    debootstrap: "a root of its own for the peer libreswan, whose package conflicts with strongSwan's",
-  },
+  interop: { ...KERNEL, ...WIRE, ...REALM, ...CERTIFICATES, ...PEERS, iptables: "routers that translate addresses" },
   packages: {
     ...KERNEL,
     openssl: "makes the keys of the guides",
@@ -85,7 +81,7 @@ checkNode();
 installModules();
 await installPackages(PACKAGES[what]);
 if (what === "test") installPeers();
-if (what === "interop") await makeLibreswanRoot(join(root, ".lab/libreswan-root"));
+if (what === "interop" || what === "test") await makeLibreswanRoot(join(root, ".lab/libreswan-root"));
 if (what === "packages") await makeDebian13Root(join(root, ".lab/debian13"));
 build();
 

@@ -2,8 +2,8 @@
  * `npm test`: lint, then every test that can run on this machine; those that need a kernel with ESP run in a guest. What can't run is named, with
  * the command that would make it possible. Fails if a test fails, if one is skipped, or if there are suspiciously few.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -13,10 +13,12 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3, secrets: 10_000, outputs: 5 };
 
 /**
- * What of `npm run interop` says most about certificates: a chain and lists in both roles, ECDSA, and a peer that was revoked. Of two daemons of ours
- * one role is enough here: the other one is the same pair with its names exchanged.
+ * What of `npm run interop` belongs here: every proof by certificate, with both peers in both roles, Kerberos that falls to a key, and what two
+ * daemons of ours do with each other that nobody else can (AH and ESP together), or that every start needs.
  */
-const CERTIFICATES = ["(initiator|responder)-rsa3072-chain-list", "responder-ecdsa256", "initiator-revoked"];
+const CERTIFICATES =
+  "rsa2048|rsa3072-chain-list|ecdsa256|ecdsa384-chain|not-asked|x509-or-psk|kerberos-or-psk|other-authority|expired|revoked|old-list|old-list-rsa|other-identity";
+const OURS = "usual|ah-esp|ah-esp-tunnel|two-filters|on-traffic|wrong-psk|other-selectors|rsa2048";
 
 const compiled = readdirSync("dist/test", { recursive: true })
   .map((name) => join("dist/test", name))
@@ -27,8 +29,9 @@ const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.incl
 const kerberos = compiled.filter((name) => name.endsWith(".kdc.js"));
 const kerberosGuest = compiled.filter((name) => name.endsWith(".kdc-guest.js"));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
+const imported = compiled.filter((name) => name.endsWith("imported.policy.js"));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
-if (guest.length < LEAST.guest) fail("no tests for the guest in dist/test");
+if (guest.length < LEAST.guest || imported.length < LEAST.guest) fail("no tests for the guest in dist/test");
 if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
 if (terminal.length < 1) fail("no tests in tmux in dist/test");
 if (kerberos.length < LEAST.kerberos || kerberosGuest.length < LEAST.guest) fail("no tests with a KDC in dist/test");
@@ -41,40 +44,57 @@ const ledger = join(reports, "secrets");
 rmSync(reports, { recursive: true, force: true });
 mkdirSync(ledger, { recursive: true, mode: 0o700 });
 
+/** A guest has one processor, so two of them run at a time; each one's output is shown when it is over. */
 const steps = [
-  { name: "lint", needs: [], run: () => spawn(process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
-  { name: "tests", needs: [], run: () => testFiles("unit", [], unit) },
-  { name: "tshark against our decode", needs: ["/usr/bin/tshark"], run: () => testFiles("tshark", [], judged) },
-  { name: "the terminal monitor in tmux", needs: ["/usr/bin/tmux"], run: () => testFiles("tmux", [], terminal) },
+  { name: "lint", needs: [], run: (out) => ran(out, process.execPath, ["node_modules/@biomejs/biome/bin/biome", "check", "."]) },
+  { name: "tests", needs: [], run: (out) => testFiles(out, "unit", [], unit) },
+  { name: "tshark against our decode", needs: ["/usr/bin/tshark"], run: (out) => testFiles(out, "tshark", [], judged) },
+  { name: "the terminal monitor in tmux", needs: ["/usr/bin/tmux"], run: (out) => testFiles(out, "tmux", [], terminal) },
   {
     name: "Kerberos with a real KDC",
     needs: ["/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "test/peers/kerberos/node_modules/kerberos/build/Release/kerberos.node"],
-    run: () => testFiles("kerberos", [], kerberos),
-  },
-  {
-    name: "kernel tests in a guest",
-    needs: ["/usr/bin/linux.uml"],
-    run: () => testFiles("guest", ["demo/uml-run", "-t", "300", "-w", reports], guest),
+    run: (out) => testFiles(out, "kerberos", [], kerberos),
   },
   {
     name: "Kerberos with a real KDC in a guest",
     needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping"],
-    run: () => testFiles("kerberos-guest", ["demo/uml-run", "-t", "300", "-w", reports], kerberosGuest),
+    guest: true,
+    run: (out) => testFiles(out, "kerberos-guest", inGuest(300), kerberosGuest),
   },
-  { name: "demo in memory", needs: [], run: () => shown("demo-memory", [...LEDGER, "dist/cli/main.js", "demo", "--place", "memory"]) },
+  {
+    name: "kernel tests in a guest",
+    needs: ["/usr/bin/linux.uml"],
+    guest: true,
+    run: (out) => testFiles(out, "guest", inGuest(300), guest),
+  },
+  {
+    name: "imported policies of Windows in a guest",
+    needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
+    guest: true,
+    run: (out) => testFiles(out, "imported", inGuest(300), imported),
+  },
   {
     name: "demo in a guest",
     needs: ["/usr/bin/linux.uml", "/usr/bin/ping"],
-    run: () => shown("demo-guest", ["dist/cli/main.js", "demo", "--place", "uml"]),
+    guest: true,
+    run: (out) => shown(out, "demo-guest", ["dist/cli/main.js", "demo", "--place", "uml"]),
   },
   {
-    name: "two daemons on one wire, and certificates with strongSwan, in guests",
-    needs: ["/usr/bin/linux.uml", "/usr/bin/tcpdump", "/usr/bin/tshark", "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"],
-    run: () =>
-      shown("interop", [
+    name: "demo in memory",
+    needs: [],
+    run: (out) => shown(out, "demo-memory", [...LEDGER, "dist/cli/main.js", "demo", "--place", "memory"]),
+  },
+  {
+    name: "certificates with strongSwan and libreswan, and two daemons of ours, in guests",
+    needs: [
+      ...["/usr/bin/linux.uml", "/usr/bin/tcpdump", "/usr/bin/tshark", "/usr/sbin/charon-systemd", "/usr/sbin/swanctl"],
+      ...["/usr/sbin/krb5kdc", ".lab/libreswan-root/usr/sbin/ipsec"],
+    ],
+    run: (out) =>
+      shown(out, "interop", [
         "scripts/interop.js",
         "--only",
-        `^(mainmode-initiator-|mainmode-responder-usual$|strongswan-(${CERTIFICATES.join("|")})$)`,
+        `^(mainmode-initiator-(${OURS})|(strongswan|libreswan)-(initiator|responder)-(${CERTIFICATES}))$`,
         "-w",
         ".lab/test",
       ]),
@@ -82,24 +102,55 @@ const steps = [
   // The last one: it reads what the others said.
   { name: "no secret in any output", needs: [], run: noSecrets },
 ];
+const GUESTS = 2;
+const children = new Set();
 
-const missing = [];
-for (const { name, needs, run } of steps) {
-  if (!needs.every((file) => existsSync(file))) {
-    missing.push(name);
-    continue;
-  }
-  const started = Date.now();
-  console.log(`\n== ${name}`);
-  await run();
-  console.log(`== ${name}: ${((Date.now() - started) / 60_000).toFixed(1)} min`);
-}
+const isPossible = ({ needs }) => needs.every((file) => existsSync(file));
+const possible = steps.filter(isPossible);
+const missing = steps.filter((step) => !isPossible(step)).map(({ name }) => name);
+const firstGuest = possible.findIndex(({ guest }) => guest);
+for (const [i, step] of possible.entries())
+  if (i === firstGuest) await allGuests(possible.filter(({ guest }) => guest));
+  else if (!step.guest) await perform(step, "inherit").catch((error) => fail(error.message));
 for (const name of missing) console.log(`\nNOT RUN: ${name}. To make it possible, as root: node scripts/setup.js test`);
 console.log("\nNot a part of this: all other negotiations with strongSwan and libreswan, about a quarter of an hour: npm run interop");
 if (missing.length > 0 && process.env["CI"]) fail("in CI everything has to run");
 
+async function perform({ name, run }, out) {
+  const started = Date.now();
+  if (out === "inherit") console.log(`\n== ${name}`);
+  await run(out);
+  console.log(`== ${name}: ${((Date.now() - started) / 60_000).toFixed(1)} min`);
+}
+
+async function allGuests(waiting) {
+  const next = async () => {
+    for (let step = waiting.shift(); step; step = waiting.shift()) await apart(step);
+  };
+  await Promise.all(Array.from({ length: GUESTS }, next));
+}
+
+/** Runs a step while another one runs: what it says is kept until it is over. */
+async function apart(step) {
+  const file = join(reports, `${step.name.replaceAll(" ", "-")}.said`);
+  const out = openSync(file, "w");
+  try {
+    await perform(step, out);
+  } catch (error) {
+    console.log(readFileSync(file, "utf8"));
+    fail(error.message);
+  } finally {
+    closeSync(out);
+  }
+  console.log(`\n== ${step.name}\n${readFileSync(file, "utf8").trimEnd()}`);
+}
+
+function inGuest(seconds) {
+  return ["demo/uml-run", "-t", `${seconds}`, "-w", reports];
+}
+
 /** Runs files with Node's test runner, by a command in front of it if need be, and reads its last words. */
-function testFiles(name, prefix, files) {
+async function testFiles(out, name, prefix, files) {
   const report = join(reports, `${name}.tap`);
   const runner = [process.execPath, ...LEDGER, "--test", "--test-concurrency=2", "--test-timeout=240000"];
   const told = [
@@ -109,19 +160,19 @@ function testFiles(name, prefix, files) {
     `--test-reporter-destination=${report}`,
   ];
   const [command, ...args] = [...prefix, ...runner, ...told, ...files];
-  spawn(command, args);
+  await ran(out, command, args);
   const last = readFileSync(report, "utf8");
   const count = (what) => Number(new RegExp(`^# ${what} (\\d+)$`, "m").exec(last)?.[1] ?? Number.NaN);
-  if (!(count("pass") > 0)) fail(`${report} counts no test that passed`);
+  if (!(count("pass") > 0)) throw new Error(`${report} counts no test that passed`);
   for (const what of ["fail", "skipped", "todo", "cancelled"])
-    if (count(what) !== 0) fail(`${report}: ${what} ${count(what)}; none may be`);
+    if (count(what) !== 0) throw new Error(`${report}: ${what} ${count(what)}; none may be`);
 }
 
 /** Runs Node, and keeps what it says besides showing it. */
-function shown(name, args) {
+async function shown(out, name, args) {
   const file = join(reports, `${name}.out`);
   const script = 'set -o pipefail; file=$1; shift; "$@" 2>&1 | tee "$file"';
-  spawn("bash", ["-c", script, "bash", file, process.execPath, ...args]);
+  await ran(out, "bash", ["-c", script, "bash", file, process.execPath, ...args]);
 }
 
 /** Nothing that was said holds a secret that was used: what tests printed, what commands and logs of daemons said in the guests. */
@@ -141,12 +192,22 @@ async function noSecrets() {
   console.log(`none of ${secrets.size} secrets in ${texts.join("").length} letters of ${texts.length} outputs`);
 }
 
-function spawn(command, args) {
-  const { status } = spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) fail(`failed: ${command} ${args.slice(0, 3).join(" ")} …`);
+/** `out`: "inherit", or a file's descriptor. */
+function ran(out, command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ["ignore", out, out] });
+    children.add(child);
+    child.once("error", reject);
+    child.once("exit", (status) => {
+      children.delete(child);
+      if (status === 0) resolve();
+      else reject(new Error(`failed: ${command} ${args.slice(0, 3).join(" ")} …`));
+    });
+  });
 }
 
 function fail(text) {
   console.error(`\n${text}`);
+  for (const child of children) child.kill();
   process.exit(1);
 }
