@@ -1,5 +1,5 @@
 /**
- * Options of V8 with which the daemon is meant to run; they have to stand on node's command line. The systemd unit and the benchmark have them.
+ * Options of V8 with which the daemon is meant to run; they have to stand on node's command line. The systemd unit and the benchmark (scripts/bench.js) have them.
  */
 
 /**
