@@ -25,6 +25,28 @@ export type PeerProof =
     })
   | (KerberosChoice & { readonly peer: GssPeer });
 
+/**
+ * Who the peer has proved to be, as a name that nobody gets by another proof: two that have it are one peer. A ticket proves its principal, whatever
+ * identity was said besides; a certificate what its anchor vouches for; and who proves a name by one method is not who proved it by another, or
+ * the weakest method of a gateway would speak for everybody.
+ */
+export function provenAs(proof: PeerProof, peerId: Identity): string {
+  switch (proof.method) {
+    case "psk":
+      return `psk ${formatIdentity(peerId)}`;
+    case "kerberos":
+      return `kerberos ${proof.peer.principal}`;
+    case "x509": {
+      const anchor = proof.issuers.at(-1);
+      return `x509 ${anchor ? formatIdentity(anchor) : ""} ${formatIdentity(peerId)}`;
+    }
+  }
+}
+
+/** The same for people. */
+export const provenName = (proof: PeerProof, peerId: Identity): string =>
+  proof.method === "kerberos" ? proof.peer.principal : formatIdentity(peerId);
+
 /** A rule that a proof belongs to. */
 export interface Found<P extends PeerProof = PeerProof> {
   readonly rule: Rule;

@@ -2,11 +2,10 @@
  * The life of a child SA after its Quick Mode: activation, renewal, draining, removal.
  */
 import { PROTOCOL } from "../isakmp/numbers.ts";
-import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa, ChildSpec, ChildUse, Protection } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Role } from "../sa-store/ike-sa.ts";
-import { type Core, log, spiText } from "./core.ts";
+import { type Core, log, spiText, whoIs } from "./core.ts";
 import { protocolSuiteName } from "./crypto/suite.ts";
 import type { EventFields } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
@@ -56,6 +55,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     key: wish?.key ?? specKey(spec),
     spec,
     peerId: ike.sa.peerId,
+    who: whoIs(ike),
     encap: encapsulationOf(ike),
     kin: ike.sa.peer.mainmode,
     cluster: ike.sa.peer.cluster,
@@ -224,7 +224,7 @@ export function forgetChild(core: Core, child: ChildSa): void {
 }
 
 /** Behind a NAT there may be others at the same address. */
-const isOfPeer = (ike: IkeSa, child: ChildSa): boolean => child.encap === null || sameIdentity(ike.sa.peerId, child.peerId);
+const isOfPeer = (ike: IkeSa, child: ChildSa): boolean => child.encap === null || child.who === whoIs(ike);
 
 /** An established IKE SA with the child's peer: its own, or another. */
 export function carrierFor(core: Core, child: ChildSa): IkeSa | undefined {

@@ -1,6 +1,7 @@
 /**
  * The core's working memory, and the few verbs by which its parts speak to the world. Every part takes it as its first argument.
  */
+import { provenAs } from "../auth/proof.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { toHex } from "../isakmp/hex.ts";
 import type { Policy, Rule } from "../policy/types.ts";
@@ -175,6 +176,8 @@ export const ruleOf = (entry: Negotiation | IkeSa): Rule => (entry.phase === "es
 
 /** The peer of a path, with its port. */
 export const peerName = (path: Path): string => formatEndpoint(path.remote.address, path.remote.port);
+/** Who the peer of an IKE SA has proved to be. */
+export const whoIs = ({ sa }: IkeSa): string => provenAs(sa.proof, sa.peerId);
 export const hex = toHex;
 /** An SPI as `ip` prints it: 0x and eight hex digits. */
 export const spiText = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;

@@ -6,12 +6,11 @@ import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../isakmp/numbers.ts";
 import type { Body, Payload } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
-import { sameIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { onPeerDelete } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { type Core, count, hex, log, logError, peerName, send } from "./core.ts";
+import { type Core, count, hex, log, logError, peerName, send, whoIs } from "./core.ts";
 import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
@@ -172,7 +171,7 @@ function onDelete(core: Core, ike: IkeSa, { value }: PayloadOf<"delete">): void 
     if (spi.length !== 4) continue;
     const child = core.store.bySpiOut(ike.path.remote.address, new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
     // A peer may delete only what was made with it: the index is by peer, so another's SPI is not found.
-    if (child && child.spec.local === ike.path.local.address && (child.encap === null || sameIdentity(child.peerId, ike.sa.peerId)))
+    if (child && child.spec.local === ike.path.local.address && (child.encap === null || child.who === whoIs(ike)))
       onPeerDelete(core, child);
   }
 }

@@ -87,6 +87,7 @@ function childRecord(child: ChildSa): JournalRecord {
     spis: protections.map(({ suite, spiIn, spiOut }) => ({ protocol: suite.protocol, spiIn, spiOut })),
     group: child.group,
     peerId: identityRecord(child.peerId),
+    who: child.who,
     kin: child.kin,
     encap: child.encap && { ...child.encap },
     cluster: child.cluster,

@@ -43,8 +43,14 @@ export const markUsable = (core: Core, entry: AuthEntry): void => {
 /** What keeps us from beginning with a method, and not from answering: who accepts a ticket asks no KDC. */
 const BEGINS_ONLY: ReadonlySet<AuthReason> = new Set(["kerberos-kdc-unreachable", "kerberos-unknown-principal"]);
 
-/** Overload and slowness of a moment: they say nothing about a method, and must not lead to a weaker one. */
-export const MOMENTARY: ReadonlySet<AuthReason> = new Set(["provider-busy", "provider-timeout"]);
+/** So many ask at once that one has to be sent away: whoever can bring that about must not choose our method by it. */
+export const BUSY: AuthReason = "provider-busy";
+
+/**
+ * Overload and slowness of a moment: they say nothing about a method, and must not lead to a weaker one. But where nobody answers when a ticket is
+ * asked for, that is how a KDC out of reach often looks: there slowness counts as having none.
+ */
+export const MOMENTARY: ReadonlySet<AuthReason> = new Set([BUSY, "provider-timeout"]);
 
 /** Whether a responder should pass a method over, since it did not work here lately. */
 export function isUnanswerable(core: Core, entry: AuthEntry): boolean {

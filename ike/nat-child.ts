@@ -6,13 +6,13 @@ import { addressBytes, addressFromBytes, formatAddress, includesAddress, isHost,
 import { ID_TYPE } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { formatIdentity, sameIdentity } from "../policy/identity.ts";
+import { formatIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { hostOf } from "./child-request.ts";
-import { type Core, peerName } from "./core.ts";
+import { type Core, peerName, whoIs } from "./core.ts";
 import type { ChildSuite } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
@@ -86,5 +86,4 @@ export function takenByAnother(core: Core, ike: IkeSa, spec: ChildSpec): string 
 
 /** The same peer again, perhaps with another mapping. A private address as identity says little about who it is, unless the NAT is the same. */
 const isOwn = (child: ChildSa, ike: IkeSa): boolean =>
-  child.ike === ike.id ||
-  (sameIdentity(child.peerId, ike.sa.peerId) && (child.peerId.type !== "ip" || child.spec.remote === ike.path.remote.address));
+  child.ike === ike.id || (child.who === whoIs(ike) && (child.peerId.type !== "ip" || child.spec.remote === ike.path.remote.address));

@@ -13,7 +13,7 @@ import { onStepped, onUnwrapped, onWrapped } from "./main-mode-kerberos.ts";
 import { onProven, onSigned, onVerified } from "./main-mode-signatures.ts";
 import { abandonWaiting, isWaiting, type WaitingState } from "./main-mode-states.ts";
 import type { Step } from "./main-mode-table.ts";
-import { failureError, MOMENTARY, markUnusable } from "./methods.ts";
+import { BUSY, failureError, MOMENTARY, markUnusable } from "./methods.ts";
 import { commit, onStepError } from "./phase1.ts";
 import { giveUp } from "./phase1-end.ts";
 import { offerAnew, onWeighed } from "./phase1-start.ts";
@@ -77,7 +77,7 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
   const ours = error.kind === "auth-failed" && error.failure.whose === "me";
   // What depends on a peer's name or token says nothing about the method: strangers must not switch it off.
   const theirWord = state.kind === "ticketing" || state.kind === "accepting" || state.kind === "stepping";
-  const momentary = ours && !theirWord && MOMENTARY.has(error.failure.reason);
+  const momentary = ours && (error.failure.reason === BUSY || (!theirWord && MOMENTARY.has(error.failure.reason)));
   if (ours && !theirWord && !momentary) markUnusable(core, auth.rule, auth.entry, error.failure);
   if (!ours || n.role === "responder") return onStepError(core, n, error);
   n.lastError = error;

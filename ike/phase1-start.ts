@@ -16,7 +16,7 @@ import type { Path } from "./input.ts";
 import { startJob } from "./jobs.ts";
 import { offer } from "./main-mode.ts";
 import type { MainModeState } from "./main-mode-states.ts";
-import { failureError, markUnusable, markUsable, planFor, planOffers } from "./methods.ts";
+import { BUSY, failureError, markUnusable, markUsable, planFor, planOffers } from "./methods.ts";
 import { armRetransmit, discard, endNegotiation } from "./phase1-end.ts";
 import { tell } from "./watch.ts";
 import { failWish } from "./wishes.ts";
@@ -43,12 +43,14 @@ export function onWeighed(core: Core, n: Negotiation, outcome: Result<AuthOutcom
   if (n.state.kind !== "weighing") return;
   const [asked, ...left] = n.state.left;
   if (!asked) return;
+  // Too much at once says nothing about a method, and must not lead to a weaker one: it is offered all the same.
+  const usable = outcome.ok || outcome.error.reason === BUSY;
   if (outcome.ok) markUsable(core, asked.entry);
-  else {
+  else if (!usable) {
     markUnusable(core, n.state.rule, asked.entry, outcome.error);
     n.lastError = failureError(outcome.error);
   }
-  n.state = { ...n.state, left, usable: outcome.ok ? [...n.state.usable, asked] : n.state.usable };
+  n.state = { ...n.state, left, usable: usable ? [...n.state.usable, asked] : n.state.usable };
   weigh(core, n);
 }
 

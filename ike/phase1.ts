@@ -4,18 +4,18 @@
  */
 
 import { methodName } from "../auth/choice.ts";
-import type { PeerProof } from "../auth/proof.ts";
+import { type PeerProof, provenName } from "../auth/proof.ts";
 import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG } from "../isakmp/numbers.ts";
 import { err } from "../isakmp/result.ts";
-import { formatIdentity, sameIdentity } from "../policy/identity.ts";
+import { formatIdentity } from "../policy/identity.ts";
 import { rulesForPeer } from "../policy/select.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke, isHalfway } from "./closing.ts";
 import { isFirstContact } from "./contact.ts";
-import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send } from "./core.ts";
+import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send, whoIs } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
@@ -294,8 +294,10 @@ function establish(core: Core, n: Negotiation, proved: Established): void {
   const windows = windowsText(sa.peer);
   const text = `${peerName(ike.path)} is ${formatIdentity(sa.peerId)}${windows ? ` (${windows})` : ""}: Main Mode established, ${ikeSuiteName(sa.suite)}, ${proofText(sa.proof)}, ${sa.lifetimeSeconds} s (rule ${sa.rule.name})`;
   log(core, "ike.established", "notice", text, establishedFields(ike));
+  // A reload while the proof was being checked: what began under its rule ends with it.
+  if (!core.policy.rules.includes(sa.rule)) return closeIke(core, ike, "its rule was removed meanwhile");
   if (sa.warning) log(core, "ike.warning", "warning", sa.warning, ikeFields(ike));
-  for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${formatIdentity(sa.peerId)}`);
+  for (const wish of n.wishes) tell(core, wish.watchers, () => `peer proved ${provenName(sa.proof, sa.peerId)}`);
   if (sa.initialContact) forgetOlder(core, ike, n.startedAt);
   takeOver(core, ike, n.startedAt);
   forgetSurplus(core, ike);
@@ -315,22 +317,22 @@ function proofText(proof: PeerProof): string {
 }
 
 /**
- * INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older with this identity from this address. Others behind
+ * INITIAL-CONTACT came inside an authenticated message: the peer knows of nothing older that it made from this address. Others behind
  * the same address keep what they have. `before`: what is younger was made meanwhile, or by the newer SA, and stays.
  */
 export function forgetOlder(core: Core, ike: IkeSa, before = ike.establishedAt): void {
   const { local, remote } = ike.path;
+  const who = whoIs(ike);
   for (const child of core.store.childrenBetween(local.address, remote.address))
-    if (child.installedAt < before && sameIdentity(child.peerId, ike.sa.peerId))
-      removeChild(core, child, "the peer made initial contact anew", false);
+    if (child.installedAt < before && child.who === who) removeChild(core, child, "the peer made initial contact anew", false);
   for (const other of core.store.byPeer(local.address, remote.address)) {
     if (other.phase !== "established" || other.id === ike.id || other.establishedAt >= before) continue;
-    if (sameIdentity(other.sa.peerId, ike.sa.peerId)) dropIke(core, other, "the peer made initial contact anew");
+    if (whoIs(other) === who) dropIke(core, other, "the peer made initial contact anew");
   }
 }
 
 /** Behind one NAT there may be many, each with an identity of its own. */
-const isSameHost = (a: IkeSa, b: IkeSa): boolean => (!a.sa.nat?.remote && !b.sa.nat?.remote) || sameIdentity(a.sa.peerId, b.sa.peerId);
+const isSameHost = (a: IkeSa, b: IkeSa): boolean => (!a.sa.nat?.remote && !b.sa.nat?.remote) || whoIs(a) === whoIs(b);
 
 /** IKE SAs between two addresses; a peer that begins anew all the time must not fill our memory for their whole lifetime. */
 const MOST_IKE_SAS = 64;

@@ -9,7 +9,7 @@ import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { closeIke } from "./closing.ts";
-import { type Core, log, peerName } from "./core.ts";
+import { type Core, log, peerName, whoIs } from "./core.ts";
 import { ikeFields } from "./event-fields.ts";
 import { ikeRenewal } from "./limits.ts";
 import { hasIdsForUs } from "./message-ids.ts";
@@ -65,7 +65,7 @@ export function takeOver(core: Core, newer: IkeSa, startedAt: number): void {
     if (old.children.size === 0 && couldServe(newer, old.sa.rule)) retire(core, old, newer, startedAt);
   }
   for (const child of core.store.childrenBetween(local.address, remote.address))
-    if (child.ike === null && sameIdentity(child.peerId, newer.sa.peerId)) handOver(core, child, undefined, newer);
+    if (child.ike === null && child.who === whoIs(newer) && couldServe(newer, child.spec.rule)) handOver(core, child, undefined, newer);
 }
 
 function handOver(core: Core, child: ChildSa, old: IkeSa | undefined, newer: IkeSa): void {
@@ -91,7 +91,7 @@ export function onClose(core: Core, ike: IkeSa): void {
 }
 
 /** Both ends are who they were. */
-const isSamePair = ({ sa: a }: IkeSa, { sa: b }: IkeSa): boolean => sameIdentity(a.peerId, b.peerId) && sameIdentity(a.ownId, b.ownId);
+const isSamePair = (a: IkeSa, b: IkeSa): boolean => whoIs(a) === whoIs(b) && sameIdentity(a.sa.ownId, b.sa.ownId);
 
 /** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
 export const couldServe = ({ sa, path }: IkeSa, rule: Rule): boolean =>

@@ -224,6 +224,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     installedAt: Number(f["installedAt"]),
     rekeys: Number(f["rekeys"]),
     peerId,
+    who: String(f["who"] ?? ""),
     kin: f["kin"] === true,
     encap: (f["encap"] as ChildSa["encap"] | undefined) ?? null,
     cluster: f["cluster"] === true,

@@ -57,8 +57,10 @@ export interface ChildSa {
   /** What equal children share: the key of the wish that made it. */
   readonly key: string;
   readonly spec: ChildSpec;
-  /** What the peer proved to be when it was made. */
+  /** What the peer called itself when it was made. */
   readonly peerId: Identity;
+  /** Who it had proved to be (`provenAs`). */
+  readonly who: string;
   /** The ports of its packets, where they travel in UDP; follows a peer behind a NAT. */
   encap: Encapsulation | null;
   /** The peer is mainmode too. */

@@ -56,6 +56,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   lifetimeKilobytes: null,
   installedAt: 0,
   peerId: { type: "ip", address: "192.0.2.2" },
+  who: "psk ip:192.0.2.2",
   encap: null,
   kin: true,
   cluster: false,

@@ -5,11 +5,11 @@ import { decodeHeader, encodeMessage } from "../../isakmp/message.ts";
 import { EXCHANGE } from "../../isakmp/numbers.ts";
 import { payload } from "../../isakmp/payloads.ts";
 import { ok } from "../../isakmp/result.ts";
-import { kerberos, withAuth } from "./credentials.ts";
+import { kerberos, OTHER_CA, withAuth, x509 } from "./credentials.ts";
 import { failure, makeToken, type RunJob } from "./jobs.ts";
 import { methodHosts as hosts, jobKinds, PSK_ENTRY as psk } from "./methods.ts";
 import { configuration, policyOf, towards } from "./policies.ts";
-import { A, assertTraffic, B, bringUp, ikesOf, labels, said } from "./setting.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, labels, said } from "./setting.ts";
 import { makeOffer } from "./strangers.ts";
 import { story, type World } from "./world.ts";
 
@@ -83,6 +83,24 @@ for (const reason of ["provider-busy", "provider-timeout"] as const)
       assert.deepEqual(methods(world, "A"), ["kerberos established"]);
     }),
   );
+
+test(
+  "so many negotiations at once that Kerberos is busy: it is offered all the same, and nothing weaker when it stays so",
+  story(hosts(both, theirs), (world) => {
+    const kinds = ["usable", "gss-step"] as const;
+    for (const kind of kinds) {
+      const mend = changing(world, "A", kind, () => failure("provider-busy", "too much at once", "me"));
+      const id = world.host("A").initiate();
+      world.run(31_000);
+      if (kind === "gss-step") assert.notEqual(world.host("A").outcome(id).exit, 0);
+      assert.equal(methods(world, "A").includes("psk established"), false);
+      mend();
+      endAll(world);
+    }
+    bringUp(world);
+    assert.deepEqual(methods(world, "A"), ["kerberos established"]);
+  }),
+);
 
 test(
   "a stranger's token that our keytab can't read does not switch Kerberos off",
@@ -163,3 +181,32 @@ test(
     world.run(70_000);
   }),
 );
+
+test("a rule that a reload takes away while a proof for it is checked gets no IKE SA", () => {
+  const text = configuration([
+    { name: '"one"', filters: '["me <-> 192.0.2.1"]', action: '"respond"' },
+    { name: '"two"', filters: '["me <-> 192.0.2.0/24"]', action: '"respond"' },
+  ]);
+  const believing = x509("B", "p256");
+  const other = { ...believing, trust: { ...believing.trust, anchors: [OTHER_CA.der], names: [OTHER_CA.subject] } };
+  const base = policyOf(text);
+  const full = { ...base, rules: base.rules.map((rule) => ({ ...rule, auth: [rule.name === "one" ? other : believing] })) };
+  const less = { ...full, rules: full.rules.filter(({ name }) => name === "one") };
+  story(
+    {
+      hosts: [
+        { name: "A", addresses: [A], policy: withAuth(policyOf(towards(B)), x509("A", "p256")) },
+        { name: "B", addresses: [B], policy: full },
+      ],
+      jobDelays: [300],
+    },
+    (world) => {
+      world.host("A").initiate();
+      world.runUntil("a proof is checked", () => world.host("B").jobs.some(({ kind }) => kind === "verify"));
+      world.host("B").input({ type: "policy", policy: less });
+      world.run(20_000);
+      assert.deepEqual(methods(world, "B"), []);
+      assert.equal(childrenOf(world, "A").length, 0);
+    },
+  )();
+});
