@@ -1,14 +1,15 @@
 /**
  * Certificate revocation lists (RFC 5280 §5): read, and asked whether a certificate is on one.
- * A list counts only where the certificate's own issuer signed it and nothing critical in it is unknown: delta lists, lists of other issuers and
- * lists of a part of the certificates (issuing distribution point) are said to be unusable instead of being half understood.
+ * A list counts only where the certificate's own issuer signed it and nothing critical in it is unknown. Delta lists and lists of a part of the
+ * certificates (issuing distribution point), critical or not, revoke those that are on them and show nobody else to be good; lists of several
+ * issuers and of attribute certificates, whose numbers are others', do neither.
  */
 import type { KeyObject } from "node:crypto";
-import { anyElement, constructed, DER, element, only, optional, smallInteger, time } from "../../isakmp/der.ts";
+import { anyElement, constructed, DER, each, element, only, optional, primitive, smallInteger, time } from "../../isakmp/der.ts";
 import { toHex } from "../../isakmp/hex.ts";
 import { type Reader, readWith } from "../../isakmp/reader.ts";
 import { err, type Result } from "../../isakmp/result.ts";
-import { type Certificate, certificateTitle, KEY_USAGE, listExtensions, type Name, readName } from "./certificate.ts";
+import { type Certificate, certificateTitle, type Extension, KEY_USAGE, listExtensions, type Name, readName } from "./certificate.ts";
 import { readSigned, type Signed, signatureFault, type Weakness } from "./signed.ts";
 
 export interface RevocationList {
@@ -19,9 +20,11 @@ export interface RevocationList {
   readonly nextUpdate: number | undefined;
   /** Serial numbers in hex, as they stand in the DER. */
   readonly revoked: ReadonlySet<string>;
-  /** Why it says nothing about certificates of its issuer as such. */
-  readonly unusable: string | undefined;
+  readonly scope: Scope;
 }
+
+/** What a list is about: all certificates of its issuer, some of them, or none that we know how to tell. */
+export type Scope = { readonly kind: "whole" } | { readonly kind: "part" | "unusable"; readonly why: string };
 
 /** Octets of a list from a file; one from a peer is bounded by the datagram. */
 export const MAX_CRL = 16 << 20;
@@ -62,11 +65,12 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   // All of them: a list that is passed over may be the one that revokes. What a peer may send of them is bounded where it is read, and those
   // of files are checked once.
   for (const list of own) {
-    const fault = list.unusable ?? listFault(list, question);
+    const fault = list.scope.kind === "unusable" ? list.scope.why : listFault(list, question);
     if (fault !== undefined) why = `the revocation list of ${list.issuer.text} is of no use: ${fault}`;
     // Even an old list holds: who was revoked stays so.
     else if (list.revoked.has(certificate.serial))
       return { kind: "revoked", why: `${title} is revoked by ${list.issuer.text} (serial number ${certificate.serial})` };
+    else if (list.scope.kind === "part") why = `the revocation list of ${list.issuer.text} shows nobody to be good: ${list.scope.why}`;
     else if (list.thisUpdate > milliseconds)
       why = `the revocation list of ${list.issuer.text} is of the future, ${dateText(list.thisUpdate)}`;
     else if (list.nextUpdate === undefined) why = `the revocation list of ${list.issuer.text} does not say until when it holds`;
@@ -103,30 +107,68 @@ function readTbs(signed: Signed, r: Reader): RevocationList {
   const next = r.peek()[0];
   const nextUpdate = next === DER.utcTime || next === DER.generalizedTime ? time(r, "next update") : undefined;
   const entries = optional(r, DER.sequence, "revoked certificates");
-  const { revoked, odd } = entries ? readEntries(entries.body) : { revoked: new Set<string>(), odd: undefined };
+  const { revoked, lifted, odd } = entries ? readEntries(entries.body) : NO_ENTRIES;
   const listed = optional(r, constructed(0), "extensions");
   r.finish("the list's contents");
-  const critical = listed ? listExtensions(only(listed.body, DER.sequence, "extensions")).find((one) => one.critical) : undefined;
-  const unusable = critical ? (CRITICAL[critical.id] ?? `it has a critical extension that is not known (${critical.id})`) : odd;
-  return { signed, issuer, thisUpdate, nextUpdate, revoked, unusable };
+  const extensions = listed ? listExtensions(only(listed.body, DER.sequence, "extensions")) : [];
+  // Only a delta list takes certificates off another (RFC 5280 §5.3.1).
+  if (extensions.some(({ id }) => id === DELTA)) for (const serial of lifted) revoked.delete(serial);
+  return { signed, issuer, thisUpdate, nextUpdate, revoked, scope: scopeOf(extensions, odd) };
 }
 
-const CRITICAL: Readonly<Record<string, string>> = {
-  "2.5.29.27": "it is a delta list, which needs its base",
-  "2.5.29.28": "it is about a part of the certificates only (issuing distribution point)",
-};
+const [DELTA, DISTRIBUTION_POINT] = ["2.5.29.27", "2.5.29.28"];
 
-function readEntries(r: Reader): { readonly revoked: ReadonlySet<string>; readonly odd: string | undefined } {
-  const revoked = new Set<string>();
+/** What narrows a list does so whether or not its writer calls it critical, as RFC 5280 §5.2.4 and §5.2.5 want it. */
+function scopeOf(extensions: readonly Extension[], odd: string | undefined): Scope {
+  const unknown = extensions.find(({ id, critical }) => critical && id !== DELTA && id !== DISTRIBUTION_POINT);
+  if (unknown) return { kind: "unusable", why: `it has a critical extension that is not known (${unknown.id})` };
+  if (odd !== undefined) return { kind: "unusable", why: odd };
+  const point = extensions.find(({ id }) => id === DISTRIBUTION_POINT);
+  const others = point && othersNumbers(point.value.body);
+  if (others !== undefined) return { kind: "unusable", why: others };
+  if (extensions.some(({ id }) => id === DELTA)) return { kind: "part", why: "it is a delta list, which needs its base" };
+  return point ? { kind: "part", why: "it is about a part of the certificates only (issuing distribution point)" } : { kind: "whole" };
+}
+
+/** Why serial numbers of a list are not those of its issuer's certificates, by its issuing distribution point (RFC 5280 §5.2.5). */
+function othersNumbers(r: Reader): string | undefined {
+  const what = "issuing distribution point";
+  const fields = each(only(r, DER.sequence, what), MOST_FIELDS, what);
+  const says = (number: number): boolean => fields.some(({ tag, body }) => tag === primitive(number) && body.peek()[0] !== 0);
+  if (says(4)) return "it is a list of several issuers (indirect)";
+  return says(5) ? "it is about attribute certificates" : undefined;
+}
+
+const MOST_FIELDS = 6;
+
+interface Entries {
+  readonly revoked: Set<string>;
+  /** Those of them that a delta list takes off its base. */
+  readonly lifted: ReadonlySet<string>;
+  /** Why nobody can say whose the serial numbers are. */
+  readonly odd: string | undefined;
+}
+
+const NO_ENTRIES: Entries = { revoked: new Set(), lifted: new Set(), odd: undefined };
+const [REASON, CERTIFICATE_ISSUER] = ["2.5.29.21", "2.5.29.29"];
+/** DER of the reason `removeFromCRL`. */
+const LIFTED = Buffer.of(DER.enumerated, 1, 8);
+
+function readEntries(r: Reader): Entries {
+  const [revoked, lifted] = [new Set<string>(), new Set<string>()];
   let odd: string | undefined;
   while (r.left > 0) {
     if (revoked.size === MAX_REVOKED) r.fail(`more than ${MAX_REVOKED} entries`);
     const entry = element(r, DER.sequence, "entry").body;
-    revoked.add(toHex(element(entry, DER.integer, "serial number").body.rest()));
+    const serial = toHex(element(entry, DER.integer, "serial number").body.rest());
+    revoked.add(serial);
     anyElement(entry, "revocation date");
-    // An entry may name another issuer than the entries before it, which changes whose serial numbers follow.
     const extensions = entry.left > 0 ? listExtensions(only(entry, DER.sequence, "entry's extensions")) : [];
-    if (extensions.some(({ critical }) => critical)) odd = "it has entries with critical extensions, as lists of several issuers do";
+    // An entry may name another issuer than the entries before it, which changes whose serial numbers follow.
+    if (extensions.some(({ id, critical }) => critical || id === CERTIFICATE_ISSUER)) odd = ODD;
+    if (extensions.some(({ id, value }) => id === REASON && LIFTED.equals(value.body.peek()))) lifted.add(serial);
   }
-  return { revoked, odd };
+  return { revoked, lifted, odd };
 }
+
+const ODD = "it has entries with critical extensions, as lists of several issuers do";

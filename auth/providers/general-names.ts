@@ -100,26 +100,34 @@ export function constraintFault(constraints: NameConstraints, names: GeneralName
 
 function kindFault({ permitted, excluded }: NameConstraints, kind: Kind, name: string | Uint8Array): string | undefined {
   const inside = (tree: string | Uint8Array): boolean => WITHIN[kind](name as never, tree as never);
+  // A domain with a dot before it has no meaning of its own (RFC 5280 §4.2.1.10). Some mean the hosts below it only: so little is permitted by it,
+  // and the domain itself is excluded by it as well.
+  const barred = (tree: string | Uint8Array): boolean => inside(kind === "dns" ? (tree as string).replace(/^\./, "") : tree);
+  if (kind === "email" && permitted.email.length + excluded.email.length > 0 && !isMailbox(name as string))
+    return `${name} is no mail address, and those are constrained`;
   const shown = kind === "dn" ? "its subject" : kind === "ip" ? `the address ${[...(name as Uint8Array)].join(".")}` : `the name ${name}`;
-  if ((excluded[kind] as readonly (string | Uint8Array)[]).some(inside)) return `${shown} is excluded by a name constraint`;
+  if ((excluded[kind] as readonly (string | Uint8Array)[]).some(barred)) return `${shown} is excluded by a name constraint`;
   const allowed = permitted[kind] as readonly (string | Uint8Array)[];
   return allowed.length > 0 && !allowed.some(inside) ? `${shown} is outside the permitted name constraints` : undefined;
 }
 
 type Kind = Exclude<keyof GeneralNames, "other">;
 
+/** Something before the last @, and something behind it. Without, a name of a host would pass for a mailbox at it. */
+const isMailbox = (name: string): boolean => name.lastIndexOf("@") > 0 && !name.endsWith("@");
+
 /** Whether a name lies within a subtree, RFC 5280 §4.2.1.10. */
 const WITHIN = {
-  /** `example.test` covers itself and every host below it; an empty one covers all. */
+  /** `example.test` covers itself and every host below it, `.example.test` those below it; an empty one covers all. */
   dns: (name: string, tree: string): boolean => {
-    const [host, base] = [name.toLowerCase(), tree.toLowerCase().replace(/^\./, "")];
-    return base === "" || host === base || host.endsWith(`.${base}`);
+    const [host, base] = [name.toLowerCase(), tree.toLowerCase()];
+    return base === "" || host === base || host.endsWith(base.startsWith(".") ? base : `.${base}`);
   },
-  /** A mailbox, a host (all its mailboxes), or `.domain` (all hosts in it). */
+  /** A mailbox, a host (all its mailboxes), or `.domain` (all hosts in it). Capitals count before the @ (RFC 5280 §7.5). */
   email: (name: string, tree: string): boolean => {
-    const at = name.lastIndexOf("@");
-    const [mailbox, host, base] = [name.toLowerCase(), name.slice(at + 1).toLowerCase(), tree.toLowerCase()];
-    if (base.includes("@")) return mailbox === base;
+    const [at, baseAt] = [name.lastIndexOf("@"), tree.lastIndexOf("@")];
+    const [host, base] = [name.slice(at + 1).toLowerCase(), tree.slice(baseAt + 1).toLowerCase()];
+    if (baseAt > 0 && name.slice(0, at) !== tree.slice(0, baseAt)) return false;
     return base.startsWith(".") ? host.endsWith(base) : host === base;
   },
   ip: (name: Uint8Array, tree: Uint8Array): boolean =>

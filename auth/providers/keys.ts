@@ -72,7 +72,7 @@ function readBlock(label: string, body: string, block: string, password: Uint8Ar
     return readKey({ key: block, ...(encrypted && password ? { passphrase: Buffer.from(password) } : {}) });
   }
   const der = Uint8Array.from(Buffer.from(body, "base64"));
-  if (label === "CERTIFICATE" || label === "X509 CERTIFICATE" || label === "TRUSTED CERTIFICATE") return ok({ certificates: [der] });
+  if (label === "CERTIFICATE" || label === "X509 CERTIFICATE") return ok({ certificates: [der] });
   if (label === "X509 CRL") return ok({ lists: [der] });
   return label === "PKCS7" || label === "CMS" ? readPkcs7(der) : ok({});
 }
@@ -138,10 +138,18 @@ const CERTIFICATE_BAG = "1.2.840.113549.1.12.10.1.3";
 function readPkcs12(text: string, password: Uint8Array | undefined): Result<Material, string> {
   const forge: typeof import("node-forge") = createRequire(import.meta.url)("node-forge");
   let store: pkcs12.Pkcs12Pfx;
+  const pkcs5 = forge.pkcs5 as unknown as { pbkdf2: Derive };
+  const { pbkdf2 } = pkcs5;
   try {
-    store = forge.pkcs12.pkcs12FromAsn1(forge.asn1.fromDer(text), false, password ? Buffer.from(password).toString("utf8") : "");
+    const octets = Buffer.from(password ?? []);
+    // PBES2 derives keys from the password's octets, the forms before it (and the check of the whole) from its UTF-16 (RFC 7292 §B.1). forge has one
+    // argument for both, and takes it for characters: so the octets are put in where it asks for the former. Nothing here lets others run between.
+    pkcs5.pbkdf2 = (_, ...rest) => pbkdf2(octets.toString("latin1"), ...rest);
+    store = forge.pkcs12.pkcs12FromAsn1(forge.asn1.fromDer(text), false, textOf(octets));
   } catch {
     return err(password ? `${WRONG_PASSWORD}, or it uses an algorithm that is not known` : "it is encrypted; add password-file");
+  } finally {
+    pkcs5.pbkdf2 = pbkdf2;
   }
   const bags = store.safeContents.flatMap(({ safeBags }) => safeBags);
   const der = (value: asn1.Asn1): Uint8Array => Uint8Array.from(Buffer.from(forge.asn1.toDer(value).getBytes(), "latin1"));
@@ -155,6 +163,15 @@ function readPkcs12(text: string, password: Uint8Array | undefined): Result<Mate
     keys.push(...(part.value.keys ?? []));
   }
   return ok({ certificates, lists: [], keys });
+}
+
+/** The one of its forms that opening uses. A password, salt and key have a character for each octet. */
+type Derive = (password: string, salt: string, iterations: number, size: number, hash: unknown) => string;
+
+/** The characters of a password: UTF-8, or one for each octet where it is none, as OpenSSL has it. */
+function textOf(octets: Buffer): string {
+  const text = octets.toString("utf8");
+  return Buffer.from(text, "utf8").equals(octets) ? text : octets.toString("latin1");
 }
 
 /** forge opens RSA keys itself and leaves others as they are. */

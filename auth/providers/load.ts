@@ -12,7 +12,7 @@ import { identitiesOf } from "./identities.ts";
 import { readMaterial } from "./keys.ts";
 import { isOldRoot, signsNothing, suitsIke } from "./path.ts";
 import { type KeyAlgorithm, PrivateKey } from "./private-key.ts";
-import { CURVES, keyFault, usableKey } from "./signed.ts";
+import { CURVES, usableKey } from "./signed.ts";
 
 /** A loader that judges by the time of day that `clock` gives, in milliseconds since 1970. Equal settings of several entries share one `Trust`. */
 export function x509Loader(clock: () => number = Date.now): X509Loader {
@@ -99,9 +99,7 @@ function readKeys(
 
 function belongsTo(key: KeyObject, certificate: Certificate): boolean {
   try {
-    const own = createPublicKey(key).export({ type: "spki", format: "der" });
-    const theirs = createPublicKey({ key: Buffer.from(certificate.publicKey), type: "spki", format: "der" });
-    return Buffer.compare(own, theirs.export({ type: "spki", format: "der" })) === 0;
+    return createPublicKey(key).equals(createPublicKey({ key: Buffer.from(certificate.publicKey), type: "spki", format: "der" }));
   } catch {
     return false;
   }
@@ -119,7 +117,8 @@ function checkOwn(
   const algorithm = algorithmOf(key);
   if (!algorithm)
     return say.error("certificate", `${at}: IKE signs with RSA, or ECDSA on P-256, P-384 or P-521, not with ${key.asymmetricKeyType} keys`);
-  const fault = keyFault(key, files.weak) ?? validityFault(leaf, now) ?? purposeFault(leaf);
+  const usable = usableKey(leaf.publicKey, files.weak);
+  const fault = (usable.ok ? undefined : usable.error) ?? validityFault(leaf, now) ?? purposeFault(leaf);
   if (fault !== undefined) return say.error("certificate", `${at}: ${certificateTitle(leaf)}: ${fault}`);
   const soon = leaf.notAfter - now < SOON_MS;
   if (soon) say.warning("certificate", `${at}: ${certificateTitle(leaf)} expires ${dateText(leaf.notAfter)}`);
@@ -284,8 +283,10 @@ function warnAboutLists(
   say: Faults,
   now: number,
 ): void {
-  for (const { issuer, nextUpdate, unusable } of lists) {
-    if (unusable !== undefined) say.warning("crl-files", `${path}: the list of ${issuer.text} is of no use: ${unusable}`, index);
+  for (const { issuer, nextUpdate, scope } of lists) {
+    if (scope.kind === "unusable") say.warning("crl-files", `${path}: the list of ${issuer.text} is of no use: ${scope.why}`, index);
+    else if (scope.kind === "part")
+      say.warning("crl-files", `${path}: the list of ${issuer.text} shows nobody to be good, it only revokes: ${scope.why}`, index);
     else if (nextUpdate === undefined || nextUpdate <= now) {
       const end = nextUpdate === undefined ? "does not say until when it holds" : `ended ${dateText(nextUpdate)}`;
       const effect = crl === "require" ? "peers of this CA are refused until there is a new one" : "it is asked all the same";

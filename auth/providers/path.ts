@@ -236,9 +236,12 @@ export const suitsIke = ({ extensions: { extendedKeyUsage: usages } }: Certifica
 
 const EMAIL_ADDRESS = "2a864886f70d010901";
 
-/** The names that constraints apply to: alternative names, the subject, and an address in it where no other is there (RFC 5280 §4.2.1.10). */
+/**
+ * The names that constraints apply to: alternative names, the subject, and mail addresses in it. RFC 5280 §4.2.1.10 asks for those only where the
+ * alternative names have none; but a subject that is taken as an identity is taken with all that is in it.
+ */
 function allNames({ subject, extensions: { names } }: Certificate): GeneralNames {
-  const email = names.email.length > 0 ? names.email : attributeTexts(subject.der, EMAIL_ADDRESS);
+  const email = [...names.email, ...attributeTexts(subject.der, EMAIL_ADDRESS)];
   return { ...names, email, dn: subject.text === "" ? names.dn : [subject.der, ...names.dn] };
 }
 

@@ -6,6 +6,7 @@
 import { constants, type KeyObject, privateEncrypt, publicDecrypt } from "node:crypto";
 import { sameDigest } from "../../ike/crypto/compare.ts";
 import { ECDSA_CURVES, type EcdsaName, ecdsaSign, ecdsaVerify } from "../../ike/crypto/ecdsa.ts";
+import { toHex } from "../../isakmp/hex.ts";
 import { AUTH_METHOD } from "../../isakmp/numbers.ts";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import { fitsIdentity, formatIdentity, identityOf, sameIdentity } from "../../policy/identity.ts";
@@ -84,9 +85,17 @@ export function checkClaim(claim: Claim, world: ProofWorld): Result<Proven, Auth
   }
   const named = proversOf([...received.value.certificates, ...pinned], id);
   if (named.length === 0) return fault("identity-not-certified", unproven(id, received.value.certificates));
-  const signer = findSigner(claim, named);
-  if (!signer.ok) return signer;
-  return judge(claim, world, id, signer.value, { certificates: received.value.certificates, lists: received.value.lists });
+  const signers = findSigners(claim, named);
+  if (!signers.ok) return signers;
+  const { certificates, lists } = received.value;
+  const sent: Sent = { id, certificates, lists, budget: freshBudget() };
+  const [first, ...renewed] = signers.value;
+  const verdict = judge(claim, world, first, sent);
+  for (const signer of verdict.ok ? [] : renewed) {
+    const other = judge(claim, world, signer, sent);
+    if (other.ok) return other;
+  }
+  return verdict;
 }
 
 /** Certificates of `ca` that are no CA's: peers' own, which need not be sent. */
@@ -95,7 +104,7 @@ const pinnedBy = ({ entries }: Claim, { parsed }: ProofWorld): readonly Certific
     parsed(anchors).filter((one) => signsNothing(one, weak) !== undefined),
   );
 
-/** Certificates of one identity whose key is tried on the signature. */
+/** Keys of one identity that are tried on the signature, and certificates of the key that made it: one is renewed without a new key. */
 const MAX_SIGNERS = 4;
 
 const fault = (reason: AuthReason, what: string, hint: string | null = null): Result<never, AuthFailure> =>
@@ -109,18 +118,32 @@ function unproven(id: Identity, candidates: readonly Certificate[]): string {
   return `the peer calls itself ${formatIdentity(id)}, and its certificate proves ${has === "" ? "no identity" : has}${close ? "; they differ in capitals or blanks only" : ""}`;
 }
 
-/** The certificate whose key made the signature. */
-function findSigner({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Certificate, AuthFailure> {
+type Signers = readonly [Certificate, ...Certificate[]];
+
+/** The certificates whose key made the signature, as many as are looked at. */
+function findSigners({ method, hash, signature, entries }: Claim, named: readonly Certificate[]): Result<Signers, AuthFailure> {
   let first: Result<never, AuthFailure> | undefined;
   const weak = { shortRsa: entries.some(({ trust }) => trust.weak.shortRsa), sha1: false, oldRoots: false };
-  for (const certificate of named.slice(0, MAX_SIGNERS)) {
+  for (const [certificate, ...renewed] of byKey(named).slice(0, MAX_SIGNERS)) {
     const key = usableKey(certificate.publicKey, weak);
     const wrong = key.ok ? signatureFault(method, key.value, hash, signature) : undefined;
-    if (key.ok && wrong === undefined) return ok(certificate);
+    if (key.ok && wrong === undefined) return ok([certificate, ...renewed.slice(0, MAX_SIGNERS - 1)]);
     if (!key.ok) first ??= fault("certificate-unsuitable", `${certificateTitle(certificate)}: ${key.error}`);
     else first ??= fault("signature-invalid", `${wrong} (key of ${certificateTitle(certificate)})`);
   }
   return first ?? fault("signature-invalid", "no certificate of that identity");
+}
+
+/** Certificates of one key together, in the order of the first of each. */
+function byKey(certificates: readonly Certificate[]): readonly Signers[] {
+  const found = new Map<string, [Certificate, ...Certificate[]]>();
+  for (const one of certificates) {
+    const key = toHex(one.publicKey);
+    const same = found.get(key);
+    if (same) same.push(one);
+    else found.set(key, [one]);
+  }
+  return [...found.values()];
 }
 
 /** Why a signature of Main Mode is not one of `hash` under `key`, or undefined. */
@@ -156,23 +179,26 @@ function openSignature(key: KeyObject, signature: Uint8Array): Uint8Array {
   }
 }
 
+/** What a peer sent, and the cost of all that is asked because of it. */
 interface Sent {
+  readonly id: Identity;
   readonly certificates: readonly Certificate[];
   readonly lists: readonly RevocationList[];
+  readonly budget: Budget;
 }
 
 /** Whose CAs lead to the signer, and which of them wanted this identity. Entries that believe the same CAs are asked once. */
-function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Certificate, sent: Sent): Result<Proven, AuthFailure> {
+function judge({ entries }: Claim, world: ProofWorld, signer: Certificate, sent: Sent): Result<Proven, AuthFailure> {
+  const { id, budget } = sent;
   const identities = identitiesOf(signer);
   const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
-  const budget = freshBudget();
   const accepted: number[] = [];
   const above = new Map<string, Identity>();
   let warnings: readonly string[] = [];
   let untrusted: PathFault | undefined;
   const unwanted: string[] = [];
   for (const [index, { trust, remoteId }] of entries.entries()) {
-    const verdict = verdicts.get(trust) ?? pathTo(trust, world, signer, sent, budget);
+    const verdict = verdicts.get(trust) ?? pathTo(trust, world, signer, sent);
     verdicts.set(trust, verdict);
     if (!verdict.ok) untrusted ??= verdict.error;
     else if (remoteId && ![id, ...identities].some((one) => fitsIdentity(remoteId, one))) unwanted.push(formatIdentity(remoteId));
@@ -203,7 +229,7 @@ function judge({ entries }: Claim, world: ProofWorld, id: Identity, signer: Cert
 }
 
 /** CAs of `ca` that another one of them issued are on the way and not its end, so that their own revocation is asked, too. */
-function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent, budget: Budget): ReturnType<typeof validatePath> {
+function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent): ReturnType<typeof validatePath> {
   const listed = world.parsed(trust.anchors);
   const issuers = new Set(listed.filter((one) => signsNothing(one, trust.weak) === undefined).map(({ subject }) => subject.key));
   const issuedByListed = (one: Certificate): boolean => !isSelfIssued(one) && issuers.has(one.issuer.key);
@@ -216,5 +242,5 @@ function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent
     weak: trust.weak,
     milliseconds: world.milliseconds,
   };
-  return validatePath(signer, terrain, budget);
+  return validatePath(signer, terrain, sent.budget);
 }

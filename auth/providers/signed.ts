@@ -57,6 +57,9 @@ export function signatureFault({ octets, algorithm, signature }: Signed, key: Ke
 
 /** A public key that is good enough to be used at all, from a SubjectPublicKeyInfo. */
 export function usableKey(spki: Uint8Array, weak: Weakness): Result<KeyObject, string> {
+  const named = readWith(spki, hasNamedCurve);
+  if (!named.ok) return err("its public key cannot be read");
+  if (!named.value) return err("its key's curve is written out instead of named; have it made anew with a named curve");
   let key: KeyObject;
   try {
     key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
@@ -67,8 +70,20 @@ export function usableKey(spki: Uint8Array, weak: Weakness): Result<KeyObject, s
   return fault === undefined ? ok(key) : err(fault);
 }
 
-/** What is wrong with the kind and size of a key, public or private. */
-export function keyFault(key: KeyObject, { shortRsa }: Weakness): string | undefined {
+const EC_PUBLIC_KEY = "1.2.840.10045.2.1";
+
+/**
+ * Whether a SubjectPublicKeyInfo is none of an elliptic curve, or names its curve (RFC 5480 §2.1.1). Node calls parameters that are written out by the
+ * name of the curve they are like, and a generator of the writer's own choice makes a second private key for another's public one; so this is asked
+ * of the octets, before anybody computes with them.
+ */
+function hasNamedCurve(r: Reader): boolean {
+  const algorithm = element(only(r, DER.sequence, "public key"), DER.sequence, "key algorithm").body;
+  return oid(algorithm, "key algorithm") !== EC_PUBLIC_KEY || optional(algorithm, DER.oid, "curve") !== undefined;
+}
+
+/** What is wrong with the kind and size of a public key. */
+function keyFault(key: KeyObject, { shortRsa }: Weakness): string | undefined {
   const { modulusLength = 0, publicExponent = 0n, namedCurve = "" } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case "rsa":

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -10,7 +10,7 @@ import { signHash } from "../../auth/providers/proof.ts";
 import { checkConfiguration, destroyPolicy, formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
 import { formatIdentity } from "../../policy/identity.ts";
 import type { X509Entry } from "../../policy/types.ts";
-import { DAY, EXT, hierarchy, type Issued, issue, issueCrl, NOW, newKey, pem, pkcs7 } from "./pki.ts";
+import { DAY, EXT, hierarchy, type Issued, issue, issueCrl, type KeyPair, NOW, newKey, pem, pkcs7 } from "./pki.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "mainmode-load-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -182,6 +182,65 @@ test("PKCS #12 gives key, certificate and intermediates byte for byte, RSA and E
     /^mainmode.toml:5:68: .*password-file: ec.p12: the password in password-file does not open it/,
   );
 });
+
+test("PKCS #12 opens with a password that has other letters than ASCII's, whatever encrypts its parts", () => {
+  const password = "p\u00e4ssw\u00f6rd \u20ac\u{1f511}";
+  put("letters", `${password}\n`);
+  put("no-letters", "passw\u00f6rd\n");
+  const mixed = ["-legacy", "-certpbe", "PBE-SHA1-3DES", "-keypbe", "AES-256-CBC"];
+  for (const [certificate, key] of [
+    ["rsa.pem", "rsa.key"],
+    ["ec.pem", "host.key"],
+  ] as const) {
+    put("latin", Buffer.from("p\u00e4ss\n", "latin1"));
+    openssl("pkcs12", "-export", "-inkey", key, "-in", certificate, "-passout", "file:latin", "-out", "latin.p12");
+    chmodSync(join(folder, "latin.p12"), 0o600);
+    assert.ok(signs(loaded('certificate = "latin.p12", password-file = "latin", ca = ["ca.pem"]')));
+    for (const form of [[], ["-legacy"], mixed]) {
+      const argv = ["pkcs12", "-export", "-inkey", key, "-in", certificate, "-passout", `pass:${password}`, "-out", "letters.p12"];
+      openssl(...argv, ...form);
+      chmodSync(join(folder, "letters.p12"), 0o600);
+      const entry = loaded('certificate = "letters.p12", password-file = "letters", ca = ["ca.pem"]');
+      assert.deepEqual(entry.own.chain, [key === "rsa.key" ? rsa.der : leaf.der]);
+      assert.ok(signs(entry), `${key} ${form}`);
+      assert.match(
+        said('certificate = "letters.p12", password-file = "no-letters", ca = ["ca.pem"]')[0] ?? "",
+        /password-file: letters.p12: the password in password-file does not open it/,
+      );
+    }
+  }
+});
+
+test("OpenSSL's own form of certificates with trust in them is none that is read", () => {
+  const block = pem("TRUSTED CERTIFICATE", Uint8Array.from([...root.der, 0x30, 0]));
+  put("trusted.pem", block);
+  assert.match(said(GOOD.replace("ca.pem", "trusted.pem"))[0] ?? "", /trusted.pem: its PEM blocks are no certificates/);
+  put("trusted.pem", `${block}${root.pem}`);
+  assert.deepEqual(loaded(GOOD.replace("ca.pem", "trusted.pem")).trust.anchors, [root.der]);
+});
+
+test("a key of ours whose curve is written out instead of named is said to be none that peers take", () => {
+  const key = newKey("p256 written out");
+  const one = issue({ subject: "CN=written out", key, issuer: root });
+  put("written.pem", one.pem);
+  put("written.key", writtenOutKey(key));
+  assert.match(
+    said('certificate = "written.pem", key = "written.key", ca = ["ca.pem"]')[0] ?? "",
+    /certificate: written.pem: CN=written out: its key's curve is written out/,
+  );
+  put("written-ca.pem", issue({ subject: "CN=written CA", key, extensions: [EXT.ca()] }).pem);
+  assert.match(
+    said(GOOD.replace("ca.pem", "written-ca.pem"))[0] ?? "",
+    /ca: written-ca.pem: CN=written CA: its key's curve is written out/,
+  );
+});
+
+/** A private key as `openssl ec -param_enc explicit` writes it. */
+function writtenOutKey({ privateKey }: KeyPair): string {
+  put("named.key", privateKey.export({ type: "sec1", format: "pem" }) as string);
+  openssl("ec", "-in", "named.key", "-param_enc", "explicit", "-out", "explicit.key");
+  return readFileSync(join(folder, "explicit.key"), "utf8");
+}
 
 test("encrypted keys open with their password only", () => {
   const encrypted = leaf.key.privateKey.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "throwaway" });

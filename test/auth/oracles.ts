@@ -72,7 +72,7 @@ interface PeculiarKey {
 }
 export interface PeculiarCrl {
   readonly issuer: string;
-  findRevoked(certificate: PeculiarCertificate): unknown;
+  findRevoked(certificate: PeculiarCertificate): { readonly reason?: number } | null;
   verify(options: { readonly publicKey: PeculiarKey }): Promise<boolean>;
 }
 

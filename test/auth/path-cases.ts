@@ -4,7 +4,21 @@
 import { readCertificate } from "../../auth/providers/certificate.ts";
 import { readCrl } from "../../auth/providers/crl.ts";
 import type { PathFault, Terrain } from "../../auth/providers/path.ts";
-import { type CertificateOptions, DAY, EXT, type GeneralName, hierarchy, type Issued, issue, issueCrl, NOW, newKey } from "./pki.ts";
+import {
+  type CertificateOptions,
+  DAY,
+  EXT,
+  type GeneralName,
+  hierarchy,
+  type Issued,
+  int,
+  issue,
+  issueCrl,
+  NOW,
+  newKey,
+  seq,
+  tlv,
+} from "./pki.ts";
 
 /** A certificate that can be read. */
 export const certificate = (der: Uint8Array) => {
@@ -98,7 +112,174 @@ const outsideRolled = issue({
   extensions: [EXT.ca(), EXT.keyId("0d"), EXT.authorityKeyId("0c")],
 });
 
+const ownCurve = below(root, { subject: "CN=Own curve", key: newKey("p256 written out") });
+const constrainedTo = (permitted: readonly GeneralName[], excluded: readonly GeneralName[] = []): Issued =>
+  below(root, { subject: "CN=Dots and cases", extensions: [EXT.ca(), EXT.usage(5, 6), EXT.constraints(permitted, excluded)] });
+const [dotted, notDotted] = [constrainedTo([{ dns: ".example.test" }]), constrainedTo([], [{ dns: ".example.test" }])];
+const [bob, noBob, noHost] = [
+  constrainedTo([{ email: "Bob@example.test" }]),
+  constrainedTo([], [{ email: "Bob@example.test" }]),
+  constrainedTo([], [{ email: "@example.test" }]),
+];
+const mailHost = constrainedTo([{ email: "example.test" }]);
+
+const delta = (critical: boolean) => ({ id: "2.5.29.27", critical, value: int(1) });
+/** An issuing distribution point that says one thing: 1 users only, 2 CAs only, 3 some reasons, 4 indirect, 5 attribute certificates. */
+const part = (flag: 1 | 2 | 3 | 4 | 5, critical: boolean) => ({
+  id: "2.5.29.28",
+  critical,
+  value: seq(tlv(0x80 + flag, flag === 3 ? [1, 2] : [0xff])),
+});
+const PARTS = [
+  ["a delta list", delta, /delta/],
+  ["a list of users only", (critical: boolean) => part(1, critical), /part of the certificates/],
+  ["a list of CAs only", (critical: boolean) => part(2, critical), /part of the certificates/],
+  ["a list of some reasons", (critical: boolean) => part(3, critical), /part of the certificates/],
+  ["an indirect list", (critical: boolean) => part(4, critical), /several issuers/],
+  ["a list of attribute certificates", (critical: boolean) => part(5, critical), /attribute certificates/],
+] as const;
+const REVOKING: ReadonlySet<string> = new Set(PARTS.slice(0, 4).map(([name]) => name));
+
+/** Lists that are not about all of their issuer's certificates, whatever they say of themselves: nobody is good by them, some are revoked. */
+const partialLists = PARTS.flatMap(([name, extension, words]) =>
+  [true, false].flatMap((critical): readonly Case[] => [
+    {
+      name: `${name} where a complete one is required${critical ? "" : ", which does not say that it is critical"}`,
+      leaf: from(root),
+      anchors: [root],
+      crl: "require",
+      lists: [issueCrl({ issuer: root, extensions: [extension(critical)] })],
+      fault: ["crl-missing", words],
+      ...(name === "a delta list" ? { openssl: "accepts" } : {}),
+    },
+    {
+      name: `a certificate on ${name}${critical ? "" : ", which does not say that it is critical"}`,
+      leaf: from(root, { serial: 91 }),
+      anchors: [root],
+      lists: [issueCrl({ issuer: root, revoked: [91], extensions: [extension(critical)] })],
+      ...(REVOKING.has(name) ? { fault: ["certificate-revoked", /CN=host is revoked/] } : { fault: null, openssl: "refuses" }),
+    },
+  ]),
+);
+
 export const CASES: readonly Case[] = [
+  ...partialLists,
+  {
+    name: "a certificate that a delta list takes off the complete one",
+    leaf: from(root, { serial: 92 }),
+    anchors: [root],
+    lists: [
+      issueCrl({
+        issuer: root,
+        revoked: [92],
+        extensions: [delta(true)],
+        entryExtensions: [{ id: "2.5.29.21", critical: false, value: tlv(0x0a, [8]) }],
+      }),
+    ],
+    fault: null,
+  },
+  {
+    name: "a certificate on a list whose entries name their issuers without saying that this is critical",
+    leaf: from(root, { serial: 93 }),
+    anchors: [root],
+    crl: "require",
+    lists: [
+      issueCrl({
+        issuer: root,
+        revoked: [94],
+        entryExtensions: [{ id: "2.5.29.29", critical: false, value: seq(tlv(0xa4, root.subject)) }],
+      }),
+    ],
+    fault: ["crl-missing", /several issuers/],
+    openssl: "accepts",
+  },
+  {
+    name: "a key whose curve is written out instead of named",
+    leaf: from(root, { key: newKey("p256 written out") }),
+    anchors: [root],
+    fault: ["certificate-unsuitable", /curve is written out/],
+  },
+  {
+    name: "a CA whose curve is written out instead of named",
+    leaf: from(ownCurve),
+    others: [ownCurve],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /Own curve: its key's curve is written out/],
+  },
+  {
+    name: "the domain itself where those below it are permitted",
+    leaf: withNames(dotted, { dns: "example.test" }),
+    others: [dotted],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /example.test is outside/],
+  },
+  {
+    name: "a host below a domain that is permitted with a dot",
+    leaf: withNames(dotted, { dns: "A.Example.test" }),
+    others: [dotted],
+    anchors: [root],
+    fault: null,
+  },
+  {
+    name: "the domain itself where those below it are excluded",
+    leaf: withNames(notDotted, { dns: "example.test" }),
+    others: [notDotted],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /excluded/],
+    openssl: "accepts",
+  },
+  {
+    name: "a permitted mailbox with other capitals",
+    leaf: withNames(bob, { email: "bob@example.test" }),
+    others: [bob],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /outside/],
+  },
+  {
+    name: "a permitted mailbox with other capitals in its host",
+    leaf: withNames(bob, { email: "Bob@EXAMPLE.test" }),
+    others: [bob],
+    anchors: [root],
+    fault: null,
+  },
+  {
+    name: "an excluded mailbox",
+    leaf: withNames(noBob, { email: "Bob@Example.test" }),
+    others: [noBob],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /excluded/],
+  },
+  {
+    name: "a mailbox of a host that is excluded with an @",
+    leaf: withNames(noHost, { email: "bob@Example.test" }),
+    others: [noHost],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /excluded/],
+  },
+  {
+    name: "a mail address without @ that is called like a permitted host",
+    leaf: withNames(mailHost, { email: "example.test" }),
+    others: [mailHost],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /example.test is no mail address/],
+  },
+  {
+    name: "a mail address without @ where some are excluded",
+    leaf: withNames(noBob, { email: "bob" }),
+    others: [noBob],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /bob is no mail address/],
+  },
+  {
+    name: "a mailbox in the subject outside the constraints beside a permitted one in the alternative names",
+    leaf: from(mailHost, {
+      subject: "CN=x, E=me@example.org",
+      extensions: [EXT.noCa(), EXT.usage(0), EXT.names({ email: "me@example.test" })],
+    }),
+    others: [mailHost],
+    anchors: [root],
+    fault: ["certificate-unsuitable", /me@example.org is outside/],
+  },
   {
     name: "an intermediate for signing programs",
     leaf: from(coder),
@@ -494,15 +675,6 @@ export const CASES: readonly Case[] = [
     crl: "require",
     lists: [issueCrl({ issuer: root }), issueCrl({ issuer: { subject: below(root).subject, key } })],
     fault: ["crl-missing", /may not sign lists/],
-  },
-  {
-    name: "a delta list",
-    leaf: from(root),
-    anchors: [root],
-    crl: "require",
-    lists: [issueCrl({ issuer: root, extensions: [{ id: "2.5.29.27", critical: true, value: Uint8Array.of(2, 1, 1) }] })],
-    fault: ["crl-missing", /delta/],
-    openssl: "accepts",
   },
 ];
 

@@ -21,6 +21,7 @@ import { type CertificateOptions, DAY, EXT, type Issued, issue, issueCrl, NOW, n
 
 const KEYS = (["p256", "p384", "rsa2048", "p256", "p521"] as const).map(newKey);
 const otherKey = newKey("p256");
+const WRITTEN_OUT = newKey("p256 written out");
 const TROUBLES = {
   none: (options) => options,
   expired: (options) => ({ ...options, from: NOW - 9 * DAY, to: NOW - DAY }),
@@ -32,6 +33,7 @@ const TROUBLES = {
   },
   "another issuer's name": (options) => ({ ...options, issuer: { subject: name("CN=nobody"), key: options.issuer?.key ?? otherKey } }),
   "another name and key": (options) => ({ ...options, key: otherKey, subject: `CN=somebody else ${options.serial}` }),
+  "a curve written out": (options) => ({ ...options, key: WRITTEN_OUT }),
   "no extensions": (options) => ({ ...options, extensions: [] }),
   "an unknown critical extension": (options) => ({ ...options, extensions: [...(options.extensions ?? []), EXT.unknown(true)] }),
   "an unknown extension": (options) => ({ ...options, extensions: [...(options.extensions ?? []), EXT.unknown(false)] }),
@@ -51,7 +53,7 @@ const TROUBLES = {
 type Trouble = keyof typeof TROUBLES;
 
 const ALL = Object.keys(TROUBLES) as Trouble[];
-const DECIDED: readonly Trouble[] = ALL.slice(0, ALL.indexOf("no extensions"));
+const DECIDED: readonly Trouble[] = ALL.slice(0, ALL.indexOf("a curve written out"));
 /** A trusted certificate is believed whoever signed it, and has no issuer. */
 const NOT_FOR_ROOTS: ReadonlySet<Trouble> = new Set(["another's signature", "a changed signature", "another issuer's name"]);
 /** In a host's certificate these make no sense: a CA's key usage is refused there, whoever signed it. */

@@ -36,6 +36,9 @@ test("where @peculiar/x509 finds no chain of signatures to a CA, we find no path
   assert.ok(reached > 40 && reached < CASES.length, `${reached}`);
 });
 
+/** Of entries that take a certificate off another list. */
+const REMOVED = 8;
+
 test("@peculiar/x509 finds the same certificates on the same lists", async () => {
   const { X509Certificate, X509Crl } = await loadPeculiar();
   for (const { name, leaf, others = [], lists = [] } of CASES) {
@@ -43,7 +46,8 @@ test("@peculiar/x509 finds the same certificates on the same lists", async () =>
       const [ours, theirs] = [list(der), new X509Crl(der)];
       for (const one of [leaf, ...others]) {
         const { serial } = certificate(one.der);
-        assert.equal(ours.revoked.has(serial), theirs.findRevoked(new X509Certificate(one.der)) !== null, name);
+        const found = theirs.findRevoked(new X509Certificate(one.der));
+        assert.equal(ours.revoked.has(serial), found !== null && found.reason !== REMOVED, name);
       }
     }
   }

@@ -2,7 +2,7 @@
  * A certification authority for tests: throwaway keys, and certificates and lists that may have any fault. It writes DER of its own, so that what
  * it says is not read back by the code that wrote it.
  */
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { encodeName } from "../../policy/distinguished-name.ts";
 
 /** One element. */
@@ -40,14 +40,40 @@ export interface KeyPair {
   readonly publicKey: KeyObject;
 }
 
-export type KeyKind = "rsa1024" | "rsa2048" | "rsa3072" | "p256" | "p384" | "p521" | "ed25519" | "secp256k1";
+export type KeyKind = "rsa1024" | "rsa2048" | "rsa3072" | "p256" | "p384" | "p521" | "ed25519" | "secp256k1" | "p256 written out";
 
 /** A new key. RSA ones take their time: tests share them. */
 export function newKey(kind: KeyKind): KeyPair {
   if (kind === "ed25519") return generateKeyPairSync("ed25519");
+  if (kind === "p256 written out") return writtenOut(newKey("p256"));
   if (kind.startsWith("rsa")) return generateKeyPairSync("rsa", { modulusLength: Number(kind.slice(3)) });
   const namedCurve = { p256: "P-256", p384: "P-384", p521: "P-521", secp256k1: "secp256k1" }[kind as "p256"];
   return generateKeyPairSync("ec", { namedCurve });
+}
+
+const P256 = {
+  p: "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+  a: "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
+  b: "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
+  g: "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+  n: "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+} as const;
+
+/** The same key with the curve's parameters in place of its name (SpecifiedECDomain, which RFC 5480 §2.1.1 forbids). */
+function writtenOut({ privateKey, publicKey }: KeyPair): KeyPair {
+  const octets = (tag: number, hex: string): Uint8Array => tlv(tag, Buffer.from(tag === 0x02 ? `00${hex}` : hex, "hex"));
+  const { x = "", y = "" } = publicKey.export({ format: "jwk" });
+  const parameters = seq(
+    int(1),
+    seq(oid("1.2.840.10045.1.1"), octets(0x02, P256.p)),
+    seq(octets(0x04, P256.a), octets(0x04, P256.b)),
+    octets(0x04, P256.g),
+    octets(0x02, P256.n),
+    int(1),
+  );
+  const point = tlv(0x03, [0, 4], Buffer.from(x, "base64url"), Buffer.from(y, "base64url"));
+  const der = Buffer.from(seq(seq(oid("1.2.840.10045.2.1"), parameters), point));
+  return { privateKey, publicKey: createPublicKey({ key: der, format: "der", type: "spki" }) };
 }
 
 export const DAY = 24 * 3600_000;
@@ -154,6 +180,7 @@ export interface CrlOptions {
   /** null: none. */
   readonly nextUpdate?: number | null;
   readonly extensions?: readonly Extension[];
+  readonly entryExtensions?: readonly Extension[];
   readonly hash?: Hash;
 }
 
@@ -164,10 +191,12 @@ export function issueCrl({
   thisUpdate = NOW - DAY,
   nextUpdate = NOW + DAY,
   extensions = [],
+  entryExtensions = [],
   hash = "sha256",
 }: CrlOptions): Uint8Array {
   const algorithm = algorithmOf(issuer.key.privateKey, hash);
-  const entries = revoked.map((serial) => seq(int(serial), timeOf(thisUpdate)));
+  const more = entryExtensions.length > 0 ? [seq(...entryExtensions.map(extension))] : [];
+  const entries = revoked.map((serial) => seq(int(serial), timeOf(thisUpdate), ...more));
   const tbs = seq(
     int(1),
     algorithm,

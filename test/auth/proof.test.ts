@@ -11,7 +11,7 @@ import { fromHex } from "../../isakmp/hex.ts";
 import { CERT_ENCODING, ID_TYPE } from "../../isakmp/numbers.ts";
 import { idPayloadValue, parseIdentity } from "../../policy/identity.ts";
 import type { Identity, Trust } from "../../policy/types.ts";
-import { EXT, hierarchy, type Issued, issue, issueCrl, type KeyKind, NOW, name, newKey, pkcs7 } from "./pki.ts";
+import { DAY, EXT, hierarchy, type Issued, issue, issueCrl, type KeyKind, NOW, name, newKey, pkcs7 } from "./pki.ts";
 
 const { root, middle, leaf } = hierarchy();
 const rsaHost = issue({
@@ -491,3 +491,41 @@ test("a directory name among the alternative names proves it, in any string type
   for (const data of [Uint8Array.of(0x30, 0), name("C=DE, CN=another"), name("C=de, CN=Other  Name")])
     refused(claim({ certificates: sent(host), id: { type: 9, data } }), "identity-not-certified", /calls itself/);
 });
+
+for (const [kind, method, algorithm] of [
+  ["p256", 9, "ecdsa256"],
+  ["rsa2048", 3, "rsa"],
+] as const) {
+  const key = newKey(kind);
+  const one = (more: Partial<Parameters<typeof issue>[0]> = {}): Issued =>
+    issue({ subject: "CN=renewed", key, issuer: root, extensions: [EXT.names({ dns: "renewed.example.test" })], ...more });
+  const [old, fresh] = [one({ from: NOW - 90 * DAY, to: NOW - DAY }), one()];
+  const says = (certificates: readonly Issued[], more: Partial<Claim> = {}): Claim =>
+    claim({
+      method,
+      signature: signHash(algorithm, key.privateKey, HASH, new Uint8Array(32)),
+      certificates: sent(...certificates),
+      id: idPayloadValue(identity("fqdn:renewed.example.test")),
+      ...more,
+    });
+
+  test(`of several certificates of one ${kind} key the one that is believed counts, wherever it stands`, () => {
+    accepted(says([fresh, old]));
+    accepted(says([old, fresh]));
+    accepted(says([old], { entries: [wanted([root, one({ extensions: [EXT.noCa(), EXT.names({ dns: "renewed.example.test" })] })])] }));
+    const wider = one({ extensions: [EXT.names({ dns: "renewed.example.test" }, { dns: "wide.example.test" })] });
+    accepted(says([fresh, wider], { entries: [wanted([root], "fqdn:wide.example.test")] }));
+    const others = Array.from({ length: 3 }, () => one({ key: newKey("p256") }));
+    accepted(says([...others, old, fresh]));
+  });
+
+  test(`of several certificates of one ${kind} key none of which is believed the first one's fault is said, and four are looked at`, () => {
+    const { root: other } = hierarchy();
+    const stranger = one({ issuer: other });
+    refused(says([old, stranger]), "certificate-expired", /CN=renewed expired/);
+    refused(says([stranger, old]), "certificate-untrusted", /signature is wrong/);
+    const olds = Array.from({ length: 4 }, (_, i) => one({ from: NOW - 90 * DAY, to: NOW - (i + 2) * DAY }));
+    accepted(says([...olds.slice(1), fresh]));
+    refused(says([...olds, fresh]), "certificate-expired", /expired 2026-11-19/);
+  });
+}
