@@ -99,11 +99,17 @@ function readKeys(
 
 function belongsTo(key: KeyObject, certificate: Certificate): boolean {
   try {
-    return createPublicKey(key).equals(createPublicKey({ key: Buffer.from(certificate.publicKey), type: "spki", format: "der" }));
+    const own = createPublicKey(key);
+    const theirs = createPublicKey({ key: Buffer.from(certificate.publicKey), type: "spki", format: "der" });
+    // Keys of different kinds are not compared: OpenSSL would leave an error behind that Node takes for one of the next key that it reads.
+    return kindOf(own) === kindOf(theirs) && own.equals(theirs);
   } catch {
     return false;
   }
 }
+
+const kindOf = ({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string =>
+  `${asymmetricKeyType} ${asymmetricKeyDetails?.namedCurve}`;
 
 function checkOwn(
   leaf: Certificate,
