@@ -115,7 +115,7 @@ function setPolicy(store: WindowsStore, command: StaticCommand, findings: Findin
 }
 
 /** One policy is assigned at a time. */
-function assignOnly(store: WindowsStore, name: string, findings: Findings): void {
+export function assignOnly(store: WindowsStore, name: string, findings: Findings): void {
   for (const other of store.policies.all())
     if (other.assigned && other.name.toLowerCase() !== name.toLowerCase())
       store.policies.replace(other.name, { ...other, assigned: false }, findings);
@@ -314,8 +314,14 @@ function changedRule(old: StoredRule, command: StaticCommand): StoredRule {
     connection: (text(command, "conntype") as StoredRule["connection"] | undefined) ?? old.connection,
     active: yes(command, "activate") ?? old.active,
     // A list of methods replaces the one before it.
-    auth: command.auth.length > 0 ? readAuth(command) : old.auth,
+    auth: changedAuth(old.auth, command),
   };
+}
+
+/** `kerberos=no` alone takes Kerberos from the list, and nothing else. */
+function changedAuth(old: readonly WindowsAuth[], command: StaticCommand): readonly WindowsAuth[] {
+  const next = readAuth(command);
+  return next.length > 0 ? next : command.auth.length > 0 ? old.filter(({ kind }) => kind !== "kerberos") : old;
 }
 
 /** The rule by its name, or by its number in the policy (from 1). */
@@ -352,7 +358,7 @@ function setDefaultRule(store: WindowsStore, command: StaticCommand, findings: F
     active: yes(command, "activate") ?? old.active,
     pfs: yes(command, "qmpfs") ?? old.pfs,
     methods: quick(command) ?? old.methods,
-    auth: command.auth.length > 0 ? readAuth(command) : old.auth,
+    auth: changedAuth(old.auth, command),
     assumed: command.values.has("activate") ? false : old.assumed,
   };
   store.policies.replace(policy.name, { ...policy, defaultRule }, findings);

@@ -48,7 +48,7 @@ export function findCommand(words: readonly Word[], context: NetshContext, findi
 /** `call netsh …`, `cmd /c netsh …`, `start /wait netsh …`: netsh all the same. */
 function withoutCaller(words: readonly Word[]): readonly Word[] {
   const [first] = words;
-  if (!first || !/^(call|cmd|cmd\.exe|start|start-process|saps|sudo|\.)$/i.test(first.text)) return words;
+  if (!first || !/^(call|cmd|cmd\.exe|start|sudo|\.)$/i.test(first.text)) return words;
   const rest = words.findIndex((word, i) => i > 0 && !/^\/[a-z]+$/i.test(word.text) && word.text !== "");
   return rest < 0 ? [] : words.slice(rest);
 }
@@ -62,8 +62,13 @@ function isStray(words: readonly Word[], findings: Findings): boolean {
     return true;
   }
   const line = words.map(({ text }) => text).join(" ");
-  if (!/\bnetsh(\.exe)?\b.*\b(ipsec|advfirewall)\b/i.test(line)) return false;
-  findings.say("E_DYNAMIC_SCRIPT", first, `${JSON.stringify(first.text.slice(0, 30))} runs netsh with words that are not followed`);
+  if (/-NetFirewallRule\b.*\s-Authe\w*[\s:]+(Required|NoEncap)/i.test(line)) {
+    findings.say("W_FIREWALL_SECURITY", first, "a rule of the firewall lets only authenticated connections pass");
+    return true;
+  }
+  if (!/\bnetsh(\.exe)?\b.*\b(ipsec|advfirewall)\b|-NetIPsec|\bipsec(pol|cmd)\b.*\s-w\b|^\S*(power|pw)sh\S*\s.*\.ps1/i.test(line))
+    return false;
+  findings.say("E_DYNAMIC_SCRIPT", first, `${JSON.stringify(first.text.slice(0, 30))} runs commands that are not followed`);
   return true;
 }
 
@@ -124,7 +129,8 @@ function dynamic(words: readonly Word[], findings: Findings): undefined {
   if (!first) return undefined;
   const line = words.map(({ text }) => text).join(" ");
   const shown = /psk|preshare/i.test(line) ? "a command with a key" : JSON.stringify(line.slice(0, 60));
-  if (isShort(first.text, "ipsec", 2) && second && isShort(second.text, "dynamic", 1)) findings.say("W_DYNAMIC_CONTEXT", first, shown);
+  if (/^[@$%!]/.test(first.text)) findings.say("E_DYNAMIC_SCRIPT", first, `what netsh shall do stands in ${JSON.stringify(first.text)}`);
+  else if (isShort(first.text, "ipsec", 2) && second && isShort(second.text, "dynamic", 1)) findings.say("W_DYNAMIC_CONTEXT", first, shown);
   else findings.say("W_OTHER_COMMAND", first, `${shown} was left out`);
   return undefined;
 }

@@ -117,6 +117,7 @@ export const CODES = {
   E_ONLY_SOME: row("error", true, "it would let pass everywhere what was let pass there; write the addresses that it is for"),
   W_NOTHING_DELETED: row("note", false, "scripts often clear away what an earlier run may have left; nothing was there"),
   W_OTHER_COMMAND: row("note", false, "it is not about IPsec policy"),
+  W_NOT_REACHED: row("warning", false, "it takes protection away, and runs only where something jumps to it; it was left out"),
   W_NAME: row("note", false, "names here have at most 64 visible characters"),
 } as const satisfies Record<string, Row>;
 
@@ -127,6 +128,15 @@ export interface Findings {
   readonly all: readonly Finding[];
   readonly say: (code: Code, place: Place, text: string) => void;
 }
+
+/** Where in a line of a script a pre-shared key may begin, however its tag is shortened; undefined: it has none. */
+export const mayHoldKey = (line: string): number | undefined => /psk|preshare|sharedkey|\bps\s*=|\bauth\dp\w*\s*=/i.exec(line)?.index;
+
+/** The same findings for a line that may hold a key: no word of the line is shown, as any may be a part of the key. */
+export const withoutWords = (findings: Findings): Findings => ({
+  all: findings.all,
+  say: (code, place, text) => findings.say(code, place, text.replace(/"(?:[^"\\]|\\.)*"/g, '"..."')),
+});
 
 const AT_MOST = 1000;
 

@@ -9,7 +9,7 @@ import { CONSEC_NAME, convertConsec, hasConsec, requiresCrl } from "./consec-con
 import { type ConsecStore, emptyConsec } from "./consec-store.ts";
 import { findCommand, type NetshContext } from "./context.ts";
 import { type ConvertOptions, convertPolicy } from "./convert.ts";
-import { type Finding, type Findings, startFindings } from "./diagnostics.ts";
+import { type Finding, type Findings, mayHoldKey, startFindings, withoutWords } from "./diagnostics.ts";
 import type { DraftPolicy, SecretFile } from "./draft.ts";
 import { type DraftContext, startContext } from "./draft-auth.ts";
 import { fitDraft } from "./fit.ts";
@@ -72,11 +72,16 @@ interface Stores {
 }
 
 /** Plays every command of the script on the stores. */
-function playScript(text: string, options: ImportOptions, stores: Stores, findings: Findings): void {
+function playScript(text: string, options: ImportOptions, stores: Stores, all: Findings): void {
   const shell = shellOf(options.fileName, text);
   const context: NetshContext = { at: "none" };
   const state: PsState = { texts: new Map(), values: new Map() };
-  for (const line of readScript(text, shell, findings, state.texts)) {
+  const forget = (name: string): void => {
+    state.texts.delete(name);
+    state.values.delete(name);
+  };
+  for (const line of readScript(text, { shell, findings: all, variables: state.texts, forget })) {
+    const findings = mayHoldKey(line.text) === undefined ? all : withoutWords(all);
     if (line.objects) {
       playPowerShell(line, state, stores.consec, findings);
       continue;
@@ -87,7 +92,7 @@ function playScript(text: string, options: ImportOptions, stores: Stores, findin
       continue;
     }
     if (isIpsecpol(words.value[0])) {
-      applyIpsecpol(words.value.slice(1), stores.policies, findings);
+      applyIpsecpol(words.value.slice(1), stores.policies, findings, options.lenient);
       continue;
     }
     const command = findCommand(words.value, context, findings);

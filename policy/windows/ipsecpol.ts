@@ -4,7 +4,7 @@
  */
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { err, ok, type Result } from "../../isakmp/result.ts";
-import { newPolicy } from "./apply.ts";
+import { assignOnly, newPolicy } from "./apply.ts";
 import type { Code, Findings } from "./diagnostics.ts";
 import { parseMainMethods, parseQuickMethods, type QuickMethod } from "./methods.ts";
 import type { FilterAction, StoredPolicy, StoredRule, WindowsAuth, WindowsFilter, WindowsStore } from "./store.ts";
@@ -15,14 +15,14 @@ import type { Word } from "./words.ts";
 export const isIpsecpol = (word: Word | undefined): boolean => word !== undefined && /^(.*[\\/])?ipsec(pol|cmd)(\.exe)?$/i.test(word.text);
 
 /** Plays one command (without its first word) on the store. Dynamic ones are reported and left out. */
-export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findings: Findings): void {
+export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findings: Findings, lenient: boolean): void {
   const [first] = words;
   if (!first) return;
-  const read = readFlags(words);
+  const read = readFlags(words, lenient, findings);
   if (!read.ok) return findings.say(read.error.code, read.error.word, read.error.what);
   const flags = read.value;
   const policyName = flags.get("p")?.[0];
-  sayLeftOver(flags, findings);
+  sayLeftOver(flags, findings, lenient ? "W_LENIENT" : "E_JUNK");
   if (!flags.has("w")) return findings.say("W_DYNAMIC_CONTEXT", first, "without -w the rule is dynamic");
   if (!policyName) return findings.say("E_SYNTAX", first, "-p with the policy's name is missing");
   if (!/^reg$/i.test(flags.get("w")?.[0]?.text ?? ""))
@@ -33,6 +33,7 @@ export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findi
   if (!store.policies.find(name)) store.policies.add(policy, findings);
   const changed = changePolicy(policy, flags, findings);
   store.policies.replace(name, changed, findings);
+  if (flags.has("x")) assignOnly(store, name, findings);
   if (flags.has("r")) addRule(store, changed, flags, findings);
 }
 
@@ -42,10 +43,10 @@ type Flags = ReadonlyMap<string, readonly Word[]>;
 const SINGLE: readonly string[] = ["t", "1k", "1e", "w", "p", "r"];
 
 /** What is understood and not taken over, and words that nothing takes. */
-function sayLeftOver(flags: Flags, findings: Findings): void {
+function sayLeftOver(flags: Flags, findings: Findings, junk: Code): void {
   for (const flag of SINGLE)
     for (const word of flags.get(flag)?.slice(1) ?? [])
-      findings.say("E_JUNK", word, `-${flag} has one value; ${JSON.stringify(word.text)} is too much`);
+      findings.say(junk, word, `-${flag} has one value; ${JSON.stringify(word.text)} is too much`);
   const [filters, soft, name] = [flags.get("1f")?.[0], flags.get("1e")?.[0], flags.get("p")?.[0]];
   if (filters) findings.say("E_SUBSET", filters, "-1f: filters of Main Mode are not taken over");
   if (soft) findings.say("W_SETTING", soft, "-1e: the time of a soft SA is fallback-for");
@@ -64,7 +65,7 @@ const FLAGS: ReadonlyMap<string, boolean> = new Map([
   ...["1p", "soft", "confirm", "dialup", "lan", "u", "x", "y", "o"].map((flag) => [flag, false] as const),
 ]);
 
-function readFlags(words: readonly Word[]): Result<Flags, Fault> {
+function readFlags(words: readonly Word[], lenient: boolean, findings: Findings): Result<Flags, Fault> {
   const flags = new Map<string, Word[]>();
   let current: Word[] | undefined;
   for (const word of words) {
@@ -75,7 +76,9 @@ function readFlags(words: readonly Word[]): Result<Flags, Fault> {
       flags.set(flag, values);
       current = takes ? values : undefined;
     } else if (current) current.push(word);
-    else if (!word.text.startsWith("\\\\")) return err({ code: "E_JUNK", word, what: `${JSON.stringify(word.text)} belongs to no flag` });
+    else if (word.text.startsWith("\\\\")) findings.say("W_REMOTE", word, `for the machine ${JSON.stringify(word.text)}`);
+    else if (lenient) findings.say("W_LENIENT", word, `skipped: ${JSON.stringify(word.text)} belongs to no flag`);
+    else return err({ code: "E_JUNK", word, what: `${JSON.stringify(word.text)} belongs to no flag` });
   }
   return ok(flags);
 }
@@ -217,7 +220,8 @@ function readSide(text: string, withProtocol: boolean): Result<Side, string> {
   if (more.length > 0 || (!withProtocol && protocol !== "")) return err("too many colons");
   if (portText !== "" && !/^\d{1,5}$/.test(portText)) return err(`${JSON.stringify(portText)} is no port`);
   if (Number(portText) > 65_535) return err(`${portText} is no port`);
-  const [name = "", maskText] = place.split("/", 2);
+  const [name = "", maskText] = place.split("/");
+  if (place.split("/").length > 2) return err(`${JSON.stringify(place)} has two masks`);
   const side = readPlace(name);
   if (!side.ok) return side;
   const mask = maskText === undefined ? side.value.mask : undefined;

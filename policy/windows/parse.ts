@@ -107,7 +107,9 @@ function findTag(row: CommandRow, written: string): Result<Tag, Wrong> {
 
 /** A value without a tag fills the first tag that has none. Names come first everywhere; what follows a complete command is junk. */
 function nextTag(row: CommandRow, values: ReadonlyMap<string, Given>, word: Word): Result<Tag, Wrong> {
-  const free = row.tags.find(({ name }) => !values.has(name));
+  const next = row.tags.find(({ name }) => !values.has(name));
+  // A key without quotes that has blanks in it: what stands behind them is no value of another tag.
+  const free = values.has("psk") && next?.name !== "rootca" && next?.name !== "id" ? undefined : next;
   if (free) return ok(free);
   // What stands behind a key may be a part of it.
   const shown = values.has("psk") ? "a word (put the key in quotes)" : JSON.stringify(word.text);

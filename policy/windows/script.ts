@@ -1,9 +1,11 @@
 /**
  * From a script's text to the command lines in it, in order. Scripts are read, never executed: comments go, lines are continued, simple
- * variables are put in; what only running it could tell (loops, conditions, arguments) is reported with its line.
+ * variables are put in; what only running it could tell (loops, conditions, jumps, arguments) is reported with its line.
  */
-import type { Findings, Place } from "./diagnostics.ts";
-import { readAssignment, substitute } from "./variables.ts";
+import { type Findings, mayHoldKey, type Place } from "./diagnostics.ts";
+import { type Flow, jumps, leaves, meetsLabel, startFlow, unreached } from "./script-flow.ts";
+import { codeOf, joinLines, LONGEST_LINE, outsideQuotes } from "./script-lines.ts";
+import { assignedNames, readAssignment, substitute } from "./variables.ts";
 import type { Shell } from "./words.ts";
 
 /** One command with its place. */
@@ -13,133 +15,158 @@ export interface CommandLine extends Place {
   readonly objects: boolean;
 }
 
-/** Lines longer than this are no policy. */
-const LONGEST_LINE = 65_536;
+/** What a reader of scripts shares with who plays them. */
+export interface ScriptContext {
+  readonly shell: Shell;
+  readonly findings: Findings;
+  /** The texts of variables, where the command that is read stands. */
+  readonly variables: Map<string, string>;
+  /** A variable, by its name in small letters, has a value that is not known. */
+  readonly forget: (name: string) => void;
+}
 
-/**
- * Finds the commands of a script, one by one; `variables` are what they are where the command stands. What can't be known without running
- * it goes to `findings`, where it concerns IPsec.
- */
-export function* readScript(text: string, shell: Shell, findings: Findings, variables: Map<string, string>): Generator<CommandLine> {
-  let depth = 0;
+interface Walk extends ScriptContext {
+  readonly flow: Flow;
+  depth: number;
+  /** Commands of netsh itself are typed: `exit` leaves it, and not the script. */
+  inNetsh: boolean;
+}
+
+/** Finds the commands of a script, one by one. What can't be known without running it goes to the findings, where it concerns IPsec. */
+export function* readScript(text: string, context: ScriptContext): Generator<CommandLine> {
+  const walk: Walk = { ...context, flow: startFlow(context), depth: 0, inNetsh: false };
+  const { shell, findings, flow } = walk;
   for (const line of joinLines(text, shell)) {
-    const code = withoutPrompt(withoutComment(line.text, shell).trim());
+    const code = codeOf(line.text, shell);
     if (code === "") continue;
     if (code.length > LONGEST_LINE) {
       findings.say("E_SYNTAX", line, `a line of ${code.length} characters`);
+      for (const name of assignedNames(code, shell)) context.forget(name);
       continue;
     }
-    const opened = depth + opens(code, shell);
-    const inside = depth > 0 || opened > 0 || isConditional(code, shell);
-    depth = Math.max(0, opened - closes(code, shell));
-    if (inside) {
-      if (concernsIpsec(code)) findings.say("E_DYNAMIC_SCRIPT", line, `this line runs under a condition or in a loop: ${shorten(code)}`);
+    if (shell === "batch" && meetsLabel(flow, code, line)) continue;
+    const matters = concernsIpsec(code);
+    if (flow.left) {
+      if (matters) unreached(flow, code, line);
       continue;
     }
-    const assigned = readAssignment(code, shell, variables);
-    if (shell === "powershell" && assigned !== "plain" && isAboutObjects(code)) {
-      yield { ...line, text: code, objects: true };
-      continue;
-    }
-    if (assigned !== "none") continue;
-    if (isFlow(code, shell)) {
-      findings.say("E_DYNAMIC_SCRIPT", line, `the script jumps: ${shorten(code)}`);
-      continue;
-    }
-    yield* commandsOf({ ...line, text: code }, shell, variables, findings);
+    if (matters) flow.lastIpsec = line.line;
+    const opened = walk.depth + opens(code, shell);
+    const inside = walk.depth > 0 || opened > 0 || isConditional(code, shell);
+    walk.depth = Math.max(0, opened - closes(code, shell));
+    if (line.literal || inside) unknown(code, line, walk, line.literal ? "this text holds commands" : CONDITION);
+    else yield* statementsOf(code, line, walk);
   }
+}
+
+const CONDITION = "this line runs under a condition or in a loop";
+
+/** What may run or not: its commands are reported, and what it sets is not known from here on. */
+function unknown(code: string, at: Place, walk: Walk, why: string): void {
+  const { shell, findings, flow } = walk;
+  if (concernsIpsec(code)) findings.say("E_DYNAMIC_SCRIPT", at, `${why}: ${shorten(code)}`);
+  for (const name of assignedNames(code, shell)) walk.forget(name);
+  if (shell === "batch") jumps(flow, code, at, /\berrorlevel\b/i.test(code));
+}
+
+/** Statements of one line, in their order. */
+function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLine> {
+  const { shell, findings, flow } = walk;
+  const statements = shell === "powershell" ? splitStatements(code) : splitCommands(code, shell);
+  for (const [i, part] of statements.entries()) {
+    const text = (shell === "batch" ? withoutRedirections(part.text, shell) : part.text).trim();
+    if (text === "" || /^@?rem(\s|$)|^#/i.test(text)) continue;
+    if (isConditional(text, shell)) {
+      // What follows an `if` in its line belongs to it.
+      const rest = statements.slice(i).map((one) => one.text);
+      return unknown(rest.join(" & "), at, walk, CONDITION);
+    }
+    const place = { line: at.line, column: at.column + Math.max(0, code.indexOf(text)) };
+    if (part.after === "||" || part.after === "&&") {
+      for (const name of assignedNames(text, shell)) walk.forget(name);
+      if (shell === "batch") jumps(flow, text, at, true);
+    }
+    if (part.after === "||") {
+      if (concernsIpsec(text))
+        findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it failed: ${shorten(text)}`);
+      continue;
+    }
+    if (part.after !== "&&" && leaves(flow, text, shell, walk.inNetsh)) {
+      for (const later of statements.slice(i + 1)) if (concernsIpsec(later.text)) unreached(flow, later.text, at);
+      return;
+    }
+    noteNetsh(text, walk);
+    yield* statement(text, place, part.after === "&&", walk);
+  }
+}
+
+const noteNetsh = (text: string, walk: Walk): void => {
+  if (/^(pushd\s+)?(netsh(\.exe)?|(netsh(\.exe)?\s+)?(ipsec(\s+static)?|advfirewall(\s+\w+)?))$/i.test(text)) walk.inNetsh = true;
+  else if (/^(exit|bye|quit|popd)$/i.test(text)) walk.inNetsh = false;
+};
+
+/** One statement: an assignment, something about objects, a jump, or commands. */
+function* statement(text: string, at: Place, conditional: boolean, walk: Walk): Generator<CommandLine> {
+  const { shell, findings, variables, flow } = walk;
+  const assigned = conditional ? "none" : readAssignment(text, shell, variables);
+  for (const name of assignedNames(text, shell)) flow.assigned.set(name, at.line);
+  if (shell === "powershell" && /-NetFirewallRule\b.*\s-Authe\w*[\s:]+["']?(Required|NoEncap)/i.test(text))
+    return findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
+  const called = shell === "powershell" ? /^\$[\w:]+\s*=\s*(?:&\s*)?((?:"[^"]*"|\S+)(?:\s.*)?)$/.exec(text)?.[1] : undefined;
+  if (called !== undefined && /^"?(\S*[\\/])?netsh(\.exe)?\b/i.test(called)) {
+    for (const name of assignedNames(text, shell)) walk.forget(name);
+    return yield* commandsOf(called, at, walk);
+  }
+  if (shell === "powershell" && assigned !== "plain" && isAboutObjects(text)) return yield { ...at, text, objects: true };
+  if (assigned !== "none" || (conditional && assignedNames(text, shell).length > 0)) return;
+  if (isFlow(text, shell)) return findings.say("E_DYNAMIC_SCRIPT", at, `the script jumps: ${shorten(text)}`);
+  yield* commandsOf(text, at, walk);
 }
 
 /** A cmdlet of IPsec, or a variable that may get one's result. */
-const isAboutObjects = (code: string): boolean => /-NetIPsec|-NetFirewallSetting\b|^\$(?:\w+:)?\w+\s*\+?=/i.test(code);
+const isAboutObjects = (code: string): boolean => /-NetIPsec|-NetFirewallSetting\b|^(\[[\w.[\]]+\])?\$(?:\w+:)?\w+\s*\+?=/i.test(code);
 
 /** Whether a script is one of PowerShell: by its name, or by what only PowerShell writes. */
 export const shellOf = (fileName: string, text: string): Shell =>
-  /\.psm?1$/i.test(fileName) || /^\s*\$\w+\s*=|^\s*(New|Set|Remove|Enable|Disable)-Net(IPsec|FirewallSetting)/im.test(text)
+  /\.psm?1$/i.test(fileName) ||
+  /^\s*(PS [^>\r\n]*>\s*)?(\$\w+\s*=|(New|Set|Remove|Enable|Disable)-Net(IPsec|FirewallSetting|FirewallRule))/im.test(text)
     ? "powershell"
     : "batch";
 
-/** Physical lines, joined where a `^` or backtick at their end says so. The place is that of the first. */
-function* joinLines(text: string, shell: Shell): Generator<CommandLine> {
-  // A comment of PowerShell ends with its line, whatever stands there; a list and an open parenthesis go on.
-  const continued = shell === "batch" ? /(^|[^^])(\^\^)*\^$/ : /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
-  let [joined, start] = ["", 0];
-  let inBlock = false;
-  const lines = text.split(/\r\n|\n|\r/);
-  for (const [i, line] of lines.entries()) {
-    if (shell === "powershell") {
-      if (inBlock || /^\s*<#/.test(line)) {
-        const end = line.indexOf("#>");
-        inBlock = end < 0;
-        if (inBlock || line.slice(end + 2).trim() === "") continue;
-        // What stands behind a comment is a statement.
-        yield { text: line.slice(end + 2), line: i + 1, column: end + 3, objects: false };
-        continue;
-      }
-    }
-    if (joined === "") start = i + 1;
-    if (i + 1 < lines.length && continued.test(line) && joined.length < LONGEST_LINE) joined += `${line.replace(/[\^`]$/, "")} `;
-    else {
-      yield { text: joined + line, line: start, column: 1, objects: false };
-      joined = "";
-    }
-  }
-}
-
-function withoutComment(line: string, shell: Shell): string {
-  if (/^\s*(@?rem(\s|$)|::|#|;)/i.test(line)) return "";
-  return shell === "powershell" ? cutAt(line, (i) => line[i] === "#" && /\s/.test(line[i - 1] ?? " ")) : line;
-}
-
-/** `netsh ipsec static>add …` of a transcript: the prompt says the context. */
-const withoutPrompt = (line: string): string =>
-  line.replace(/^(netsh(?:\s+ipsec(?:\s+static)?|\s+advfirewall(?:\s+(?:consec|mainmode|firewall))?)?)\s*>/i, "$1 ");
-
-/** The line up to the first place outside of quotes that fits. */
-function cutAt(line: string, fits: (index: number) => boolean): string {
-  for (const i of outsideQuotes(line)) if (fits(i)) return line.slice(0, i);
-  return line;
-}
-
-/** Indexes of the characters outside of double quotes. */
-function* outsideQuotes(line: string): Generator<number> {
-  let quoted = false;
-  for (let i = 0; i < line.length; i++) {
-    if (line[i] === '"') quoted = !quoted;
-    else if (!quoted) yield i;
-  }
-}
-
-const count = (code: string, wanted: string): number => [...outsideQuotes(code)].filter((i) => code[i] === wanted).length;
+const count = (code: string, wanted: string, shell: Shell): number =>
+  [...outsideQuotes(code, shell)].filter((i) => code[i] === wanted).length;
 
 /** Blocks: in a batch file only those of `if`, `for` and `else`, as filter specifications have parentheses too. */
 const opens = (code: string, shell: Shell): number =>
-  shell === "powershell" ? count(code, "{") : /^\s*@?(if|for|\)?\s*else)\b/i.test(code) ? Math.max(0, Number(/\(\s*$/.test(code))) : 0;
-const closes = (code: string, shell: Shell): number => (shell === "powershell" ? count(code, "}") : Number(/^\s*\)/.test(code)));
+  shell === "powershell" ? count(code, "{", shell) : /^\s*@?(if|for|\)?\s*else)\b/i.test(code) ? Number(/\(\s*$/.test(code)) : 0;
+const closes = (code: string, shell: Shell): number => (shell === "powershell" ? count(code, "}", shell) : Number(/^\s*\)/.test(code)));
 
 const isConditional = (code: string, shell: Shell): boolean =>
   shell === "powershell" ? /^(if|for|foreach|while|do|switch|function|try)\b/i.test(code) : /^@?(if|for)\b/i.test(code);
 
-/** Jumps that make the order of lines mean nothing; leaving the script is none. */
-const isFlow = (code: string, shell: Shell): boolean =>
-  shell === "batch" && (/^@?goto\s+(?!:?(eof|end|exit|fin)\b)/i.test(code) || /^@?call\s+:/i.test(code));
+/** Jumps that make the order of lines mean nothing. */
+const isFlow = (code: string, shell: Shell): boolean => shell === "batch" && (/^@?goto\b/i.test(code) || /^@?call\s+:/i.test(code));
 
 /** Whether a line that can't be followed would have mattered. */
-const concernsIpsec = (code: string): boolean =>
-  /\bipsec(pol|cmd)?\b|advfirewall|consec|mainmode|NetIPsec|^\s*@?(add|set|delete)\s+(policy|rule|filter|defaultrule)/i.test(code);
+export const concernsIpsec = (code: string): boolean =>
+  /\bipsec(pol|cmd)?\b|advfirewall|consec|mainmode|NetIPsec|NetFirewallSetting/i.test(code) ||
+  /^(?!@?(?:echo|rem|title|write-))(?:[@$&%!"'\w:\\.(){}]+\s+)?(add|set|delete)\s+(policy|rule|filter|defaultrule)/i.test(code);
 
-function* commandsOf(line: CommandLine, shell: Shell, variables: ReadonlyMap<string, string>, findings: Findings): Generator<CommandLine> {
-  for (const part of splitCommands(line.text, shell)) {
-    const bare = withoutRedirections(part.text.replace(/^\s*@?\s*/, ""));
-    if (bare.trim() === "") continue;
+function* commandsOf(text: string, at: Place, walk: Walk): Generator<CommandLine> {
+  const { shell, variables, findings } = walk;
+  const parts = shell === "powershell" ? splitCommands(text, shell) : [{ text, after: "" }];
+  for (const part of parts) {
+    const bare = withoutRedirections(part.text.replace(/^\s*@?\s*/, ""), shell).trim();
+    if (bare === "") continue;
     if (part.after === "||" && concernsIpsec(bare)) {
-      findings.say("E_DYNAMIC_SCRIPT", line, `this command runs only when the one before it failed: ${shorten(bare.trim())}`);
+      findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it failed: ${shorten(bare)}`);
       continue;
     }
-    const { text, unknown } = substitute(bare, shell, variables);
-    if (unknown !== undefined && concernsIpsec(text))
-      findings.say("E_DYNAMIC_SCRIPT", line, `the value of ${unknown} is known only when the script runs`);
-    else yield { line: line.line, column: line.column + line.text.indexOf(bare.trim()), text: text.trim(), objects: false };
+    const put = substitute(bare, shell, variables, "line");
+    if (put.unknown !== undefined && concernsIpsec(put.text)) {
+      const what = mayHoldKey(bare) ? "a variable" : put.unknown;
+      findings.say("E_DYNAMIC_SCRIPT", at, `the value of ${what} is known only when the script runs`);
+    } else yield { line: at.line, column: at.column + Math.max(0, text.indexOf(bare)), text: put.text.trim(), objects: false };
   }
 }
 
@@ -149,14 +176,13 @@ interface Part {
   readonly after: string;
 }
 
-/** Splits at `&&`, `||`, `&`, `|` and PowerShell's `;`, outside of quotes. */
+/** Splits at `&&`, `||`, `&` and `|`, outside of quotes. */
 function splitCommands(code: string, shell: Shell): readonly Part[] {
   const parts: Part[] = [];
   let [start, after, skip] = [0, "", -1];
-  for (const i of outsideQuotes(code)) {
+  for (const i of outsideQuotes(code, shell)) {
     const c = code[i];
-    const separates = c === "|" || (c === "&" && !/[<>]/.test(code[i - 1] ?? "")) || (c === ";" && shell === "powershell");
-    if (!separates || i <= skip || (shell === "batch" && code[i - 1] === "^")) continue;
+    if (i <= skip || !(c === "|" || (c === "&" && !/[<>]/.test(code[i - 1] ?? "")))) continue;
     const double = code[i + 1] === c;
     parts.push({ text: code.slice(start, i), after });
     after = double ? `${c}${c}` : (c as string);
@@ -166,13 +192,29 @@ function splitCommands(code: string, shell: Shell): readonly Part[] {
   return [...parts, { text: code.slice(start), after }];
 }
 
+/** Splits at PowerShell's `;`, outside of quotes, parentheses and braces. */
+function splitStatements(code: string): readonly Part[] {
+  const parts: Part[] = [];
+  let [start, depth] = [0, 0];
+  for (const i of outsideQuotes(code, "powershell")) {
+    const c = code[i] as string;
+    if ("({[".includes(c)) depth++;
+    else if (")}]".includes(c)) depth--;
+    else if (c === ";" && depth <= 0) {
+      parts.push({ text: code.slice(start, i), after: "" });
+      start = i + 1;
+    }
+  }
+  return [...parts, { text: code.slice(start), after: "" }];
+}
+
 /** `>nul`, `2>&1`, `>> file`: where output goes is no part of the policy. A filter's `<->` has no place in these languages. */
-function withoutRedirections(code: string): string {
+function withoutRedirections(code: string, shell: Shell): string {
   let [kept, from] = ["", 0];
-  for (const i of outsideQuotes(code)) {
+  for (const i of outsideQuotes(code, shell)) {
     if (i < from || (code[i] !== ">" && code[i] !== "<")) continue;
-    const target = /^(>>?|<)\s*(&\d|"[^"]*"|\S+)?/.exec(code.slice(i));
-    const digit = /(^|\s)\d$/.test(code.slice(from, i)) ? 1 : 0;
+    const target = /^(>>?|<)\s*(&\d|"[^"]*"|\S+)?/.exec(code.slice(i, i + 4096));
+    const digit = /(^|\s)\d$/.test(code.slice(Math.max(from, i - 2), i)) ? 1 : 0;
     kept += code.slice(from, i - digit);
     from = i + (target?.[0].length ?? 1);
   }
@@ -181,7 +223,7 @@ function withoutRedirections(code: string): string {
 
 /** A piece of a line for a message: never what stands behind the name of a key. */
 export function shorten(text: string): string {
-  const key = /psk|preshare/i.exec(text);
-  const open = key ? text.slice(0, key.index) : text;
-  return JSON.stringify(key || text.length > 60 ? `${open.slice(0, 57)}...` : text);
+  const key = mayHoldKey(text);
+  const open = key === undefined ? text : text.slice(0, key);
+  return JSON.stringify(key !== undefined || text.length > 60 ? `${open.slice(0, 57)}...` : text);
 }

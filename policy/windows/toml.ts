@@ -46,7 +46,7 @@ function ruleLines(rule: DraftRule, source: string): readonly string[] {
 /** Characters that a description may have. */
 const LONGEST = 500;
 const shortened = (text: string): string => {
-  const plain = [...text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ")];
+  const plain = [...text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")];
   return plain.length <= LONGEST ? plain.join("") : `${plain.slice(0, LONGEST - 1).join("")}…`;
 };
 

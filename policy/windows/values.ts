@@ -108,19 +108,20 @@ function readAddress(value: string): Result<Value, BadValue> {
   if (lower === "me" || lower === "any") return address({ kind: lower });
   const server = SERVERS.find((word) => word === lower);
   if (server) return address({ kind: "server", server });
-  const [whole, lengthText] = lower.split("/", 2);
+  const [whole, lengthText, ...more] = lower.split("/");
+  if (more.length > 0) return bad(`${quote(value)} has two masks`);
   const single = canonicalAddress(whole ?? "");
   if (single !== undefined) {
     if (lengthText === undefined) return address({ kind: "address", address: single, length: null });
     const mask = readMask(lengthText);
     return mask.ok && mask.value.kind === "mask" ? address({ kind: "address", address: single, length: mask.value.length }) : mask;
   }
-  const [first, last] = lower.split("-", 2).map((part) => canonicalAddress(part.trim()));
-  if (first !== undefined && last !== undefined) return address({ kind: "range", first, last });
+  const [first, last, ...others] = lower.split("-").map((part) => canonicalAddress(part.trim()));
+  if (others.length === 0 && first !== undefined && last !== undefined) return address({ kind: "range", first, last });
   if (
     /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(lower) &&
     lower.length <= 255 &&
-    !/^[\d.]+$/.test(lower)
+    !/^[\d.-]+$/.test(lower)
   )
     return address({ kind: "name", name: lower });
   return bad(`${quote(value)} is no address, range, name, me, any, or kind of server (WINS, DNS, DHCP, GATEWAY)`);

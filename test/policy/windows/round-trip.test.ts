@@ -128,7 +128,7 @@ const policies: fc.Arbitrary<WindowsPolicy> = fc
 function read(script: string) {
   const findings = startFindings();
   const store = emptyStore();
-  for (const line of readScript(script, "batch", findings, new Map())) {
+  for (const line of readScript(script, { shell: "batch", findings, variables: new Map(), forget: () => undefined })) {
     const words = splitWords(line.text, line, "batch");
     assert.ok(words.ok, line.text);
     const command = findCommand(words.value, { at: "none" }, findings);

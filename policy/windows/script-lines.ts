@@ -1,0 +1,89 @@
+/**
+ * A script's physical lines as logical ones: joined where they go on, without comments and prompts, and where quotes begin and end in them.
+ * Everything here takes time in proportion to the text.
+ */
+import type { Place } from "./diagnostics.ts";
+import type { Shell } from "./words.ts";
+
+/** A logical line; `literal`: it holds a text of several lines, which is no command. */
+export interface LogicalLine extends Place {
+  readonly text: string;
+  readonly literal: boolean;
+}
+
+/** Lines longer than this are no policy. */
+export const LONGEST_LINE = 65_536;
+
+/** The lines of a script, joined where a `^` or backtick at their end says so. The place is that of the first. */
+export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
+  // A comment of PowerShell ends with its line, whatever stands there; a list and an open parenthesis go on.
+  const continued = shell === "batch" ? /(^|[^^])(\^\^)*\^$/ : /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
+  const lines = text.split(/\r\n|\n|\r/);
+  let joined = "";
+  let start = 0;
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i] as string;
+    if (shell === "powershell" && joined === "") {
+      const block = /^\s*<#/.test(line) ? endOf(lines, i, "#>") : undefined;
+      if (block) {
+        i = block.line;
+        // What stands behind a comment is a statement.
+        if (block.rest.trim() !== "") yield { text: block.rest, line: i + 1, column: block.column, literal: false };
+        continue;
+      }
+      const quote = /@(['"])\s*$/.exec(line)?.[1];
+      if (quote !== undefined && !/^\s*#/.test(line)) {
+        const first = i;
+        do i++;
+        while (i < lines.length && !lines[i]?.startsWith(`${quote}@`));
+        yield { text: lines.slice(first, i + 1).join(" "), line: first + 1, column: 1, literal: true };
+        continue;
+      }
+    }
+    if (joined === "") start = i + 1;
+    if (i + 1 < lines.length && continued.test(line) && joined.length < LONGEST_LINE) joined += `${line.replace(/[\^`]$/, "")} `;
+    else {
+      yield { text: joined + line, line: start, column: 1, literal: false };
+      joined = "";
+    }
+  }
+}
+
+/** Where a block comment ends: the index of that line, and what follows the mark there. */
+function endOf(lines: readonly string[], from: number, mark: string) {
+  for (let i = from; i < lines.length; i++) {
+    const at = (lines[i] as string).indexOf(mark);
+    if (at >= 0) return { line: i, rest: (lines[i] as string).slice(at + mark.length), column: at + mark.length + 1 };
+  }
+  return { line: lines.length - 1, rest: "", column: 1 };
+}
+
+/** The line without a comment, and without the prompt of a transcript. */
+export const codeOf = (line: string, shell: Shell): string => withoutPrompt(withoutComment(line, shell).trim());
+
+function withoutComment(line: string, shell: Shell): string {
+  if (/^\s*(@?rem(\s|$)|::|#|;)/i.test(line)) return "";
+  if (shell === "batch") return line;
+  for (const i of outsideQuotes(line, shell)) if (line[i] === "#" && /\s/.test(line[i - 1] ?? " ")) return line.slice(0, i);
+  return line;
+}
+
+/** `netsh ipsec static>add …` says the context, `C:\>netsh …` and `PS C:\> …` nothing. A path that is called and writes to a file is no prompt. */
+const withoutPrompt = (line: string): string =>
+  line
+    .replace(/^PS\s+[A-Z]:\\[^<>|"]*>\s*/i, "")
+    .replace(/^(?![^>]*netsh)[A-Z]:\\[^<>|&"=]*>\s*(?=(?:\S*\\)?(?:netsh|ipsecpol|ipseccmd)(?:\.exe)?\s)/i, "")
+    .replace(/^(netsh(?:\s+ipsec(?:\s+static)?|\s+advfirewall(?:\s+(?:consec|mainmode|firewall))?)?)\s*>/i, "$1 ");
+
+/** Indexes of the characters that stand for themselves to the shell: outside of quotes, and not escaped by `^` or a backtick. */
+export function* outsideQuotes(line: string, shell: Shell): Generator<number> {
+  const mark = shell === "batch" ? "^" : "`";
+  let quote = "";
+  for (let i = 0; i < line.length; i++) {
+    const c = line[i] as string;
+    if (c === mark && (quote === "" || (shell === "powershell" && quote === '"'))) i++;
+    else if (quote !== "") quote = c === quote ? "" : quote;
+    else if (c === '"' || (c === "'" && shell === "powershell")) quote = c;
+    else yield i;
+  }
+}
