@@ -94,7 +94,7 @@ export function constraintFault(constraints: NameConstraints, names: GeneralName
   const odd = [...constraints.permitted.other, ...constraints.excluded.other];
   // A constraint that we cannot read is only harmless where no such name is there (RFC 5280 §4.2.1.10).
   if (odd.includes(-1) || names.other.some((tag) => odd.includes(tag)))
-    return "it has a kind of name that is constrained in a way not understood";
+    return "it has a kind of name under a constraint that is not understood";
   return undefined;
 }
 
@@ -104,7 +104,7 @@ function kindFault({ permitted, excluded }: NameConstraints, kind: Kind, name: s
   // and the domain itself is excluded by it as well.
   const barred = (tree: string | Uint8Array): boolean => inside(kind === "dns" ? (tree as string).replace(/^\./, "") : tree);
   if (kind === "email" && permitted.email.length + excluded.email.length > 0 && !isMailbox(name as string))
-    return `${name} is no mail address, and those are constrained`;
+    return `${name} is no mail address, and stands under a name constraint`;
   const shown = kind === "dn" ? "its subject" : kind === "ip" ? `the address ${[...(name as Uint8Array)].join(".")}` : `the name ${name}`;
   if ((excluded[kind] as readonly (string | Uint8Array)[]).some(barred)) return `${shown} is excluded by a name constraint`;
   const allowed = permitted[kind] as readonly (string | Uint8Array)[];

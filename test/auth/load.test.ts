@@ -410,6 +410,32 @@ const FAULTS: readonly (readonly [string, string, readonly string[], string?])[]
       '5:120: warning: rule "hr": auth.crl-files: old.crl: the list of C=DE, O=Test only, CN=Root ended 2026-11-21T00:00:00Z; peers of this CA are refused until there is a new one',
     ],
   ],
+  ...(
+    [
+      [
+        "a delta list",
+        "2.5.29.27",
+        Uint8Array.of(2, 1, 1),
+        "shows nobody to be good, it only revokes: it is a delta list, which needs its base",
+      ],
+      [
+        "a list of a part",
+        "2.5.29.28",
+        Uint8Array.of(0x30, 3, 0x81, 1, 0xff),
+        "shows nobody to be good, it only revokes: it is about a part of the certificates only (issuing distribution point)",
+      ],
+      [
+        "a list of several issuers",
+        "2.5.29.28",
+        Uint8Array.of(0x30, 3, 0x84, 1, 0xff),
+        "is of no use: it is a list of several issuers (indirect)",
+      ],
+    ] as const
+  ).map(([name, id, value, words]): (typeof FAULTS)[number] => [
+    name,
+    `${GOOD}, crl-files = ["${put(`${id}-${value[2]}.crl`, issueCrl({ issuer: root, extensions: [{ id, critical: false, value }] }))}"]`,
+    [`5:103: warning: rule "hr": auth.crl-files: ${id}-${value[2]}.crl: the list of C=DE, O=Test only, CN=Root ${words}`],
+  ]),
   ["a CA for a list", `${GOOD}, crl-files = ["ca.pem"]`, ['5:103: rule "hr": auth.crl-files: ca.pem holds no revocation list']],
   [
     "no such mode",
