@@ -29,6 +29,7 @@ import type { Native } from "./native.ts";
 import type { Situation } from "./policy-commands.ts";
 import { PolicySource, type Reread } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
+import { sieveRecord } from "./sieve.ts";
 import { prometheusText } from "./stats-document.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
 import { within } from "./within.ts";
@@ -125,12 +126,11 @@ class RunningDaemon implements Daemon {
     const { tap, tracing } = this.#insight;
     this.#jobs = parts.jobs ?? createJobRunner();
     this.#udp = new Udp({
-      port,
-      natPort,
-      native,
+      ...{ port, natPort, native },
       ...(parts.store ? { store: parts.store } : {}),
       onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
       onProblem: (problem) => this.#onProblem(problem),
+      onSieve: (share) => log(sieveRecord(share)),
     });
     const engine = createEngine({ crypto: tap.crypto, note: tap.note, random, port, natPort, journal: parts.journal !== undefined });
     this.#loop = new Loop({

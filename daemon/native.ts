@@ -21,6 +21,10 @@ export interface Native {
   bind(fd: number, address: Sockaddr): Result<number, SystemError>;
   connect(fd: number, address: Sockaddr): Result<number, SystemError>;
   setOption(fd: number, level: number, name: number, value: Uint8Array): Result<number, SystemError>;
+  /** Lets a program of classic BPF decide which packets a socket gets (socket(7), SO_ATTACH_FILTER): eight octets an instruction. */
+  attachFilter(fd: number, program: Uint8Array): Result<number, SystemError>;
+  /** All packets again. */
+  detachFilter(fd: number): Result<number, SystemError>;
   /** At most `size` octets of an option's value. */
   getOption(fd: number, level: number, name: number, size: number): Result<Uint8Array, SystemError>;
   /** The local end of a socket. */
@@ -90,6 +94,7 @@ export const intOption = (value: number): Uint8Array => new Uint8Array(Int32Arra
 const [SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC] = [2, 0o4000, 0o2000000];
 const [MSG_DONTWAIT, MSG_NOSIGNAL] = [0x40, 0x4000];
 const [RLIMIT_CORE, PR_SET_DUMPABLE] = [4, 4];
+const [SOL_SOCKET, SO_ATTACH_FILTER, SO_DETACH_FILTER] = [1, 26, 27];
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 const ERRNO: Readonly<Record<number, string>> = {
@@ -133,6 +138,9 @@ function makeNative(koffi: Koffi): Native {
     bind: (fd, address) => checked("bind", c.bind(fd, address, address.length)),
     connect: (fd, address) => checked("connect", c.connect(fd, address, address.length)),
     setOption: (fd, level, name, value) => checked("setsockopt", c.setsockopt(fd, level, name, value, value.length)),
+    attachFilter: (fd, program) =>
+      checked("setsockopt", c.setFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, { length: program.length / 8, program }, 16)),
+    detachFilter: (fd) => checked("setsockopt", c.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, intOption(0), 4)),
     getOption: (fd, level, name, size) => {
       const [value, length] = [new Uint8Array(size), Int32Array.of(size)];
       const done = checked("getsockopt", c.getsockopt(fd, level, name, value, length));
@@ -179,7 +187,9 @@ function libc(koffi: Koffi) {
     controllen: "size_t",
     flags: "int",
   });
+  koffi.struct("mainmode_fprog", { length: "uint16_t", program: "const uint8_t *" });
   return {
+    setFilter: func("int setsockopt(int fd, int level, int name, const mainmode_fprog *value, uint32_t length)"),
     socket: func("int socket(int family, int type, int protocol)"),
     bind: func("int bind(int fd, const uint8_t *address, uint32_t length)"),
     connect: func("int connect(int fd, const uint8_t *address, uint32_t length)"),

@@ -8,8 +8,11 @@ import { ok, type Result } from "../isakmp/result.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { AF_INET, AF_INET6, inetAddress, intOption, type Native, type SystemError } from "./native.ts";
 
-/** `bypass`: whether the socket itself lets IKE pass by IPsec policies. */
-export type Opened = Result<{ readonly socket: Socket; readonly bypass: boolean }, { readonly code: string; readonly text: string }>;
+/** `bypass`: whether the socket itself lets IKE pass by IPsec policies. `fd`: for system calls; null where Node made the socket by itself. */
+export type Opened = Result<
+  { readonly socket: Socket; readonly bypass: boolean; readonly fd: number | null },
+  { readonly code: string; readonly text: string }
+>;
 
 /** Opens and binds a socket; `port` 0 takes any, `esp`: ESP in UDP that arrives there goes to the kernel (RFC 3948). The codes are errno's names: EADDRNOTAVAIL, EADDRINUSE, EACCES. */
 export async function openSocket(
@@ -23,14 +26,14 @@ export async function openSocket(
   if (!parsed) return failure("EINVAL", `${address} is no address`);
   const type = parsed.family === 4 ? "udp4" : "udp6";
   if (!native)
-    return listening(createSocket({ type, ipv6Only: type === "udp6", lookup: noLookup }), { address, port, exclusive: true }, false);
+    return listening(createSocket({ type, ipv6Only: type === "udp6", lookup: noLookup }), { address, port, exclusive: true }, false, null);
   const made =
     adopted(native, store?.take(address, port), parsed.family) ?? nativeSocket(native, addressBytes(parsed.family, parsed.value), port);
   if (!made.ok) return failure(made.error.code, `${made.error.call} on ${formatEndpoint(address, port)}: ${made.error.code}`);
   const { fd, bypass } = made.value;
   // Before it is read from: what comes earlier would be taken for noise. A kernel without that option speaks no ESP either.
   if (esp) native.setOption(fd, IPPROTO_UDP, UDP_ENCAP, intOption(ESP_IN_UDP));
-  const opened = await listening(createSocket({ type, lookup: noLookup }), { fd, exclusive: true }, bypass);
+  const opened = await listening(createSocket({ type, lookup: noLookup }), { fd, exclusive: true }, bypass, fd);
   if (opened.ok) store?.keep(address, port, fd);
   else native.close(fd);
   return opened;
@@ -97,7 +100,7 @@ function nativeSocket(native: Native, address: Uint8Array, port: number): Result
 
 type Binding = { readonly exclusive: true } & ({ readonly fd: number } | { readonly address: string; readonly port: number });
 
-function listening(socket: Socket, binding: Binding, bypass: boolean): Promise<Opened> {
+function listening(socket: Socket, binding: Binding, bypass: boolean, fd: number | null): Promise<Opened> {
   return new Promise((resolve) => {
     const failed = (error: Error): void => {
       socket.close();
@@ -106,7 +109,7 @@ function listening(socket: Socket, binding: Binding, bypass: boolean): Promise<O
     socket.once("error", failed);
     socket.bind(binding, () => {
       socket.removeListener("error", failed);
-      resolve(ok({ socket, bypass }));
+      resolve(ok({ socket, bypass, fd }));
     });
   });
 }

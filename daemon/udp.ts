@@ -8,6 +8,7 @@ import type { Path } from "../ike/input.ts";
 import { canonicalAddress, formatEndpoint } from "../isakmp/address.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import type { Native } from "./native.ts";
+import { Sieve } from "./sieve.ts";
 import { codeOf, openSocket } from "./udp-socket.ts";
 
 /** `ike` speaks bare ISAKMP (port 500), `nat` puts four zero octets in front (port 4500). */
@@ -39,11 +40,14 @@ export interface UdpOptions {
   readonly store?: DescriptorStore;
   readonly onDatagram: (path: Path, bytes: Uint8Array) => void;
   readonly onProblem: (problem: UdpProblem) => void;
+  /** Only this share of first messages reaches us from now on; 1: all. */
+  readonly onSieve?: (share: number) => void;
   /** First delay before a failed socket is tried again; it doubles up to 30 s. */
   readonly retryMs?: number;
 }
 
 interface Open {
+  readonly fd: number | null;
   readonly socket: Socket;
   readonly endpoint: Endpoint;
 }
@@ -69,9 +73,11 @@ export class Udp {
   readonly #options: UdpOptions;
   readonly #slots = new Map<string, Slot>();
   readonly #open = new Map<string, Open>();
+  readonly #sieve: Sieve;
 
   constructor(options: UdpOptions) {
     this.#options = options;
+    this.#sieve = new Sieve({ native: options.native, onChange: options.onSieve ?? (() => {}) });
   }
 
   /** Sockets that are open. */
@@ -146,6 +152,7 @@ export class Udp {
   #shut(slot: Slot): void {
     if (!slot.open) return;
     this.#open.delete(endpointKey(slot.open.endpoint));
+    if (slot.open.fd !== null) this.#sieve.remove(slot.open.fd);
     slot.open.socket.close();
     slot.open = undefined;
   }
@@ -158,13 +165,14 @@ export class Udp {
       if (!slot.closed) this.#failed(slot, "open", opened.error.code, opened.error.text);
       return;
     }
-    const { socket, bypass } = opened.value;
+    const { socket, bypass, fd } = opened.value;
     if (slot.closed) {
       socket.close();
       return;
     }
     const endpoint: Endpoint = { address: slot.address, port: socket.address().port, role: slot.role, bypass };
-    slot.open = { socket, endpoint };
+    slot.open = { socket, endpoint, fd };
+    if (fd !== null) this.#sieve.add(fd, slot.role === "nat" ? MARKER.length : 0);
     slot.failures = 0;
     this.#open.set(endpointKey(endpoint), slot.open);
     socket.on("message", (message, from) => this.#received(endpoint, message, from.address, from.port));
@@ -187,6 +195,7 @@ export class Udp {
     const address = canonicalAddress(from);
     const bytes = withoutMarker(endpoint.role, new Uint8Array(message.buffer, message.byteOffset, message.length));
     if (address === undefined || port === 0 || bytes === undefined) return;
+    this.#sieve.see(bytes);
     this.#options.onDatagram({ local: { address: endpoint.address, port: endpoint.port }, remote: { address, port } }, bytes);
   }
 }

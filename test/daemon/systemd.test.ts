@@ -27,6 +27,8 @@ function recorder(): { native: Native; sent: { readonly text: string; readonly a
     close: (fd) => void open.delete(fd),
     bind: () => done,
     connect: () => done,
+    attachFilter: () => done,
+    detachFilter: () => done,
     setOption: () => done,
     getOption: () => ({ ok: true, value: new Uint8Array(0) }),
     localEnd: () => ({ ok: true, value: new Uint8Array(0) }),
