@@ -69,7 +69,8 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   await sleep(BEFORE_HONEST_MS);
   const watch = watching(plan, us);
   const began = performance.now();
-  await Promise.all([swanctl(run, ["--load-all", "--noprompt", "--file", "/run/swan/swanctl.conf"]), beginMates(plan, mates)]);
+  void beginMates(plan, mates).catch((error: unknown) => console.error(error));
+  await swanctl(run, ["--load-all", "--noprompt", "--file", "/run/swan/swanctl.conf"]);
   const [strongswan, mainmode] = await Promise.all([
     standing(plan, began, swans.length, async () => ((await swanctl(run, ["--list-sas"])).match(/INSTALLED/g) ?? []).length),
     standing(
@@ -150,8 +151,21 @@ const startUs = (plan: FloodPlan): Promise<ChildProcess> => daemon(plan, "us", r
 const startMates = (plan: FloodPlan, mates: readonly number[]): Promise<ChildProcess> =>
   daemon(plan, "mates", mates.map((i) => rule(`mate-${i}`, `${addressOf(i)} <-> ${US}`, 'action = "require"\nstart = "never"')).join(""));
 
-/** Nobody waits for them: what stands is looked at. */
+/** As rules do that should be up: whoever has no SA after a while begins again. Nobody waits for them: what stands is looked at. */
 async function beginMates(plan: FloodPlan, mates: readonly number[]): Promise<void> {
+  for (const until = performance.now() + plan.seconds * 1000; performance.now() < until; await sleep(AGAIN_MS)) {
+    const { childSas } = await statusOf(plan, "mates");
+    const up = new Set(childSas.map(({ rule: name }) => name));
+    const left = mates.filter((i) => !up.has(`mate-${i}`));
+    if (left.length === 0) return;
+    await beginThese(plan, left);
+  }
+}
+
+/** A little longer than one attempt takes. */
+const AGAIN_MS = 30_000;
+
+async function beginThese(plan: FloodPlan, mates: readonly number[]): Promise<void> {
   const path = controlOf(plan, "mates");
   const begin = (i: number) => ask({ path, request: { command: "initiate", rule: `mate-${i}`, wait: 1 }, patienceSeconds: 60 });
   // So many clients at once the control socket takes.
@@ -191,6 +205,7 @@ async function startSwan(run: Shell, plan: FloodPlan, swans: readonly number[]):
  local_addrs = ${addressOf(i)}
  remote_addrs = ${US}
  proposals = aes128-sha256-x25519
+ keyingtries = 0
  local { auth = psk }
  remote { auth = psk }
  children { child-${i} { mode = transport
