@@ -91,11 +91,12 @@ function convertRule(context: DraftContext, rule: WindowsRule, pair: TunnelPair 
 }
 
 const commentsOf = (rule: WindowsRule, pair: TunnelPair | null): readonly string[] => [
+  // First what `why` and people look for: the text is cut where it is too long.
+  `filter list ${JSON.stringify(rule.filterList.name)}, filter action ${JSON.stringify(rule.filterAction.name)}`,
   ...described(rule.description),
   ...described(rule.filterList.description),
   ...described(rule.filterAction.description),
   ...rule.filterList.filters.flatMap(({ description }) => described(description)),
-  `filter list ${JSON.stringify(rule.filterList.name)}, filter action ${JSON.stringify(rule.filterAction.name)}`,
   ...(pair?.inbound ? [`with rule ${JSON.stringify(pair.inbound.name)} of line ${pair.inbound.line} for the other direction`] : []),
 ];
 

@@ -117,6 +117,13 @@ export const CODES = {
   E_ONLY_SOME: row("error", true, "it would let pass everywhere what was let pass there; write the addresses that it is for"),
   W_NOTHING_DELETED: row("note", false, "scripts often clear away what an earlier run may have left; nothing was there"),
   W_OTHER_COMMAND: row("note", false, "it is not about IPsec policy"),
+  W_EXEMPT: row(
+    "warning",
+    false,
+    "Windows has a setting of the registry for it (NoDefaultExempt), the same for all; write permit rules for what matters",
+  ),
+  W_OTHERS: row("warning", false, "it is about other hosts than the one that the script is for; write there what that host needs"),
+  W_PFS_GROUP: row("warning", true, 'use pfs = "main-mode" here, or the same group in Main Mode, or the two will not agree'),
   W_NOT_REACHED: row("warning", false, "it takes protection away, and runs only where something jumps to it; it was left out"),
   W_NAME: row("note", false, "names here have at most 64 visible characters"),
 } as const satisfies Record<string, Row>;

@@ -5,8 +5,10 @@
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import { decodeName } from "../distinguished-name.ts";
 import { formatChildSuite, formatIkeSuite } from "../proposal.ts";
-import type { AuthEntry, Policy, Rule } from "../types.ts";
+import type { AuthEntry, Filter, Policy, Rule } from "../types.ts";
 import { type Finding, type Findings, type Place, startFindings } from "./diagnostics.ts";
+import { othersOf } from "./export-mirror.ts";
+import { type ExportNames, exportNames } from "./export-names.ts";
 import { windowsFilter } from "./filter-text.ts";
 import type { MainMethod, QuickMethod } from "./methods.ts";
 import { windowsKnows, writeNetsh } from "./netsh-writer.ts";
@@ -34,7 +36,19 @@ export function exportPolicy(policy: Policy, options: ExportOptions): Exported {
   return { script: writeNetsh(windows, comments), policy: windows, findings: findings.all };
 }
 
+/** What the rules of one export share. */
+interface Context {
+  readonly options: ExportOptions;
+  readonly findings: Findings;
+  readonly names: ReadonlyMap<Rule, ExportNames>;
+  readonly isOthers: (rule: Rule, filter: Filter) => boolean;
+}
+
+const namesOf = ({ names }: Context, rule: Rule): ExportNames => names.get(rule) as ExportNames;
+
 function windowsPolicy(policy: Policy, options: ExportOptions, findings: Findings): WindowsPolicy {
+  const context: Context = { options, findings, names: exportNames(policy.rules), isOthers: othersOf(policy.rules) };
+  sayExempt(policy, findings);
   const negotiating = policy.rules.filter(({ auth }) => auth.length > 0);
   const [first] = negotiating;
   const at = { line: 1, column: 1 };
@@ -57,13 +71,19 @@ function windowsPolicy(policy: Policy, options: ExportOptions, findings: Finding
           assumed: false,
           pfs: answering.quickMode.pfs !== null,
           methods: quickMethods(answering, at, findings),
-          auth: answering.auth.map((entry) => windowsAuth(entry, answering)),
+          auth: windowsAuths(answering, at, context),
         }
       : { ...at, active: false, assumed: false, pfs: false, methods: null, auth: [] },
     assigned: true,
     methods: first ? mainMethods(first, at, findings) : null,
-    rules: policy.rules.flatMap((rule, index) => windowsRules(rule, { line: index + 1, column: 1 }, options, findings)),
+    rules: policy.rules.flatMap((rule, index) => windowsRules(rule, { line: index + 1, column: 1 }, context)),
   };
+}
+
+/** What Windows' static policies have no place for. */
+function sayExempt({ exempt }: Policy, findings: Findings): void {
+  if (exempt.length > 0)
+    findings.say("W_EXEMPT", { line: 1, column: 1 }, `exempt (${exempt.join(", ")}) is no part of a static policy and was left out`);
 }
 
 /** The rule that stands for Windows' default response: answers for whatever else there is. */
@@ -109,18 +129,37 @@ function quickMethods(rule: Rule, at: Place, findings: Findings): readonly Quick
   return methods.length > 0 ? methods : null;
 }
 
-function windowsAuth(entry: AuthEntry, rule: Rule): WindowsAuth {
+/** Authentication in its order. netsh takes one key for each rule. */
+function windowsAuths(rule: Rule, at: Place, context: Context): readonly WindowsAuth[] {
+  const keys = rule.auth.filter(({ method }) => method === "psk");
+  if (keys.length > 1)
+    context.findings.say(
+      "E_SUBSET",
+      at,
+      `rule ${JSON.stringify(rule.name)} has ${keys.length} pre-shared keys; netsh takes one: the first`,
+    );
+  const { variable } = namesOf(context, rule);
+  return rule.auth.filter((entry) => entry.method !== "psk" || entry === keys[0]).map((entry) => windowsAuth(entry, variable));
+}
+
+function windowsAuth(entry: AuthEntry, variable: string): WindowsAuth {
   if (entry.method === "kerberos") return { kind: "kerberos" };
-  if (entry.method === "psk") return { kind: "psk", key: `%PSK_${rule.name.toUpperCase().replace(/[^A-Z0-9]+/g, "_")}%` };
+  if (entry.method === "psk") return { kind: "psk", key: variable };
   const [name] = entry.trust.names;
   return { kind: "ca", name: (name && decodeName(name)) ?? "", mapping: false, excludeName: false };
 }
 
-function windowsRules(rule: Rule, at: Place, options: ExportOptions, findings: Findings): readonly WindowsRule[] {
+function windowsRules(rule: Rule, at: Place, context: Context): readonly WindowsRule[] {
+  const { options, findings, isOthers } = context;
   if (isDefaultResponse(rule)) return [];
-  const filterAction = windowsAction(rule, at, findings);
-  const filters = rule.filters.flatMap(({ text }): readonly WindowsFilter[] => {
-    const filter = windowsFilter(text, at);
+  const { name } = namesOf(context, rule);
+  const filterAction = windowsAction(rule, name, at, findings);
+  const filters = rule.filters.flatMap((one): readonly WindowsFilter[] => {
+    if (options.mirror && isOthers(rule, one)) {
+      findings.say("W_OTHERS", at, `rule ${JSON.stringify(rule.name)}: "${one.text}" was left out of the mirror image`);
+      return [];
+    }
+    const filter = windowsFilter(one.text, at);
     const sided = filter.ok && options.mirror ? mirrored(filter.value, options.mirror.local, rule.mode) : filter;
     if (!sided.ok) findings.say("E_FILTER", at, `rule ${JSON.stringify(rule.name)}: ${sided.error}`);
     return sided.ok ? [sided.value] : [];
@@ -131,10 +170,10 @@ function windowsRules(rule: Rule, at: Place, options: ExportOptions, findings: F
     description: "",
     connection: "all",
     active: true,
-    auth: rule.auth.map((entry) => windowsAuth(entry, rule)),
+    auth: windowsAuths(rule, at, context),
   } as const;
-  if (!rule.tunnel) return [{ ...base, name: rule.name, filterList: list(rule.name, filters, at), filterAction, tunnel: null }];
-  return tunnelRules(rule, base, filters, filterAction, at, options, findings);
+  if (!rule.tunnel) return [{ ...base, name, filterList: list(name, filters, at), filterAction, tunnel: null }];
+  return tunnelRules(rule, base, filters, filterAction, at, context);
 }
 
 const list = (name: string, filters: readonly WindowsFilter[], at: Place) => ({ ...at, name, description: "", filters });
@@ -148,13 +187,14 @@ function tunnelRules(
   filters: readonly WindowsFilter[],
   filterAction: FilterAction,
   at: Place,
-  { mirror }: ExportOptions,
-  findings: Findings,
+  context: Context,
 ): readonly WindowsRule[] {
+  const { mirror } = context.options;
+  const names = namesOf(context, rule);
   const local = rule.tunnel?.local ?? mirror?.local;
   const remote = rule.tunnel?.remote;
   if (local === undefined || remote === undefined) {
-    findings.say("E_TUNNEL_UNPAIRED", at, `rule ${JSON.stringify(rule.name)} does not say its tunnel's local end`);
+    context.findings.say("E_TUNNEL_UNPAIRED", at, `rule ${JSON.stringify(rule.name)} does not say its tunnel's local end`);
     return [];
   }
   const [near, far] = mirror ? [remote, local] : [local, remote];
@@ -162,8 +202,8 @@ function tunnelRules(
   const back = out.map((filter) => swapped(filter));
   const end = (address: string): WindowsAddress => ({ kind: "address", address, length: null });
   return [
-    { ...base, name: rule.name, filterList: list(`${rule.name} out`, out, at), filterAction, tunnel: end(far) },
-    { ...base, name: `${rule.name} in`, filterList: list(`${rule.name} in`, back, at), filterAction, tunnel: end(near) },
+    { ...base, name: names.name, filterList: list(names.out, out, at), filterAction, tunnel: end(far) },
+    { ...base, name: names.in, filterList: list(names.in, back, at), filterAction, tunnel: end(near) },
   ];
 }
 
@@ -198,8 +238,8 @@ function mirrored(filter: WindowsFilter, local: string, mode: Rule["mode"]): Res
 const ME: WindowsAddress = { kind: "me" };
 
 /** null where Windows has nothing like it. */
-function windowsAction(rule: Rule, at: Place, findings: Findings): FilterAction | null {
-  const plain = { ...at, name: rule.name, description: "", inpass: false, soft: false, pfs: false, methods: null } as const;
+function windowsAction(rule: Rule, name: string, at: Place, findings: Findings): FilterAction | null {
+  const plain = { ...at, name, description: "", inpass: false, soft: false, pfs: false, methods: null } as const;
   if (rule.action === "permit" || rule.action === "block") return { ...plain, action: rule.action };
   if (rule.action === "respond") {
     findings.say(
@@ -216,6 +256,13 @@ function windowsAction(rule: Rule, at: Place, findings: Findings): FilterAction 
       "W_OTHER_COMMAND",
       at,
       `rule ${JSON.stringify(rule.name)}: static policies know no negotiation discovery; nothing leaves in clear`,
+    );
+  const { pfs } = rule.quickMode;
+  if (pfs !== null && pfs !== "main-mode" && rule.mainMode.proposals.some(({ group }) => group.name !== pfs.name))
+    findings.say(
+      "W_PFS_GROUP",
+      at,
+      `rule ${JSON.stringify(rule.name)}: Quick Mode's group ${pfs.name} can't be said; Windows takes that of Main Mode`,
     );
   const { identities, principals, issuers } = rule.demand;
   if (identities.length + principals.length + issuers.length > 0)

@@ -91,7 +91,8 @@ function fitList<T>(items: readonly T[], what: string, at: Place, { findings }: 
 /** A filter of a rule, and the directions that no stronger rule has taken from it. */
 interface Held {
   readonly rule: number;
-  readonly text: string;
+  /** The filter as it is written; of one family where a stronger rule has the other. */
+  text: string;
   readonly filter: Filter;
   readonly directions: Set<string>;
 }
@@ -143,20 +144,37 @@ function take(mine: Held, rules: readonly DraftRule[], owners: Map<string, Held>
     if (owner) lost.add(directionOf(key, prefix));
     before ??= owner;
   }
-  for (const key of keys) {
-    const direction = directionOf(key, prefix);
-    if (lost.has(direction)) continue;
+  const free = keys.filter((key) => !owners.has(key));
+  const half = lost.size > 0 && prefix === "" && !rule.tunnel ? otherFamily(mine, keys, free) : undefined;
+  if (half !== undefined) mine.text = half;
+  const taken = half === undefined ? free.filter((key) => !lost.has(directionOf(key, prefix))) : free;
+  for (const key of taken) {
     owners.set(key, mine);
-    mine.directions.add(direction);
+    mine.directions.add(directionOf(key, prefix));
   }
   if (!before) return;
   const other = rules[before.rule] as DraftRule;
-  const equal = before.rule === mine.rule || meaning(other) === meaning(rule);
+  const equal = taken.length === free.length && (before.rule === mine.rule || meaning(other) === meaning(rule));
   findings.say(
     equal ? "W_SAME_FILTER" : "E_SAME_FILTER",
     rule,
     `rule ${JSON.stringify(rule.name)} has "${mine.text}" ${before.rule === mine.rule ? "twice" : `as rule ${JSON.stringify(other.name)} (${other.action}), which decides`}`,
   );
+}
+
+/** `any` is of both families: where other rules have all of one of them, the filter for the other. */
+function otherFamily({ text, filter }: Held, keys: readonly string[], free: readonly string[]): string | undefined {
+  const six = free.every((key) => key.includes(" me6 "));
+  const four = free.every((key) => key.includes(" me4 "));
+  if (filter.remote.kind !== "any" || free.length * 2 !== keys.length || six === four) return undefined;
+  const everyone = six ? "::/0" : "0.0.0.0/0";
+  const [, left = "", right = ""] = /^(.*?\s)(?:<->|->|<-)(\s.*)$/.exec(text) ?? [];
+  const arrow = text.slice(left.length, text.length - right.length);
+  const put = (side: string): string =>
+    side.replace(/\bany(:\d+)?(?=\s|$)/, (_any, port = "") => (port === "" ? everyone : `[${everyone}]${port}`));
+  const remoteRight = right !== put(right);
+  const narrow = remoteRight ? `${left.replace(/^any\b/, "me")}${arrow}${put(right)}` : `${put(left)}${arrow}${right}`;
+  return parseFilter(narrow).ok ? narrow : undefined;
 }
 
 const directionOf = (key: string, prefix: string): string => key.slice(prefix.length).split(" ", 1)[0] as string;

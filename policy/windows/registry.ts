@@ -13,6 +13,8 @@ export function playRegistry(text: string, store: WindowsStore, findings: Findin
   const keys = readRegistryFile(text, findings);
   const objects = new Map(keys.map((key) => [leafOf(key.path), key]));
   const active = keys.map((key) => textOf(key, "activepolicy")).find((path) => path !== undefined);
+  if (active !== undefined && active !== "" && !objects.has(leafOf(active)))
+    findings.say("E_REGISTRY", keys[0] ?? { line: 1, column: 1 }, `the active policy ${JSON.stringify(leafOf(active))} is not in the file`);
   for (const key of objects.values()) if (leafOf(key.path).startsWith("ipsecpolicy")) addPolicy(key, { objects, store, findings }, active);
 }
 
@@ -29,10 +31,15 @@ function textOf(key: RegistryKey, name: string): string | undefined {
   return value?.kind === "text" ? value.text : undefined;
 }
 
-function referred({ objects }: Context, key: RegistryKey, name: string): readonly RegistryKey[] {
+/** The keys that a value names. One that isn't there is said: it may hold what protects. */
+function referred({ objects, findings }: Context, key: RegistryKey, name: string): readonly RegistryKey[] {
   const value = key.values.get(name);
   const paths = value?.kind === "texts" ? value.texts : value?.kind === "text" ? [value.text] : [];
-  return paths.flatMap((path) => objects.get(leafOf(path)) ?? []);
+  return paths.flatMap((path) => {
+    const found = objects.get(leafOf(path));
+    if (!found) findings.say("E_REGISTRY", key, `${leafOf(key.path)} names ${JSON.stringify(leafOf(path))}, which is not in the file`);
+    return found ?? [];
+  });
 }
 
 function dataOf(key: RegistryKey, { findings }: Context): Uint8Array | undefined {
@@ -78,6 +85,7 @@ function addRule(key: RegistryKey, context: Context, policyName: string): void {
   if (!negotiation || !action || !policy) return findings.say("E_REGISTRY", key, "a rule without a filter action");
   const standard = (textOf(negotiation, "ipsecnegotiationpolicytype") ?? "").toLowerCase().includes(DEFAULT_RESPONSE);
   const at = { line: key.line, column: key.column };
+  if (!standard && key.values.has("ipsecfilterreference") && !filters) return;
   if (standard || !filters) {
     const { auth, active } = blob.value;
     store.actions.remove(action.name);

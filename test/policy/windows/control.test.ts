@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { ImportOptions } from "../../../policy/windows/import.ts";
 import { assignedNames, readAssignment } from "../../../policy/windows/variables.ts";
+import { refusals } from "./accepted.ts";
 import { type Summary, shown, summary } from "./imported.ts";
 
 const HEAD = `netsh ipsec static add policy name=P assign=y mmsec=3DES-SHA1-3
@@ -229,4 +230,36 @@ test("whatever a line is made of, many of it are read as well", () => {
     }),
     { numRuns: 60 },
   );
+});
+
+test("where another rule has a filter of one family, the other family is left", () => {
+  const of = (first: string, second: string, action = "B") => {
+    const got = summary(
+      `${HEAD}netsh ipsec static add filter F1 ${first}\nnetsh ipsec static add filter F2 ${second}\nnetsh ipsec static add rule R1 P F1 B\nnetsh ipsec static add rule R2 P F2 ${action}`,
+    );
+    assert.deepEqual(refusals(got.toml), [], got.toml);
+    return [
+      got.rules.at(-1),
+      codes(got)
+        .filter((code) => /SAME/.test(code))
+        .join(),
+    ];
+  };
+  assert.deepEqual(of("me 0.0.0.0 dstmask=0", "me any"), ["R2: block me <-> ::/0", "W_SAME_FILTER@10"]);
+  assert.deepEqual(of("any me srcaddr=0.0.0.0/0".replace("any me srcaddr", "dstaddr=me srcaddr"), "any me"), [
+    "R2: block ::/0 <-> me",
+    "W_SAME_FILTER@10",
+  ]);
+  assert.deepEqual(of("me 0.0.0.0/0 protocol=tcp dstport=80", "me any protocol=tcp dstport=80"), [
+    "R2: block me <-> [::/0]:80 tcp",
+    "W_SAME_FILTER@10",
+  ]);
+  assert.deepEqual(of("me any", "me 0.0.0.0/0"), ["# R2: block me <-> 0.0.0.0/0", "W_SAME_FILTER@10"]);
+  const oneWay = of("me 0.0.0.0/0 mirrored=no", "me any");
+  assert.deepEqual(oneWay, ["R2: block me <- any", "E_SAME_FILTER@10"], "half of a direction is missing, and that is an error");
+});
+
+test("the names of filter list and filter action stand first, and survive long descriptions without marks that hide text", () => {
+  const got = summary(`${HEAD}netsh ipsec static set rule name=R policy=P description="x\u202e${"y".repeat(600)}"`);
+  assert.match(got.toml, /^description = "filter list \\"L\\", filter action \\"B\\"; x y/m);
 });

@@ -110,6 +110,75 @@ test("what static policies don't know is said: algorithms, discovery, demands", 
   assert.ok(codes.includes("W_OTHER_COMMAND") && codes.includes("E_SUBSET"), codes.join());
 });
 
+/** A rule of a configuration; keys are throwaway ones. */
+const ruleText = (name: string, action: string, filters: readonly string[], more = ""): string =>
+  `[[rule]]\nname = "${name}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${/require|request/.test(action) ? 'auth = [{ method = "psk", secret-file = "x" }]\n' : ""}${more}`;
+const exported = (text: string, mirror?: string) => {
+  const { policy, findings, script } = exportPolicy(read(text), { mirror: mirror === undefined ? undefined : { local: mirror } });
+  return { policy, script, codes: findings.map(({ code }) => code), weakens: findings.some((finding) => finding.weakens) };
+};
+
+test("what is permitted to others is no part of the mirror image, and is said", () => {
+  const { policy, codes, weakens } = exported(
+    HEAD +
+      ruleText("exempt", "permit", ["me <-> dns", "me <-> gateway", "me <-> 10.0.0.5", "me <-> 203.0.113.9"]) +
+      ruleText("all", "permit", ["me <-> any"]) +
+      ruleText("ping", "permit", ["me <-> any icmp"]) +
+      ruleText("web", "permit", ["me <-> 10.0.0.0/8:80 tcp"]) +
+      ruleText("corp", "require", ["me <-> 10.0.0.0/8"]),
+    "192.0.2.1",
+  );
+  assert.deepEqual(
+    policy.rules.map(({ name, filterList }) => `${name} ${filterList.filters.length}`),
+    ["ping 1", "web 1", "corp 1"],
+  );
+  assert.deepEqual(codes, ["W_OTHERS", "W_OTHERS", "W_OTHERS", "W_OTHERS", "W_OTHERS"]);
+  assert.equal(weakens, false);
+  assert.deepEqual(
+    exported(HEAD + ruleText("exempt", "permit", ["me <-> dns", "me <-> 10.0.0.5"])).codes,
+    [],
+    "as it is, everything stays",
+  );
+});
+
+test("a group of Quick Mode's own, exemptions and a second key are said", () => {
+  const own = exported(HEAD.replace('pfs = "main-mode"', 'pfs = "modp1536"') + ruleText("r", "require", ["me <-> 192.0.2.7"]));
+  assert.deepEqual([own.codes, own.weakens], [["W_PFS_GROUP"], true]);
+  const same = exported(HEAD.replace('pfs = "main-mode"', 'pfs = "modp2048"') + ruleText("r", "require", ["me <-> 192.0.2.7"]));
+  assert.deepEqual(same.codes, []);
+  assert.deepEqual(
+    exported(HEAD.replace('name = "P"', 'name = "P"\nexempt = ["icmp"]') + ruleText("r", "block", ["me <-> 192.0.2.7"])).codes,
+    ["W_EXEMPT"],
+  );
+  const keys = 'auth = [{ method = "psk", secret-file = "x" }, { method = "psk", secret-file = "y" }]';
+  const two = exported(HEAD + ruleText("r", "require", ["me <-> 192.0.2.7"]).replace(/auth = .*/, keys));
+  assert.deepEqual([two.codes, two.script.match(/psk=/g)?.length], [["E_SUBSET"], 1]);
+});
+
+test("names that collide on Windows, or with those that a tunnel needs, are made different; so are the variables of keys", () => {
+  const tunnel = 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "203.0.113.9" }\n';
+  const names = ["t", "t in", "T OUT", "a-b", "a b", "a b 2", "A B"];
+  const text =
+    HEAD +
+    names
+      .map((name, i) =>
+        ruleText(name, "require", [i === 0 ? "10.1.0.0/16 <-> 10.2.0.0/16" : `me <-> 192.0.2.${i + 10}`], i === 0 ? tunnel : ""),
+      )
+      .join("");
+  const { policy, script } = exported(text);
+  const lower = policy.rules.map(({ name }) => name.toLowerCase());
+  assert.equal(new Set(lower).size, lower.length, lower.join());
+  assert.equal(new Set(policy.rules.map(({ filterList }) => filterList.name.toLowerCase())).size, lower.length);
+  assert.equal(new Set(script.match(/(?<=psk=")%PSK_\w+%/g)).size, names.length, script);
+  for (const name of names)
+    if (name !== "A B")
+      assert.ok(
+        policy.rules.some((rule) => rule.name === name),
+        name,
+      );
+  assert.equal(again(read(text)).rules.length, names.length);
+});
+
 test("the command writes the script, never a key, and never over a file", () => {
   const main = fileURLToPath(new URL("../../../cli/main.js", import.meta.url));
   const [config, output] = [join(folder, "c.toml"), join(folder, "policy.bat")];

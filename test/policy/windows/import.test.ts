@@ -38,5 +38,5 @@ netsh ipsec static add rule name="No SQL" policy=P filterlist="To DB" filteracti
   const packet = readPacket("192.0.2.1", "192.0.2.15", 6, 0, 1433);
   assert.ok(typeof packet !== "string");
   const { rule, description } = explain(parsed.value.policy, ["192.0.2.1"], packet);
-  assert.deepEqual([rule, description], ["No SQL", 'nobody asks it; app to db; filter list "To DB", filter action "Stop it"']);
+  assert.deepEqual([rule, description], ["No SQL", 'filter list "To DB", filter action "Stop it"; nobody asks it; app to db']);
 });

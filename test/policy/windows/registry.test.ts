@@ -162,3 +162,22 @@ test("octets that are no blob end in findings", () => {
     }),
   );
 });
+
+test("a reference to an object that the export does not hold is an error that names it", () => {
+  for (const [what, gone] of [
+    ["a filter list", "ipsecFilter{6}"],
+    ["a filter action", "ipsecNegotiationPolicy{5}"],
+    ["a rule", "ipsecNFA{3}"],
+    ["the key exchange", "ipsecISAKMPPolicy{2}"],
+    ["the active policy", "ipsecPolicy{1}"],
+  ] as const) {
+    // Its key has another name now; the references stay.
+    const got = summary(exported().replace(`[${ROOT}\\${gone}]`, `[${ROOT}\\other${gone}]`), { fileName: "x.reg" });
+    assert.ok(
+      got.weakens && got.findings.some(({ code, text }) => code === "E_REGISTRY" && text.includes(gone.toLowerCase())),
+      `${what}: ${shown(got)}`,
+    );
+    if (what === "a filter list")
+      assert.doesNotMatch(got.rules.join(), /To the database/, "a rule without its filters is not the default response");
+  }
+});
