@@ -43,7 +43,8 @@ export class Sieve {
   /** A socket is open. `marker`: octets between the UDP header and the message (RFC 3948 §2.2). */
   add(fd: number, marker: number): void {
     this.#sockets.set(fd, { marker, drops: this.#memory(fd)?.drops ?? 0 });
-    if (this.#share < 1) this.#set(fd, marker);
+    // One that an earlier run left in the descriptor store may have that run's program.
+    this.#set(fd, marker);
   }
 
   remove(fd: number): void {
