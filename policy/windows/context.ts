@@ -62,6 +62,10 @@ function isStray(words: readonly Word[], findings: Findings): boolean {
     return true;
   }
   const line = words.map(({ text }) => text).join(" ");
+  if (/^(\S*\\)?(reg(\.exe)?\s+import|regedit(\.exe)?)\s.*ipsec/i.test(line)) {
+    findings.say("E_DYNAMIC_SCRIPT", first, "a part of the registry is imported that may hold policies; import that file here, too");
+    return true;
+  }
   if (/-NetFirewallRule\b.*\s-Authe\w*[\s:]+(Required|NoEncap)/i.test(line)) {
     findings.say("W_FIREWALL_SECURITY", first, "a rule of the firewall lets only authenticated connections pass");
     return true;

@@ -92,7 +92,7 @@ function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLi
       continue;
     }
     if (part.after !== "&&" && leaves(flow, text, shell, walk.inNetsh)) {
-      for (const later of statements.slice(i + 1)) if (concernsIpsec(later.text)) unreached(flow, later.text, at);
+      for (const later of statements.slice(i)) if (concernsIpsec(later.text)) unreached(flow, later.text, at);
       return;
     }
     noteNetsh(text, walk);
@@ -117,6 +117,8 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
     for (const name of assignedNames(text, shell)) walk.forget(name);
     return yield* commandsOf(called, at, walk);
   }
+  if (assigned === "dynamic" && /\bnetsh\b.*\b(ipsec|advfirewall)\b/i.test(text))
+    findings.say("E_DYNAMIC_SCRIPT", at, `netsh runs, or will, for a value that is computed: ${shorten(text)}`);
   if (shell === "powershell" && assigned !== "plain" && isAboutObjects(text)) return yield { ...at, text, objects: true };
   if (assigned !== "none" || (conditional && assignedNames(text, shell).length > 0)) return;
   if (isFlow(text, shell)) return findings.say("E_DYNAMIC_SCRIPT", at, `the script jumps: ${shorten(text)}`);

@@ -263,3 +263,75 @@ test("the names of filter list and filter action stand first, and survive long d
   const got = summary(`${HEAD}netsh ipsec static set rule name=R policy=P description="x\u202e${"y".repeat(600)}"`);
   assert.match(got.toml, /^description = "filter list \\"L\\", filter action \\"B\\"; x y/m);
 });
+
+/** Ways to have a command run; `*` stands for it. */
+const WAYS: readonly string[] = [
+  "*",
+  "@*",
+  "(*)",
+  "*)",
+  "call *",
+  "start /wait *",
+  'start "" /b *',
+  "cmd /c *",
+  'cmd /c "*"',
+  "cmd.exe /s /c *",
+  "for %%i in (1 2) do *",
+  "if 1==1 *",
+  "if 1==1 (*) else echo no",
+  "echo y|*",
+  "echo y & *",
+  "* & echo y",
+  "* && echo y",
+  "* || echo no",
+  "* > nul 2>&1",
+  ">nul *",
+  "2>nul *",
+  "psexec \\\\srv *",
+  'schtasks /create /tn x /tr "*"',
+  'runas /user:x "*"',
+  'wmic process call create "*"',
+  'powershell -c "*"',
+  "powershell *",
+  'pwsh -NoProfile -Command "*"',
+  'iex "*"',
+  "Invoke-Expression '*'",
+  "Invoke-Command -ComputerName srv -ScriptBlock { * }",
+  "$null = *",
+  "$out = & *",
+  "[void](*)",
+  "$x = (*)",
+  "$x = $(*)",
+  "& { * }",
+  "& *",
+  "* | Out-Null",
+  "* ; echo y",
+  "try { * } catch { }",
+  "$x = 1; *",
+  "foreach ($i in 1..2) { * }",
+  "1..2 | ForEach-Object { * }",
+  "function f { * }",
+  "C:\\>*",
+  "PS C:\\> *",
+  '$c = "*"; iex $c',
+  '$c = "*"; & cmd /c $c',
+  '$c = "*" + ""; iex $c',
+  '$c = "*" -f 1; & $c',
+  "set c=*& %c%",
+  'set "c=*"& call %c%',
+  "* >> a.log & if errorlevel 1 exit /b 1",
+];
+
+for (const file of ["x.cmd", "x.ps1"])
+  for (const way of WAYS)
+    test(`a command is taken over or said to be missing: ${file}: ${way}`, () => {
+      for (const netsh of [
+        "netsh",
+        "netsh.exe",
+        "C:\\Windows\\System32\\netsh.exe",
+        ...(file === "x.cmd" ? ["%windir%\\system32\\netsh"] : ["$env:windir\\system32\\netsh"]),
+      ]) {
+        const got = run([way.replace("*", () => R2.replace("netsh", () => netsh))], file);
+        assert.ok(names(got).includes("R2") || got.weakens, `${netsh}: ${shown(got)}`);
+      }
+    });
