@@ -53,6 +53,19 @@ function withoutCaller(words: readonly Word[]): readonly Word[] {
   return rest < 0 ? [] : words.slice(rest);
 }
 
+/** Whether a line names netsh and one of the contexts that are about IPsec, in whatever order. */
+export const startsNetsh = (line: string): boolean => /\bnetsh(\.exe)?\b/i.test(line) && /\b(ipsec|advfirewall)\b/i.test(line);
+
+/** Whether a cmdlet makes a rule of the firewall that lets only authenticated connections pass. */
+export const demandsIpsec = (line: string): boolean =>
+  /-NetFirewallRule\b/i.test(line) && /\s-Authe\w*[\s:]+["']?(Required|NoEncap)/i.test(line);
+
+/** Whether other scripts or tools that make policies run, in a way that is not followed. */
+const startsOthers = (line: string): boolean =>
+  /-NetIPsec/i.test(line) ||
+  (/\bipsec(pol|cmd)\b/i.test(line) && /\s-w\b/i.test(line)) ||
+  (/\b(powershell|pwsh)\b/i.test(line) && /\.ps1\b/i.test(line));
+
 /** A line outside of any context that would have mattered within one: said, so that it is not lost. */
 function isStray(words: readonly Word[], findings: Findings): boolean {
   const [first, second] = words as readonly [Word, Word | undefined];
@@ -66,12 +79,11 @@ function isStray(words: readonly Word[], findings: Findings): boolean {
     findings.say("E_DYNAMIC_SCRIPT", first, "a part of the registry is imported that may hold policies; import that file here, too");
     return true;
   }
-  if (/-NetFirewallRule\b.*\s-Authe\w*[\s:]+(Required|NoEncap)/i.test(line)) {
+  if (demandsIpsec(line)) {
     findings.say("W_FIREWALL_SECURITY", first, "a rule of the firewall lets only authenticated connections pass");
     return true;
   }
-  if (!/\bnetsh(\.exe)?\b.*\b(ipsec|advfirewall)\b|-NetIPsec|\bipsec(pol|cmd)\b.*\s-w\b|^\S*(power|pw)sh\S*\s.*\.ps1/i.test(line))
-    return false;
+  if (!startsNetsh(line) && !startsOthers(line)) return false;
   findings.say("E_DYNAMIC_SCRIPT", first, `${JSON.stringify(first.text.slice(0, 30))} runs commands that are not followed`);
   return true;
 }

@@ -17,7 +17,7 @@ export const LONGEST_LINE = 65_536;
 /** The lines of a script, joined where a `^` or backtick at their end says so. The place is that of the first. */
 export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
   // A comment of PowerShell ends with its line, whatever stands there; a list and an open parenthesis go on.
-  const continued = shell === "batch" ? /(^|[^^])(\^\^)*\^$/ : /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
+  const continued = /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
   const lines = text.split(/\r\n|\n|\r/);
   let joined = "";
   let start = 0;
@@ -41,12 +41,20 @@ export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
       }
     }
     if (joined === "") start = i + 1;
-    if (i + 1 < lines.length && continued.test(line) && joined.length < LONGEST_LINE) joined += `${line.replace(/[\^`]$/, "")} `;
+    if (i + 1 < lines.length && (shell === "batch" ? endsInCaret(line) : continued.test(line)) && joined.length < LONGEST_LINE)
+      joined += `${line.replace(/[\^`]$/, "")} `;
     else {
       yield { text: joined + line, line: start, column: 1, literal: false };
       joined = "";
     }
   }
+}
+
+/** An odd number of carets: the last one stands for itself no more. */
+function endsInCaret(line: string): boolean {
+  let carets = 0;
+  while (line[line.length - 1 - carets] === "^") carets++;
+  return carets % 2 === 1;
 }
 
 /** Where a block comment ends: the index of that line, and what follows the mark there. */

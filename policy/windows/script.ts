@@ -2,6 +2,8 @@
  * From a script's text to the command lines in it, in order. Scripts are read, never executed: comments go, lines are continued, simple
  * variables are put in; what only running it could tell (loops, conditions, jumps, arguments) is reported with its line.
  */
+
+import { demandsIpsec, startsNetsh } from "./context.ts";
 import { type Findings, mayHoldKey, type Place } from "./diagnostics.ts";
 import { type Flow, jumps, leaves, meetsLabel, startFlow, unreached } from "./script-flow.ts";
 import { codeOf, joinLines, LONGEST_LINE, outsideQuotes } from "./script-lines.ts";
@@ -110,14 +112,14 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
   const { shell, findings, variables, flow } = walk;
   const assigned = conditional ? "none" : readAssignment(text, shell, variables);
   for (const name of assignedNames(text, shell)) flow.assigned.set(name, at.line);
-  if (shell === "powershell" && /-NetFirewallRule\b.*\s-Authe\w*[\s:]+["']?(Required|NoEncap)/i.test(text))
+  if (shell === "powershell" && demandsIpsec(text))
     return findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
   const called = shell === "powershell" ? /^\$[\w:]+\s*=\s*(?:&\s*)?((?:"[^"]*"|\S+)(?:\s.*)?)$/.exec(text)?.[1] : undefined;
   if (called !== undefined && /^"?(\S*[\\/])?netsh(\.exe)?\b/i.test(called)) {
     for (const name of assignedNames(text, shell)) walk.forget(name);
     return yield* commandsOf(called, at, walk);
   }
-  if (assigned === "dynamic" && /\bnetsh\b.*\b(ipsec|advfirewall)\b/i.test(text))
+  if (assigned === "dynamic" && startsNetsh(text))
     findings.say("E_DYNAMIC_SCRIPT", at, `netsh runs, or will, for a value that is computed: ${shorten(text)}`);
   if (shell === "powershell" && assigned !== "plain" && isAboutObjects(text)) return yield { ...at, text, objects: true };
   if (assigned !== "none" || (conditional && assignedNames(text, shell).length > 0)) return;

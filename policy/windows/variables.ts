@@ -35,8 +35,8 @@ export function readAssignment(code: string, shell: Shell, variables: Map<string
 export function assignedNames(code: string, shell: Shell): readonly string[] {
   const pattern =
     shell === "batch"
-      ? /\bset\s+(?:\/[ap]\s+)?"?\s*([^=\s"&|+*/-]+)\s*(?:[-+*/%&^|]|<<|>>)?=/gi
-      : /\$(?:[a-z]\w*:)?(\w+)\s*(?:[-+*/%]?=(?!=)|\+\+|--|\s+in\s)|(?:Set|New|Clear|Remove)-Variable\s+(?:-Name\s+)?["']?(\w+)/gi;
+      ? /\bset\s+(?:\/[ap]\s+)?(?:"\s*)?([^=\s"&|+*/-]+)\s*(?:[-+*/%&^|]|<<|>>)?=/gi
+      : /\$(?:[a-z]\w*:)?(\w+)(?:\s*(?:[-+*/%]?=(?!=)|\+\+|--)|\s+in\s)|(?:Set|New|Clear|Remove)-Variable\s+(?:-Name\s+)?["']?(\w+)/gi;
   return [...code.matchAll(pattern)].map(([, name, other]) => (name ?? other ?? "").toLowerCase());
 }
 
@@ -51,9 +51,9 @@ interface Assignment {
 const known = (text: string): { readonly text: string; readonly unknown: undefined } => ({ text, unknown: undefined });
 
 function batchAssignment(code: string): Assignment | undefined {
-  const computed = /^@?set\s+\/[ap]\s+"?\s*([^=\s"*/+-]+)\s*(?:[-+*/%&^|]|<<|>>)?=/i.exec(code);
+  const computed = /^@?set\s+\/[ap]\s+(?:"\s*)?([^=\s"*/+-]+)\s*(?:[-+*/%&^|]|<<|>>)?=/i.exec(code);
   if (computed) return { name: computed[1] as string, value: undefined, literal: false };
-  const [, quoted, quotedValue, bare, bareValue] = /^@?set\s+(?:"([^"=]+)=([^"]*)"|([^"=/]+?)=(.*))\s*$/i.exec(code) ?? [];
+  const [, quoted, quotedValue, bare, bareValue] = /^@?set\s+(?=\S)(?:"([^"=]+)=([^"]*)"|([^"=/]+?)=(.*))\s*$/i.exec(code) ?? [];
   const name = (quoted ?? bare)?.trim();
   // `set policy name=P` is netsh's, not the shell's.
   if (name === undefined || /\s/.test(name)) return undefined;

@@ -199,6 +199,31 @@ test("ten thousand variables in one text are read in one pass", () => {
   assert.deepEqual(names(got), ["R"]);
 });
 
+test("lines of one thing over and over are read in one pass", () => {
+  const pieces = [
+    " ",
+    "^",
+    "set ",
+    "set\t",
+    "$a ",
+    "netsh ",
+    "-NetFirewallRule ",
+    "powersh",
+    "%a:",
+    "goto ",
+    "@'",
+    "'",
+    "ipsecpol ",
+    ", ",
+    "(",
+    "\u00a0",
+  ];
+  for (const one of pieces)
+    for (const start of ["", "set", "set /a", "$a", "netsh", 'set "', "PS C:\\"])
+      for (const file of ["x.cmd", "x.ps1"]) run([`${start}${one.repeat(60_000 / one.length)}x`, R2], file);
+  assert.deepEqual(names(run([`${"^".repeat(2_000_000)}x`, R2])), ["R", "R2"]);
+});
+
 const piece = fc.constantFrom(
   '"',
   "'",
