@@ -37,6 +37,7 @@ interface Shape {
 /** An index of policies; the strongest of a key is kept, the first where they are equal. */
 export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex {
   const shapes = new Map<string, Shape>();
+  const order = new Map(policies.map((policy, i) => [policy, i]));
   for (const policy of policies) {
     const shape = shapeOf(policy, shapes);
     const key = selectorKey(policy.selector);
@@ -52,7 +53,7 @@ export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex 
       own.sort((a, b) => a.best - b.best),
     );
   }
-  return { decide: (packet, direction) => strongest(packet, byDirection.get(direction) ?? []) };
+  return { decide: (packet, direction) => strongest(packet, byDirection.get(direction) ?? [], order) };
 }
 
 function shapeOf({ direction, selector: s, priority }: WantedPolicy, shapes: Map<string, Shape>): Shape {
@@ -76,12 +77,16 @@ function shapeOf({ direction, selector: s, priority }: WantedPolicy, shapes: Map
   return shape;
 }
 
-function strongest(packet: Packet, shapes: readonly Shape[]): WantedPolicy | undefined {
+/**
+ * What only passes through may meet two of one priority, one for each way: the first in the list counts, as it is the older one in the kernel.
+ */
+function strongest(packet: Packet, shapes: readonly Shape[], order: ReadonlyMap<WantedPolicy, number>): WantedPolicy | undefined {
   const family: Family = packet.source.includes(":") ? 6 : 4;
   const [sources, destinations] = [new Map<number, string>(), new Map<number, string>()];
+  const at = (policy: WantedPolicy): number => order.get(policy) ?? 0;
   let found: WantedPolicy | undefined;
   for (const shape of shapes) {
-    if (found && found.priority <= shape.best) break;
+    if (found && found.priority < shape.best) break;
     if (shape.family !== family) continue;
     const selector: PacketSelector = {
       source: masked(packet.source, shape.sourceLength, sources),
@@ -93,7 +98,8 @@ function strongest(packet: Packet, shapes: readonly Shape[]): WantedPolicy | und
       destinationPort: shape.destinationPort ? packet.destinationPort : 0,
     };
     const policy = shape.policies.get(selectorKey(selector));
-    if (policy && (!found || policy.priority < found.priority)) found = policy;
+    if (policy && (!found || policy.priority < found.priority || (policy.priority === found.priority && at(policy) < at(found))))
+      found = policy;
   }
   return found;
 }

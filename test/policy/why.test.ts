@@ -43,6 +43,15 @@ const RULES: readonly RuleText[] = [
   { action: "block", filters: ["me <-> 10.1.1.1:22 tcp", "any -> me:445 tcp"] },
 ];
 
+test("of two that are as strong, one for each way of what passes through, the first of the file is named", () => {
+  const policy = policyFrom([
+    { action: "permit", filters: ["any <-> 10.0.0.3-10.0.0.9"] },
+    { action: "permit", filters: ["any <-> 10.0.0.2"] },
+  ]);
+  const said = explain(policy, ADDRESSES, packet("10.0.0.3", 1, 6, "10.0.0.2"));
+  assert.deepEqual([said.direction, said.rule, said.verdict], ["fwd", "r0", "clear"]);
+});
+
 test("why names the rule, its kernel policy, and what would be negotiated", () => {
   const said = explain(policyFrom(RULES), ME, packet("10.2.0.1"));
   assert.deepEqual([said.verdict, said.rule, said.filter, said.direction], ["protect", "r0", "me <-> 10.0.0.0/8", "out"]);
