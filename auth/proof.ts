@@ -4,7 +4,7 @@
 import type { IkeError } from "../ike/errors.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { authorise, type Proved } from "../policy/authorise.ts";
-import { fitsIdentity, formatIdentity, sameIdentity } from "../policy/identity.ts";
+import { fitsIdentity, formatIdentity, identityKey, sameIdentity } from "../policy/identity.ts";
 import type { AuthEntry, Identity, KerberosEntry, Rule, Trust } from "../policy/types.ts";
 import { type KerberosChoice, ownIdentity, type PskChoice, signatureMethod, type X509Choice } from "./choice.ts";
 import { acceptsPrincipal, expectedPrincipal } from "./gss.ts";
@@ -33,12 +33,12 @@ export type PeerProof =
 export function provenAs(proof: PeerProof, peerId: Identity): string {
   switch (proof.method) {
     case "psk":
-      return `psk ${formatIdentity(peerId)}`;
+      return `psk ${identityKey(peerId)}`;
     case "kerberos":
       return `kerberos ${proof.peer.principal}`;
     case "x509": {
       const anchor = proof.issuers.at(-1);
-      return `x509 ${anchor ? formatIdentity(anchor) : ""} ${formatIdentity(peerId)}`;
+      return `x509 ${anchor ? identityKey(anchor) : ""}\n${identityKey(peerId)}`;
     }
   }
 }

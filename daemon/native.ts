@@ -25,6 +25,8 @@ export interface Native {
   attachFilter(fd: number, program: Uint8Array): Result<number, SystemError>;
   /** All packets again. */
   detachFilter(fd: number): Result<number, SystemError>;
+  /** What stands in a socket's receive buffer, and how many packets it never got. */
+  receiveBuffer(fd: number): Result<ReceiveBuffer, SystemError>;
   /** At most `size` octets of an option's value. */
   getOption(fd: number, level: number, name: number, size: number): Result<Uint8Array, SystemError>;
   /** The local end of a socket. */
@@ -40,6 +42,13 @@ export interface Native {
   setCapabilities(bits: bigint): Result<number, SystemError>;
   /** No core dumps, and no reading of our memory by other processes of the same user. */
   hideMemory(): Result<number, SystemError>;
+}
+
+/** SO_MEMINFO of linux/sock_diag.h: octets used, octets in all, and a count of packets dropped, by a program or for want of room (32 bits). */
+export interface ReceiveBuffer {
+  readonly used: number;
+  readonly size: number;
+  readonly drops: number;
 }
 
 export const AF_UNIX = 1;
@@ -94,7 +103,8 @@ export const intOption = (value: number): Uint8Array => new Uint8Array(Int32Arra
 const [SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC] = [2, 0o4000, 0o2000000];
 const [MSG_DONTWAIT, MSG_NOSIGNAL] = [0x40, 0x4000];
 const [RLIMIT_CORE, PR_SET_DUMPABLE] = [4, 4];
-const [SOL_SOCKET, SO_ATTACH_FILTER, SO_DETACH_FILTER] = [1, 26, 27];
+const [SOL_SOCKET, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO] = [1, 26, 27, 55];
+const MEMINFO_OCTETS = 36;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 const ERRNO: Readonly<Record<number, string>> = {
@@ -133,6 +143,11 @@ function makeNative(koffi: Koffi): Native {
     const errno = koffi.errno();
     return err({ call, errno, code: ERRNO[errno] ?? `errno ${errno}` });
   };
+  const getOption = (fd: number, level: number, name: number, size: number): Result<Uint8Array, SystemError> => {
+    const [value, length] = [new Uint8Array(size), Int32Array.of(size)];
+    const done = checked("getsockopt", c.getsockopt(fd, level, name, value, length));
+    return done.ok ? ok(value.subarray(0, length[0])) : done;
+  };
   return {
     socket: (family) => checked("socket", c.socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
     bind: (fd, address) => checked("bind", c.bind(fd, address, address.length)),
@@ -141,10 +156,12 @@ function makeNative(koffi: Koffi): Native {
     attachFilter: (fd, program) =>
       checked("setsockopt", c.setFilter(fd, SOL_SOCKET, SO_ATTACH_FILTER, { length: program.length / 8, program }, 16)),
     detachFilter: (fd) => checked("setsockopt", c.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, intOption(0), 4)),
-    getOption: (fd, level, name, size) => {
-      const [value, length] = [new Uint8Array(size), Int32Array.of(size)];
-      const done = checked("getsockopt", c.getsockopt(fd, level, name, value, length));
-      return done.ok ? ok(value.subarray(0, length[0])) : done;
+    getOption,
+    receiveBuffer: (fd) => {
+      const got = getOption(fd, SOL_SOCKET, SO_MEMINFO, MEMINFO_OCTETS);
+      if (!got.ok) return got;
+      const [used = 0, size = 0, , , , , , , drops = 0] = new Uint32Array(got.value.slice().buffer);
+      return ok({ used, size: Math.max(size, 1), drops });
     },
     localEnd: (fd) => {
       const [value, length] = [new Uint8Array(128), Int32Array.of(128)];

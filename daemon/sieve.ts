@@ -5,6 +5,7 @@
  * The share follows what comes, which is what came through and what the kernel says that it dropped, and shrinks for as long as the receive buffers
  * fill: how much a processor can answer is not known beforehand.
  */
+import { bearsNoCookie, RESPONDER_COOKIE_AT } from "./first-message.ts";
 import type { LogRecord } from "./log.ts";
 import type { Native } from "./native.ts";
 
@@ -20,7 +21,7 @@ const LOOK = 250;
 const LEAST_SHARE = 1 / 500;
 
 export interface SieveOptions {
-  readonly native: Pick<Native, "attachFilter" | "detachFilter" | "getOption"> | undefined;
+  readonly native: Pick<Native, "attachFilter" | "detachFilter" | "receiveBuffer"> | undefined;
   /** The share that comes through has changed: 1 is everything. */
   readonly onChange: (share: number) => void;
   readonly now?: () => number;
@@ -42,7 +43,7 @@ export class Sieve {
 
   /** A socket is open. `marker`: octets between the UDP header and the message (RFC 3948 §2.2). */
   add(fd: number, marker: number): void {
-    this.#sockets.set(fd, { marker, drops: this.#memory(fd)?.drops ?? 0 });
+    this.#sockets.set(fd, { marker, drops: 0 });
     // One that an earlier run left in the descriptor store may have that run's program.
     this.#set(fd, marker);
   }
@@ -53,11 +54,14 @@ export class Sieve {
 
   /** Takes note of a message. */
   see(message: Uint8Array): void {
-    if (!isFirst(message)) return;
+    // Without system calls nothing could be done about it.
+    if (!this.#options.native || this.#sockets.size === 0 || !bearsNoCookie(message)) return;
     this.#count++;
     if (this.#looking) return;
     this.#looking = true;
     this.#since = this.#now();
+    // What was dropped before, in hours perhaps, did not come now.
+    this.#measure();
     this.#later();
   }
 
@@ -89,21 +93,14 @@ export class Sieve {
   #measure(): { readonly dropped: number; readonly fill: number } {
     let [dropped, fill] = [0, 0];
     for (const [fd, socket] of this.#sockets) {
-      const memory = this.#memory(fd);
-      if (!memory) continue;
-      dropped += (memory.drops - socket.drops) >>> 0;
-      socket.drops = memory.drops;
-      fill = Math.max(fill, memory.used / memory.size);
+      const buffer = this.#options.native?.receiveBuffer(fd);
+      if (!buffer?.ok) continue;
+      const { used, size, drops } = buffer.value;
+      dropped += (drops - socket.drops) >>> 0;
+      socket.drops = drops;
+      fill = Math.max(fill, used / size);
     }
     return { dropped, fill };
-  }
-
-  /** SO_MEMINFO (linux/sock_diag.h): octets used and in all of the receive buffer, and a count of packets dropped. */
-  #memory(fd: number): { readonly used: number; readonly size: number; readonly drops: number } | undefined {
-    const got = this.#options.native?.getOption(fd, SOL_SOCKET, SO_MEMINFO, 36);
-    if (!got?.ok || got.value.length < 36) return undefined;
-    const values = new Uint32Array(got.value.slice().buffer);
-    return { used: values[0] ?? 0, size: Math.max(1, values[1] ?? 1), drops: values[8] ?? 0 };
   }
 
   #change(share: number): void {
@@ -125,19 +122,9 @@ export class Sieve {
 export function sieveRecord(share: number): LogRecord {
   const began = share < 1;
   const text = began
-    ? `first messages come faster than they can be answered: the kernel drops the rest before they cost anything, at random; who was answered before is not concerned`
+    ? "first messages come faster than they can be answered: the kernel drops the rest before they cost anything, at random; who was answered before is not concerned"
     : "every first message comes through again";
   return { event: "svc.dos-mode", level: began ? "warning" : "notice", text, state: began ? "began" : "ended" };
-}
-
-const [SOL_SOCKET, SO_MEMINFO] = [1, 55];
-const COOKIE_AT = 8;
-const COOKIE_END = 16;
-
-function isFirst(message: Uint8Array): boolean {
-  if (message.length < COOKIE_END) return false;
-  for (let i = COOKIE_AT; i < COOKIE_END; i++) if (message[i] !== 0) return false;
-  return true;
 }
 
 const UDP_HEADER = 8;
@@ -148,7 +135,7 @@ const ALL = 0xffffffff;
 
 /** The program, eight octets an instruction in the machine's order: keeps `share` of the messages whose responder cookie is zero, and all others. */
 export function sieveProgram(marker: number, share: number): Uint8Array {
-  const cookie = UDP_HEADER + marker + COOKIE_AT;
+  const cookie = UDP_HEADER + marker + RESPONDER_COOKIE_AT;
   const keep = 6;
   const drop = 7;
   const program: readonly (readonly [code: number, ifTrue: number, ifFalse: number, value: number])[] = [

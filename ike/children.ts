@@ -223,8 +223,8 @@ export function forgetChild(core: Core, child: ChildSa): void {
   upkeep(core, [...removals(sas), ...core.policies.release(child, last)]);
 }
 
-/** Behind a NAT there may be others at the same address. */
-const isOfPeer = (ike: IkeSa, child: ChildSa): boolean => child.encap === null || child.who === whoIs(ike);
+/** Whether a child was made with the peer of an IKE SA: behind a NAT there may be others at the same address. */
+export const isOfPeer = (ike: IkeSa, child: ChildSa): boolean => child.encap === null || child.who === whoIs(ike);
 
 /** An established IKE SA with the child's peer: its own, or another. */
 export function carrierFor(core: Core, child: ChildSa): IkeSa | undefined {

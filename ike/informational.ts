@@ -8,9 +8,9 @@ import type { Body, Payload } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
-import { onPeerDelete } from "./children.ts";
+import { isOfPeer, onPeerDelete } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { type Core, count, hex, log, logError, peerName, send, whoIs } from "./core.ts";
+import { type Core, count, hex, log, logError, peerName, send } from "./core.ts";
 import { childSuiteName } from "./crypto/suite.ts";
 import { open } from "./envelope.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
@@ -171,7 +171,6 @@ function onDelete(core: Core, ike: IkeSa, { value }: PayloadOf<"delete">): void 
     if (spi.length !== 4) continue;
     const child = core.store.bySpiOut(ike.path.remote.address, new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0));
     // A peer may delete only what was made with it: the index is by peer, so another's SPI is not found.
-    if (child && child.spec.local === ike.path.local.address && (child.encap === null || child.who === whoIs(ike)))
-      onPeerDelete(core, child);
+    if (child && child.spec.local === ike.path.local.address && isOfPeer(ike, child)) onPeerDelete(core, child);
   }
 }

@@ -118,23 +118,9 @@ export function onPublicValue(
   const [publicI, publicR] = [state.pair.publicValue, Uint8Array.from(got.value.ke.value.data)];
   const keys = agree(tools, state, state.pair.privateKey, publicR, state.nonce, nonceR);
   if (!keys.ok) return keys;
-  const { path, cookieI, saBody, cookieR, suite } = state;
-  const iv = phase1Iv(tools.crypto, suite, publicI, publicR);
   const peer = addTraits(state.peer, got.value.vid);
-  const shared = {
-    path,
-    cookieI,
-    saBody,
-    cookieR,
-    suite,
-    publicI,
-    publicR,
-    ...keys.value,
-    iv,
-    peer,
-    nat: natOf(tools, state, peer, got.value),
-    heard: NOTHING_HEARD,
-  };
+  const nat = natOf(tools, state, peer, got.value);
+  const shared = { ...agreedBy(tools, state, publicI, publicR), ...keys.value, peer, nat };
   const { auth } = state;
   if (auth.method === "psk") return ok({ ...sendKeyProof(tools, { ...shared, auth }, greet), spent: [state.pair.privateKey] });
   if (auth.method === "x509") {
@@ -262,37 +248,34 @@ function answerKeys(
   { publicI, nonceI, peer, nat }: Pick<Accepting, "publicI" | "nonceI" | "peer" | "nat">,
   more: readonly Payload[],
 ): Result<Stepped<KeAnswered>, IkeError> {
-  const { path, cookieI, cookieR, saBody, candidates, suite, offeredSeconds } = state;
+  const { cookieI, cookieR, candidates, suite, offeredSeconds } = state;
   const pair = tools.crypto.generateKeyPair(suite.group, tools.random);
   const publicR = pair.publicValue;
   const nonceR = tools.random(NONCE_OCTETS);
   const keys = agree(tools, state, pair.privateKey, publicI, nonceI, nonceR);
   pair.privateKey.destroy();
   if (!keys.ok) return keys;
-  const iv = phase1Iv(tools.crypto, suite, publicI, publicR);
   const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [
     payload("ke", { data: publicR }),
     payload("nonce", { data: nonceR }),
     ...more,
     ...natPayloads(tools, state, peer),
   ]);
-  const keyed: Keyed = {
-    path,
-    cookieI,
-    saBody,
-    auth,
-    cookieR,
-    suite,
-    publicI,
-    publicR,
-    ...keys.value,
-    iv,
-    peer,
-    nat,
-    heard: NOTHING_HEARD,
-  };
+  const keyed: Keyed = { ...agreedBy(tools, state, publicI, publicR), ...keys.value, auth, peer, nat };
   return ok({ next: { ...keyed, kind: "ke-answered", candidates, offeredSeconds }, send, spent: [] });
 }
+
+/** What both ends know once both public values are there; nothing has been heard under the keys yet. */
+const agreedBy = (
+  tools: Tools,
+  { path, cookieI, saBody, cookieR, suite }: Pick<Keyed, "path" | "cookieI" | "saBody" | "cookieR" | "suite">,
+  publicI: Uint8Array,
+  publicR: Uint8Array,
+) => ({
+  ...{ path, cookieI, saBody, cookieR, suite, publicI, publicR },
+  iv: phase1Iv(tools.crypto, suite, publicI, publicR),
+  heard: NOTHING_HEARD,
+});
 
 type Agreeing = Pick<SaAnswered, "path" | "cookieI" | "cookieR" | "suite" | "auth">;
 

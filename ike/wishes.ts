@@ -8,7 +8,8 @@ import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { IkeEntry } from "../sa-store/store.ts";
-import { type Core, log, logError, ruleOf, spiText, whoIs } from "./core.ts";
+import { isOfPeer } from "./children.ts";
+import { type Core, log, logError, ruleOf, spiText } from "./core.ts";
 import type { EventFields } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { awaitAnswer, onWishFailed } from "./fronts.ts";
@@ -79,8 +80,7 @@ export function pursue(core: Core, wish: ChildWish): void {
 /** A child is renewed with the peer that has it: behind a NAT others have the same address. */
 function ofItsPeer(core: Core, { replaces }: ChildWish, entries: readonly IkeEntry[]): readonly IkeEntry[] {
   const old = replaces === null ? undefined : core.store.children.get(replaces);
-  if (!old?.encap) return entries;
-  return entries.filter((entry) => entry.phase === "negotiating" || whoIs(entry) === old.who);
+  return old ? entries.filter((entry) => entry.phase === "negotiating" || isOfPeer(entry, old)) : entries;
 }
 
 const negotiatesFor = (entry: Negotiation, rule: Rule): boolean => entry.role === "initiator" && ruleOf(entry).name === rule.name;

@@ -72,6 +72,20 @@ export function sameIdentity(a: Identity, b: Identity): boolean {
   return false;
 }
 
+/** A text that two identities share where they are the same, and, unlike `formatIdentity`, no others do: opaque ones with all of their octets. */
+export function identityKey(identity: Identity): string {
+  switch (identity.type) {
+    case "fqdn":
+      return `fqdn:${identity.name.toLowerCase()}`;
+    case "key":
+      return `key:${hexText(identity.octets, identity.octets.length)}`;
+    case "other":
+      return `${identity.idType}:${hexText(identity.octets, identity.octets.length)}`;
+    default:
+      return formatIdentity(identity);
+  }
+}
+
 /** Whether an identity is the one that is wanted: in a wanted dn the value `*` stands for any one value. */
 export const fitsIdentity = (wanted: Identity, id: Identity): boolean =>
   wanted.type === "dn" && id.type === "dn" ? nameMatches(wanted.der, id.der) : sameIdentity(wanted, id);

@@ -128,14 +128,20 @@ test("an isolation policy and its mirror image: Kerberos proves, ESP protects, w
   }
 });
 
-test("a tunnel of two one-way rules and its mirror image: subnets reach each other through ESP", async () => {
+/** Two hosts with a subnet behind each, and the way to the other one's. */
+function withSubnets(): Lab {
   const lab = new Lab({ us: [ADDRESS.us, "10.1.0.1"], theirs: [ADDRESS.theirs, "10.2.0.1"] });
+  for (const [side, net, via] of [
+    ["us", "10.2.0.0/16", ADDRESS.theirs],
+    ["theirs", "10.1.0.0/16", ADDRESS.us],
+  ] as const)
+    execFileSync("ip", ["-n", side, "route", "add", net, "via", via]);
+  return lab;
+}
+
+test("a tunnel of two one-way rules and its mirror image: subnets reach each other through ESP", async () => {
+  const lab = withSubnets();
   try {
-    for (const [side, net, via] of [
-      ["us", "10.2.0.0/16", ADDRESS.theirs],
-      ["theirs", "10.1.0.0/16", ADDRESS.us],
-    ])
-      execFileSync("ip", ["-n", side as string, "route", "add", net as string, "via", via as string]);
     await lab.watch();
     const ours = imported(lab, "us", TUNNEL);
     const theirs = imported(lab, "theirs", mirrored(lab, ours));
@@ -152,13 +158,8 @@ test("a tunnel of two one-way rules and its mirror image: subnets reach each oth
 });
 
 test("connection security rules of one script on both hosts: transport and tunnel through ESP, what is exempt in clear", async () => {
-  const lab = new Lab({ us: [ADDRESS.us, "10.1.0.1"], theirs: [ADDRESS.theirs, "10.2.0.1"] });
+  const lab = withSubnets();
   try {
-    for (const [side, net, via] of [
-      ["us", "10.2.0.0/16", ADDRESS.theirs],
-      ["theirs", "10.1.0.0/16", ADDRESS.us],
-    ])
-      execFileSync("ip", ["-n", side as string, "route", "add", net as string, "via", via as string]);
     await lab.watch();
     await lab.start("theirs", imported(lab, "theirs", RULES));
     await lab.start("us", imported(lab, "us", RULES));

@@ -26,7 +26,7 @@ function setUp() {
         filters.set(fd, null);
         return ok(0);
       },
-      getOption: () => ok(new Uint8Array(Uint32Array.of(used, 1000, 0, 0, 0, 0, 0, 0, drops).buffer)),
+      receiveBuffer: () => ok({ used, size: 1000, drops }),
     },
     onChange: (one) => shares.push(one),
     now: () => now,
@@ -44,7 +44,10 @@ function setUp() {
     due = undefined;
     act?.();
   };
-  return { sieve, shares, filters, pass, isLooking: () => due !== undefined };
+  const drop = (count: number): void => {
+    drops += count;
+  };
+  return { sieve, shares, filters, pass, drop, isLooking: () => due !== undefined };
 }
 
 test("as long as few come, the kernel is told nothing", () => {
@@ -86,11 +89,26 @@ test("where the buffers fill, fewer come through until they do not", () => {
   assert.ok((filters.get(5) ?? 1) > kept);
 });
 
+test("what the kernel dropped while nobody looked is no flood", () => {
+  const { sieve, shares, pass, drop } = setUp();
+  sieve.add(5, 0);
+  drop(1_000_000);
+  for (let i = 0; i < 3; i++) pass(10);
+  assert.deepEqual(shares, []);
+});
+
+test("where no system calls can be made nothing is said to be done", () => {
+  const shares: number[] = [];
+  const sieve = new Sieve({ native: undefined, onChange: (share) => shares.push(share), later: () => assert.fail("it looks") });
+  sieve.add(5, 0);
+  for (let i = 0; i < 100_000; i++) sieve.see(FIRST);
+  assert.deepEqual(shares, []);
+});
+
 test("messages of negotiations under way count for nothing", () => {
   const { sieve, filters, isLooking } = setUp();
   sieve.add(5, 0);
   for (let i = 0; i < 10_000; i++) sieve.see(LATER);
-  sieve.see(FIRST.subarray(0, 12));
   assert.deepEqual([filters.get(5), isLooking()], [null, false]);
 });
 

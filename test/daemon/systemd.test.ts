@@ -29,6 +29,7 @@ function recorder(): { native: Native; sent: { readonly text: string; readonly a
     connect: () => done,
     attachFilter: () => done,
     detachFilter: () => done,
+    receiveBuffer: () => ({ ok: true, value: { used: 0, size: 1, drops: 0 } }),
     setOption: () => done,
     getOption: () => ({ ok: true, value: new Uint8Array(0) }),
     localEnd: () => ({ ok: true, value: new Uint8Array(0) }),

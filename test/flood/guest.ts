@@ -5,9 +5,10 @@
  *   node guest.js PLAN RESULT
  */
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { ask, type Status } from "../../cli/client.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
+import { inGuest } from "../interop/uml.ts";
 
 export interface FloodPlan {
   readonly directory: string;
@@ -286,12 +287,4 @@ function watching(plan: FloodPlan, us: ChildProcess): () => Promise<{ readonly m
 const resident = (child: ChildProcess): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0);
 
-const [, , planFile = "", resultFile = ""] = process.argv;
-await main(planFile, resultFile).then(
-  () => process.exit(0),
-  (error: unknown) => {
-    appendFileSync(`${resultFile}.error`, String(error instanceof Error ? error.stack : error));
-    console.error(error);
-    process.exit(1);
-  },
-);
+await inGuest(main);

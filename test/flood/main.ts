@@ -3,11 +3,11 @@
  *
  *   npm run flood -- [--seconds N] [--rate R] [--honest N] [-w DIR]
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { uml } from "../interop/uml.ts";
 import type { FloodPlan, FloodResult, Stood } from "./guest.ts";
 
 const HELP = `npm run flood -- [options]
@@ -53,16 +53,9 @@ async function flood(plan: FloodPlan): Promise<FloodResult | string> {
   writeFileSync(planFile, JSON.stringify(plan));
   const guest = fileURLToPath(import.meta.url).replace(/main(\.[jt]s)$/, "guest$1");
   const argv = ["-m", "2G", "-t", `${plan.seconds + 240}`, "-w", plan.directory, process.execPath, guest, planFile, resultFile];
-  const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-  const said: string[] = [];
-  const status = await new Promise<number | null>((done, failed) => {
-    const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => void said.push(text));
-    child.on("error", failed);
-    child.on("close", done);
-  });
+  const { status, said } = await uml(argv);
   if (status === 0 && existsSync(resultFile)) return JSON.parse(readFileSync(resultFile, "utf8"));
-  return `the guest ended with ${status}, see ${plan.directory}: ${said.join("").slice(-1500)}`;
+  return `the guest ended with ${status}, see ${plan.directory}: ${said.slice(-1500)}`;
 }
 
 function judge(found: FloodResult): readonly string[] {

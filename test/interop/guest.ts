@@ -14,6 +14,7 @@ import { perform } from "./perform.ts";
 import type { PeerKind, Placed } from "./scenario.ts";
 import { shell, stop } from "./shell.ts";
 import { strongswan } from "./strongswan.ts";
+import { inGuest } from "./uml.ts";
 
 /** What one guest has to do. */
 export interface Plan {
@@ -70,12 +71,4 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   await stop(wire);
 }
 
-const [, , planFile = "", resultFile = ""] = process.argv;
-// What still runs ends with the guest.
-await main(planFile, resultFile).then(
-  () => process.exit(0),
-  (error: unknown) => {
-    console.error(error);
-    process.exit(1);
-  },
-);
+await inGuest(main);

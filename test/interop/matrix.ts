@@ -1,7 +1,6 @@
 /**
  * The host's half: shares the scenarios out among guests, runs two guests at a time, and judges what they bring back.
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +9,7 @@ import { makePki } from "./pki.ts";
 import { type PeerKind, type Placed, place, type Scenario } from "./scenario.ts";
 import { type Shell, shell } from "./shell.ts";
 import { judgeKeys, judgeTold } from "./told.ts";
+import { uml } from "./uml.ts";
 import { judgeMessages, judgeScenario } from "./wire.ts";
 
 export interface MatrixOptions {
@@ -109,20 +109,4 @@ function readOutcomes(file: string): readonly Outcome[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, "utf8").split("\n");
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
-}
-
-function uml(argv: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
-  return new Promise((done, failed) => {
-    // The guest takes this PATH over, and is root, whatever we are.
-    const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-    const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        said += text;
-      });
-    }
-    child.on("error", failed);
-    child.on("close", (status) => done({ status, said }));
-  });
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { decodeName, encodeName } from "../../policy/distinguished-name.ts";
-import { formatIdentity, identityOf, idPayloadValue, parseIdentity, sameIdentity } from "../../policy/identity.ts";
+import { formatIdentity, identityKey, identityOf, idPayloadValue, parseIdentity, sameIdentity } from "../../policy/identity.ts";
 import type { Identity } from "../../policy/types.ts";
 
 const hex = (data: Uint8Array) => Buffer.from(data).toString("hex");
@@ -168,4 +168,16 @@ test("attributes of one set are in DER's order, whatever the order of the text",
   const [a, b] = [encodeName("CN=b+OU=a"), encodeName("OU=a+CN=b")];
   assert.ok(a.ok && b.ok);
   assert.equal(hex(a.value), hex(b.value));
+});
+
+test("an identity's key is shared by those that are the same, and by no others, however long they are", () => {
+  const key = (fill: number, last: number): Identity => ({ type: "key", octets: Uint8Array.of(...Array(400).fill(fill), last) });
+  assert.equal(formatIdentity(key(7, 1)), formatIdentity(key(7, 2)));
+  assert.notEqual(identityKey(key(7, 1)), identityKey(key(7, 2)));
+  assert.equal(identityKey(identity("fqdn:A.example.test")), identityKey(identity("fqdn:a.example.test")));
+  assert.notEqual(identityKey(identity("user:A@example.test")), identityKey(identity("user:a@example.test")));
+  const different = ["ip:192.0.2.1", "fqdn:192.0.2.1", "key:192.0.2.1", "user:192.0.2.1", "dn:CN=192.0.2.1"].map((text) =>
+    identityKey(identity(text)),
+  );
+  assert.equal(new Set(different).size, different.length);
 });

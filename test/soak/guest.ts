@@ -4,7 +4,7 @@
  *   node guest.js PLAN RESULT
  */
 import type { ChildProcess } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { states } from "../interop/kernel-view.ts";
 import { libreswan } from "../interop/libreswan.ts";
 import { EVENT_LOG, mainmode } from "../interop/mainmode.ts";
@@ -13,6 +13,7 @@ import type { Lives, Party, PartyOptions } from "../interop/party.ts";
 import type { Placed } from "../interop/scenario.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
 import { strongswan } from "../interop/strongswan.ts";
+import { inGuest } from "../interop/uml.ts";
 
 export interface SoakPlan {
   readonly directory: string;
@@ -235,12 +236,4 @@ async function deleteLost(run: Shell, plan: SoakPlan, us: Party): Promise<number
   return (await recovered(run, plan)) === Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : (performance.now() - started) / 1000;
 }
 
-const [, , planFile = "", resultFile = ""] = process.argv;
-await main(planFile, resultFile).then(
-  () => process.exit(0),
-  (error: unknown) => {
-    appendFileSync(`${resultFile}.error`, String(error instanceof Error ? error.stack : error));
-    console.error(error);
-    process.exit(1);
-  },
-);
+await inGuest(main);

@@ -4,13 +4,13 @@
  *
  *   npm run soak -- [--minutes N] [--peer PEER] [--rate OCTETS] [--life SECONDS] [--volume OCTETS] [--main-life SECONDS] [--no-disasters] [-w DIR]
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { makePki } from "../interop/pki.ts";
 import { place, type Scenario } from "../interop/scenario.ts";
+import { uml } from "../interop/uml.ts";
 import type { SoakPlan, SoakResult } from "./guest.ts";
 
 const HELP = `npm run soak -- [options]
@@ -118,16 +118,9 @@ async function soak(plan: SoakPlan): Promise<SoakResult | string> {
     planFile,
     resultFile,
   ];
-  const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
-  const said: string[] = [];
-  const status = await new Promise<number | null>((done, failed) => {
-    const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => void said.push(text));
-    child.on("error", failed);
-    child.on("close", done);
-  });
+  const { status, said } = await uml(argv);
   if (status === 0 && existsSync(resultFile)) return JSON.parse(readFileSync(resultFile, "utf8"));
-  return `the guest ended with ${status}, see ${plan.directory}: ${said.join("").slice(-1500)}`;
+  return `the guest ended with ${status}, see ${plan.directory}: ${said.slice(-1500)}`;
 }
 
 /** Pairs in a kernel at a time: three of both directions where both ends renew at once, and one that drains. */
