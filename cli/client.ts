@@ -37,8 +37,18 @@ export const DEFAULT_CONTROL = "/run/mainmode/control.sock";
 /** Where the daemon listens: the option, else the environment, else the default. */
 export const controlPath = (option: string | undefined): string => option ?? (process.env["MAINMODE_CONTROL"] || DEFAULT_CONTROL);
 
+/** A daemon that is about to end does nothing any more; where a service manager holds the socket, the next one answers. */
+const ATTEMPTS = 3;
+
 /** Resolves with the daemon's last word. Fails with 69 where it can't be reached or goes away, with 77 where it may not be asked. */
-export function ask(options: AskOptions): Promise<End> {
+export async function ask(options: AskOptions): Promise<End> {
+  for (let attempt = 1; ; attempt++) {
+    const end = await askOnce(options);
+    if (!end.unheard || attempt === ATTEMPTS) return end;
+  }
+}
+
+function askOnce(options: AskOptions): Promise<End> {
   const {
     path,
     request,

@@ -7,7 +7,7 @@ import type { Command, Input } from "../ike/input.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
-import type { Answer } from "./control.ts";
+import { type Answer, UNHEARD } from "./control.ts";
 import type { AboutDocument, Request, SnapshotDocument, StatsDocument } from "./control-protocol.ts";
 import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
@@ -61,6 +61,7 @@ export class Commands {
   readonly #parts: CommandParts;
   readonly #waiting = new Map<number, { readonly answer: Answer; readonly command: Command }>();
   #lastId = 0;
+  #finished = false;
 
   constructor(parts: CommandParts) {
     this.#parts = parts;
@@ -68,6 +69,10 @@ export class Commands {
 
   /** Takes a request from the control socket. */
   take(request: Request, answer: Answer): void {
+    if (this.#finished) {
+      answer.send(UNHEARD);
+      return;
+    }
     if (request.command === "status") {
       void this.#status(answer);
       return;
@@ -164,6 +169,7 @@ export class Commands {
 
   /** The daemon ends: whoever asked for that is done, everybody else is told. */
   finish(): void {
+    this.#finished = true;
     for (const { answer, command } of this.#waiting.values())
       answer.send(
         command.name === "shutdown"

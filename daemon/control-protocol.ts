@@ -62,8 +62,15 @@ export type Reply =
   | { readonly type: "lost"; readonly count: number }
   | { readonly type: "failure"; readonly failure: FailureDocument }
   | { readonly type: "report"; readonly about: AboutDocument; readonly failures: readonly FailureDocument[] }
-  /** `exit` is the exit code of interface.md §1. */
-  | { readonly type: "end"; readonly exit: number; readonly text?: string; readonly reason?: string; readonly hint?: string };
+  /** `exit` is the exit code of interface.md §1. `unheard`: the daemon was ending and did nothing; whoever listens there next may be asked. */
+  | {
+      readonly type: "end";
+      readonly exit: number;
+      readonly text?: string;
+      readonly reason?: string;
+      readonly hint?: string;
+      readonly unheard?: true;
+    };
 
 /** `lost`: so many events before this one did not fit, since the client did not read. */
 export type Update =

@@ -37,14 +37,26 @@ export interface ControlOptions {
 export interface Control {
   /** Clients connected now. */
   readonly clients: number;
-  /** Stops listening, lets answers under way go out, and removes the file. */
+  /** Stops listening, lets answers under way go out (for a moment), tells who has not been heard that nothing was done, and removes the file. */
   close(): Promise<void>;
 }
+
+/** To a request that the daemon won't take up any more. */
+export const UNHEARD: Extract<Reply, { type: "end" }> = {
+  type: "end",
+  exit: 69,
+  text: "the daemon was about to end, and did nothing of this",
+  reason: "stopped",
+  hint: "start it, and try again",
+  unheard: true,
+};
 
 const CLIENTS = 32;
 /** Octets of a request: a name of 1024 characters, escaped, fits. */
 const LONGEST_LINE = 8192;
 const PATIENCE_MS = 30_000;
+/** How long the daemon's end waits for answers under way. */
+const LAST_ANSWERS_MS = 500;
 /** Octets of `sun_path` without its final zero. */
 const PATH_OCTETS = 107;
 
@@ -56,13 +68,14 @@ export async function serveControl(options: ControlOptions): Promise<Result<Cont
   const { given } = options;
   const free = given === undefined ? await makeRoom(options.path) : ok(undefined);
   if (!free.ok) return free;
-  const open = new Set<Socket>();
+  const open = new Map<Socket, Session>();
   // A client may end its side after the request (`echo … | nc -U`) and still get the answer.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    open.add(socket);
+    const session: Session = { heard: false, busy: false, ended: false, endless: false };
+    open.set(socket, session);
     socket.on("close", () => open.delete(socket));
     if (open.size > CLIENTS) refuse(socket, { type: "end", exit: 1, text: "too many clients of the control socket", hint: "try again" });
-    else serveClient(socket, options);
+    else serveClient(socket, session, options);
   });
   const listening = await (given === undefined ? listen(server, options.path) : listenOn(server, given));
   if (!listening.ok) return listening;
@@ -131,7 +144,7 @@ function listenOn(server: Server, fd: number): Promise<Result<undefined, string>
   });
 }
 
-function serveClient(socket: Socket, options: ControlOptions): void {
+function serveClient(socket: Socket, session: Session, options: ControlOptions): void {
   socket.on("error", () => socket.destroy());
   const client = peerCredentials(socket, options.native);
   if (client && !mayControl(client, process.geteuid?.() ?? 0, groupOf(options.path))) {
@@ -144,15 +157,15 @@ function serveClient(socket: Socket, options: ControlOptions): void {
     });
     return;
   }
-  const session: Session = { busy: false, ended: false };
   const reject = (text: string): void => {
     options.onRefused?.(text);
     refuse(socket, { type: "end", exit: 2, text });
   };
   const take = (line: string): void => {
     const request = session.busy ? err("a request while another one is under way") : parseRequest(line);
-    if (request.ok) options.onRequest(request.value, answerTo(socket, session, client));
-    else reject(request.error);
+    if (!request.ok) return reject(request.error);
+    session.endless = request.value.command === "subscribe";
+    options.onRequest(request.value, answerTo(socket, session, client));
   };
   readLines(socket, take, () => reject(`a line of more than ${LONGEST_LINE} octets`));
   socket.on("end", () => {
@@ -162,14 +175,17 @@ function serveClient(socket: Socket, options: ControlOptions): void {
   watchPatience(socket, options.patienceMs ?? PATIENCE_MS, session);
 }
 
-/** `busy`: a request is under way. `ended`: the client will send nothing more. */
+/** `heard`: it has asked something. `busy`: a request is under way. `ended`: the client will send nothing more, or nothing more will be taken from it. `endless`: its answer has no end. */
 interface Session {
+  heard: boolean;
   busy: boolean;
   ended: boolean;
+  endless: boolean;
 }
 
 function answerTo(socket: Socket, session: Session, client: Credentials | undefined): Answer {
   let done = false;
+  session.heard = true;
   session.busy = true;
   return {
     client,
@@ -230,13 +246,17 @@ function groupOf(path: string): number | undefined {
   }
 }
 
-async function closeServer(server: Server, open: ReadonlySet<Socket>, path: string, own: number | undefined): Promise<void> {
+async function closeServer(server: Server, open: ReadonlyMap<Socket, Session>, path: string, own: number | undefined): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const socket of open) {
-    socket.end();
-    socket.setTimeout(500, () => socket.destroy());
-  }
+  for (const [socket, session] of open)
+    if (!session.heard) refuse(socket, UNHEARD);
+    else if (session.busy && !session.endless) session.ended = true;
+    else socket.end();
+  const timer = setTimeout(() => {
+    for (const socket of open.keys()) socket.destroy();
+  }, LAST_ANSWERS_MS);
   await closed;
+  clearTimeout(timer);
   // Node removes the file when it stops listening; what is there now may be a successor's.
   if (own !== undefined && lstatSync(path, { throwIfNoEntry: false })?.ino === own) unlinkSync(path);
 }

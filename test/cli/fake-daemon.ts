@@ -54,8 +54,12 @@ export interface FakeDaemon {
   readonly requests: string[];
 }
 
-/** Answers every request with `answer`, then closes if it is told to. */
-export async function fakeDaemon(t: TestContext, answer: readonly (Reply | string)[], close = false): Promise<FakeDaemon> {
+/** Answers every request with `answer`, or request number N from 1 with what it makes of N, then closes if it is told to. */
+export async function fakeDaemon(
+  t: TestContext,
+  answer: readonly (Reply | string)[] | ((number: number) => readonly Reply[]),
+  close = false,
+): Promise<FakeDaemon> {
   const path = join(scratch(t), "control.sock");
   const requests: string[] = [];
   const open = new Set<Socket>();
@@ -68,7 +72,8 @@ export async function fakeDaemon(t: TestContext, answer: readonly (Reply | strin
       if (!text.includes("\n")) return;
       requests.push(text.trim());
       text = "";
-      for (const reply of answer) socket.write(typeof reply === "string" ? reply : `${JSON.stringify(reply)}\n`);
+      for (const reply of typeof answer === "function" ? answer(requests.length) : answer)
+        socket.write(typeof reply === "string" ? reply : `${JSON.stringify(reply)}\n`);
       if (close) socket.end();
     });
   });

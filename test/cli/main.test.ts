@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { UNHEARD } from "../../daemon/control.ts";
 import type { Reply } from "../../daemon/control-protocol.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 import { fakeDaemon, mainmode, scratch, WITHOUT_CAPABILITIES } from "./fake-daemon.ts";
@@ -144,6 +145,16 @@ for (const words of [["status"], ["initiate", "hr"], ["terminate", "--all"], ["s
     }
   });
 }
+
+test("a daemon that was about to end is asked again, since another one may listen there; not for ever", async (t) => {
+  const patient = await fakeDaemon(t, (number) => [number === 1 ? UNHEARD : { type: "end", exit: 0, text: "initiated" }]);
+  const { exit, stdout } = await mainmode(["terminate", "--all", "--control", patient.path]);
+  assert.deepEqual([exit, stdout, patient.requests.length], [0, "initiated\n", 2]);
+  const ending = await fakeDaemon(t, [UNHEARD]);
+  const refused = await mainmode(["terminate", "--all", "--control", ending.path]);
+  assert.deepEqual([refused.exit, ending.requests.length], [69, 3]);
+  assert.match(refused.stderr, /about to end/);
+});
 
 for (const [what, answer, complaint] of [
   ["goes away before it answers", [{ type: "line", text: "working on it" }], /went away before it answered/],

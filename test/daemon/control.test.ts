@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import fc from "fast-check";
-import { type Answer, type Control, type ControlOptions, serveControl } from "../../daemon/control.ts";
+import { type Answer, type Control, type ControlOptions, serveControl, UNHEARD } from "../../daemon/control.ts";
 import { mayControl, peerCredentials } from "../../daemon/control-peer.ts";
 import type { Reply, Request } from "../../daemon/control-protocol.ts";
 import { parseRequest } from "../../daemon/control-request.ts";
@@ -244,6 +244,37 @@ test("closing lets an answer under way go out and removes the file", async (t) =
   assert.equal(existsSync(join(folder, "c.sock")), false);
   assert.equal(existsSync(path), true);
   assert.equal(control.clients, 0);
+});
+
+test("closing waits for an answer under way, and tells who has not been heard that nothing was done", async (t) => {
+  const path = join(scratch(t), "c.sock");
+  const waiting: Answer[] = [];
+  const served = await serveControl({ path, native, onRequest: (_request, answer) => waiting.push(answer) });
+  assert.ok(served.ok);
+  const [heard, silent] = [client(t, path, STATUS), client(t, path)];
+  await until(() => waiting.length === 1 && served.value.clients === 2, "both clients");
+  const closed = served.value.close();
+  silent.socket.write(STATUS);
+  await silent.closed;
+  waiting[0]?.send({ type: "end", exit: 0, text: "late, but there" });
+  await closed;
+  assert.equal(waiting.length, 1);
+  assert.deepEqual(replies(heard.text()), [{ type: "end", exit: 0, text: "late, but there" }]);
+  assert.deepEqual(replies(silent.text()), [UNHEARD]);
+});
+
+test("closing does not wait for a subscription, nor for ever", async (t) => {
+  const path = join(scratch(t), "c.sock");
+  let asked = 0;
+  const served = await serveControl({ path, native, onRequest: () => asked++ });
+  assert.ok(served.ok);
+  const subscribed = client(t, path, `${JSON.stringify({ command: "subscribe", recent: 0, snapshots: 0 })}\n`);
+  client(t, path, STATUS);
+  await until(() => asked === 2, "both requests");
+  const closed = served.value.close();
+  await subscribed.closed;
+  assert.equal(served.value.clients > 0, true);
+  await closed;
 });
 
 test("the client's credentials are the kernel's word", async (t) => {

@@ -109,10 +109,12 @@ fact stop.journal ls /run/mainmode
 systemctl start mainmode.socket
 fact socket.status exit_of mainmode status
 fact socket.active property ActiveState
-systemctl restart mainmode &
-sleep 0.3
-fact socket.while exit_of mainmode status
+rm -f /run/restarted
+{ systemctl restart mainmode; touch /run/restarted; } &
+failed=""
+until [ -e /run/restarted ]; do mainmode status >/dev/null || failed="$failed $?"; done
 wait $!
+fact socket.while echo "failed:$failed"
 fact socket.mode stat -c '%A %G' /run/mainmode/control.sock
 fact journal.fields sh -c 'journalctl --unit mainmode -o json --no-pager | grep -c WIN_EVENT_ID'
 fact journal.secret sh -c "journalctl --no-pager -o export | grep -c '$key'"
