@@ -89,12 +89,15 @@ class Buckets {
   }
 }
 
-/** Bits of one generation, hashes of one message, and how long a generation lasts: a repetition must fall into this one or the next. */
-const BITS = 1 << 22;
+/**
+ * Bits of one generation, hashes of one message, and how long a generation lasts: a repetition must fall into this one or the next. A minute, since
+ * the kernel may have dropped the repetitions between (daemon/sieve.ts), and strongSwan's come 23 and 42 s apart in the end.
+ */
+const BITS = 1 << 23;
 const HASHES = 3;
-const GENERATION_MS = 30_000;
+const GENERATION_MS = 60_000;
 /** More would make strangers look familiar: with as many, one in a hundred does. */
-const MOST = 300_000;
+const MOST = 600_000;
 
 /** Which messages were seen lately: two generations of a Bloom filter under a secret, made when it is first needed. */
 class Seen {

@@ -1,4 +1,4 @@
-/** `npm run flood`: a flood from forged addresses against a daemon in a guest, and honest peers in it. Options are those of test/flood/main.ts. */
+/** `npm run flood`: a flood from forged addresses against a daemon, and honest peers in it. Options are those of test/flood/main.ts. */
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));

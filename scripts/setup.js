@@ -46,6 +46,7 @@ const STRONGSWAN = {
   "charon-systemd": "the peer strongSwan",
   "libstrongswan-standard-plugins": "the peer strongSwan",
   "libstrongswan-extra-plugins": "the peer strongSwan",
+  "libcharon-extra-plugins": "the peer strongSwan where the kernel has no ESP",
 };
 const PEERS = {
   ...STRONGSWAN,

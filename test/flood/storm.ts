@@ -100,8 +100,11 @@ async function main([index = "", from = "", to = "", target = "", rate = "", sec
   const fresh = new Uint8Array(TOGETHER * 14);
   const started = performance.now();
   const end = Number(seconds) * 1000;
-  let [sent, failed] = [0, 0];
-  for (let at = 0; at < end; at = performance.now() - started) {
+  let [sent, failed, over] = [0, 0, false];
+  process.once("SIGTERM", () => {
+    over = true;
+  });
+  for (let at = 0; at < end && !over; at = performance.now() - started) {
     // What a tick missed the next one makes good, up to a tenth of a second.
     const due = Math.min((at * Number(rate)) / 1000, sent + failed + Number(rate) / 10);
     while (sent + failed < due) {

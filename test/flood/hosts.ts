@@ -1,12 +1,14 @@
 /**
- * Runs inside a guest: one daemon that anybody may call, a flood of first messages from forged addresses, and in the middle of it honest peers who
- * begin: half of them strongSwan's, half mainmode's. All are started before the flood: that a guest with one processor starts them slowly is no matter.
+ * Runs in namespaces of its own: one daemon that anybody may call, a flood of first messages from forged addresses, and in the middle of it honest
+ * peers who begin: half of them strongSwan's, half mainmode's. All are started before the flood. The machine's kernel may have no ESP: ours is in
+ * memory (daemon.ts), strongSwan's a process (its plugin kernel-libipsec, which wants tunnels in UDP).
  *
- *   node guest.js PLAN RESULT
+ *   node hosts.js PLAN RESULT
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { ask, type Status } from "../../cli/client.ts";
+import { V8_OPTIONS } from "../../daemon/v8-options.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
 import { inGuest } from "../interop/uml.ts";
 
@@ -16,6 +18,8 @@ export interface FloodPlan {
   readonly rate: number;
   /** How long at most the honest ones may take, under the flood. */
   readonly seconds: number;
+  /** Seconds that the flood lasts at least. */
+  readonly least: number;
   readonly honest: number;
 }
 
@@ -28,8 +32,8 @@ export interface FloodResult {
   /** Seconds after which so many of each kind stood. */
   readonly strongswan: Stood;
   readonly mainmode: Stood;
-  /** Outbound and inbound SAs in our kernel. */
-  readonly states: number;
+  /** Pairs of SAs that stand with us. */
+  readonly children: number;
   /** Resident kilobytes of our daemon: before, at most, after. */
   readonly resident: readonly [number, number, number];
   readonly mostHalfOpen: number;
@@ -45,7 +49,9 @@ export interface Stood {
 
 const US = "192.0.2.1";
 const STORM = "192.0.2.254";
-const MAIN = "dist/cli/main.js";
+/** Behind us and behind the strongSwan of a number. */
+const OUR_LAN = "198.51.100.1";
+const lanOf = (i: number): string => `203.0.113.${1 + i}`;
 const KEY = "a throwaway key for this test";
 /** Until the table of half-open negotiations is full enough that strangers are put off. */
 const BEFORE_HONEST_MS = 5000;
@@ -62,7 +68,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
   const half = Math.floor(plan.honest / 2);
   const [swans, mates] = [range(0, half), range(half, plan.honest)];
   await makeNetwork(run, swans, mates);
-  const us = await startUs(plan);
+  const us = await startUs(plan, swans);
   const [swan, mate] = await Promise.all([startSwan(run, plan, swans), startMates(plan, mates)]);
   const before = resident(us);
   const datagrams = await counted(run);
@@ -81,10 +87,10 @@ async function main(planFile: string, resultFile: string): Promise<void> {
       async () => (await statusOf(plan, "mates")).childSas.filter(({ state }) => state === "installed").length,
     ),
   ]);
-  const sent = await finished(storm, plan);
+  const sent = await finished(storm, plan, began);
   const { most, halfOpen } = await watch();
   const after = await counted(run);
-  const states = (await run(on("us", ["ip", "xfrm", "state"]))).stdout.split("\n").filter((line) => line.startsWith("src ")).length;
+  const { childSas } = await statusOf(plan, "us");
   const result: FloodResult = {
     sent: sent.sent,
     sentSeconds: sent.seconds,
@@ -92,7 +98,7 @@ async function main(planFile: string, resultFile: string): Promise<void> {
     overrun: after.overrun - datagrams.overrun,
     strongswan,
     mainmode,
-    states,
+    children: childSas.filter(({ state }) => state === "installed").length,
     resident: [before, most, resident(us)],
     mostHalfOpen: halfOpen,
     logOctets: readFileSync(`${plan.directory}/us.log`).length,
@@ -105,7 +111,6 @@ const range = (from: number, to: number): readonly number[] => Array.from({ leng
 
 /** Four hosts on one wire. The way to forged addresses leads to the one that forges them, which says nothing. */
 async function makeNetwork(run: Shell, swans: readonly number[], mates: readonly number[]): Promise<void> {
-  writeFileSync("/proc/sys/net/core/rmem_max", `${8 << 20}`);
   for (const name of [...SPACES, "wire"]) await run(["ip", "netns", "add", name]);
   const links = SPACES.map((name) => `link add ${name} netns wire type veth peer name wire netns ${name}`);
   await batch(run, [], ["link add bridge netns wire type bridge forward_delay 0", ...links]);
@@ -117,6 +122,11 @@ async function makeNetwork(run: Shell, swans: readonly number[], mates: readonly
       ["-n", name],
       ["link set lo up", "link set wire up", ...addresses[name].map((one) => `address add ${one}/24 dev wire`)],
     );
+  await batch(
+    run,
+    ["-n", "swan"],
+    swans.map((i) => `address add ${lanOf(i)}/32 dev lo`),
+  );
   await batch(run, ["-n", "us"], [`neighbour add ${STORM} lladdr ${await mac(run, "storm")} dev wire`, `route add default via ${STORM}`]);
 }
 
@@ -133,6 +143,19 @@ proposals = ["esp:aes128-sha256"]
 pfs = "none"
 `;
 
+/** Transport mode with anybody; a tunnel for each strongSwan. */
+const ourRules = (swans: readonly number[]): string =>
+  [
+    rule("anybody", "me <-> any", 'action = "respond"'),
+    ...swans.map((i) =>
+      rule(
+        `swan-${i}`,
+        `${OUR_LAN} <-> ${lanOf(i)}`,
+        `mode = "tunnel"\ntunnel = { local = "${US}", remote = "${addressOf(i)}" }\naction = "require"\nstart = "never"`,
+      ),
+    ),
+  ].join("");
+
 const rule = (name: string, filter: string, more: string): string =>
   `[[rule]]\nname = "${name}"\nfilters = ["${filter}"]\nauth = [{ method = "psk", secret = "${KEY}" }]\n${more}\n`;
 
@@ -141,13 +164,16 @@ const controlOf = (plan: FloodPlan, space: Space): string => `/run/${space}-${pl
 async function daemon(plan: FloodPlan, space: Space, rules: string): Promise<ChildProcess> {
   const file = `${plan.directory}/${space}.toml`;
   writeFileSync(file, `[daemon]\ncontrol = "${controlOf(plan, space)}"\nkeep-across-restart = false\n${POLICY}${rules}`, { mode: 0o600 });
-  const child = start(on(space, [process.execPath, MAIN, "daemon", "-c", file, "--log-format", "json"]), `${plan.directory}/${space}.log`);
+  const child = start(on(space, [process.execPath, ...V8_OPTIONS, sibling("daemon"), file]), `${plan.directory}/${space}.log`);
   const said = (): string => readFileSync(`${plan.directory}/${space}.log`, "utf8");
   if (!(await eventually(90, () => said().includes("mainmode serves IKE")))) throw new Error(`${space} does not start`);
   return child;
 }
 
-const startUs = (plan: FloodPlan): Promise<ChildProcess> => daemon(plan, "us", rule("anybody", "me <-> any", 'action = "respond"'));
+/** Another file of this folder, as sources or built. */
+const sibling = (name: string): string => new URL(import.meta.url.replace(/hosts(\.[jt]s)$/, `${name}$1`)).pathname;
+
+const startUs = (plan: FloodPlan, swans: readonly number[]): Promise<ChildProcess> => daemon(plan, "us", ourRules(swans));
 
 const startMates = (plan: FloodPlan, mates: readonly number[]): Promise<ChildProcess> =>
   daemon(plan, "mates", mates.map((i) => rule(`mate-${i}`, `${addressOf(i)} <-> ${US}`, 'action = "require"\nstart = "never"')).join(""));
@@ -192,7 +218,7 @@ async function startSwan(run: Shell, plan: FloodPlan, swans: readonly number[]):
   writeFileSync(
     `${own}/strongswan.conf`,
     `charon-systemd {
-  load = random nonce openssl curve25519 hmac kdf vici kernel-netlink socket-default
+  load = random nonce openssl curve25519 hmac kdf vici kernel-libipsec kernel-netlink socket-default
   install_routes = no
   filelog { log { path = ${plan.directory}/charon.log
     default = 1
@@ -209,7 +235,9 @@ async function startSwan(run: Shell, plan: FloodPlan, swans: readonly number[]):
  keyingtries = 0
  local { auth = psk }
  remote { auth = psk }
- children { child-${i} { mode = transport
+ children { child-${i} { mode = tunnel
+ local_ts = ${lanOf(i)}/32
+ remote_ts = ${OUR_LAN}/32
  esp_proposals = aes128-sha256
  start_action = start } } }`,
   );
@@ -241,13 +269,22 @@ async function standing(plan: FloodPlan, began: number, wanted: number, count: (
 }
 
 async function startStorm(run: Shell, plan: FloodPlan): Promise<ChildProcess> {
-  const script = new URL(import.meta.url.replace(/guest(\.[jt]s)$/, "storm$1")).pathname;
   const index = /^(\d+):/m.exec((await run(["ip", "-n", "storm", "link", "show", "wire"])).stdout)?.[1] ?? "";
-  const argv = [index, await mac(run, "storm"), await mac(run, "us"), US, `${plan.rate}`, `${plan.seconds + BEFORE_HONEST_MS / 1000}`];
-  return start(on("storm", [process.execPath, script, ...argv]), `${plan.directory}/storm.json`);
+  const argv = [
+    index,
+    await mac(run, "storm"),
+    await mac(run, "us"),
+    US,
+    `${plan.rate}`,
+    `${Math.max(plan.seconds, plan.least) + BEFORE_HONEST_MS / 1000}`,
+  ];
+  return start(on("storm", [process.execPath, sibling("storm"), ...argv]), `${plan.directory}/storm.json`);
 }
 
-async function finished(storm: ChildProcess, plan: FloodPlan): Promise<{ readonly sent: number; readonly seconds: number }> {
+/** The flood goes on for a while after the last honest peer. */
+async function finished(storm: ChildProcess, plan: FloodPlan, began: number): Promise<{ readonly sent: number; readonly seconds: number }> {
+  await sleep(Math.max(0, plan.least * 1000 - (performance.now() - began)));
+  storm.kill("SIGTERM");
   if (storm.exitCode === null) await new Promise((resolve) => storm.once("exit", resolve));
   return JSON.parse(readFileSync(`${plan.directory}/storm.json`, "utf8"));
 }
