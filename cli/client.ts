@@ -40,11 +40,28 @@ export const controlPath = (option: string | undefined): string => option ?? (pr
 /** A daemon that is about to end does nothing any more; where a service manager holds the socket, the next one answers. */
 const ATTEMPTS = 3;
 
-/** Resolves with the daemon's last word. Fails with 69 where it can't be reached or goes away, with 77 where it may not be asked. */
+/** Nothing came of the request, and it may be made again. */
+class Cut extends Failure {}
+
+/** Requests that change nothing: who gets no answer may ask again. */
+const QUESTIONS: ReadonlySet<Request["command"]> = new Set(["status", "stats", "why", "policy", "export", "report", "last-failure"]);
+
+/**
+ * Resolves with the daemon's last word. Fails with 69 where it can't be reached or goes away, with 77 where it may not be asked.
+ * A request of which a daemon that was ending did nothing is made again, but for a shutdown: that would start the next one in order to stop it.
+ */
 export async function ask(options: AskOptions): Promise<End> {
+  const attempts = options.request.command === "shutdown" ? 1 : ATTEMPTS;
+  let first: Failure | undefined;
   for (let attempt = 1; ; attempt++) {
-    const end = await askOnce(options);
-    if (!end.unheard || attempt === ATTEMPTS) return end;
+    try {
+      const end = await askOnce(options);
+      if (!end.unheard || attempt === attempts) return end;
+    } catch (error) {
+      // What happened first tells more than that nobody was there afterwards.
+      if (!(error instanceof Cut) || attempt === attempts) throw first ?? error;
+      first = error;
+    }
   }
 }
 
@@ -57,6 +74,7 @@ function askOnce(options: AskOptions): Promise<End> {
   } = options;
   return new Promise((resolve, reject) => {
     const socket = connect(path);
+    let answered = false;
     const finish = (act: () => void): void => {
       clearTimeout(timer);
       socket.removeAllListeners();
@@ -65,14 +83,22 @@ function askOnce(options: AskOptions): Promise<End> {
       act();
     };
     const timer = patienceSeconds === null ? undefined : setTimeout(() => finish(() => reject(impatience)), patienceSeconds * 1000);
-    options.enough?.addEventListener("abort", () => finish(() => resolve({ type: "end", exit: EXIT.done })));
-    options.signal?.addEventListener("abort", () => finish(() => resolve({ type: "end", exit: EXIT.done })), { once: true });
+    const leave = (): void => finish(() => resolve({ type: "end", exit: EXIT.done }));
+    for (const signal of [options.enough, options.signal])
+      if (signal?.aborted) leave();
+      else signal?.addEventListener("abort", leave, { once: true });
+    const gone = (unread: boolean): void => {
+      const Kind = !answered && (unread || QUESTIONS.has(request.command)) ? Cut : Failure;
+      finish(() => reject(new Kind(EXIT.unreachable, `the daemon at ${path} went away before it answered`, LOOK)));
+    };
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.on("error", (error: NodeJS.ErrnoException) => finish(() => reject(connectFailure(path, error))));
-    socket.on("close", () =>
-      finish(() => reject(new Failure(EXIT.unreachable, `the daemon at ${path} went away before it answered`, LOOK))),
+    // A local socket says so where the other end has gone without reading what was sent: then nothing was done.
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      UNREAD.has(error.code) ? gone(true) : finish(() => reject(connectFailure(path, error))),
     );
+    socket.on("close", () => gone(false));
     onReplies(socket, (reply) => {
+      answered = true;
       if (reply === undefined) finish(() => reject(new Failure(EXIT.unreachable, `what answers at ${path} is no mainmode daemon`)));
       else if (reply.type === "line") options.onLine?.(reply.text);
       else if (reply.type === "status") options.onStatus?.(reply.status);
@@ -85,6 +111,7 @@ function askOnce(options: AskOptions): Promise<End> {
   });
 }
 
+const UNREAD: ReadonlySet<string | undefined> = new Set(["EPIPE", "ECONNRESET"]);
 const LOOK = "look at its log: journalctl -u mainmode";
 
 function connectFailure(path: string, error: NodeJS.ErrnoException): Failure {

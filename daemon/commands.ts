@@ -57,11 +57,16 @@ export const NOBODY: Answer = { client: undefined, send: () => {}, backlog: () =
 
 const PATIENCE_MS = 5000;
 
+/** What a daemon that is ending does not begin any more. */
+const CHANGES: ReadonlySet<Request["command"]> = new Set(["initiate", "terminate", "reload", "rule"]);
+
 export class Commands {
   readonly #parts: CommandParts;
   readonly #waiting = new Map<number, { readonly answer: Answer; readonly command: Command }>();
+  /** Requests that wait until the daemon has taken over what the last run left, or until its end, when whoever comes after it may be asked. */
+  readonly #held = new Set<{ readonly request: Request; readonly answer: Answer }>();
   #lastId = 0;
-  #finished = false;
+  #phase: "starting" | "open" | "stopping" | "finished" = "open";
 
   constructor(parts: CommandParts) {
     this.#parts = parts;
@@ -69,8 +74,14 @@ export class Commands {
 
   /** Takes a request from the control socket. */
   take(request: Request, answer: Answer): void {
-    if (this.#finished) {
+    if (this.#phase === "finished") {
       answer.send(UNHEARD);
+      return;
+    }
+    if (this.#phase === "starting" || (this.#phase === "stopping" && CHANGES.has(request.command))) {
+      const held = { request, answer };
+      this.#held.add(held);
+      answer.onGone(() => this.#held.delete(held));
       return;
     }
     if (request.command === "status") {
@@ -117,6 +128,20 @@ export class Commands {
     this.run(commandOf(request, this.#parts.onStop()), answer);
   }
 
+  /** Requests wait from now on: nobody is to hear that there is nothing while the SAs of the last run are being taken over. */
+  hold(): void {
+    this.#phase = "starting";
+  }
+
+  /** The daemon serves: what waited is taken, and all that comes. */
+  open(): void {
+    if (this.#phase !== "starting") return;
+    this.#phase = "open";
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const { request, answer } of held) this.take(request, answer);
+  }
+
   /** Everything that a monitor shows. */
   async snapshot(): Promise<SnapshotDocument> {
     const counters = await this.#counters();
@@ -150,6 +175,7 @@ export class Commands {
   run(command: Command, answer: Answer): void {
     const id = ++this.#lastId;
     this.#waiting.set(id, { answer, command });
+    if (command.name === "shutdown") this.#phase = "stopping";
     if (command.name === "shutdown" && command.keep) this.#parts.handingOver();
     this.#parts.push({ type: "command", id, command });
   }
@@ -167,9 +193,11 @@ export class Commands {
     waiting.answer.send({ type: "end", exit, text, ...(reason === undefined ? {} : { reason }), ...(hint === undefined ? {} : { hint }) });
   }
 
-  /** The daemon ends: whoever asked for that is done, everybody else is told. */
+  /** The daemon ends: whoever asked for that is done, everybody else is told; of what was held nothing was done. */
   finish(): void {
-    this.#finished = true;
+    this.#phase = "finished";
+    for (const { answer } of this.#held) answer.send(UNHEARD);
+    this.#held.clear();
     for (const { answer, command } of this.#waiting.values())
       answer.send(
         command.name === "shutdown"

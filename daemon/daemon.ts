@@ -53,6 +53,8 @@ export interface DaemonParts {
   readonly store?: DescriptorStore;
   /** Reads the configuration again; without it there is no reload. */
   readonly reread?: Reread;
+  /** Told the name of each policy that is followed after the first. */
+  readonly onPolicy?: (name: string) => void;
   /** Sees every message that leaves, without the marker of port 4500. */
   readonly onSent?: (path: Path, bytes: Uint8Array) => void;
 }
@@ -170,6 +172,7 @@ class RunningDaemon implements Daemon {
       },
       log,
     });
+    this.#commands.hold();
   }
 
   #situation(): Situation {
@@ -179,6 +182,7 @@ class RunningDaemon implements Daemon {
 
   /** Another policy is followed from now on. */
   #adopt(policy: Policy): Promise<void> {
+    this.#parts.onPolicy?.(policy.name);
     this.#loop.push({ type: "policy", policy });
     return this.#loop.settled();
   }
@@ -218,6 +222,7 @@ class RunningDaemon implements Daemon {
     await this.#loop.settled();
     await this.#startMonitoring();
     await this.#insight.startWeb(configuration.daemon.web, () => this.#commands.snapshot());
+    this.#commands.open();
     const served = this.#addresses.served.join(", ") || "no address yet";
     log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
     return undefined;
@@ -262,6 +267,7 @@ class RunningDaemon implements Daemon {
   /** Undoes a start that failed half-way. */
   async abandon(): Promise<void> {
     this.#loop.close();
+    this.#commands.finish();
     await this.#closeAll();
   }
 

@@ -66,7 +66,7 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
 
 /** A record with the numbers of the Windows events that say the same; those that it has already stay. */
 export function withWindowsIds(record: LogRecord): LogRecord {
-  const { windows, xp } = EVENTS[record.event] ?? row("");
+  const { windows, xp } = isNoTrouble(record) ? row("") : (EVENTS[record.event] ?? row(""));
   const winEventId = record.winEventId ?? exactWindows(record) ?? windows;
   const winEventIdXp = record.winEventIdXp ?? exactXp(record) ?? xp;
   return {
@@ -75,6 +75,10 @@ export function withWindowsIds(record: LogRecord): LogRecord {
     ...(winEventIdXp === null ? {} : { winEventIdXp }),
   };
 }
+
+/** Windows' numbers for these say that something failed, or failed altogether; here the same event has good news and small ones, too. */
+const isNoTrouble = ({ event, failurePoint, level }: LogRecord): boolean =>
+  (event === "svc.socket" && failurePoint === undefined) || (event === "svc.failed" && level !== "error");
 
 const byCertificate = ({ auth, reason }: LogRecord): boolean =>
   auth === "rsa" || auth === "ecdsa" || /^(certificate|crl|signature)-/.test(reason ?? "");

@@ -93,16 +93,18 @@ async function serve(
     log,
     native,
     controlDescriptor: controlDescriptor(process.env),
+    onPolicy: (name) => manager.status(statusText(name, daemon?.endpoints.length ?? 0)),
     ...(options.controlPath === undefined ? {} : { controlPath: options.controlPath }),
     ...(onSent === undefined ? {} : { onSent }),
   });
   if (started.ok) {
     daemon = started.value;
     if (native && !replacements.kernel) giveUpPrivileges(native, log);
-    manager.ready(`policy "${configuration.policy.name}", ${daemon.endpoints.length} sockets`);
+    manager.ready(statusText(configuration.policy.name, daemon.endpoints.length));
     signals.onReload(() => {
       manager.reloading();
-      void started.value.reload().then(() => manager.ready(`policy "${configuration.policy.name}"`));
+      // The line of status is told by whoever follows the policy: a file with errors changes none.
+      void started.value.reload().then(() => manager.ready());
     });
     void signals.first.then(() => {
       manager.stopping();
@@ -117,6 +119,9 @@ async function serve(
   manager.close();
   return exit;
 }
+
+/** For `systemctl status`. */
+const statusText = (policy: string, sockets: number): string => `policy "${policy}", ${sockets} sockets`;
 
 /** Sockets are open, files are read: from here on two capabilities do. */
 function giveUpPrivileges(native: Native, log: Log): void {

@@ -47,6 +47,9 @@ export class Monitoring {
   #timer: NodeJS.Timeout | undefined;
   #server: MetricsServer | undefined;
   #saved = "";
+  #write: ((records: readonly JournalRecord[]) => void) | undefined;
+  /** Of earlier runs that handed over, like the sockets' failures in `#sockets`. */
+  #earlier: Earlier = { drops: {}, loop: { handled: 0, dropped: 0, bugs: 0 } };
 
   constructor(parts: { readonly log: Log; readonly kernel: Kernel }) {
     this.log = this.feed.through(parts.log);
@@ -72,11 +75,12 @@ export class Monitoring {
   ): Promise<void> {
     this.#watched = watched;
     this.#restore(options.earlier?.get("totals")?.value);
+    this.#write = options.save;
     const look = dropWatch(this.log);
     look();
     this.#timer = setInterval(() => {
       look();
-      if (options.save) this.save(options.save);
+      if (this.#write) this.save(this.#write);
     }, LOOK_MS);
     this.#timer.unref();
     // SAs of the last run are known from the first look at them on.
@@ -93,8 +97,16 @@ export class Monitoring {
 
   /** Totals for the next run, where they changed. */
   save(write: (records: readonly JournalRecord[]) => void): void {
-    const octets = this.#ledger.gone().map((each) => ({ ...each }));
-    const value: JournalValue = { since: this.#countedSince, events: this.#statistics.save(), octets };
+    const [octets, seen] = [this.#ledger.gone(), this.#ledger.totals()].map((totals) => totals.map((each) => ({ ...each })));
+    const value: JournalValue = {
+      since: this.#countedSince,
+      events: this.#statistics.save(),
+      octets: octets ?? [],
+      seen: seen ?? [],
+      drops: Object.fromEntries(this.#drops()),
+      loop: { ...this.#loop() },
+      sockets: [...this.#sockets.values()].map((each) => ({ ...each })),
+    };
     const text = JSON.stringify(value);
     if (text === this.#saved) return;
     this.#saved = text;
@@ -103,10 +115,31 @@ export class Monitoring {
 
   #restore(saved: JournalValue | undefined): void {
     if (typeof saved !== "object" || saved === null || Array.isArray(saved)) return;
-    const { since, events, octets } = saved as Readonly<Record<string, JournalValue>>;
+    const { since, events, octets, seen, drops, loop, sockets } = saved as Readonly<Record<string, JournalValue>>;
     if (typeof since === "number" && since < this.#startedAt) this.#countedSince = since;
     this.#statistics.restore(events);
-    if (Array.isArray(octets)) this.#ledger.restore(octets as unknown as readonly OctetTotal[]);
+    if (Array.isArray(octets))
+      this.#ledger.restore(
+        octets as unknown as readonly OctetTotal[],
+        (Array.isArray(seen) ? seen : []) as unknown as readonly OctetTotal[],
+      );
+    this.#earlier = { drops: numbersOf(drops), loop: { ...this.#earlier.loop, ...numbersOf(loop) } };
+    for (const each of Array.isArray(sockets) ? sockets : []) {
+      const { what, family, count } = each as unknown as ShellFigures["socketFailures"][number];
+      this.#count(what, family, count);
+    }
+  }
+
+  /** What the core dropped, by reason, over all runs. */
+  #drops(): ReadonlyMap<string, number> {
+    const sums = new Map(Object.entries(this.#earlier.drops));
+    for (const [reason, count] of (this.#watched ?? IDLE).drops()) sums.set(reason, (sums.get(reason) ?? 0) + count);
+    return sums;
+  }
+
+  #loop(): LoopCounters {
+    const [{ loop: before }, now] = [this.#earlier, (this.#watched ?? IDLE).counters()];
+    return { handled: before.handled + now.handled, dropped: before.dropped + now.dropped, bugs: before.bugs + now.bugs };
   }
 
   /** A problem of the sockets. */
@@ -119,18 +152,19 @@ export class Monitoring {
     this.#sockets.set(key, { what, family, count: (this.#sockets.get(key)?.count ?? 0) + by });
   }
 
-  /** Every statistic. `status` has the counters of `counters` in it. */
+  /** Every statistic. `status` has the counters of `counters` in it. What is told is written down first: not even a crash makes a total go back. */
   stats(status: StatusDocument, counters: Awaited<ReturnType<Kernel["counters"]>>): StatsDocument {
     this.#ledger.learn(status, counters);
-    const { live, drops, counters: loop, queued } = this.#watched ?? IDLE;
-    const { handled, dropped, bugs } = loop();
+    if (this.#write) this.save(this.#write);
+    const { live, queued } = this.#watched ?? IDLE;
+    const { handled, dropped, bugs } = this.#loop();
     const shell: ShellFigures = {
       ...{ startedAt: this.#startedAt, countedSince: this.#countedSince, version: this.#version, queued: queued(), handled, dropped, bugs },
       socketFailures: [...this.#sockets.values()],
       octets: this.#ledger.totals(),
       xfrm: readXfrmStat(),
     };
-    return statsDocument(this.#statistics, { status, live: live(), drops: drops(), shell });
+    return statsDocument(this.#statistics, { status, live: live(), drops: this.#drops(), shell });
   }
 
   async close(): Promise<void> {
@@ -138,6 +172,19 @@ export class Monitoring {
     await this.#server?.close();
   }
 }
+
+interface Earlier {
+  readonly drops: Readonly<Record<string, number>>;
+  readonly loop: LoopCounters;
+}
+
+/** The members of a record that are counts. */
+const numbersOf = (value: JournalValue | undefined): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    Object.entries(typeof value === "object" && value !== null ? value : {}).filter(
+      (entry): entry is [string, number] => typeof entry[1] === "number" && entry[1] >= 0,
+    ),
+  );
 
 /** Before the loop stands. */
 const IDLE: Watched = {

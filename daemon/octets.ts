@@ -26,14 +26,18 @@ export interface OctetLedger {
   learn(status: StatusDocument, counters: Counters): void;
   /** The same of those only that are gone: what the next run adds to, since it finds the others in the kernel. */
   gone(): readonly OctetTotal[];
-  /** Adds totals of an earlier run. */
-  restore(saved: readonly OctetTotal[]): void;
+  /**
+   * Adds totals of an earlier run, of SAs that were gone. `seen`: what that run had seen of all, which totals are never below: what the kernel has
+   * ended since is made up for at the first look at which the kernel tells what is left.
+   */
+  restore(saved: readonly OctetTotal[], seen?: readonly OctetTotal[]): void;
 }
 
 /** Watches what a kernel port is asked to do. */
 export function octetLedger(bare: Kernel): OctetLedger {
   const live = new Map<string, Known>();
   const gone = new Map<string, Known>();
+  const floor = floorUnder(gone, () => totalsOf([...gone.values(), ...live.values()]));
   const retire = (name: string): void => {
     const sa = live.get(name);
     live.delete(name);
@@ -76,7 +80,7 @@ export function octetLedger(bare: Kernel): OctetLedger {
   };
   return {
     kernel,
-    totals: () => totalsOf([...gone.values(), ...live.values()]),
+    totals: floor.totals,
     gone: () => totalsOf([...gone.values()]),
     learn(status, counters) {
       const unknown = new Map(
@@ -84,9 +88,11 @@ export function octetLedger(bare: Kernel): OctetLedger {
       );
       if (unknown.size > 0)
         for (const child of status.childSas) for (const [at, kind] of kindsOf(child)) learnOne(live, unknown.get(at), kind, counters);
+      if (counters.size > 0 || status.childSas.length === 0) floor.settle();
     },
-    restore(saved) {
+    restore(saved, seen = []) {
       for (const { octets, packets, ...kind } of saved) add(gone, kind, octets, packets);
+      floor.raise(seen);
     },
   };
 }
@@ -97,8 +103,36 @@ function totalsOf(all: readonly Known[]): readonly OctetTotal[] {
   return [...table.values()].map(({ kind, octets, packets }) => ({ ...kind, octets, packets }));
 }
 
+/** What totals are never below until it is settled; then what they lack is counted as gone. */
+function floorUnder(gone: Map<string, Known>, counted: () => readonly OctetTotal[]) {
+  const floor = new Map<string, Known>();
+  return {
+    totals: () => (floor.size === 0 ? counted() : totalsOf([...counted(), ...missing(counted(), floor)].map(knownOf))),
+    raise(seen: readonly OctetTotal[]): void {
+      for (const { octets, packets, ...kind } of seen) add(floor, kind, octets, packets);
+    },
+    settle(): void {
+      if (floor.size > 0) for (const { octets, packets, ...kind } of missing(counted(), floor)) add(gone, kind, octets, packets);
+      floor.clear();
+    },
+  };
+}
+
+const knownOf = ({ octets, packets, ...kind }: OctetTotal): Known => ({ kind, octets, packets });
+const keyOf = (kind: Kind): string => `${kind.dir} ${kind.mode} ${kind.confidential} ${kind.authenticated} ${kind.whole}`;
+
+/** What totals lack of what was seen before. */
+function missing(totals: readonly OctetTotal[], floor: ReadonlyMap<string, Known>): readonly OctetTotal[] {
+  const found = new Map(totals.map((each) => [keyOf(each), each]));
+  return [...floor].flatMap(([key, { kind, octets, packets }]) => {
+    const lack = { octets: octets - (found.get(key)?.octets ?? 0), packets: packets - (found.get(key)?.packets ?? 0) };
+    const [more, others] = [Math.max(0, lack.octets), Math.max(0, lack.packets)];
+    return more + others > 0 ? [{ ...kind, octets: more, packets: others }] : [];
+  });
+}
+
 function add(table: Map<string, Known>, kind: Kind, octets: number, packets: number): void {
-  const key = `${kind.dir} ${kind.mode} ${kind.confidential} ${kind.authenticated} ${kind.whole}`;
+  const key = keyOf(kind);
   const total = table.get(key) ?? { kind, octets: 0, packets: 0 };
   total.octets += octets;
   total.packets += packets;

@@ -6,8 +6,8 @@ import { fstatSync } from "node:fs";
 import { AF_UNIX, type Native, unixAddress } from "./native.ts";
 
 export interface ServiceManager {
-  /** Everything is up: dependent units may start. */
-  ready(status: string): void;
+  /** Everything is up: dependent units may start. Without a status the line of `systemctl status` stays. */
+  ready(status?: string): void;
   /** One line for `systemctl status`. */
   status(text: string): void;
   /** The configuration is being read again; `ready` follows (sd_notify(3), RELOADING). */
@@ -34,7 +34,7 @@ export function serviceManager(env: ServiceEnvironment, native: Native | undefin
   const timer = send && interval !== undefined ? setInterval(() => alive() && send.text("WATCHDOG=1"), interval / 2) : undefined;
   timer?.unref();
   return {
-    ready: (status) => send?.text(`READY=1\nSTATUS=${oneLine(status)}`),
+    ready: (status) => send?.text(status === undefined ? "READY=1" : `READY=1\nSTATUS=${oneLine(status)}`),
     status: (text) => send?.text(`STATUS=${oneLine(text)}`),
     reloading: () => send?.text(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`),
     stopping: () => send?.text("STOPPING=1\nSTATUS=stopping"),

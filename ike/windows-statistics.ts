@@ -71,7 +71,7 @@ export const WINDOWS_STATISTICS: readonly WindowsStatistic[] = [
   wfp("totalMainModesStarted", "ike_negotiations_started_total"),
   wfp("totalSuccessfulMainModes", "ike_sa_established_total"),
   wfp("totalFailedMainModes", ["negotiation_failures_total", { mode: "main" }]),
-  wfp("totalResponderMainModes", ["ike_sa_established_total", { role: "responder" }]),
+  wfp("totalResponderMainModes", ["ike_negotiations_started_total", { role: "responder" }]),
   wfp("currentNewResponderMainModes", "ike_half_open_responder"),
   wfp("currentActiveQuickModes", "child_sa_active"),
   wfp("totalQuickModesStarted", "child_negotiations_started_total"),

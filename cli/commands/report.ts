@@ -2,11 +2,12 @@
  * `mainmode report`: everything that a bug report needs, in one file: versions, the policy without its secrets, SAs, counters, the last failures
  * and records. It holds addresses, names and identities, which whoever sends it away should know.
  */
-import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, readFileSync, writeSync } from "node:fs";
 import type { AboutDocument, FailureDocument } from "../../daemon/control-protocol.ts";
 import { ask, type Document, type Status } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { duration, octets, safe, table } from "../format.ts";
+import { openOwn } from "../own-file.ts";
 import { conclude, printLine } from "../report.ts";
 import { failureLines } from "./last-failure.ts";
 
@@ -125,11 +126,7 @@ const fields = (row: object): string =>
   );
 
 function write(path: string, text: string): void {
-  try {
-    const file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW, 0o600);
-    writeSync(file, text);
-    closeSync(file);
-  } catch (error) {
-    throw new Failure(EXIT.failed, `${path} can't be written: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const file = openOwn(path);
+  writeSync(file, text);
+  closeSync(file);
 }

@@ -2,7 +2,7 @@
  * `mainmode trace`: a running daemon's negotiations, message by message, before and after decryption, and why it did what it did.
  * Files are opened before the daemon is asked, without following links, for their owner only; keys are warned about.
  */
-import { closeSync, constants, fchmodSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, statSync, writeSync } from "node:fs";
 import type { Request, TraceDocument } from "../../daemon/control-protocol.ts";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { exportedHeader, exportedRecord, inClear } from "../../isakmp/exported-pdu.ts";
@@ -12,6 +12,7 @@ import { pcapHeader, pcapRecord } from "../../isakmp/pcap-writer.ts";
 import { ask } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { espKeyLine, ikeKeyLine } from "../key-files.ts";
+import { openOwn } from "../own-file.ts";
 import { conclude } from "../report.ts";
 import { entryLines } from "../trace-text.ts";
 
@@ -137,16 +138,4 @@ function keyPaths(path: string): readonly [string, string] {
   return isFolder ? [`${path}/ikev1_decryption_table`, `${path}/esp_sa`] : [path, `${path}.esp`];
 }
 
-const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
-
-/** A file that only its owner may read, whoever made it before. */
-function open(path: string | undefined): number | undefined {
-  if (path === undefined) return undefined;
-  try {
-    const file = openSync(path, FLAGS, 0o600);
-    fchmodSync(file, 0o600);
-    return file;
-  } catch (error) {
-    throw new Failure(EXIT.failed, `${path} can't be written: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
+const open = (path: string | undefined): number | undefined => (path === undefined ? undefined : openOwn(path));

@@ -54,10 +54,10 @@ export interface FakeDaemon {
   readonly requests: string[];
 }
 
-/** Answers every request with `answer`, or request number N from 1 with what it makes of N, then closes if it is told to. */
+/** Answers every request with `answer`, or request number N from 1 with what it makes of N (nothing, where it hangs up), then closes if it is told to. */
 export async function fakeDaemon(
   t: TestContext,
-  answer: readonly (Reply | string)[] | ((number: number) => readonly Reply[]),
+  answer: readonly (Reply | string)[] | ((number: number) => readonly Reply[] | "hang up"),
   close = false,
 ): Promise<FakeDaemon> {
   const path = join(scratch(t), "control.sock");
@@ -72,8 +72,9 @@ export async function fakeDaemon(
       if (!text.includes("\n")) return;
       requests.push(text.trim());
       text = "";
-      for (const reply of typeof answer === "function" ? answer(requests.length) : answer)
-        socket.write(typeof reply === "string" ? reply : `${JSON.stringify(reply)}\n`);
+      const replies = typeof answer === "function" ? answer(requests.length) : answer;
+      if (replies === "hang up") return void socket.end();
+      for (const reply of replies) socket.write(typeof reply === "string" ? reply : `${JSON.stringify(reply)}\n`);
       if (close) socket.end();
     });
   });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { UNHEARD } from "../../daemon/control.ts";
@@ -154,6 +155,38 @@ test("a daemon that was about to end is asked again, since another one may liste
   const refused = await mainmode(["terminate", "--all", "--control", ending.path]);
   assert.deepEqual([refused.exit, ending.requests.length], [69, 3]);
   assert.match(refused.stderr, /about to end/);
+});
+
+test("a shutdown is not asked for again: that would start the next daemon in order to stop it", async (t) => {
+  const ending = await fakeDaemon(t, [UNHEARD]);
+  assert.equal((await mainmode(["shutdown", "--control", ending.path])).exit, 69);
+  assert.equal(ending.requests.length, 1);
+});
+
+test("a question that was cut off is asked again; what could have been done already is not", async (t) => {
+  const status: Reply = { type: "status", status: STATUS };
+  const cut = await fakeDaemon(t, (number) => (number === 1 ? "hang up" : [status, { type: "end", exit: 0 }]));
+  assert.equal((await mainmode(["status", "--json", "--control", cut.path])).exit, 0);
+  assert.equal(cut.requests.length, 2);
+  const gone = await fakeDaemon(t, () => "hang up");
+  const { exit, stderr } = await mainmode(["terminate", "--all", "--control", gone.path]);
+  assert.deepEqual([exit, gone.requests.length], [69, 1]);
+  assert.match(stderr, /went away before it answered/);
+});
+
+test("a request that nobody has read is made again", async (t) => {
+  const path = join(scratch(t), "control.sock");
+  let connections = 0;
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    socket.on("error", () => {});
+    // Closing with unread octets resets the connection.
+    if (++connections === 1) setTimeout(() => socket.destroy(), 300);
+    else socket.on("data", () => socket.end(`${JSON.stringify({ type: "end", exit: 0, text: "done" })}\n`)).resume();
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  t.after(() => server.close());
+  const { exit, stdout } = await mainmode(["terminate", "--all", "--control", path]);
+  assert.deepEqual([exit, stdout, connections], [0, "done\n", 2]);
 });
 
 for (const [what, answer, complaint] of [

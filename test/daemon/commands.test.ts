@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Commands } from "../../daemon/commands.ts";
+import { UNHEARD } from "../../daemon/control.ts";
 import type { Reply } from "../../daemon/control-protocol.ts";
 import { createFeed } from "../../daemon/feed.ts";
 import type { LogRecord } from "../../daemon/log.ts";
@@ -124,6 +125,48 @@ test("a reload is answered with what the file says and what changed", async () =
   commands.take({ command: "reload" }, answer);
   await until(() => replies.length === 1, "the answer");
   assert.deepEqual(replies, [{ type: "end", exit: 0, text: "reloaded" }]);
+});
+
+test("while the daemon takes over what the last run left, requests wait; then they are taken in their order", async () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.hold();
+  commands.take({ command: "status" }, answer);
+  commands.take({ command: "initiate", rule: "hr", wait: 30 }, answer);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([inputs, replies], [[], []]);
+  commands.open();
+  await until(() => replies.length === 2, "the answer");
+  assert.deepEqual([inputs.length, replies[0]?.type], [1, "status"]);
+});
+
+test("of what waits for a start that fails nothing was done, and who went away meanwhile is forgotten", () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.hold();
+  commands.take({ command: "terminate", target: { kind: "all" } }, answer);
+  commands.take({ command: "reload" }, { ...answer, send: () => assert.fail("to nobody"), onGone: (act) => act() });
+  commands.finish();
+  commands.open();
+  assert.deepEqual([inputs, replies], [[], [UNHEARD]]);
+});
+
+test("a daemon that stops begins nothing new, says so at its end, and still answers questions and stops", async () => {
+  const { commands, inputs, replies, answer } = setUp();
+  commands.take({ command: "shutdown", keep: false }, answer);
+  for (const request of [
+    { command: "initiate", rule: "hr", wait: 30 },
+    { command: "terminate", target: { kind: "all" } },
+    { command: "reload" },
+    { command: "rule", delete: "hr" },
+  ] as const)
+    commands.take(request, answer);
+  assert.deepEqual([inputs.length, replies], [1, []]);
+  commands.take({ command: "status" }, answer);
+  commands.take({ command: "shutdown", keep: false }, answer);
+  await until(() => replies.length === 2, "the status");
+  assert.equal(inputs.length, 2);
+  commands.finish();
+  const ends = replies.slice(2).map((reply) => (reply === UNHEARD ? "unheard" : reply.type === "end" && reply.text));
+  assert.deepEqual(ends, ["unheard", "unheard", "unheard", "unheard", "stopped", "stopped"]);
 });
 
 test("when the daemon ends, who asked for that is done and all others are told", () => {

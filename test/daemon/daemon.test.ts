@@ -64,6 +64,45 @@ test("an address of ours without a socket is the reason that a command gets, not
   assert.ok(hint);
 });
 
+test("a status that is asked while the daemon starts waits for what the last run left", async (t) => {
+  const [folder, port] = [scratch(t), await freePort(["127.0.0.2"])];
+  const text = configuration("127.0.0.2", "127.0.0.3", port, await freePort(["127.0.0.2"]));
+  const parsed = parseConfiguration(text, "test.toml", () => ok(undefined));
+  assert.ok(parsed.ok);
+  let told = (): void => {};
+  let isAsked = false;
+  const telling = new Promise<void>((resolve) => {
+    told = resolve;
+  });
+  const kernel = memoryKernel({});
+  const slow = {
+    ...kernel,
+    list: async () => {
+      isAsked = true;
+      await telling;
+      return kernel.list();
+    },
+  };
+  const path = join(folder, "a.sock");
+  const parts = { crypto: opensslCrypto, random: systemRandom, log: () => {}, native: undefined };
+  const starting = startDaemon({ ...parts, configuration: parsed.value, kernel: slow, controlPath: path });
+  await until(() => isAsked, "the start");
+  let answered = false;
+  const asking = ask({ path, request: { command: "terminate", target: { kind: "rule", rule: "peer" } } }).then((end) => {
+    answered = true;
+    return end;
+  });
+  // As much as a whole answer takes, and more.
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(answered, false);
+  told();
+  const started = await starting;
+  assert.ok(started.ok);
+  t.after(() => started.value.stop(1000));
+  // Before, there was no such rule yet.
+  assert.equal((await asking).reason, "nothing-there");
+});
+
 test("two daemons negotiate over UDP, show it, and leave nothing behind when they stop", async (t) => {
   const { a, b } = await startPair(t);
   const { lines, end } = initiate(a);

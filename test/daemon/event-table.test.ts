@@ -24,6 +24,11 @@ const CASES: readonly (readonly [Partial<LogRecord> & Pick<LogRecord, "event">, 
   [{ event: "policy.failed", winEventId: 5472 }, 5472, undefined],
   [{ event: "svc.dos-mode" }, 4646, undefined],
   [{ event: "child.wanted" }, undefined, undefined],
+  [{ event: "svc.socket", failurePoint: "me" }, 5480, undefined],
+  // Good news, such as where the web monitor is.
+  [{ event: "svc.socket" }, undefined, undefined],
+  [{ event: "svc.failed", level: "error" }, 5484, undefined],
+  [{ event: "svc.failed", level: "warning" }, undefined, undefined],
 ];
 for (const [record, windows, xp] of CASES)
   test(`${JSON.stringify(record)} is Windows event ${windows ?? "none"}, and ${xp ?? "none"} of 2000 to 2003`, () => {

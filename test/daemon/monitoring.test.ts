@@ -47,6 +47,46 @@ test("a run that hands over leaves its totals in the journal, and the next goes 
   await second.close();
 });
 
+test("every total goes on over a restart, and what was told once is in the journal, whatever ends the run", async () => {
+  const records: JournalRecord[] = [];
+  const save = (more: readonly JournalRecord[]) => void records.push(...more);
+  const busy = {
+    ...WATCHED,
+    drops: () =>
+      new Map([
+        ["malformed header", 3],
+        ["unknown cookies", 2],
+        ["repeat of message 1", 5],
+        ["anything else", 7],
+      ]),
+    counters: () => ({ handled: 100, dropped: 4, bugs: 1 }),
+  };
+  const run = async (watched: typeof WATCHED): Promise<ReadonlyMap<string, number>> => {
+    const monitoring = new Monitoring({ log: () => {}, kernel: fakeKernel() });
+    const earlier = playJournal(JSON.parse(JSON.stringify(records))).get(STATISTICS_OWNER);
+    await monitoring.start(watched, { listen: null, text: async () => "", save, ...(earlier ? { earlier } : {}) });
+    if (watched === busy) for (const address of ["192.0.2.1", "2001:db8::1"]) monitoring.note({ what: "send", address });
+    const { metrics } = monitoring.stats(STATUS, new Map());
+    await monitoring.close();
+    // Those of the kernel count since the machine started.
+    const counters = metrics.filter(({ type, name }) => type === "counter" && !/xfrm_stat|kernel_drops/.test(name));
+    return new Map(
+      counters.flatMap(({ name, samples }) => (samples ?? []).map(({ labels, value }) => [`${name} ${JSON.stringify(labels)}`, value])),
+    );
+  };
+  const first = await run(busy);
+  assert.ok(["handled", "cookies", "packets", "repeats", "ignored"].every(() => first.size > 30));
+  const idle = await run(WATCHED);
+  assert.deepEqual(
+    [...first].filter(([name, value]) => (idle.get(name) ?? 0) !== value),
+    [],
+  );
+  const twice = await run(busy);
+  assert.equal(twice.get("mainmode_inputs_total {}"), 200);
+  assert.equal(twice.get("mainmode_invalid_cookies_total {}"), 4);
+  assert.equal(twice.get('mainmode_socket_send_failures_total {"family":"6"}'), 2);
+});
+
 test("totals that were handed over count since the first of those runs began", async () => {
   const later = new Monitoring({ log: () => {}, kernel: fakeKernel() });
   const totals = { owner: STATISTICS_OWNER, part: "totals", value: { since: 1000, events: {}, octets: [] }, secret: null };

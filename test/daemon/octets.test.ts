@@ -76,6 +76,25 @@ test("what is confidential, what is authenticated, and AH and ESP together, whic
   assert.equal(sum(ledger, "out"), 10);
 });
 
+test("an SA that ended between two runs keeps what the earlier run had seen of it, and no total goes back meanwhile", async () => {
+  const { bare, ledger } = setUp();
+  const kind = { dir: "in", mode: "transport", confidential: true, authenticated: true, whole: true } as const;
+  // Of the 1700 that were seen 1000 are of SAs that were gone, 500 of one that is still there, and 200 of one that is not.
+  const sa = INBOUND();
+  await bare.run([{ do: "add-sa", sa }]);
+  bare.setCounters(sa, { octets: 500, packets: 5 });
+  ledger.restore([{ ...kind, octets: 1000, packets: 10 }], [{ ...kind, octets: 1700, packets: 17 }]);
+  assert.deepEqual([sum(ledger, "in"), sum(ledger, "in", "packets")], [1700, 17]);
+  const protection = { protocol: "esp", encryption: "aes128", integrity: "sha1", spiIn: "0x00001001", spiOut: "0x00009999" } as const;
+  const status = { ikeSas: [], childSas: [{ mode: "transport", protections: [protection] }] } as never;
+  ledger.learn(status, new Map());
+  assert.equal(sum(ledger, "in"), 1700);
+  ledger.learn(status, await ledger.kernel.counters());
+  bare.setCounters(sa, { octets: 560, packets: 6 });
+  ledger.learn(status, await ledger.kernel.counters());
+  assert.deepEqual([sum(ledger, "in"), sum(ledger, "in", "packets")], [1760, 18]);
+});
+
 test("SAs of an earlier run are learnt from status, and their octets follow what that run wrote down", async () => {
   const { bare, ledger } = setUp();
   const sa = INBOUND();

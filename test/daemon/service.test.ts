@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -44,6 +44,8 @@ interface Service {
   readonly child: ChildProcess;
   readonly heard: () => readonly string[];
   readonly control: string;
+  /** The configuration file. */
+  readonly config: string;
 }
 
 /** Starts a daemon as systemd would. SIGUSR2 stands for a loop that hangs for good. */
@@ -69,21 +71,22 @@ async function startService(t: TestContext, environment: NodeJS.ProcessEnv = {},
   t.after(() => child.kill("SIGKILL"));
   await until(() => child.exitCode !== null || heard().some((text) => text.startsWith("READY=1")), "readiness");
   assert.equal(child.exitCode, null);
-  return { child, heard, control };
+  return { child, heard, control, config };
 }
 
 const first = (heard: readonly string[]): readonly string[] => heard.map((text) => text.split("\n", 1)[0] ?? "");
 
 test("a service says that it is ready, that it reloads and is ready again, and that it stops", async (t) => {
-  const { child, heard } = await startService(t);
+  const { child, heard, config } = await startService(t);
+  writeFileSync(config, readFileSync(config, "utf8").replace('name = "test"', 'name = "renamed"'));
   child.kill("SIGHUP");
   await until(() => first(heard()).lastIndexOf("READY=1") > 0, "the end of the reload");
   assert.match(heard().find((text) => text.startsWith("RELOADING=1")) ?? "", /\nMONOTONIC_USEC=\d+$/);
   child.kill("SIGTERM");
   const [exit] = await once(child, "exit");
   assert.equal(exit, 0);
-  assert.deepEqual(first(heard()), ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]);
-  assert.ok(heard().every((text) => text.startsWith("RELOADING") || /\nSTATUS=\S/.test(text)));
+  assert.deepEqual(first(heard()), ["READY=1", "RELOADING=1", 'STATUS=policy "renamed", 2 sockets', "READY=1", "STOPPING=1"]);
+  assert.match(heard()[0] ?? "", /\nSTATUS=policy "test", 2 sockets$/);
 });
 
 test("the watchdog hears of the event loop: while it turns, and no more once it hangs", async (t) => {

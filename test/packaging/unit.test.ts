@@ -60,7 +60,7 @@ test("the socket listens where commands look, for the group alone", () => {
 function stop(
   folder: string,
   jobs: string,
-  { exit = 0, mainPid = "42", systemctl = 0 } = {},
+  { exit = 0, mainPid = String(process.pid), systemctl = 0, waits = false } = {},
 ): { readonly told: string; readonly status: number | null } {
   const program = (name: string, text: string): void => {
     writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
@@ -69,7 +69,7 @@ function stop(
   writeFileSync(join(folder, "told"), "");
   writeFileSync(join(folder, "jobs"), jobs);
   program("systemctl", `[ "$*" = "list-jobs --no-legend --plain -- mainmode.service" ] || exit 9\ncat ${folder}/jobs\nexit ${systemctl}`);
-  program("mainmode", `echo "$*" >${folder}/told\nexit ${exit}`);
+  program("mainmode", `echo "$*" >${folder}/told\n${waits ? "exec sleep 60" : ""}\nexit ${exit}`);
   const env = { PATH: `${folder}:/usr/bin:/bin`, MAINPID: mainPid };
   const { status } = spawnSync(at("stop"), ["mainmode.service"], { env, stdio: ["ignore", "ignore", "inherit"] });
   return { told: readFileSync(join(folder, "told"), "utf8").trim(), status };
@@ -91,6 +91,15 @@ test("a daemon that has ended by itself or is not reached makes no failure of th
   assert.deepEqual(stop(folder, "", { mainPid: "" }), { told: "", status: 0 });
   assert.deepEqual(stop(folder, "17 mainmode.service stop running\n", { exit: 69 }), { told: "shutdown", status: 0 });
   assert.equal(stop(folder, "17 mainmode.service stop running\n", { exit: 1 }).status, 1);
+});
+
+test("a stop that systemd's own socket would answer only afterwards ends with the daemon", (t) => {
+  // The daemon has just ended, and its command waits where nobody listens.
+  const { pid = 0 } = spawnSync("true");
+  assert.deepEqual(stop(scratch(t), "17 mainmode.service stop running\n", { mainPid: String(pid), waits: true }), {
+    told: "shutdown",
+    status: 0,
+  });
 });
 
 test("where systemd tells nothing the script does nothing: the signal that follows hands over", (t) => {
