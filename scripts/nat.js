@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
@@ -19,6 +19,16 @@ if (files.length < (word ? 1 : 4)) {
 }
 mkdirSync(".lab/nat", { recursive: true });
 const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-const inside = [process.execPath, "--test", "--test-concurrency=1", "--test-reporter=spec", "--test-timeout=280000", ...files];
+mkdirSync(".lab/nat/secrets", { recursive: true, mode: 0o700 });
+const inside = [
+  "env",
+  `MAINMODE_LEDGER=${resolve(".lab/nat/secrets")}`,
+  process.execPath,
+  "--test",
+  "--test-concurrency=1",
+  "--test-reporter=spec",
+  "--test-timeout=280000",
+  ...files,
+];
 const { status } = spawnSync("demo/uml-run", ["-t", "460", "-w", ".lab/nat", ...inside], { env, stdio: ["ignore", "inherit", "inherit"] });
 process.exit(status ?? 1);

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { secretsIn } from "./secrets-scan.ts";
+import { secretsIn, whatWasLeft } from "./secrets-scan.ts";
 
 const KEY = Buffer.from("000102030405060708090a0b0c0d0e0f10111213", "hex");
 const PSK = Buffer.from("correct horse battery staple");
@@ -24,4 +27,31 @@ for (const [what, [text, form]] of Object.entries(FORMS))
 test("what is like a secret, or too short or too plain to be one, is none", () => {
   const texts = ["correct horse battery", `0x${KEY.toString("hex").slice(0, 38)}`, "00".repeat(40), "0xaabb", ""];
   assert.deepEqual(secretsIn(texts, SECRETS), []);
+});
+
+test("ledgers of a run are collected and removed, and what was said is read, but not what is meant to hold keys", (t) => {
+  const root = mkdtempSync(join(tmpdir(), "mainmode-left-"));
+  t.after(() => rmSync(root, { recursive: true }));
+  const files: Readonly<Record<string, string>> = {
+    "a/secrets/1": `${SECRETS[0]}\n`,
+    "b/secrets/2": `${SECRETS[1]}\n`,
+    "a/us/events.jsonl": "{}",
+    "a/us/said.txt": "said",
+    "a/transcript.txt": `it shows ${PSK}`,
+    "a/us/mainmode.toml": `secret = "${PSK}"`,
+    "a/us/keys/esp_sa.txt": `0x${KEY.toString("hex")}`,
+    "b/theirs/charon.log": `0x${KEY.toString("hex")}`,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+  const { secrets, outputs } = whatWasLeft(root);
+  assert.deepEqual([...secrets].sort(), SECRETS.slice(0, 2).sort());
+  assert.deepEqual(
+    [...outputs.keys()].sort(),
+    ["a/transcript.txt", "a/us/events.jsonl", "a/us/said.txt"].map((name) => join(root, name)),
+  );
+  assert.equal(secretsIn([...outputs.values()], secrets).length, 1);
+  assert.equal(existsSync(join(root, "a/secrets")) || existsSync(join(root, "b/secrets")), false);
 });

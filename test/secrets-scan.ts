@@ -1,5 +1,5 @@
 /** Looks for secrets in text, as they are, in hexadecimal and in base64, however many there are of both. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 export interface Found {
@@ -51,4 +51,35 @@ function found(text: string, needles: Needles): readonly Found[] {
 
 /** The secrets that secrets-ledger.ts has written into a folder. */
 export const readLedger = (folder: string): ReadonlySet<string> =>
-  new Set(readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n")));
+  new Set(
+    readdirSync(folder)
+      .flatMap((name) => readFileSync(join(folder, name), "utf8").split("\n"))
+      .filter((digits) => digits !== ""),
+  );
+
+/** What a run has left in a folder. */
+export interface Left {
+  readonly secrets: ReadonlySet<string>;
+  /** Everything that was said, by its file. */
+  readonly outputs: ReadonlyMap<string, string>;
+}
+
+/** Logs, transcripts, traces and reports. */
+const SAID = /\.(txt|jsonl?|log|tap|out|said|journal)$|(^|\/)said$/;
+/**
+ * What holds secrets because somebody asked for that, or for whom it is: configurations and keys that the tests make, keys that `trace --keys` was
+ * asked for, and what strongSwan and libreswan say, whose logs are told to show keys so that they can be compared.
+ */
+const MEANT = /(^|\/)(pki|keys|charon[^/]*|pluto[^/]*|plan\.json|judgeKeys\.txt)(\/|$)/;
+
+/** Collects, and removes, the ledgers below a folder (its folders called `secrets`), and reads what was said there. */
+export function whatWasLeft(root: string): Left {
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
+  const path = (entry: (typeof entries)[number]): string => join(entry.parentPath, entry.name);
+  const ledgers = entries.filter((entry) => entry.isDirectory() && entry.name === "secrets").map(path);
+  const secrets = new Set(ledgers.flatMap((folder) => [...readLedger(folder)]));
+  for (const folder of ledgers) rmSync(folder, { recursive: true });
+  const said = entries.filter((entry) => entry.isFile() && !ledgers.includes(entry.parentPath)).map(path);
+  const files = said.filter((name) => SAID.test(name) && !MEANT.test(name.slice(root.length + 1)));
+  return { secrets, outputs: new Map(files.map((name) => [name, readFileSync(name, "utf8")])) };
+}

@@ -4,10 +4,11 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ask, type Status } from "../../cli/client.ts";
+import { ledgerWords } from "../ledger-words.ts";
 
 export type Side = "us" | "theirs";
 
@@ -74,7 +75,7 @@ export class Lab {
   async start(side: Side, configuration: string): Promise<void> {
     const file = join(this.folder, `${side}.toml`);
     writeFileSync(file, configuration, { mode: 0o600 });
-    const child = spawn("ip", ["netns", "exec", side, process.execPath, MAIN, "daemon", "-c", file], {
+    const child = spawn("ip", ["netns", "exec", side, process.execPath, ...ledgerWords(), MAIN, "daemon", "-c", file], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#daemons.set(side, child);
@@ -142,11 +143,20 @@ export class Lab {
     });
   }
 
+  /** For whoever looks for secrets in them. */
+  #keepLogs(): void {
+    const ledger = process.env["MAINMODE_LEDGER"];
+    if (ledger === undefined) return;
+    for (const side of this.#daemons.keys())
+      writeFileSync(join(dirname(ledger), `${process.pid}-${Date.now()}-${side}.log`), this.log(side));
+  }
+
   async end(): Promise<void> {
     for (const side of ["us", "theirs"] as const) await this.kill(side);
     for (const program of this.#programs) program.kill("SIGKILL");
     this.#wire?.kill("SIGKILL");
     for (const name of ["us", "theirs", "wire"]) sh(`ip netns del ${name}`);
+    this.#keepLogs();
     rmSync(this.folder, { recursive: true });
   }
 }

@@ -14,7 +14,7 @@ import { perform } from "./perform.ts";
 import type { PeerKind, Placed } from "./scenario.ts";
 import { shell, stop } from "./shell.ts";
 import { strongswan } from "./strongswan.ts";
-import { inGuest } from "./uml.ts";
+import { inGuest, keepLedgerIn } from "./uml.ts";
 
 /** What one guest has to do. */
 export interface Plan {
@@ -36,6 +36,7 @@ const PARTIES: Readonly<Record<PeerKind, (options: PartyOptions) => Party>> = { 
 
 async function main(planFile: string, resultFile: string): Promise<void> {
   const plan: Plan = JSON.parse(readFileSync(planFile, "utf8"));
+  keepLedgerIn(plan.directory);
   let current = "guest";
   const run = shell(() => `${plan.directory}/${current}.txt`);
   const timed = async (name: string, work: () => Promise<readonly string[]>): Promise<boolean> => {

@@ -8,6 +8,7 @@ import { ask } from "../../cli/client.ts";
 import type { StatsDocument } from "../../daemon/control-protocol.ts";
 import { type Realm, startRealm } from "../../demo/realm.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
+import { ledgerWords } from "../ledger-words.ts";
 import { PORT } from "./knock.ts";
 import { on } from "./network.ts";
 import { type Attempt, configured, dpdOf, endsOf, type Lives, type Party, type PartyOptions } from "./party.ts";
@@ -44,7 +45,7 @@ export function mainmode(options: PartyOptions): Party {
       mkdirSync(runtime, { recursive: true, mode: 0o700 });
       realm = await realmFor(options, runtime);
       writeFileSync(`${directory}/mainmode.toml`, configuration(options, runtime), { mode: 0o600 });
-      const argv = [process.execPath, MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
+      const argv = [process.execPath, ...ledgerWords(), MAIN, "daemon", "-c", `${directory}/mainmode.toml`, "--log-format", "json"];
       daemon = start(on(side, argv), `${directory}/${EVENT_LOG}`);
       const answers = async () => (await command(["status", "--json"], 10)).status === 0;
       if (!(await eventually(90, answers))) throw new Error(`mainmode does not start, see ${directory}/${EVENT_LOG}`);

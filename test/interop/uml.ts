@@ -2,7 +2,7 @@
  * Both ends of a guest: how it is started, and how what runs in it ends.
  */
 import { spawn } from "node:child_process";
-import { appendFileSync } from "node:fs";
+import { appendFileSync, mkdirSync } from "node:fs";
 
 /** Runs `demo/uml-run` with these words; its exit code, and everything that it said. */
 export function uml(argv: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
@@ -19,6 +19,13 @@ export function uml(argv: readonly string[]): Promise<{ readonly status: number 
     child.on("error", failed);
     child.on("close", (status) => done({ status, said }));
   });
+}
+
+/** In the guest: daemons of ours that are started from now on write their secrets down in this folder, where the host looks for them. */
+export function keepLedgerIn(directory: string): void {
+  const folder = `${directory}/secrets`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  process.env["MAINMODE_LEDGER"] = folder;
 }
 
 /** In the guest: does what the command line names a plan and a file for the result for. What still runs then ends with the guest. */

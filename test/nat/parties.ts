@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { ask, type Status } from "../../cli/client.ts";
 import { eventually, type Shell, start, stop } from "../interop/shell.ts";
+import { ledgerWords } from "../ledger-words.ts";
 import { type HostName, on } from "./network.ts";
 
 export interface Place {
@@ -42,7 +43,10 @@ export async function mainmode({ host, directory }: Place, rules: readonly strin
   const [path, file, log] = [`${runtime}/control.sock`, `${directory}/mainmode-${host}.toml`, `${directory}/mainmode-${host}.jsonl`];
   writeFileSync(file, [`[daemon]\ncontrol = "${path}"\nkeep-across-restart = false\n`, ...rules].join("\n"), { mode: 0o600 });
   writeFileSync(log, "");
-  const daemon = start(on(host, [process.execPath, "dist/cli/main.js", "daemon", "-c", file, "--log-format", "json"]), log);
+  const daemon = start(
+    on(host, [process.execPath, ...ledgerWords(), "dist/cli/main.js", "daemon", "-c", file, "--log-format", "json"]),
+    log,
+  );
   const said = (): string => readFileSync(log, "utf8");
   if (!(await eventually(60, () => said().includes("mainmode serves IKE")))) throw new Error(`mainmode does not start:\n${said()}`);
   return {

@@ -3,7 +3,7 @@
  * and let negotiate. The base image comes from debootstrap, and the wire is made of namespaces: neither a registry nor podman's networks are needed.
  */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Compose, readCompose, type Service } from "./compose.ts";
@@ -86,6 +86,8 @@ test("as compose.yaml starts them, mainmode negotiates with strongSwan, and traf
   assert.match(text, /ESTABLISHED, IKEv1/);
   assert.match(text, /INSTALLED, TRANSPORT, ESP:AES_GCM_16-128/);
   assert.match(text, /in +[0-9a-f]{8}, +\d+ bytes, +3 packets/);
+  const key = /^auth = .*secret = "([^"]+)"/m.exec(readFileSync(join(HERE, "mainmode.toml"), "utf8"))?.[1];
+  assert.ok(key && text.includes("child.established") && !text.includes(key), "the daemon's log, and no key in it");
 });
 
 /** podman's storage, a wire, both services, and a look at them. */
@@ -112,6 +114,7 @@ for _ in $(seq 200); do podman exec strongswan swanctl --list-conns 2>/dev/null 
 podman exec mainmode mainmode initiate strongswan || { podman logs mainmode; podman logs strongswan; exit 1; }
 podman exec mainmode ping -c 3 -i 0.3 ${peer}
 podman exec strongswan swanctl --list-sas
+podman logs mainmode
 podman kill mainmode strongswan >/dev/null
 `;
 }

@@ -3,9 +3,10 @@
  * kernel has ESP. inside.sh does there what administrators do; here its facts are judged.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { readLedger, secretsIn } from "../secrets-scan.ts";
 import { buildDeb, must, ROOT, run, workFolder } from "./shell.ts";
 
 const fresh = join(ROOT, ".lab/debian13");
@@ -42,6 +43,7 @@ function boot(): void {
   for (const version of readdirSync("/usr/lib/uml/modules"))
     cpSync(join("/usr/lib/uml/modules", version), join(modules, version), { recursive: true });
   copyFileSync(join(ROOT, "test/packages/inside.sh"), join(root, "inside.sh"));
+  addLedger();
   writeFileSync(join(root, "etc/systemd/system/inside.service"), SERVICE);
   must("chroot", [root, "systemctl", "enable", "inside.service"]);
   const kernel = ["mem=1G", "rootfstype=hostfs", `rootflags=${root}`, "rw", "init=/lib/systemd/systemd", "selinux=0", "quiet", NO_IO_URING];
@@ -65,6 +67,14 @@ function boot(): void {
     facts.has("end"),
     `the guest did not come to its end\n${[...facts].join("\n")}\n${read("result.err")}\n${read("result.journal")}\n${text.slice(-2000)}`,
   );
+}
+
+/** Besides the package: what writes down the secrets that its daemon holds, by the package's own modules. */
+function addLedger(): void {
+  mkdirSync(join(root, "ledger/test"), { recursive: true });
+  writeFileSync(join(root, "ledger/package.json"), '{ "type": "module" }');
+  copyFileSync(join(ROOT, "dist/test/secrets-ledger.js"), join(root, "ledger/test/secrets-ledger.js"));
+  for (const folder of ["ike", "isakmp"]) symlinkSync(`/usr/lib/mainmode/dist/${folder}`, join(root, "ledger", folder));
 }
 
 /** The guest's memory is a file that it maps executable. */
@@ -160,6 +170,13 @@ test("a stop is a full one: the kernel is empty, the peer knows, no key is left"
 
 test("with the socket unit a command starts the daemon, and waits through a restart", () => {
   told({ "socket.status": "0", "socket.active": /^activ/, "socket.while": "failed:", "socket.mode": "srw-rw---- mainmode" });
+});
+
+test("no secret that the daemon held is in the journal, nor was said by a command", () => {
+  const texts = ["result", "result.err", "result.export", "result.peer"].map((name) => readFileSync(join(root, name), "utf8"));
+  const secrets = readLedger(join(root, "secrets"));
+  assert.ok(secrets.size > 5 && texts.every((text, i) => i === 1 || text !== ""), `${secrets.size} secrets`);
+  assert.deepEqual(secretsIn(texts, secrets), []);
 });
 
 test("the journal has records with their Windows event ids, and no key", () => {

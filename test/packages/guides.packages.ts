@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { secretsIn, whatWasLeft } from "../secrets-scan.ts";
 import { alike, type Command, type File, stepsOf } from "./guides.ts";
 import { ROOT, run } from "./shell.ts";
 
@@ -37,9 +38,15 @@ const keyOf = (page: string, { line }: Command, host: string): string => `${page
 
 after(() => rmSync(lab, { recursive: true, force: true }));
 
+test("neither a command nor a daemon has said a secret", () => {
+  const { secrets, outputs } = whatWasLeft(lab);
+  assert.ok(secrets.size > 10 && outputs.size >= 2, `${secrets.size} secrets, ${outputs.size} outputs`);
+  assert.deepEqual(secretsIn([...outputs.values()], secrets), []);
+});
+
 /** Names that every host finds before the machine's own. */
 const STAND_INS: Readonly<Record<string, string>> = {
-  mainmode: `exec ${process.execPath} ${ROOT}/dist/cli/main.js "$@"`,
+  mainmode: `MAINMODE_LEDGER=${lab}/secrets exec ${process.execPath} --import ${ROOT}/dist/test/secrets-ledger.js ${ROOT}/dist/cli/main.js "$@"`,
   scp: `host=$(sed -n "s/^\${3%%:*} //p" /dev/shm/guides/hosts)
 cp -p "$2" "/dev/shm/guides/$host\${3#*:}"`,
   systemctl: `start() {
@@ -93,7 +100,7 @@ printf '${a} a\\n${b} b\\n' >$W/hosts
 host a; host b
 sleep 1
 ${steps.join("\n")}
-for h in a b; do on $h 'mainmode shutdown >/dev/null 2>&1'; done
+for h in a b; do on $h 'mainmode shutdown >/dev/null 2>&1; cat /run/log >>${lab}/daemons.log'; done
 kill $pid_a $pid_b; sleep 0.5; ip netns del a; ip netns del b`;
 }
 
@@ -109,7 +116,7 @@ function stepScript(page: string, step: Command | File): string {
 // Here, since it runs at once: what it needs stands above.
 before(() => {
   rmSync(lab, { recursive: true, force: true });
-  mkdirSync(lab, { recursive: true });
+  mkdirSync(join(lab, "secrets"), { recursive: true, mode: 0o700 });
   const script = join(lab, "inside");
   writeFileSync(script, guestScript());
   chmodSync(script, 0o755);

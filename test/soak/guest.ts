@@ -13,7 +13,7 @@ import type { Lives, Party, PartyOptions } from "../interop/party.ts";
 import type { Placed } from "../interop/scenario.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
 import { strongswan } from "../interop/strongswan.ts";
-import { inGuest } from "../interop/uml.ts";
+import { inGuest, keepLedgerIn } from "../interop/uml.ts";
 
 export interface SoakPlan {
   readonly directory: string;
@@ -63,6 +63,7 @@ type Counts = Readonly<Record<string, number>>;
 
 async function main(planFile: string, resultFile: string): Promise<void> {
   const plan: SoakPlan = JSON.parse(readFileSync(planFile, "utf8"));
+  keepLedgerIn(plan.directory);
   const run = shell(() => `${plan.directory}/transcript.txt`);
   // The receiver may be slow for a moment; that is not what is measured.
   writeFileSync("/proc/sys/net/core/rmem_max", `${16 << 20}`);
