@@ -44,8 +44,8 @@ const found = [...outputs].flatMap(([file, text]) => secretsIn([text], secrets).
 for (const { file, form, around } of found) console.error(`${file}: a secret as ${form}: … ${around} …`);
 if (found.length > 0) fail(`npm run ${name}: output shows secrets`);
 if (status !== 0) process.exit(status);
-if (secrets.size === 0 && !args.some((word) => /^--(list|help)$/.test(word)))
-  fail(`npm run ${name}: nothing was written down of the secrets that it used`);
+// A short run may use none.
+if (secrets.size === 0 && process.env["CI"]) fail(`npm run ${name}: nothing was written down of the secrets that it used`);
 const letters = [...outputs.values()].reduce((sum, text) => sum + text.length, 0);
 console.log(`none of ${secrets.size} secrets in ${letters} letters of ${outputs.size} outputs`);
 

@@ -24,7 +24,8 @@ export interface Page {
   readonly waitForURL: (pattern: string) => Promise<void>;
   readonly waitForFunction: (expression: string) => Promise<unknown>;
   readonly evaluate: (expression: string) => Promise<unknown>;
-  readonly screenshot: (options: { readonly path: string }) => Promise<unknown>;
+  readonly screenshot: (options: { readonly path?: string }) => Promise<Uint8Array>;
+  readonly setViewportSize: (size: { readonly width: number; readonly height: number }) => Promise<void>;
   readonly on: (event: "console" | "pageerror" | "request", listener: (what: Said) => void) => void;
 }
 

@@ -8,13 +8,20 @@ import { test } from "node:test";
 import { PSK } from "../daemon/pair.ts";
 import { open, type Page } from "./browser.ts";
 import { MARKUP, startWatched, type Watched } from "./hosts.ts";
+import { layoutFaults, unlikePicture } from "./looks.ts";
 
 const PICTURES = process.env["MAINMODE_PICTURES"];
+const SHOWN = "docs/images";
+
+/** A view is drawn a moment after its address is there. */
+const seen = (page: Page, view: string) => page.locator("[role=tab][aria-selected=true]", { hasText: view }).waitFor();
 
 const row = (page: Page, text: string) => page.locator("tbody tr", { hasText: text });
 
+/** A picture of the documentation: made anew, or held against what the page looks like. */
 async function picture(page: Page, name: string): Promise<void> {
   if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.png`) });
+  else assert.equal(await unlikePicture(page, SHOWN, name), undefined);
 }
 
 test("a negotiation, a failure and a renewal appear while they happen, and a ladder shows each message", async (t) => {
@@ -70,6 +77,7 @@ test("everything can be reached with the keyboard", async (t) => {
   const { page } = await open(t, url);
   await page.keyboard.press("ArrowRight");
   await page.waitForURL("**/#main-mode");
+  await seen(page, "Main Mode SAs");
   await row(page, "127.0.0.3").waitFor();
   await page.keyboard.press("/");
   await page.keyboard.type("no such thing");
@@ -111,6 +119,25 @@ test("the active policy is shown without its secrets, in the light and in the da
     assert.deepEqual(complaints, []);
   }
 });
+
+test("at every width and in both colour schemes all text of every view can be read, and nothing lies on anything else", async (t) => {
+  const { url, initiate } = await startWatched(t);
+  assert.equal(await initiate("intranet"), 0);
+  assert.equal(await initiate(MARKUP), 1);
+  for (const scheme of ["light", "dark"] as const) {
+    const { page } = await open(t, url, scheme);
+    for (const width of [1180, 700]) {
+      await page.setViewportSize({ width, height: 720 });
+      for (const view of VIEWS) {
+        await page.getByRole("tab", { name: view }).click();
+        await seen(page, view);
+        assert.deepEqual(await layoutFaults(page), [], `${view}, ${scheme}, ${width} wide`);
+      }
+    }
+  }
+});
+
+const VIEWS = ["Overview", "Main Mode SAs", "Quick Mode SAs", "Negotiations", "Statistics", "Active policy", "Events"];
 
 test("the page says when the daemon is gone, and goes on when it is back", async (t) => {
   const { a, url, restart } = await startWatched(t);
