@@ -9,7 +9,7 @@ import { type ConsecShelf, type ConsecStore, freshId, type Given, type StoredCon
 import { readConsecValue } from "./consec-values.ts";
 import type { Code, Findings, Place } from "./diagnostics.ts";
 import { matching, SHOWING } from "./grammar.ts";
-import type { Word } from "./words.ts";
+import { equalsWithin, type Word } from "./words.ts";
 
 /** Plays one command, without the words `netsh advfirewall`. What it can't do is reported and changes nothing. */
 export function applyAdvfirewall(words: readonly Word[], store: ConsecStore, findings: Findings, lenient: boolean): void {
@@ -37,7 +37,7 @@ const OTHERS: Readonly<Record<string, Handler>> = {
   import: (at, [file], _store, findings) =>
     findings.say("E_BINARY_IMPORT", at, `the rules of ${JSON.stringify(file?.text ?? "")} are not in this script`),
   firewall: (at, words, _store, findings) => {
-    const demands = words.find(({ text }) => /^security=auth/i.test(text));
+    const demands = words.find(({ text }) => /^sec\w*=auth/i.test(text));
     if (demands) findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
     else findings.say("W_OTHER_COMMAND", at, "a rule of the firewall was left out");
   },
@@ -121,12 +121,13 @@ function readTag(
   seen: Set<string>,
 ): Result<{ readonly tag: ConsecTag; readonly given: Given }, Wrong> {
   const hidden = [...seen].some((name) => name.endsWith("psk"));
-  if (word.equals <= 0)
+  const equals = word.equals > 0 ? word.equals : equalsWithin(word);
+  if (equals <= 0)
     return err({
       code: "E_JUNK",
       what: hidden ? "a word after the key has no tag; put the key in quotes" : `${JSON.stringify(word.text)} has no tag`,
     });
-  const written = word.text.slice(0, word.equals).toLowerCase();
+  const written = word.text.slice(0, equals).trim().toLowerCase();
   const [tag, ...more] = matching(tags, ({ name }) => name, written);
   if (!tag)
     return err({
@@ -140,7 +141,7 @@ function readTag(
     });
   if (seen.has(tag.name)) return err({ code: "E_SYNTAX", what: `${tag.name} is given twice` });
   seen.add(tag.name);
-  const value = readConsecValue(tag.kind, word.text.slice(word.equals + 1));
+  const value = readConsecValue(tag.kind, word.text.slice(equals + 1));
   if (!value.ok) return err({ code: "E_BAD_VALUE", what: `${tag.name}: ${value.error}` });
   return ok({ tag, given: { value: value.value, tag: tag.name, line: word.line, column: word.column } });
 }
@@ -161,6 +162,7 @@ function add(row: ConsecCommand, values: Values, place: Place, shelf: ConsecShel
       place,
       there ? `a rule ${JSON.stringify(name)} was made in line ${there.line}` : 'no rule can be called "all"',
     );
+  if (shelf.isFull()) return findings.say("E_LIMIT", place, "there are more rules than are read");
   shelf.put({ ...place, id: freshId(store), name, values });
 }
 

@@ -4,10 +4,13 @@
 import type { Findings, Place } from "./diagnostics.ts";
 import type { Given, StaticCommand } from "./parse.ts";
 import {
+  addToList,
   type FilterAction,
+  listOf,
   Shelf,
   type StoredPolicy,
   type StoredRule,
+  takeFromList,
   type WindowsAuth,
   type WindowsFilter,
   type WindowsStore,
@@ -25,10 +28,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   "add policy": addPolicy,
   "set policy": setPolicy,
   "delete policy": (store, command, findings) => {
-    if (store.policies.doomed(nameOf(command), command, findings)) store.policies.remove(nameOf(command));
+    if (meansAll(command, store.policies)) store.policies.clear();
+    else if (store.policies.doomed(nameOf(command), command, findings)) store.policies.remove(nameOf(command));
   },
   "add filterlist": (store, command, findings) =>
-    store.lists.add({ ...place(command), name: nameOf(command), description: text(command, "description") ?? "", filters: [] }, findings),
+    store.lists.add(listOf({ ...place(command), name: nameOf(command), description: text(command, "description") ?? "" }, []), findings),
   "set filterlist": setList,
   "delete filterlist": (store, command, findings) => remove(store, "lists", "filterList", command, findings),
   "add filter": addFilter,
@@ -80,6 +84,9 @@ const quick = (command: StaticCommand) => {
   return value?.kind === "quick-methods" ? value.methods : undefined;
 };
 const nameOf = (command: StaticCommand): string => text(command, "name") ?? "";
+/** `delete policy all`, where none is called so. */
+const meansAll = (command: StaticCommand, shelf: { readonly find: (name: string) => unknown }): boolean =>
+  same(nameOf(command), "all") && shelf.find("all") === undefined;
 
 /** Minutes; 0 stands for the default. */
 const LIFETIME_MINUTES = 480;
@@ -186,8 +193,10 @@ function byNameOrGuid(command: StaticCommand, findings: Findings): boolean {
 /** Rules follow the new name of what they use. */
 function rename(store: WindowsStore, what: "filterList" | "filterAction", from: string, to: string, findings: Findings): void {
   if (from === to) return;
+  const old = from.trim().toLowerCase();
   for (const { rules } of store.policies.all())
-    for (const rule of rules.all()) if (same(rule[what], from)) rules.replace(rule.name, { ...rule, [what]: to }, findings);
+    for (const rule of rules.all())
+      if (rule[what].trim().toLowerCase() === old) rules.replace(rule.name, { ...rule, [what]: to }, findings);
 }
 
 const same = (a: string, b: string): boolean => a.trim().toLowerCase() === b.trim().toLowerCase();
@@ -199,14 +208,16 @@ function remove(
   command: StaticCommand,
   findings: Findings,
 ): void {
-  const item = store[shelf].doomed(nameOf(command), command, findings);
-  if (!item) return;
-  const user = store.policies
-    .all()
-    .flatMap(({ rules }) => rules.all())
-    .find((rule) => same(rule[what], item.name));
-  if (user) findings.say("E_IN_USE", command, `${JSON.stringify(item.name)} is used by rule ${JSON.stringify(user.name)}; it stays`);
-  else store[shelf].remove(item.name);
+  const all = meansAll(command, store[shelf]);
+  const item = all ? undefined : store[shelf].doomed(nameOf(command), command, findings);
+  const users = new Map(
+    store.policies.all().flatMap(({ rules }) => rules.all().map((rule) => [rule[what].trim().toLowerCase(), rule] as const)),
+  );
+  for (const { name } of all ? store[shelf].all() : item ? [item] : []) {
+    const user = users.get(name.trim().toLowerCase());
+    if (user) findings.say("E_IN_USE", command, `${JSON.stringify(name)} is used by rule ${JSON.stringify(user.name)}; it stays`);
+    else store[shelf].remove(name);
+  }
 }
 
 function addFilter(store: WindowsStore, command: StaticCommand, findings: Findings): void {
@@ -214,8 +225,8 @@ function addFilter(store: WindowsStore, command: StaticCommand, findings: Findin
   const filter = readFilter(command, findings);
   if (!filter) return;
   const old = store.lists.find(list);
-  if (old) old.filters.push(filter);
-  else store.lists.add({ ...place(command), name: list, description: "", filters: [filter] }, findings);
+  if (old) addToList(old, filter);
+  else store.lists.add(listOf({ ...place(command), name: list, description: "" }, [filter]), findings);
 }
 
 function readFilter(command: StaticCommand, findings: Findings): WindowsFilter | undefined {
@@ -264,12 +275,8 @@ function deleteFilter(store: WindowsStore, command: StaticCommand, findings: Fin
   const list = store.lists.doomed(name, command, findings);
   const wanted = list && readFilter(command, findings);
   if (!list || !wanted) return;
-  const filters = list.filters.filter((filter) => selectors(filter) !== selectors(wanted));
-  if (filters.length === list.filters.length) findings.say("W_NOTHING_DELETED", command, `${JSON.stringify(name)} has no such filter`);
-  store.lists.replace(name, { ...list, filters }, findings);
+  if (!takeFromList(list, wanted)) findings.say("W_NOTHING_DELETED", command, `${JSON.stringify(name)} has no such filter`);
 }
-
-const selectors = ({ line: _line, column: _column, description: _description, ...rest }: WindowsFilter): string => JSON.stringify(rest);
 
 function addRule(store: WindowsStore, command: StaticCommand, findings: Findings): void {
   const policy = store.policies.need(text(command, "policy") ?? "", command, findings);

@@ -41,6 +41,15 @@ export type SetType = SetContent["type"];
 export class ConsecShelf {
   readonly #byId = new Map<string, StoredConsec>();
   readonly #byName = new Map<string, Set<string>>();
+  readonly #most: number;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  isFull(): boolean {
+    return this.#byId.size >= this.#most;
+  }
 
   all(): readonly StoredConsec[] {
     return [...this.#byId.values()];
@@ -88,10 +97,13 @@ export interface ConsecStore {
   next: number;
 }
 
+const [MOST_RULES, MOST_MAIN_RULES] = [50_000, 100];
+
 /** An empty store. */
 export const emptyConsec = (): ConsecStore => ({
-  rules: new ConsecShelf(),
-  mainRules: new ConsecShelf(),
+  rules: new ConsecShelf(MOST_RULES),
+  // Each is compared with every rule.
+  mainRules: new ConsecShelf(MOST_MAIN_RULES),
   sets: new Map(),
   defaults: new Map(),
   globals: new Map(),

@@ -20,10 +20,17 @@ export function findCommand(words: readonly Word[], context: NetshContext, findi
   const [first] = words;
   if (!first) return undefined;
   const called = withoutCaller(words);
-  if (isNetsh(called[0]?.text ?? "")) return afterNetsh(called.slice(1), findings);
+  if (isNetsh(called[0]?.text ?? "")) {
+    const found = afterNetsh(
+      called.slice(1).filter(({ text, quoted }) => quoted || text !== "--%"),
+      findings,
+    );
+    // A transcript leaves the context in which its prompt is.
+    return found?.words.length === 1 && LEAVES.test(found.words[0]?.text ?? "") ? undefined : found;
+  }
   if (context.at === "none" && isStray(words, findings)) return undefined;
   const word = first.text.toLowerCase();
-  if (word === "popd" || word === "exit" || word === "bye" || word === "quit" || word === "..") {
+  if (LEAVES.test(word)) {
     context.at = "none";
     return undefined;
   }
@@ -45,10 +52,12 @@ export function findCommand(words: readonly Word[], context: NetshContext, findi
   return entered ? undefined : found;
 }
 
+const LEAVES = /^(popd|exit|bye|quit|\.\.)$/i;
+
 /** `call netsh …`, `cmd /c netsh …`, `start /wait netsh …`: netsh all the same. */
 function withoutCaller(words: readonly Word[]): readonly Word[] {
   const [first] = words;
-  if (!first || !/^(call|cmd|cmd\.exe|start|sudo|\.)$/i.test(first.text)) return words;
+  if (!first || !/^(call|cmd|cmd\.exe|start|sudo|\.|&)$/i.test(first.text)) return words;
   const rest = words.findIndex((word, i) => i > 0 && !/^\/[a-z]+$/i.test(word.text) && word.text !== "");
   return rest < 0 ? [] : words.slice(rest);
 }
@@ -69,7 +78,7 @@ const startsOthers = (line: string): boolean =>
 /** A line outside of any context that would have mattered within one: said, so that it is not lost. */
 function isStray(words: readonly Word[], findings: Findings): boolean {
   const [first, second] = words as readonly [Word, Word | undefined];
-  if (/^(echo\.?|title|rem|write-\w+|logger)$/i.test(first.text)) return false;
+  if (/^(echo|rem)(?![\w-])|^(title|write-\w+|logger)$/i.test(first.text)) return false;
   if (/^(add|set|delete)$/i.test(first.text) && /^(policy|rule|filter|filterlist|filteraction|defaultrule)$/i.test(second?.text ?? "")) {
     findings.say("E_SYNTAX", first, `${first.text} ${second?.text} stands outside of netsh; is "pushd ipsec static" missing before it?`);
     return true;
@@ -83,10 +92,36 @@ function isStray(words: readonly Word[], findings: Findings): boolean {
     findings.say("W_FIREWALL_SECURITY", first, "a rule of the firewall lets only authenticated connections pass");
     return true;
   }
-  if (!startsNetsh(line) && !startsOthers(line)) return false;
+  if (!startsNetsh(line) && !startsOthers(line)) return saysCall(words, line, findings);
   findings.say("E_DYNAMIC_SCRIPT", first, `${JSON.stringify(first.text.slice(0, 30))} runs commands that are not followed`);
   return true;
 }
+
+/** Where the registry holds settings of IPsec that are no part of a policy. */
+const SETTINGS = /\b(NoDefaultExempt|IPsecExempt|AssumeUDPEncapsulation\w*)\b|\\(services\\(ipsec|policyagent)|ipsec\\policy)\b/i;
+const SCRIPT = /\.(cmd|bat|ps1|psm1|vbs|js|wsf|hta)$/i;
+
+/** Programs and scripts that may make policy under any name, and settings in the registry: said, as nobody reads them here. */
+function saysCall(words: readonly Word[], line: string, findings: Findings): boolean {
+  const [program] = withoutCaller(words);
+  if (!program) return false;
+  const { text } = program;
+  if (/^(\S*\\)?reg(\.exe)?$|-Item(Property)?$/i.test(text) && SETTINGS.test(line))
+    findings.say("W_REGISTRY", program, "a setting of IPsec in the registry is changed");
+  else if (
+    SCRIPT.test(text) ||
+    /^(\S*\\)?([cw]script|secedit|lgpo|regedit|regedt32)(\.exe)?$/i.test(text) ||
+    /^(\S*\\)?reg(\.exe)?\s+import\s/i.test(line)
+  )
+    findings.say("W_CALLED", program, `${JSON.stringify(text.slice(-60))} is called`);
+  else return false;
+  return true;
+}
+
+/** Whether a line that can't be followed calls other scripts. */
+export const mayCall = (line: string): boolean =>
+  /\b(call\s+(?!:|%~)[^&|]|[cw]script\b|secedit\b|regedit\b|reg\s+import\b)/i.test(line) ||
+  /(^|[\s(&"\\])[\w.-]+\.(cmd|bat|ps1|vbs)\b/i.test(line);
 
 /** A line within a context of advfirewall: its word stands before it, unless the line names another one. */
 function inFirewall(words: readonly Word[], at: "advfirewall" | "consec" | "mainmode"): FoundCommand {
@@ -136,6 +171,9 @@ function afterNetsh(words: readonly Word[], findings: Findings): FoundCommand | 
   return afterContext(rest) ?? dynamic(rest, findings);
 }
 
+/** What stands in a command of IPsec policy whatever leads to it. */
+const ABOUT_IPSEC = /\b(add|set|delete)\s+(policy|filter|filterlist|filteraction|defaultrule)\b|\bstatic\s+(add|set|delete)\b|\bconsec\b/i;
+
 const startsOther = ([first]: readonly Word[]): boolean =>
   first !== undefined && /^(ipsec|firewall|interface|int|http|winsock|dnsclient|lan|wlan|ras|bridge|trace)$/i.test(first.text);
 
@@ -147,6 +185,8 @@ function dynamic(words: readonly Word[], findings: Findings): undefined {
   const shown = /psk|preshare/i.test(line) ? "a command with a key" : JSON.stringify(line.slice(0, 60));
   if (/^[@$%!]/.test(first.text)) findings.say("E_DYNAMIC_SCRIPT", first, `what netsh shall do stands in ${JSON.stringify(first.text)}`);
   else if (isShort(first.text, "ipsec", 2) && second && isShort(second.text, "dynamic", 1)) findings.say("W_DYNAMIC_CONTEXT", first, shown);
+  else if (second && (isShort(first.text, "ipsec", 2) || ABOUT_IPSEC.test(line)) && !/^(dump|show|help|\?)$/i.test(second.text))
+    findings.say("E_SYNTAX", first, `${shown} is in no context of netsh that is known; ipsec static or advfirewall may be misspelt`);
   else findings.say("W_OTHER_COMMAND", first, `${shown} was left out`);
   return undefined;
 }

@@ -81,7 +81,8 @@ function convertRule(context: DraftContext, rule: WindowsRule, pair: TunnelPair 
     disabled: !rule.active || lost,
     filters,
     action,
-    inboundClear: negotiates && rule.filterAction.inpass,
+    // Of a tunnel the inbound rule says what may come in.
+    inboundClear: negotiates && (pair?.inbound ?? rule).filterAction.inpass,
     discovery: false,
     mainMode: null,
     auth,

@@ -94,9 +94,17 @@ export const CODES = {
   W_CONNTYPE: row("warning", false, "rules for one kind of interface do not exist here; it holds for all"),
   W_DOMAIN_STORE: row("warning", false, "the domain's store is not consulted; only what the script says is taken over"),
   W_DEFAULT_RULE: row("warning", false, "whether it was in use depends on the version of Windows; remove the rule if you don't want it"),
-  W_TUNNEL_MIRRORED: row("warning", false, "filters of tunnel rules are one-way; it was taken as one-way"),
+  W_TUNNEL_MIRRORED: row(
+    "warning",
+    false,
+    "filters of tunnel rules are one-way on Windows; write mirrored=no, and a rule for each direction",
+  ),
   W_TUNNEL_PORTS: row("warning", false, "Windows' own tunnels do not honour ports; test it"),
-  W_TUNNEL_DIFFERENT: row("warning", false, "the outbound rule's settings were taken"),
+  W_TUNNEL_DIFFERENT: row(
+    "warning",
+    true,
+    "there is one tunnel for both here, and the outbound rule's settings were taken; make them the same",
+  ),
   W_UNUSED_OBJECT: row("warning", false, "no rule of the policy uses it; it was left out"),
   W_NOT_ASSIGNED: row("warning", false, "no policy of the script is assigned; choose one with --policy"),
   W_OTHER_POLICY: row("warning", false, "one policy is active at a time; import the other with --policy into a file of its own"),
@@ -110,6 +118,12 @@ export const CODES = {
   W_POLLING: row("note", false, "files are read again by mainmode reload; nothing is polled"),
   W_MIXED_OFFERS: row("warning", false, "offers have one lifetime for all here; the shortest was taken"),
   W_REMOTE: row("warning", false, "the command is for another machine; it was taken as if for this one"),
+  W_CALLED: row("warning", false, "nothing of it was read; import that file, too, if it makes or removes policy"),
+  W_REGISTRY: row(
+    "warning",
+    false,
+    "the registry is not read; what passes without IPsec is [policy] exempt here, see docs/configuration.md",
+  ),
   W_DYNAMIC_CONTEXT: row("warning", true, "rules of netsh ipsec dynamic are gone at the next start of Windows and are not taken over"),
   W_LENIENT: row("warning", false, "look at the line"),
   W_SKIPPED_VALUE: row("warning", true, "look at the line: what it said is missing in the result"),
@@ -137,7 +151,8 @@ export interface Findings {
 }
 
 /** Where in a line of a script a pre-shared key may begin, however its tag is shortened; undefined: it has none. */
-export const mayHoldKey = (line: string): number | undefined => /psk|preshare|sharedkey|\bps\s*=|\bauth\dp\w*\s*=/i.exec(line)?.index;
+export const mayHoldKey = (line: string): number | undefined =>
+  /psk|-pres|preshare|sharedkey|\bps?\s*=|\bauth\dp\w*\s*=/i.exec(line)?.index;
 
 /** The same findings for a line that may hold a key: no word of the line is shown, as any may be a part of the key. */
 export const withoutWords = (findings: Findings): Findings => ({

@@ -23,14 +23,17 @@ export function windowsFilter(text: string, at: Place): Result<WindowsFilter, st
     destination: destination.address,
     sourceMask: source.mask,
     destinationMask: destination.mask,
-    // Windows has one name for ICMP of both families.
-    protocol: protocol.value === 58 ? 1 : protocol.value,
+    // Windows has one name for ICMP of both families; that of IPv6 alone has its number where no address tells them apart.
+    protocol: protocol.value === 58 && [a, b].some(({ address }) => isSix(address)) ? 1 : protocol.value,
     sourcePort: source.port,
     destinationPort: destination.port,
     mirrored: arrow === "<->",
     description: "",
   });
 }
+
+const isSix = (side: WindowsAddress): boolean =>
+  (side.kind === "address" ? side.address : side.kind === "range" ? side.first : "").includes(":");
 
 interface End {
   readonly address: WindowsAddress;

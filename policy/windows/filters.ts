@@ -48,7 +48,9 @@ function ourSide(side: WindowsAddress, mask: number | null): Result<string, Filt
         ? ok(side.name)
         : err({ code: "E_BAD_MASK", what: `the name ${side.name} with a mask of /${mask}` });
     case "address":
-      return subnet(side.address, side.length ?? mask);
+      return side.length !== null && mask !== null && side.length !== mask
+        ? err({ code: "E_BAD_MASK", what: `${side.address}/${side.length} with a mask of /${mask}` })
+        : subnet(side.address, side.length ?? mask);
   }
 }
 
@@ -57,7 +59,8 @@ function subnet(text: string, length: number | null): Result<string, FilterFault
   if (!address) return err({ code: "E_FILTER", what: `${text} is no address` });
   const bits = address.family === 4 ? 32 : 128;
   if (length !== null && length > bits) return err({ code: "E_BAD_MASK", what: `a mask of /${length} on ${text}` });
-  if (length === null || length === bits) return ok(text);
+  if (length === null || length === bits)
+    return address.value === 0n ? err({ code: "E_FILTER", what: `${text} is no host; write any, or a mask of 0` }) : ok(text);
   return ok(formatRange(prefixRange(address.family, (address.value >> BigInt(bits - length)) << BigInt(bits - length), length)));
 }
 

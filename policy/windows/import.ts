@@ -179,7 +179,7 @@ function reportOf({ policies, consec }: Stores, policy: WindowsPolicy | null, dr
       .all()
       .map((other) => `policy ${JSON.stringify(other.name)}: ${other.name === policy?.name ? "imported" : "left out"}`),
     ...(policy?.rules ?? []).map(({ name, line }) => rule("rule", name, line, "the other half of a tunnel, or left out")),
-    ...policies.lists.all().map((list) => `filter list ${JSON.stringify(list.name)}: ${list.filters.length} filters`),
+    ...policies.lists.all().map((list) => `filter list ${JSON.stringify(list.name)}: ${list.filters.size} filters`),
     ...policies.actions.all().map((action) => `filter action ${JSON.stringify(action.name)}: ${action.action}`),
     ...consec.rules.all().map(({ name, line }) => rule("connection security rule", name, line, "left out")),
     ...consec.mainRules

@@ -7,7 +7,15 @@ import { err, ok, type Result } from "../../isakmp/result.ts";
 import { assignOnly, newPolicy } from "./apply.ts";
 import type { Code, Findings } from "./diagnostics.ts";
 import { parseMainMethods, parseQuickMethods, type QuickMethod } from "./methods.ts";
-import type { FilterAction, StoredPolicy, StoredRule, WindowsAuth, WindowsFilter, WindowsStore } from "./store.ts";
+import {
+  type FilterAction,
+  listOf,
+  type StoredPolicy,
+  type StoredRule,
+  type WindowsAuth,
+  type WindowsFilter,
+  type WindowsStore,
+} from "./store.ts";
 import { readValue, type WindowsAddress } from "./values.ts";
 import type { Word } from "./words.ts";
 
@@ -17,7 +25,7 @@ export const isIpsecpol = (word: Word | undefined): boolean => word !== undefine
 /** Plays one command (without its first word) on the store. Dynamic ones are reported and left out. */
 export function applyIpsecpol(words: readonly Word[], store: WindowsStore, findings: Findings, lenient: boolean): void {
   const [first] = words;
-  if (!first) return;
+  if (!first || /^show$/i.test(first.text)) return;
   const read = readFlags(words, lenient, findings);
   if (!read.ok) return findings.say(read.error.code, read.error.word, read.error.what);
   const flags = read.value;
@@ -111,7 +119,7 @@ function addRule(store: WindowsStore, policy: StoredPolicy, flags: Flags, findin
   if (tunnel && end && !end.ok) findings.say(end.error.code, tunnel, end.error.what);
   if (!action || (tunnel && !end?.ok)) return;
   const [listName, actionName] = [`${policy.name}: ${name} filters`, `${policy.name}: ${name} action`];
-  store.lists.add({ ...place, name: listName, description: "", filters: [...filters] }, findings);
+  store.lists.add(listOf({ ...place, name: listName, description: "" }, filters), findings);
   store.actions.add({ ...place, name: actionName, description: "", ...action }, findings);
   const rule: StoredRule = {
     ...place,

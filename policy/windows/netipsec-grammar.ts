@@ -185,8 +185,11 @@ const named = (parameters: readonly Parameter[]): readonly Parameter[] => [
   ...parameters,
   mapped("NewDisplayName", "name", "newname", "its new name"),
 ];
-const chosen = (parameters: readonly Parameter[]): readonly Parameter[] =>
-  parameters.filter(({ name }) => ["Name", "IPsecRuleName", "DisplayName", "PolicyStore", "GPOSession"].includes(name));
+const ALL = mapped("All", "switch", "other", "all rules");
+const chosen = (parameters: readonly Parameter[]): readonly Parameter[] => [
+  ...parameters.filter(({ name }) => ["Name", "IPsecRuleName", "DisplayName", "PolicyStore", "GPOSession"].includes(name)),
+  ALL,
+];
 const rules = (noun: string, subject: "rule" | "main-rule", parameters: readonly Parameter[]): readonly Cmdlet[] => [
   { name: `New-${noun}`, verb: "new", subject, parameters, required: ["DisplayName"] },
   { name: `Set-${noun}`, verb: "set", subject, parameters: named(parameters), required: [] },

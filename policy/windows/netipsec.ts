@@ -234,7 +234,7 @@ function takeAll(cmdlet: Cmdlet, given: readonly Argument[], env: Env): TakenMap
   };
   for (const { name, value } of given) {
     const common = COMMON.has(name.toLowerCase());
-    if (common && /^(wi|whatif)$/i.test(name)) {
+    if (common && /^(wi|whatif)$/i.test(name) && !(value && isFalse(evaluate(value, env)))) {
       say(env, "W_OTHER_COMMAND", `${cmdlet.name} with -WhatIf does nothing`);
       return "nothing";
     }
@@ -312,11 +312,12 @@ function runRule(cmdlet: Cmdlet, taken: TakenMap, env: Env, input: PsValue | nul
     const rule: StoredConsec = { ...env.place, id: id ?? freshId(store), name: name ?? "", values: fields };
     const there = shelf.byId(rule.id);
     if (there) say(env, "E_DUP_NAME", `a rule with this -Name was made in line ${there.line}`);
+    else if (shelf.isFull()) say(env, "E_LIMIT", "there are more rules than are read");
     else shelf.put(rule);
     return { kind: "rule", id: rule.id, name: rule.name };
   }
-  const rules = chosenRules(shelf, id, name, input);
-  if (rules.length === 0 && cmdlet.verb !== "get" && !(input && itemsOf(input).length === 0)) {
+  const rules = taken.has("All") || (cmdlet.verb === "get" && taken.size === 0) ? shelf.all() : chosenRules(shelf, id, name, input);
+  if (rules.length === 0 && cmdlet.verb !== "get" && !taken.has("All") && !(input && itemsOf(input).length === 0)) {
     const code = /[*?]/.test(`${id}${name}`) ? "E_DYNAMIC_SCRIPT" : cmdlet.verb === "remove" ? "W_NOTHING_DELETED" : "E_NO_SUCH_OBJECT";
     say(env, code, `${cmdlet.name} finds no rule ${JSON.stringify(name ?? id ?? "")}`);
   }

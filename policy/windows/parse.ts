@@ -5,7 +5,7 @@ import { err, ok, type Result } from "../../isakmp/result.ts";
 import type { Findings, Place } from "./diagnostics.ts";
 import { ALIASES, COMMANDS, type CommandRow, matching, SHOWING, type Tag } from "./grammar.ts";
 import { type BadValue, readValue, type Value } from "./values.ts";
-import type { Word } from "./words.ts";
+import { equalsWithin, type Word } from "./words.ts";
 
 /** A command of the static context with its values. */
 export interface StaticCommand extends Place {
@@ -51,11 +51,15 @@ export function parseStatic(words: readonly Word[], findings: Findings, lenient:
 function readTags(row: CommandRow, words: readonly Word[], at: Place, findings: Findings, lenient: boolean): StaticCommand | undefined {
   const values = new Map<string, Given>();
   const auth: Given[] = [];
-  let whole = true;
+  let [whole, confused] = [true, false];
+  const mayHide = row.tags.some(({ name }) => name === "psk");
   for (const word of words) {
     const read = readWord(row, word, values);
     if (!read.ok) {
-      const { code, what } = read.error;
+      const { code } = read.error;
+      // Behind a wrong word values have no certain tags: any may be the key.
+      const what = confused && mayHide && word.equals <= 0 ? "a word without a tag, behind one that is wrong" : read.error.what;
+      confused ||= word.equals <= 0;
       const skip = lenient && (code === "E_JUNK" || code === "E_UNKNOWN_TAG" || code === "E_BAD_VALUE");
       findings.say(skip ? (code === "E_JUNK" ? "W_LENIENT" : "W_SKIPPED_VALUE") : code, word, skip ? `skipped: ${what}` : what);
       whole &&= skip;
@@ -82,10 +86,11 @@ interface Wrong {
 }
 
 function readWord(row: CommandRow, word: Word, values: ReadonlyMap<string, Given>): Result<Given, Wrong> {
-  const named = word.equals > 0;
-  const tag = named ? findTag(row, word.text.slice(0, word.equals)) : nextTag(row, values, word);
+  const inner = equalsWithin(word);
+  const equals = word.equals > 0 ? word.equals : inner > 0 && findTag(row, word.text.slice(0, inner).trim()).ok ? inner : -1;
+  const tag = equals > 0 ? findTag(row, word.text.slice(0, equals).trim()) : nextTag(row, values, word);
   if (!tag.ok) return tag;
-  const value = readValue(tag.value.kind, named ? word.text.slice(word.equals + 1) : word.text);
+  const value = readValue(tag.value.kind, equals > 0 ? word.text.slice(equals + 1) : word.text);
   if (!value.ok) return err({ ...value.error, what: `${tag.value.name}: ${value.error.what}` });
   return ok({ tag: tag.value.name, value: value.value, line: word.line, column: word.column });
 }

@@ -84,6 +84,7 @@ function take(reader: Reader, pattern: RegExp): RegExpExecArray | null {
 }
 
 function readStatement(reader: Reader): Statement {
+  take(reader, /\[void\]\s*/iy);
   const assigned = take(reader, /(?:\[[\w.[\]]+\])?\$(?:\w+:)?(\w+)\s*(\+?)=(?!=)/y);
   const pipeline: Expression[] = [];
   do {

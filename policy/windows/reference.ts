@@ -112,6 +112,10 @@ const STATIC_KINDS: Partial<Readonly<Record<Kind, string>>> = {
 /** What becomes of the tags of `ipsec static`, by tag; `verb object tag` is more particular. */
 export const STATIC_FATES: Readonly<Record<string, readonly [Fate, string]>> = {
   name: ["mapped", "names keep what they are on Windows"],
+  "delete policy name": ["mapped", "which one; `all` is every one"],
+  "delete filterlist name": ["mapped", "which one; `all` is every one that no rule uses"],
+  "delete filteraction name": ["mapped", "which one; `all` is every one that no rule uses"],
+  "delete rule name": ["mapped", "which one; `all` is every one of the policy"],
   guid: ["refused", "what a GUID stands for only Windows knows"],
   newname: ["mapped", "its new name"],
   description: ["mapped", "`description` of the rule; of a policy a comment"],

@@ -97,6 +97,8 @@ export interface KeyExchangeBlob {
   readonly quickModes: number;
   readonly lifetimeMinutes: number;
   readonly methods: readonly MainMethod[];
+  /** Offers of algorithms that are unknown here; they are not among the methods. */
+  readonly unknown: number;
 }
 
 /** Offers of group 14 that stand before the list, by the number in the blob. */
@@ -120,12 +122,14 @@ export const readKeyExchange = (octets: Uint8Array): Result<KeyExchangeBlob, str
     const quickModes = cursor.u32();
     const seconds = cursor.u32();
     cursor.take(20);
-    const methods = times(counted(cursor), () => mainMethod(new Cursor(cursor.take(64)))).filter((method) => method !== undefined);
+    const read = times(counted(cursor), () => mainMethod(new Cursor(cursor.take(64))));
+    const methods = read.filter((method) => method !== undefined);
     return {
       masterPfs,
       quickModes,
       lifetimeMinutes: seconds === 0 ? 480 : Math.max(1, Math.floor(seconds / 60)),
       methods: [...first, ...methods],
+      unknown: read.length - methods.length,
     };
   });
 
@@ -148,6 +152,8 @@ export interface RuleBlob {
   readonly name: string;
   readonly tunnel: WindowsAddress | null;
   readonly active: boolean;
+  /** Something stands behind the rule that is not read: authentication with options, an end of a tunnel in IPv6. */
+  readonly more: boolean;
 }
 
 const CONNECTIONS: Readonly<Record<number, RuleBlob["connection"]>> = { 4294967295: "dialup", 4294967294: "lan", 4294967293: "all" };
@@ -155,20 +161,25 @@ const CONNECTIONS: Readonly<Record<number, RuleBlob["connection"]>> = { 42949672
 /** Reads an ipsecNFA: a rule without its filters and action. */
 export const readRule = (octets: Uint8Array): Result<RuleBlob, string> =>
   read(octets, "rule", (cursor) => {
-    const auth = times(counted(cursor), () => authOf(cursor.u32(), cursor.take(cursor.u32()))).flatMap((method) => method ?? []);
+    const auth = times(counted(cursor), () => authOf(cursor.u32(), cursor.take(cursor.u32())));
     const connection = CONNECTIONS[cursor.u32()] ?? "all";
     const name = cursor.text();
     const address = cursor.take(4);
     const tunneled = cursor.u32() !== 0;
     const active = cursor.u32() !== 0;
-    return { auth, connection, name, tunnel: tunneled ? hostOf(address) : null, active };
+    const end = cursor.left >= 4 ? cursor.text() : "";
+    const tunnel: WindowsAddress = end === "" ? hostOf(address) : { kind: "name", name: end.toLowerCase() };
+    return { auth, connection, name, tunnel: tunneled ? tunnel : null, active, more: !isEmpty(cursor.take(cursor.left)) };
   });
 
-function authOf(type: number, data: Uint8Array): WindowsAuth | undefined {
+const isEmpty = (octets: Uint8Array): boolean => octets.every((octet) => octet === 0);
+
+function authOf(type: number, data: Uint8Array): WindowsAuth {
   const text = wideText(data).replace(/\0+$/, "");
   if (type === 5) return { kind: "kerberos" };
   if (type === 1) return { kind: "psk", key: text };
-  return type === 3 ? { kind: "ca", name: text, mapping: false, excludeName: false } : undefined;
+  if (type === 3) return { kind: "ca", name: text, mapping: false, excludeName: false };
+  throw new Short(`authentication of the unknown kind ${type}`);
 }
 
 const hostOf = (octets: Uint8Array): WindowsAddress => ({ kind: "address", address: textOf(octets), length: null });
@@ -184,13 +195,16 @@ export interface NegotiationBlob {
   readonly methods: readonly QuickMethod[];
   /** An offer without algorithms: how the fall-back to clear text is believed to be stored. */
   readonly soft: boolean;
+  /** Offers of algorithms that are unknown here; they are not among the methods. */
+  readonly unknown: number;
 }
 
 /** Reads an ipsecNegotiationPolicy: the offers of a filter action. */
 export const readNegotiation = (octets: Uint8Array): Result<NegotiationBlob, string> =>
   read(octets, "negotiation", (cursor) => {
     const offers = times(counted(cursor), () => quickMethod(new Cursor(cursor.take(80))));
-    return { methods: offers.filter((offer) => offer !== "none").flatMap((offer) => offer ?? []), soft: offers.includes("none") };
+    const methods = offers.filter((offer) => offer !== "none").flatMap((offer) => offer ?? []);
+    return { methods, soft: offers.includes("none"), unknown: offers.filter((offer) => offer === undefined).length };
   });
 
 function quickMethod(cursor: Cursor): QuickMethod | "none" | undefined {
@@ -198,23 +212,35 @@ function quickMethod(cursor: Cursor): QuickMethod | "none" | undefined {
   cursor.u32();
   // The published table has this flag the wrong way round for every other flag there; taken as it is elsewhere.
   const pfs = cursor.u32() !== 0;
-  const count = Math.min(cursor.u32(), 3);
+  const count = cursor.u32();
   if (count === 0) return "none";
+  if (count > 3) return undefined;
   let [ah, esp]: [string | null, QuickMethod["esp"]] = [null, null];
   for (let i = 0; i < count; i++) {
     const [algorithm, integrity, type] = [cursor.u32(), cursor.u32(), cursor.u32()];
     cursor.take(8);
-    if (type === 1) ah = HASHES[algorithm] ?? null;
-    const cipher = ESP_CIPHERS[algorithm];
-    if (type === 2 && cipher !== undefined) esp = { cipher, integrity: HASHES[integrity] ?? "none" };
+    const [hash, cipher] = [HASHES[type === 1 ? algorithm : integrity], ESP_CIPHERS[algorithm]];
+    // An offer is taken as a whole or not at all: without the part that is unknown it would protect less.
+    if (type === 1 && hash !== undefined) ah = hash;
+    else if (type === 2 && cipher !== undefined && (hash !== undefined || integrity === 0)) esp = { cipher, integrity: hash ?? "none" };
+    else return undefined;
   }
   const usable = ah !== null || (esp !== null && !(esp.cipher === "null" && esp.integrity === "none"));
   return usable ? { ah, esp, kilobytes: kilobytes || null, seconds: seconds || null, pfs } : undefined;
 }
 
+export interface FilterBlob {
+  readonly filters: readonly Omit<WindowsFilter, "line" | "column">[];
+  /** Behind them stand filters in the second form, for IPv6 and ranges, which are not read. */
+  readonly more: boolean;
+}
+
 /** Reads an ipsecFilter: the filters of a list, in their first form. */
-export const readFilters = (octets: Uint8Array): Result<readonly Omit<WindowsFilter, "line" | "column">[], string> =>
-  read(octets, "filter", (cursor) => times(counted(cursor), () => oneFilter(cursor)));
+export const readFilters = (octets: Uint8Array): Result<FilterBlob, string> =>
+  read(octets, "filter", (cursor) => ({
+    filters: times(counted(cursor), () => oneFilter(cursor)),
+    more: !isEmpty(cursor.take(cursor.left)),
+  }));
 
 const SERVERS = [undefined, "dns", "wins", "dhcp", "gateway"] as const;
 
@@ -235,6 +261,7 @@ function oneFilter(cursor: Cursor): Omit<WindowsFilter, "line" | "column"> {
   const special = cursor.u8();
   cursor.u16();
   const server = SERVERS[special & 0x7f];
+  if (special !== 0 && server === undefined) throw new Short(`a kind of server ${special}`);
   const ofServer: WindowsAddress | undefined = server && { kind: "server", server };
   const left = side(sourceName, source, sourceMask);
   const right = side(destinationName, destination, destinationMask);

@@ -6,7 +6,7 @@ import { newPolicy } from "./apply.ts";
 import type { Findings } from "./diagnostics.ts";
 import { type KeyExchangeBlob, readFilters, readKeyExchange, readNegotiation, readRule } from "./registry-blobs.ts";
 import { type RegistryKey, readRegistryFile } from "./registry-file.ts";
-import type { FilterAction, StoredList, StoredPolicy, WindowsStore } from "./store.ts";
+import { type FilterAction, listOf, type StoredList, type StoredPolicy, type WindowsStore } from "./store.ts";
 
 /** Plays an export on the store. What can't be read is reported with the line of its key. */
 export function playRegistry(text: string, store: WindowsStore, findings: Findings): void {
@@ -58,6 +58,7 @@ function addPolicy(key: RegistryKey, context: Context, active: string | undefine
   const data = exchange && dataOf(exchange, context);
   const settings = data && readKeyExchange(data);
   if (exchange && settings && !settings.ok) findings.say("E_REGISTRY", exchange, `key exchange settings: ${settings.error}`);
+  if (exchange && settings?.ok && settings.value.unknown > 0) sayUnknown(exchange, settings.value.unknown, findings);
   const fresh: StoredPolicy = {
     ...newPolicy(nameOf(key), key),
     description: describedBy(key),
@@ -68,7 +69,13 @@ function addPolicy(key: RegistryKey, context: Context, active: string | undefine
   for (const rule of referred(context, key, "ipsecnfareference")) addRule(rule, context, fresh.name);
 }
 
-const settingsOf = ({ methods, ...rest }: KeyExchangeBlob) => ({ ...rest, methods: methods.length > 0 ? methods : null });
+const sayUnknown = (key: RegistryKey, count: number, findings: Findings): void =>
+  findings.say("E_REGISTRY", key, `${leafOf(key.path)}: ${count} offers of unknown algorithms were left out`);
+
+const settingsOf = ({ methods, unknown: _unknown, ...rest }: KeyExchangeBlob) => ({
+  ...rest,
+  methods: methods.length > 0 ? methods : null,
+});
 
 const DEFAULT_RESPONSE = "62f49e13";
 
@@ -85,14 +92,24 @@ function addRule(key: RegistryKey, context: Context, policyName: string): void {
   if (!negotiation || !action || !policy) return findings.say("E_REGISTRY", key, "a rule without a filter action");
   const standard = (textOf(negotiation, "ipsecnegotiationpolicytype") ?? "").toLowerCase().includes(DEFAULT_RESPONSE);
   const at = { line: key.line, column: key.column };
-  if (!standard && key.values.has("ipsecfilterreference") && !filters) return;
+  if (blob.value.more)
+    findings.say(
+      "E_REGISTRY",
+      key,
+      "behind the rule stand options of its authentication or an IPv6 tunnel end, which are not read; look at it on Windows",
+    );
+  if (!standard && !filters) {
+    if (!key.values.has("ipsecfilterreference"))
+      findings.say("E_REGISTRY", key, "a rule without a filter list, and not the default response");
+    return;
+  }
   if (standard || !filters) {
     const { auth, active } = blob.value;
     store.actions.remove(action.name);
     const defaultRule = { ...at, active, pfs: action.pfs, methods: action.methods, auth, assumed: false };
     return store.policies.replace(policy.name, { ...policy, defaultRule }, findings);
   }
-  const list = listOf(filters, context);
+  const list = filterList(filters, context);
   if (!list) return;
   const name = blob.value.name || nameOf(key);
   const free = policy.rules.find(name) ? `${name} (line ${key.line})` : name;
@@ -123,14 +140,17 @@ const ACTIONS: readonly (readonly [string, Pick<FilterAction, "action" | "inpass
 
 function actionOf(key: RegistryKey, context: Context): FilterAction | undefined {
   const { store, findings } = context;
-  const name = nameOf(key);
-  const known = store.actions.find(name);
-  if (known) return known;
+  const given = nameOf(key);
+  const known = store.actions.find(given);
+  if (known?.line === key.line) return known;
+  const name = known ? `${given} (line ${key.line})` : given;
   const guid = (textOf(key, "ipsecnegotiationpolicyaction") ?? "").toLowerCase();
   const found = ACTIONS.find(([start]) => guid.includes(start))?.[1];
   const negotiates = found?.action === "negotiate";
   const data = negotiates ? dataOf(key, context) : undefined;
   const blob = data && readNegotiation(data);
+  if (blob?.ok && blob.value.unknown > 0) sayUnknown(key, blob.value.unknown, findings);
+  if (blob?.ok && blob.value.methods.length === 0 && blob.value.unknown > 0) return undefined;
   if (!found || (negotiates && !blob?.ok)) {
     findings.say(
       "E_REGISTRY",
@@ -154,19 +174,30 @@ function actionOf(key: RegistryKey, context: Context): FilterAction | undefined 
   return action;
 }
 
-function listOf(key: RegistryKey, context: Context): StoredList | undefined {
+function filterList(key: RegistryKey, context: Context): StoredList | undefined {
   const { store, findings } = context;
-  const name = nameOf(key);
-  const known = store.lists.find(name);
-  const data = known ? undefined : dataOf(key, context);
+  const given = nameOf(key);
+  const known = store.lists.find(given);
+  if (known?.line === key.line) return known;
+  const name = known ? `${given} (line ${key.line})` : given;
+  const data = dataOf(key, context);
   const blob = data && readFilters(data);
-  if (known || !blob) return known;
+  if (!blob) return undefined;
   if (!blob.ok) {
     findings.say("E_REGISTRY", key, `filter list ${JSON.stringify(name)}: ${blob.error}`);
     return undefined;
   }
   const at = { line: key.line, column: key.column };
-  const list: StoredList = { ...at, name, description: describedBy(key), filters: blob.value.map((filter) => ({ ...filter, ...at })) };
+  if (blob.value.more)
+    findings.say(
+      "E_REGISTRY",
+      key,
+      `filter list ${JSON.stringify(name)}: filters in the second form (IPv6, ranges) are not read; add them`,
+    );
+  const list = listOf(
+    { ...at, name, description: describedBy(key) },
+    blob.value.filters.map((filter) => ({ ...filter, ...at })),
+  );
   store.lists.add(list, findings);
   return list;
 }

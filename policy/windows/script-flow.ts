@@ -77,13 +77,13 @@ function forgetSince(flow: Flow, line: number): void {
   for (const [name, set] of flow.assigned) if (set >= line) flow.forget(name);
 }
 
-/** Whether a statement ends the script, or jumps to its end. */
+/** Whether a statement ends the script, or jumps to a label further down; one that is nowhere ends the script. */
 export function leaves(flow: Flow, text: string, shell: Shell, inNetsh: boolean): boolean {
   if (shell === "powershell" ? /^(exit|return|throw)\b/i.test(text) : /^@?exit(\s|$)/i.test(text) && !(inNetsh && /^exit$/i.test(text))) {
     flow.left = { until: "" };
     return true;
   }
-  const [, target] = (shell === "batch" && /^@?goto\s*:?\s*(eof|end|exit|fin)\s*$/i.exec(text)) || [];
+  const [, target] = (shell === "batch" && /^@?goto\s*:?\s*([^\s:&|<>()%!]+)\s*$/i.exec(text)) || [];
   if (target === undefined || flow.labels.has(target.toLowerCase())) return false;
   flow.left = { until: /^eof$/i.test(target) ? "" : target.toLowerCase() };
   return true;
@@ -97,11 +97,12 @@ export function unreached(flow: Flow, code: string, at: Place): void {
   const undone = UNDOES.test(code);
   if (flow.said === "all" || (undone && flow.said === "undone")) return;
   flow.said = undone ? "undone" : "all";
-  if (undone) flow.findings.say("W_NOT_REACHED", at, "this line and others stand behind the end of the script");
+  if (undone)
+    flow.findings.say("W_NOT_REACHED", at, "this line and others stand where the script does not come by itself: behind its end or a jump");
   else
     flow.findings.say(
       "E_DYNAMIC_SCRIPT",
       at,
-      "this line and others stand behind the end of the script, where only a jump leads; they were not read",
+      "this line and others stand behind the end of the script or a jump, where only another jump leads; they were not read",
     );
 }

@@ -8,19 +8,27 @@ import type { Shell } from "./words.ts";
 /** A logical line; `literal`: it holds a text of several lines, which is no command. */
 export interface LogicalLine extends Place {
   readonly text: string;
+  /** The part of it that stood behind its first physical line. */
+  readonly more: string;
   readonly literal: boolean;
 }
 
 /** Lines longer than this are no policy. */
 export const LONGEST_LINE = 65_536;
 
-/** The lines of a script, joined where a `^` or backtick at their end says so. The place is that of the first. */
+/** Lines that an open parenthesis may hold together. */
+const MOST_JOINED = 500;
+
+/**
+ * The lines of a script, joined where a `^` or backtick at their end, or in PowerShell an open parenthesis, says so. The place is that of the
+ * first. A `rem` of several words ends with its line, whatever stands there.
+ */
 export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
   // A comment of PowerShell ends with its line, whatever stands there; a list and an open parenthesis go on.
   const continued = /^(?!\s*#)(?:.*\s)?`$|^(?!\s*#)(?!.*\s#).*[,(|]\s*$/;
   const lines = text.split(/\r\n|\n|\r/);
   let joined = "";
-  let start = 0;
+  let [start, first, open] = [0, 0, 0];
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i] as string;
     if (shell === "powershell" && joined === "") {
@@ -28,26 +36,40 @@ export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
       if (block) {
         i = block.line;
         // What stands behind a comment is a statement.
-        if (block.rest.trim() !== "") yield { text: block.rest, line: i + 1, column: block.column, literal: false };
+        if (block.rest.trim() !== "") yield { text: block.rest, more: "", line: i + 1, column: block.column, literal: false };
         continue;
       }
       const quote = /@(['"])\s*$/.exec(line)?.[1];
       if (quote !== undefined && !/^\s*#/.test(line)) {
-        const first = i;
+        const from = i;
         do i++;
         while (i < lines.length && !lines[i]?.startsWith(`${quote}@`));
-        yield { text: lines.slice(first, i + 1).join(" "), line: first + 1, column: 1, literal: true };
+        yield { text: lines.slice(from, i + 1).join(" "), more: "", line: from + 1, column: 1, literal: true };
         continue;
       }
     }
-    if (joined === "") start = i + 1;
-    if (i + 1 < lines.length && (shell === "batch" ? endsInCaret(line) : continued.test(line)) && joined.length < LONGEST_LINE)
-      joined += `${line.replace(/[\^`]$/, "")} `;
-    else {
-      yield { text: joined + line, line: start, column: 1, literal: false };
+    if (joined === "") [start, first, open] = [i + 1, 0, 0];
+    if (shell === "powershell") open = Math.max(0, open + openedIn(line));
+    const goesOn =
+      shell === "batch"
+        ? endsInCaret(line) && !(joined === "" && /^\s*@?rem\s+\S+\s+\S/i.test(line))
+        : continued.test(line) || (open > 0 && i + 1 - start < MOST_JOINED);
+    if (i + 1 < lines.length && goesOn && joined.length < LONGEST_LINE) {
+      joined += `${shell === "batch" ? line.slice(0, -1) : withoutComment(line, shell).replace(/`$/, "")} `;
+      first ||= joined.length;
+    } else {
+      yield { text: joined + line, more: first === 0 ? "" : `${joined}${line}`.slice(first), line: start, column: 1, literal: false };
       joined = "";
     }
   }
+}
+
+/** Parentheses of PowerShell that a line opens, less those that it closes. */
+function openedIn(line: string): number {
+  let open = 0;
+  const code = withoutComment(line, "powershell");
+  for (const i of outsideQuotes(code, "powershell")) open += code[i] === "(" ? 1 : code[i] === ")" ? -1 : 0;
+  return open;
 }
 
 /** An odd number of carets: the last one stands for itself no more. */

@@ -3,7 +3,7 @@
  * variables are put in; what only running it could tell (loops, conditions, jumps, arguments) is reported with its line.
  */
 
-import { demandsIpsec, startsNetsh } from "./context.ts";
+import { demandsIpsec, mayCall, startsNetsh } from "./context.ts";
 import { type Findings, mayHoldKey, type Place } from "./diagnostics.ts";
 import { type Flow, jumps, leaves, meetsLabel, startFlow, unreached } from "./script-flow.ts";
 import { codeOf, joinLines, LONGEST_LINE, outsideQuotes } from "./script-lines.ts";
@@ -40,6 +40,12 @@ export function* readScript(text: string, context: ScriptContext): Generator<Com
   const { shell, findings, flow } = walk;
   for (const line of joinLines(text, shell)) {
     const code = codeOf(line.text, shell);
+    // cmd may take the next line for a part of such a comment or label, or not: that depends on how it is written.
+    if (shell === "batch" && /^(:|$)/.test(code) && concernsIpsec(line.more))
+      findings.say("E_DYNAMIC_SCRIPT", line, "a comment or label ends in a caret, so that the next line may be a part of it");
+    // To cmd a line may begin with a semicolon; elsewhere that is a comment.
+    if (/^\s*;/.test(line.text) && concernsIpsec(line.text) && !flow.left)
+      findings.say("E_DYNAMIC_SCRIPT", line, "a line begins with a semicolon, which is a comment to some, and nothing to cmd");
     if (code === "") continue;
     if (code.length > LONGEST_LINE) {
       findings.say("E_SYNTAX", line, `a line of ${code.length} characters`);
@@ -67,6 +73,7 @@ const CONDITION = "this line runs under a condition or in a loop";
 function unknown(code: string, at: Place, walk: Walk, why: string): void {
   const { shell, findings, flow } = walk;
   if (concernsIpsec(code)) findings.say("E_DYNAMIC_SCRIPT", at, `${why}: ${shorten(code)}`);
+  else if (mayCall(code)) findings.say("W_CALLED", at, `something else is called under a condition: ${shorten(code)}`);
   for (const name of assignedNames(code, shell)) walk.forget(name);
   if (shell === "batch") jumps(flow, code, at, /\berrorlevel\b/i.test(code));
 }
@@ -84,6 +91,7 @@ function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLi
       return unknown(rest.join(" & "), at, walk, CONDITION);
     }
     const place = { line: at.line, column: at.column + Math.max(0, code.indexOf(text)) };
+    if (shell === "batch" && readsCommands(text, part)) findings.say("E_DYNAMIC_SCRIPT", place, READS_COMMANDS);
     if (part.after === "||" || part.after === "&&") {
       for (const name of assignedNames(text, shell)) walk.forget(name);
       if (shell === "batch") jumps(flow, text, at, true);
@@ -114,7 +122,8 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
   for (const name of assignedNames(text, shell)) flow.assigned.set(name, at.line);
   if (shell === "powershell" && demandsIpsec(text))
     return findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
-  const called = shell === "powershell" ? /^\$[\w:]+\s*=\s*(?:&\s*)?((?:"[^"]*"|\S+)(?:\s.*)?)$/.exec(text)?.[1] : undefined;
+  const called =
+    shell === "powershell" && assigned !== "plain" ? /^\$[\w:]+\s*=\s*(?:&\s*)?((?:"[^"]*"|\S+)(?:\s.*)?)$/.exec(text)?.[1] : undefined;
   if (called !== undefined && /^"?(\S*[\\/])?netsh(\.exe)?\b/i.test(called)) {
     for (const name of assignedNames(text, shell)) walk.forget(name);
     return yield* commandsOf(called, at, walk);
@@ -162,17 +171,28 @@ function* commandsOf(text: string, at: Place, walk: Walk): Generator<CommandLine
   for (const part of parts) {
     const bare = withoutRedirections(part.text.replace(/^\s*@?\s*/, ""), shell).trim();
     if (bare === "") continue;
+    if (shell === "powershell" && readsCommands(bare, part)) findings.say("E_DYNAMIC_SCRIPT", at, READS_COMMANDS);
     if (part.after === "||" && concernsIpsec(bare)) {
       findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it failed: ${shorten(bare)}`);
       continue;
     }
-    const put = substitute(bare, shell, variables, "line");
+    const put = substitute(bare, shell, variables, walk.inNetsh ? "netsh" : "line");
     if (put.unknown !== undefined && concernsIpsec(put.text)) {
       const what = mayHoldKey(bare) ? "a variable" : put.unknown;
-      findings.say("E_DYNAMIC_SCRIPT", at, `the value of ${what} is known only when the script runs`);
+      const why =
+        put.unknown === "%" ? "cmd takes a single % away; write it twice" : `the value of ${what} is known only when the script runs`;
+      findings.say("E_DYNAMIC_SCRIPT", at, why);
     } else yield { line: at.line, column: at.column + Math.max(0, text.indexOf(bare)), text: put.text.trim(), objects: false };
   }
 }
+
+const READS_COMMANDS = "netsh reads its commands from a file or another program; import that, too";
+
+/** Whether a command is netsh that gets its commands by `<` or from a pipe. */
+const readsCommands = (text: string, part: Part): boolean =>
+  /^@?"?(\S*[\\/])?netsh(\.exe)?"?(\s|$)/i.test(text) &&
+  ([...outsideQuotes(part.text, "batch")].some((i) => part.text[i] === "<") ||
+    (part.after === "|" && /netsh(\.exe)?"?(\s+(-c\s+)?"?ipsec(\s+static)?"?)?$/i.test(text)));
 
 interface Part {
   readonly text: string;

@@ -76,10 +76,18 @@ export interface WindowsPolicy extends Place {
   readonly rules: readonly WindowsRule[];
 }
 
+/** Objects of one kind: renaming and deleting look at all of them. */
+const MOST = 5000;
+/** Filters of all rules of a policy together. */
+const MOST_FILTERS = 200_000;
+
 /** A named object and everything said of it, findable whatever the case of its letters. */
 export class Shelf<T extends Place & { readonly name: string }> {
   readonly #what: string;
-  readonly #byName = new Map<string, T>();
+  /** With the order in which each was added: a new name keeps it. */
+  readonly #byName = new Map<string, { readonly order: number; readonly item: T }>();
+  #next = 0;
+  #renamed = false;
 
   constructor(what: string) {
     this.#what = what;
@@ -87,11 +95,13 @@ export class Shelf<T extends Place & { readonly name: string }> {
 
   /** All, in the order in which they were added. */
   all(): readonly T[] {
-    return [...this.#byName.values()];
+    const entries = [...this.#byName.values()];
+    if (this.#renamed) entries.sort((a, b) => a.order - b.order);
+    return entries.map(({ item }) => item);
   }
 
   find(name: string): T | undefined {
-    return this.#byName.get(key(name));
+    return this.#byName.get(key(name))?.item;
   }
 
   /** The object, or undefined after a finding. */
@@ -109,22 +119,22 @@ export class Shelf<T extends Place & { readonly name: string }> {
   }
 
   add(item: T, findings: Findings): void {
+    if (this.#byName.size >= MOST) return findings.say("E_LIMIT", item, `more than ${MOST} times ${this.#what}`);
     const there = this.find(item.name);
     if (there) findings.say("E_DUP_NAME", item, `a ${this.#what} ${JSON.stringify(item.name)} was made in line ${there.line}`);
-    else this.#byName.set(key(item.name), item);
+    else this.#byName.set(key(item.name), { order: this.#next++, item });
   }
 
   /** Puts `next` in the place of the object called `name`. */
   replace(name: string, next: T, findings: Findings): void {
-    if (key(name) === key(next.name)) {
-      this.#byName.set(key(name), next);
-      return;
+    const order = this.#byName.get(key(name))?.order ?? this.#next++;
+    if (key(name) !== key(next.name)) {
+      const taken = this.find(next.name);
+      if (taken) return findings.say("E_DUP_NAME", next, `a ${this.#what} ${JSON.stringify(next.name)} was made in line ${taken.line}`);
+      this.#byName.delete(key(name));
+      this.#renamed = true;
     }
-    const taken = this.find(next.name);
-    if (taken) return findings.say("E_DUP_NAME", next, `a ${this.#what} ${JSON.stringify(next.name)} was made in line ${taken.line}`);
-    const entries = [...this.#byName].map(([k, item]): readonly [string, T] => (k === key(name) ? [key(next.name), next] : [k, item]));
-    this.#byName.clear();
-    for (const [k, item] of entries) this.#byName.set(k, item);
+    this.#byName.set(key(next.name), { order, item: next });
   }
 
   remove(name: string): void {
@@ -154,9 +164,36 @@ export interface StoredPolicy extends Omit<WindowsPolicy, "rules"> {
   readonly rules: Shelf<StoredRule>;
 }
 
-/** A list that still grows: scripts add thousands of filters one by one. */
-export interface StoredList extends FilterList {
-  readonly filters: WindowsFilter[];
+/** A list that still grows and shrinks: scripts add and delete thousands of filters one by one, so they are found by what they select. */
+export interface StoredList extends Omit<FilterList, "filters"> {
+  readonly filters: Set<WindowsFilter>;
+  readonly bySelectors: Map<string, WindowsFilter[]>;
+}
+
+/** What tells filters apart: all but where they were written and what is said of them. */
+const selectors = ({ line: _line, column: _column, description: _description, ...rest }: WindowsFilter): string => JSON.stringify(rest);
+
+/** Puts a filter into a list. */
+export function addToList({ filters, bySelectors }: StoredList, filter: WindowsFilter): void {
+  filters.add(filter);
+  const key = selectors(filter);
+  const same = bySelectors.get(key);
+  if (same) same.push(filter);
+  else bySelectors.set(key, [filter]);
+}
+
+/** Takes all filters with these selectors from a list; false: there are none. */
+export function takeFromList({ filters, bySelectors }: StoredList, wanted: WindowsFilter): boolean {
+  const key = selectors(wanted);
+  for (const filter of bySelectors.get(key) ?? []) filters.delete(filter);
+  return bySelectors.delete(key);
+}
+
+/** A list with these filters. */
+export function listOf(list: Omit<FilterList, "filters">, filters: readonly WindowsFilter[]): StoredList {
+  const made: StoredList = { ...list, filters: new Set(), bySelectors: new Map() };
+  for (const filter of filters) addToList(made, filter);
+  return made;
 }
 
 /** Everything that a script builds. */
@@ -175,10 +212,20 @@ export const emptyStore = (): WindowsStore => ({
 
 /** A policy with its rules' lists and actions put in; rules whose list or action is gone are reported and left out. */
 export function resolvePolicy(store: WindowsStore, policy: StoredPolicy, findings: Findings): WindowsPolicy {
+  const lists = new Map<StoredList, FilterList>();
+  let filters = 0;
   const rules = policy.rules.all().flatMap((rule): readonly WindowsRule[] => {
-    const filterList = store.lists.need(rule.filterList, rule, findings);
+    const stored = store.lists.need(rule.filterList, rule, findings);
     const filterAction = store.actions.need(rule.filterAction, rule, findings);
-    return filterList && filterAction ? [{ ...rule, filterList, filterAction }] : [];
+    if (!stored || !filterAction) return [];
+    const filterList = lists.get(stored) ?? plain(stored);
+    lists.set(stored, filterList);
+    filters += filterList.filters.length;
+    if (filters <= MOST_FILTERS) return [{ ...rule, filterList, filterAction }];
+    findings.say("E_LIMIT", rule, `rule ${JSON.stringify(rule.name)} was left out: with it there are more than ${MOST_FILTERS} filters`);
+    return [];
   });
   return { ...policy, rules };
 }
+
+const plain = ({ bySelectors: _, filters, ...list }: StoredList): FilterList => ({ ...list, filters: [...filters] });

@@ -20,14 +20,15 @@ export function pairTunnels(rules: readonly WindowsRule[], ours: readonly string
   const waiting = new Map<string, WindowsRule[]>();
   const pairs: TunnelPair[] = [];
   for (const rule of rules) {
-    if (rule.filterList.filters.some(({ mirrored }) => mirrored))
-      findings.say("W_TUNNEL_MIRRORED", rule, `rule ${JSON.stringify(rule.name)} has mirrored filters`);
     const partner = waiting.get(signature(rule, true))?.shift();
     if (!partner) {
       const key = signature(rule, false);
-      waiting.set(key, [...(waiting.get(key) ?? []), rule]);
+      const same = waiting.get(key);
+      if (same) same.push(rule);
+      else waiting.set(key, [rule]);
       continue;
     }
+    for (const one of [partner, rule]) sayMirrored(one, "each rule was taken for its own direction", findings);
     const pair = orient(partner, rule, ours);
     if (pair) pairs.push(pair);
     else
@@ -40,10 +41,20 @@ export function pairTunnels(rules: readonly WindowsRule[], ours: readonly string
   }
   for (const alone of [...waiting.values()].flat()) {
     const whole = mirroredAlone(alone, ours);
+    sayMirrored(
+      alone,
+      whole ? "without a rule for the other direction it was taken for both" : "which of them is meant is not known",
+      findings,
+    );
     if (whole) pairs.push(whole);
     else findings.say("E_TUNNEL_UNPAIRED", alone, `tunnel rule ${JSON.stringify(alone.name)} has no rule for the other direction`);
   }
   return pairs;
+}
+
+function sayMirrored({ name, filterList, line, column }: WindowsRule, taken: string, findings: Findings): void {
+  if (filterList.filters.some(({ mirrored }) => mirrored))
+    findings.say("W_TUNNEL_MIRRORED", { line, column }, `rule ${JSON.stringify(name)} has mirrored filters; ${taken}`);
 }
 
 /** The filters of a rule as a key, with the sides changed for the other direction. */
@@ -88,12 +99,12 @@ function mirroredAlone(rule: WindowsRule, ours: readonly string[]): TunnelPair |
 }
 
 function compare(a: WindowsRule, b: WindowsRule, findings: Findings): void {
-  const settings = ({ filterAction: { action, pfs, methods, inpass, soft }, auth }: WindowsRule) =>
-    JSON.stringify([action, pfs, methods, inpass, soft, auth]);
+  // Clear text inwards is what the inbound rule says, and outwards there is none.
+  const settings = ({ filterAction: { pfs, methods }, auth }: WindowsRule) => JSON.stringify([pfs, methods, auth]);
   if (settings(a) !== settings(b))
     findings.say(
       "W_TUNNEL_DIFFERENT",
       b,
-      `rules ${JSON.stringify(a.name)} and ${JSON.stringify(b.name)} differ in action or authentication`,
+      `rules ${JSON.stringify(a.name)} and ${JSON.stringify(b.name)} differ in offers or authentication`,
     );
 }

@@ -61,7 +61,7 @@ const number =
 const READERS: Readonly<Record<Kind, Reader>> = {
   name,
   text,
-  secret: text,
+  secret: (value) => (value === "" ? bad("the key is empty") : text(value)),
   guid: name,
   boolean: (value) => {
     const lower = value.toLowerCase();

@@ -94,31 +94,42 @@ function isOneText(text: string): boolean {
 
 /**
  * A text with its variables put in; `unknown` is the first that has no known value. In a `line` of PowerShell what stands in single quotes is left
- * as it is, and a value stays one word whatever it holds; a `value` is what is between double quotes.
+ * as it is, and a value stays one word whatever it holds; a `value` is what is between double quotes. `netsh`: netsh itself reads the line, and no shell.
  */
 export function substitute(
   text: string,
   shell: Shell,
   variables: ReadonlyMap<string, string>,
-  of: "line" | "value",
+  of: "line" | "value" | "netsh",
 ): { readonly text: string; readonly unknown: string | undefined } {
-  return shell === "batch" ? inBatch(text, variables) : inPowerShell(text, variables, of);
+  return shell === "batch" ? inBatch(text, variables, of === "netsh") : inPowerShell(text, variables, of === "netsh" ? "line" : of);
 }
 
-function inBatch(text: string, variables: ReadonlyMap<string, string>): { readonly text: string; readonly unknown: string | undefined } {
+/** `literal`: a percent sign that is no variable stands for itself, as to netsh; cmd takes it away, and more with it. */
+function inBatch(
+  text: string,
+  variables: ReadonlyMap<string, string>,
+  literal: boolean,
+): { readonly text: string; readonly unknown: string | undefined } {
   let unknown: string | undefined;
   const put = (whole: string, name: string, changed: boolean): string => {
     const value = changed ? undefined : (variables.get(name.toLowerCase()) ?? SYSTEM.get(name.toLowerCase()));
     if (value === undefined) unknown ??= whole;
     return value ?? whole;
   };
-  const pattern = /%%|%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(:[^%]*)?%|!([A-Za-z_]\w*)(:[^!]*)?!/g;
+  const pattern = /%%|%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(:[^%]*)?%|!([A-Za-z_]\w*)(:[^!]*)?!|%/g;
+  const single = (): string => {
+    if (!literal) unknown ??= "%";
+    return "%";
+  };
   const result = text.replace(pattern, (whole, argument, name, changed, delayed, changedToo) =>
     whole === "%%"
       ? "%"
-      : argument !== undefined
-        ? put(whole, "", false)
-        : put(whole, name ?? delayed, (changed ?? changedToo) !== undefined),
+      : whole === "%"
+        ? single()
+        : argument !== undefined
+          ? put(whole, "", false)
+          : put(whole, name ?? delayed, (changed ?? changedToo) !== undefined),
   );
   return { text: result, unknown };
 }

@@ -89,6 +89,10 @@ function readQuoted(line: string, start: number, shell: Shell): { readonly text:
   return undefined;
 }
 
+/** Where the `=` of a word stands that is in quotes as a whole, `"tag=value"`: the quotes are the shell's, and netsh never sees them. -1: there is none. */
+export const equalsWithin = ({ text, equals, quoted }: Word): number =>
+  quoted && equals < 0 ? (/^[a-z]\w{2,}\s*(?==)/i.exec(text)?.[0].length ?? -1) : -1;
+
 /** `tag = value`, `tag= value` and `tag =value` become one word each. */
 function joinEquals(words: readonly Word[]): readonly Word[] {
   const joined: Word[] = [];

@@ -11,6 +11,8 @@ import { compile } from "../../../policy/compile.ts";
 import { parseConfiguration } from "../../../policy/config.ts";
 import type { Policy } from "../../../policy/types.ts";
 import { exportPolicy } from "../../../policy/windows/export.ts";
+import { windowsFilter } from "../../../policy/windows/filter-text.ts";
+import { ourFilter } from "../../../policy/windows/filters.ts";
 import { importScript } from "../../../policy/windows/import.ts";
 import { OPTIONS } from "./imported.ts";
 
@@ -202,4 +204,18 @@ test("the command writes the script, never a key, and never over a file", () => 
   assert.equal(run("--mirror", "nonsense").status, 2);
   assert.ok(!plain.stdout.includes("TOPSECRET"));
   assert.match(execFileSync(process.execPath, [main, "policy", "export", "--help"], { encoding: "utf8" }), /--mirror/);
+});
+
+test("ICMP of IPv6 alone keeps its number where no address says which family is meant", () => {
+  const at = { line: 1, column: 1 };
+  const protocols = ["me <-> any icmpv6", "me <-> 2001:db8::1 icmpv6", "me <-> any icmp"].map((text) => {
+    const filter = windowsFilter(text, at);
+    assert.ok(filter.ok);
+    return [filter.value.protocol, ourFilter(filter.value)];
+  });
+  assert.deepEqual(protocols, [
+    [58, { ok: true, value: "me <-> any icmpv6" }],
+    [1, { ok: true, value: "me <-> 2001:db8::1 icmpv6" }],
+    [1, { ok: true, value: "me <-> any icmp" }],
+  ]);
 });

@@ -36,15 +36,16 @@ const isakmp = blob("80DC20B8-2EC8-11D1-A89E-00A0248D3021", [
   ...mainMethod(3, 2, 2),
 ]);
 const psk = wide("not-a-real-key");
-const rule = (tunnel: boolean): number[] =>
+const AUTH = [...u32(2, 5, 0, 1, psk.length), ...psk];
+const rule = (tunnel: boolean, auth: readonly number[] = AUTH, more: readonly number[] = []): number[] =>
   blob("11BBAC00-498D-11D1-8639-00A0248D3021", [
-    ...u32(2, 5, 0, 1, psk.length),
-    ...psk,
+    ...auth,
     ...u32(0xffff_fffd),
     ...sized("To the database"),
     ...[192, 0, 2, 2],
     ...u32(tunnel ? 1 : 0, 1),
     ...u32(0),
+    ...more,
   ]);
 const offer = (seconds: number, kilobytes: number, ...algorithms: readonly (readonly [number, number, number])[]): number[] => {
   const listed = algorithms.flatMap((algorithm) => [...u32(...algorithm), ...zeros(8)]);
@@ -180,4 +181,94 @@ test("a reference to an object that the export does not hold is an error that na
     if (what === "a filter list")
       assert.doesNotMatch(got.rules.join(), /To the database/, "a rule without its filters is not the default response");
   }
+});
+
+/** Said of the key whose object can't be read whole; the exit code is 1. */
+const told = (reg: string): readonly [readonly string[], string] => {
+  const got = summary(reg, { fileName: "x.reg", allowWeak: true });
+  assert.ok(got.weakens, shown(got));
+  return [got.rules.map((one) => one.replace(/^(.*?: \S+).*$/, "$1")), shown(got)];
+};
+const STANDARD = "Default response: respond";
+
+test("authentication of an unknown kind is an error, and not Kerberos", () => {
+  const [rules, said] = told(exported(rule(false, u32(1, 9, 0))));
+  assert.deepEqual(rules, [STANDARD]);
+  assert.match(said, /unknown kind 9/);
+});
+
+test("what stands behind a rule is said where it is not empty", () => {
+  assert.match(told(exported(rule(false, AUTH, [...zeros(15), 2, ...u32(4, 1)])))[1], /behind the rule stand/);
+  assert.equal(summary(exported(rule(false, AUTH, zeros(20))), { fileName: "x.reg", allowWeak: true }).weakens, false);
+});
+
+test("the end of a tunnel by its name is no address of zeros", () => {
+  const named = rule(true).slice(0, -4);
+  const body = [...named.slice(20), ...sized("gw.example.test")];
+  assert.match(told(exported(blob("11BBAC00-498D-11D1-8639-00A0248D3021", body)))[1], /E_TUNNEL_END/);
+});
+
+test("filters in the second form are not read, and said", () => {
+  const both = blob("80DC20B5-2EC8-11D1-A89E-00A0248D3021", [
+    ...u32(1),
+    ...filter(0),
+    ...guid("35FECD3D-AE29-4373-8A6A-C5D8FAB2FB08"),
+    ...u32(1),
+  ]);
+  assert.match(told(exported(rule(false), both))[1], /second form/);
+  assert.match(told(exported(rule(false), blob("80DC20B5-2EC8-11D1-A89E-00A0248D3021", [...u32(1), ...filter(7)])))[1], /kind of server 7/);
+});
+
+test("offers of unknown algorithms are left out whole and said, and none left is no rule", () => {
+  const kind = "80DC20B9-2EC8-11D1-A89E-00A0248D3021";
+  const withOffers = (...offers: readonly (readonly number[])[]): string =>
+    exported().replaceAll(hex(negotiation), hex(blob(kind, [...u32(offers.length), ...offers.flat()])));
+  const known = offer(900, 50_000, [3, 2, 2]);
+  for (const strange of [
+    offer(0, 0, [9, 2, 2]),
+    offer(0, 0, [3, 9, 2]),
+    offer(0, 0, [2, 0, 1], [9, 2, 2]),
+    offer(0, 0, [9, 0, 1]),
+    offer(0, 0, [3, 2, 7]),
+  ]) {
+    const [rules, said] = told(withOffers(known, strange));
+    assert.deepEqual([rules.length, /1 offers of unknown/.test(said)], [2, true], said);
+    assert.match(summary(withOffers(known, strange), { fileName: "x.reg" }).rules.join(), /esp:3des-sha1, 900s/);
+    assert.equal(summary(withOffers(strange), { fileName: "x.reg" }).rules.filter((one) => !one.startsWith("#")).length, 0);
+  }
+  const strangeMain = exported().replace(
+    hex(isakmp),
+    hex(blob("80DC20B8-2EC8-11D1-A89E-00A0248D3021", [...isakmp.slice(20, -64), ...mainMethod(9, 2, 2)])),
+  );
+  assert.match(told(strangeMain)[1], /1 offers of unknown/);
+});
+
+test("a rule without a filter list is the default response only if it is marked as that", () => {
+  const reg = exported().replace("{62f49e13-6c37-11d1-864c-14a300000000}", "{62f49e10-6c37-11d1-864c-14a300000000}");
+  const [rules, said] = told(reg);
+  assert.deepEqual(rules, ["To the database: request"]);
+  assert.match(said, /without a filter list/);
+});
+
+test("two objects of one name are two objects", () => {
+  const other = blob("80DC20B5-2EC8-11D1-A89E-00A0248D3021", [...u32(1), ...filter(0x81)]);
+  const second = key("ipsecNFA{8}", {
+    ipsecData: hex(rule(false)),
+    ipsecNegotiationPolicyReference: names("ipsecNegotiationPolicy{9}"),
+    ipsecFilterReference: names("ipsecFilter{10}"),
+  });
+  const block = key("ipsecNegotiationPolicy{9}", {
+    ipsecName: text("Ask"),
+    ipsecNegotiationPolicyAction: text("{3f91a819-7647-11d1-864d-d46a00000000}"),
+    ipsecNegotiationPolicyType: text("{62f49e10-6c37-11d1-864c-14a300000000}"),
+  });
+  const reg = [
+    exported().replace(names("ipsecNFA{3}", "ipsecNFA{4}"), names("ipsecNFA{3}", "ipsecNFA{8}")),
+    second,
+    block,
+    key("ipsecFilter{10}", { ipsecName: text("Database"), ipsecData: hex(other) }),
+  ].join("\r\n");
+  const got = summary(reg, { fileName: "x.reg", allowWeak: true });
+  assert.match(got.rules.join("\n"), /^To the database: request inbound-clear me <-> 10\.20/m, shown(got));
+  assert.match(got.rules.join("\n"), /^To the database \(line \d+\): block me <-> dns:1433 tcp$/m, got.rules.join("\n"));
 });
