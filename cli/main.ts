@@ -97,10 +97,11 @@ function addPolicy(program: Command, finish: Finish): void {
     .description("the policy as a script of netsh ipsec static; keys become variables that whoever runs it sets")
     .option("-c, --config <file>", "of this configuration instead of the daemon's")
     .option("--mirror <address>", "for the peer of this host, which it knows by that address")
+    .option("--peer <address>", "with --mirror: what concerns this peer, and nothing else")
     .option("-o, --output <file>", "the script to write; without it stdout")
-    .action(async ({ config, mirror, output }) => {
+    .action(async ({ config, mirror, peer, output }) => {
       const { exportWindows } = await import("./commands/policy-export.ts");
-      finish(await exportWindows({ control: controlPath(program.opts()["control"]), config, mirror, output }));
+      finish(await exportWindows({ control: controlPath(program.opts()["control"]), config, mirror, peer, output }));
     });
   policy
     .command("import")
@@ -112,6 +113,8 @@ function addPolicy(program: Command, finish: Finish): void {
     .option("--secrets <folder>", "where the files with keys go; else beside the configuration")
     .option("--policy <name>", "which policy, where the script makes several")
     .option("--local <address>", "an address of this host, to tell a tunnel's ends apart; repeatable", collect, [])
+    .option("--keytab <file>", "this host's keytab, for rules that authenticate by Kerberos; it may be made later")
+    .option("--principal <name>", "its principal, with the realm")
     .option("--certificate <file>", "this host's certificate, for rules that authenticate by one")
     .option("--key <file>", "its key")
     .option("--ca <file>", "a CA that such rules trust; repeatable", collect, [])
@@ -131,6 +134,8 @@ const EMPTY_IMPORT = {
   secrets: undefined,
   policy: undefined,
   encoding: undefined,
+  keytab: undefined,
+  principal: undefined,
   certificate: undefined,
   key: undefined,
 };

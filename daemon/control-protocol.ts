@@ -41,8 +41,8 @@ export type Request =
   | { readonly command: "last-failure"; readonly peer?: string }
   /** For a bug report. */
   | { readonly command: "report" }
-  /** The policy as a script of netsh ipsec static; `mirror`: our address, for the peer's script. */
-  | { readonly command: "export"; readonly mirror?: string }
+  /** The policy as a script of netsh ipsec static; `mirror`: our address, for the peer's script; `peer`: for this one alone. */
+  | { readonly command: "export"; readonly mirror?: string; readonly peer?: string }
   | { readonly command: "reload" }
   /** Rules at run time: TOML with `[[rule]]` tables to add, or the name of one to delete. */
   | { readonly command: "rule"; readonly add: string }

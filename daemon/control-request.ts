@@ -66,10 +66,12 @@ function readShutdown(members: Members): Request | undefined {
 }
 
 function readExport(members: Members): Request | undefined {
-  const { mirror } = members;
-  if (!has(members, ["command"], ["mirror"])) return undefined;
-  if (mirror === undefined) return { command: "export" };
-  return isName(mirror) ? { command: "export", mirror } : undefined;
+  const { mirror, peer } = members;
+  if (!has(members, ["command"], ["mirror", "peer"])) return undefined;
+  if (mirror === undefined) return peer === undefined ? { command: "export" } : undefined;
+  if (!isName(mirror)) return undefined;
+  if (peer === undefined) return { command: "export", mirror };
+  return isName(peer) ? { command: "export", mirror, peer } : undefined;
 }
 
 function readRule(members: Members): Request | undefined {

@@ -47,7 +47,8 @@ export function answerPolicy(
     ];
   const { policy, addresses } = situation;
   if (request.command === "export") {
-    const { script, findings } = exportPolicy(policy, { mirror: request.mirror === undefined ? undefined : { local: request.mirror } });
+    const mirror = request.mirror === undefined ? undefined : { local: request.mirror, peer: request.peer };
+    const { script, findings } = exportPolicy(policy, { mirror });
     return [
       { type: "document", document: { script, findings } },
       { type: "end", exit: 0 },

@@ -19,6 +19,8 @@ export interface ImportRequest {
   readonly allowWeak: boolean;
   readonly upgradeCrypto: boolean;
   readonly lenient: boolean;
+  readonly keytab: string | undefined;
+  readonly principal: string | undefined;
   readonly certificate: string | undefined;
   readonly key: string | undefined;
   readonly ca: readonly string[];
@@ -29,6 +31,8 @@ export interface ImportRequest {
  * The exit code is 1 where something was dropped that protected.
  */
 export function importPolicy(request: ImportRequest): number {
+  if (request.principal?.includes("@") === false)
+    throw new Failure(EXIT.usage, `${JSON.stringify(request.principal)} has no realm`, "--principal host/a.example.com@EXAMPLE.COM");
   const bytes = readScriptFile(request.file);
   const folder = request.secrets ?? folderOf(request.output ?? "");
   const imported = importScript(bytes, {

@@ -16,6 +16,9 @@ export interface ConvertOptions {
   readonly local: readonly string[];
   readonly allowWeak: boolean;
   readonly upgradeCrypto: boolean;
+  /** The file with this host's Kerberos keys, and its principal with the realm, where the administrator has named them. */
+  readonly keytab: string | undefined;
+  readonly principal: string | undefined;
   /** Files of this host's certificate and of the CAs, where the administrator has named them. */
   readonly certificate: string | undefined;
   readonly key: string | undefined;

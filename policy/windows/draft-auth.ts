@@ -48,7 +48,7 @@ function entryOf(context: DraftContext, method: WindowsAuth, at: Place, rule: st
   switch (method.kind) {
     case "kerberos":
       context.findings.say("W_KEYTAB", at, `rule ${JSON.stringify(rule)} authenticates with Kerberos`);
-      return [{ method: "kerberos" }];
+      return [{ method: "kerberos", keytab: context.options.keytab ?? null, principal: context.options.principal ?? null }];
     case "psk":
       context.findings.say("W_PSK_CLEARTEXT", at, `rule ${JSON.stringify(rule)} has a pre-shared key`);
       return [{ method: "psk", secretFile: secretFile(context, method.key, rule) }];

@@ -52,7 +52,7 @@ export interface DraftQuickMode {
 }
 
 export type DraftAuth =
-  | { readonly method: "kerberos" }
+  | { readonly method: "kerberos"; readonly keytab: string | null; readonly principal: string | null }
   | { readonly method: "psk"; readonly secretFile: string }
   | {
       readonly method: "x509";

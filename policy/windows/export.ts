@@ -7,7 +7,7 @@ import { decodeName } from "../distinguished-name.ts";
 import { formatChildSuite, formatIkeSuite } from "../proposal.ts";
 import type { AuthEntry, Filter, Policy, Rule } from "../types.ts";
 import { type Finding, type Findings, type Place, startFindings } from "./diagnostics.ts";
-import { othersOf } from "./export-mirror.ts";
+import { othersOf, type PeerShare, shareOf } from "./export-mirror.ts";
 import { type ExportNames, exportNames } from "./export-names.ts";
 import { windowsFilter } from "./filter-text.ts";
 import type { MainMethod, QuickMethod } from "./methods.ts";
@@ -16,8 +16,8 @@ import type { FilterAction, WindowsAuth, WindowsFilter, WindowsPolicy, WindowsRu
 import type { WindowsAddress } from "./values.ts";
 
 export interface ExportOptions {
-  /** For the peer: sides and tunnel ends change places. `local` is our address as the peer sees it; undefined: as it is. */
-  readonly mirror: { readonly local: string } | undefined;
+  /** For the peer: sides and tunnel ends change places. `local` is our address as the peer sees it, `peer` its own; undefined: as it is. */
+  readonly mirror: { readonly local: string; readonly peer?: string | undefined } | undefined;
 }
 
 export interface Exported {
@@ -32,7 +32,9 @@ export interface Exported {
 export function exportPolicy(policy: Policy, options: ExportOptions): Exported {
   const findings = startFindings();
   const windows = windowsPolicy(policy, options, findings);
-  const comments = [`Policy ${policy.name}${options.mirror ? `, for the peers of ${options.mirror.local}` : ""}`];
+  const { mirror } = options;
+  const whom = mirror?.peer === undefined ? "the peers" : `${mirror.peer}, the peer`;
+  const comments = [`Policy ${policy.name}${mirror ? `, for ${whom} of ${mirror.local}` : ""}`];
   return { script: writeNetsh(windows, comments), policy: windows, findings: findings.all };
 }
 
@@ -42,27 +44,37 @@ interface Context {
   readonly findings: Findings;
   readonly names: ReadonlyMap<Rule, ExportNames>;
   readonly isOthers: (rule: Rule, filter: Filter) => boolean;
+  /** Where one peer is meant: what is for it. */
+  readonly share: PeerShare | undefined;
 }
 
 const namesOf = ({ names }: Context, rule: Rule): ExportNames => names.get(rule) as ExportNames;
 
 function windowsPolicy(policy: Policy, options: ExportOptions, findings: Findings): WindowsPolicy {
-  const context: Context = { options, findings, names: exportNames(policy.rules), isOthers: othersOf(policy.rules) };
+  const share = options.mirror?.peer === undefined ? undefined : shareOf(policy.rules, options.mirror.peer);
+  const context: Context = { options, findings, names: exportNames(policy.rules), isOthers: othersOf(policy.rules), share };
   sayExempt(policy, findings);
-  const negotiating = policy.rules.filter(({ auth }) => auth.length > 0);
+  const negotiating = (share?.rules ?? policy.rules).filter(({ auth }) => auth.length > 0);
   const [first] = negotiating;
   const at = { line: 1, column: 1 };
   const standard = policy.rules.findIndex(isDefaultResponse);
   const answering = policy.rules[standard];
   if (negotiating.some((rule) => first && mainText(rule) !== mainText(first)))
     findings.say("W_MIXED_OFFERS", at, "rules differ in their Main Mode; Windows has one for all, that of the first");
+  const rules = policy.rules.flatMap((rule, index) =>
+    share && !share.rules.includes(rule) ? [] : windowsRules(rule, { line: index + 1, column: 1 }, context),
+  );
+  if (options.mirror && !share) saySeveral(rules, findings);
+  const lifetime = first?.mainMode.lifetimeSeconds ?? 28_800;
+  if (lifetime % 60 !== 0)
+    findings.say("W_LIFETIME", at, `Windows counts minutes: a Main Mode of ${lifetime} s became one of ${minutes(lifetime)} min`);
   return {
     ...at,
     name: policy.name,
     description: "",
     masterPfs: first?.mainMode.masterPfs ?? false,
     quickModes: first?.mainMode.quickModes ?? 0,
-    lifetimeMinutes: Math.max(1, Math.floor((first?.mainMode.lifetimeSeconds ?? 28_800) / 60)),
+    lifetimeMinutes: minutes(lifetime),
     defaultRule: answering
       ? {
           line: standard + 1,
@@ -76,8 +88,31 @@ function windowsPolicy(policy: Policy, options: ExportOptions, findings: Finding
       : { ...at, active: false, assumed: false, pfs: false, methods: null, auth: [] },
     assigned: true,
     methods: first ? mainMethods(first, at, findings) : null,
-    rules: policy.rules.flatMap((rule, index) => windowsRules(rule, { line: index + 1, column: 1 }, context)),
+    rules,
   };
+}
+
+const minutes = (seconds: number): number => Math.max(1, Math.floor(seconds / 60));
+
+/** In a mirror image for all peers rules for different ones may say the same two hosts; only one of them would decide. */
+function saySeveral(rules: readonly WindowsRule[], findings: Findings): void {
+  const owners = new Map<string, WindowsRule>();
+  for (const rule of rules.filter(({ tunnel }) => tunnel === null)) {
+    const others = new Set<string>();
+    for (const filter of rule.filterList.filters)
+      for (const one of filter.mirrored ? [filter, swapped(filter)] : [filter]) {
+        const key = JSON.stringify([one.source, one.destination, one.protocol, one.sourcePort, one.destinationPort]);
+        const owner = owners.get(key);
+        if (owner && owner !== rule) others.add(owner.name);
+        else owners.set(key, rule);
+      }
+    if (others.size > 0)
+      findings.say(
+        "W_SEVERAL_PEERS",
+        rule,
+        `rule ${JSON.stringify(rule.name)} is for the same traffic as ${[...others].map((name) => JSON.stringify(name)).join(", ")}`,
+      );
+  }
 }
 
 /** What Windows' static policies have no place for. */
@@ -118,7 +153,7 @@ function quickMethods(rule: Rule, at: Place, findings: Findings): readonly Quick
       {
         ah: ah?.integrity?.name ?? null,
         esp: esp?.cipher && esp.integrity ? { cipher: esp.cipher.name, integrity: esp.integrity.name } : null,
-        kilobytes: volumeOctets === null ? 0 : Math.floor(volumeOctets / 1000),
+        kilobytes: volumeOctets === null ? 0 : Math.max(1, Math.floor(volumeOctets / 1000)),
         seconds: lifetimeSeconds,
         pfs: false,
       },
@@ -150,12 +185,13 @@ function windowsAuth(entry: AuthEntry, variable: string): WindowsAuth {
 }
 
 function windowsRules(rule: Rule, at: Place, context: Context): readonly WindowsRule[] {
-  const { options, findings, isOthers } = context;
+  const { options, findings, isOthers, share } = context;
   if (isDefaultResponse(rule)) return [];
   const { name } = namesOf(context, rule);
   const filterAction = windowsAction(rule, name, at, findings);
   const filters = rule.filters.flatMap((one): readonly WindowsFilter[] => {
-    if (options.mirror && isOthers(rule, one)) {
+    if (share && !share.kept.has(one) && !share.unsure.has(one)) return [];
+    if (options.mirror && (share ? share.unsure.has(one) : isOthers(rule, one))) {
       findings.say("W_OTHERS", at, `rule ${JSON.stringify(rule.name)}: "${one.text}" was left out of the mirror image`);
       return [];
     }

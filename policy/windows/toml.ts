@@ -68,13 +68,15 @@ const quickText = ({ proposals, lifetime, volume, pfs }: DraftQuickMode): string
 function authText(entry: DraftAuth): string {
   switch (entry.method) {
     case "kerberos":
-      return '{ method = "kerberos" }';
+      return `{ method = "kerberos"${optional("keytab", entry.keytab)}${optional("principal", entry.principal)} }`;
     case "psk":
       return `{ method = "psk", secret-file = ${quote(entry.secretFile)} }`;
     case "x509":
-      return `{ method = "x509", certificate = ${quote(entry.certificate)}${entry.key === null ? "" : `, key = ${quote(entry.key)}`}, ca = ${list(entry.ca)}${entry.crlRequired ? ', crl = "require"' : ""} }`;
+      return `{ method = "x509", certificate = ${quote(entry.certificate)}${optional("key", entry.key)}, ca = ${list(entry.ca)}${entry.crlRequired ? ', crl = "require"' : ""} }`;
   }
 }
+
+const optional = (key: string, value: string | null): string => (value === null ? "" : `, ${key} = ${quote(value)}`);
 
 /** One line where it fits, else a line for each. */
 function listLines(key: string, items: readonly string[]): readonly string[] {

@@ -116,3 +116,14 @@ test("UTF-16 with and without its mark, Windows-1252, and an encoding that is na
     assert.match(readFileSync(join(folder, `${name}.d/x.toml`), "utf8"), /name = "Schütze SQL"/, name);
   }
 });
+
+test("a policy with Kerberos is accepted before there is a keytab, if both are named", async (t) => {
+  const folder = scratch(t);
+  writeFileSync(join(folder, "x.cmd"), GOOD.replace('psk="a throwaway key"', "kerberos=yes"));
+  const named = ["--keytab", join(folder, "host.keytab"), "--principal", "host/a.example.test@EXAMPLE.TEST"];
+  const ran = await mainmode(["policy", "import", join(folder, "x.cmd"), "-o", join(folder, "out.toml"), ...named]);
+  assert.equal(ran.exit, 0, ran.stderr);
+  assert.match(readFileSync(join(folder, "out.toml"), "utf8"), /method = "kerberos", keytab = ".*host.keytab", principal = "host\/a/);
+  assert.equal((await mainmode(["check", join(folder, "out.toml")])).exit, 0);
+  assert.equal((await mainmode(["policy", "import", join(folder, "x.cmd"), "--principal", "host/a"])).exit, 2);
+});

@@ -202,6 +202,9 @@ test("the command writes the script, never a key, and never over a file", () => 
   assert.deepEqual([twice.status, /exists; it was not touched/.test(twice.stderr)], [1, true]);
   assert.match(run("--mirror", "192.0.2.1").stdout, /srcaddr=me dstaddr=192\.0\.2\.1/);
   assert.equal(run("--mirror", "nonsense").status, 2);
+  assert.match(run("--mirror", "192.0.2.1", "--peer", "192.0.2.7").stdout, /srcaddr=me dstaddr=192\.0\.2\.1/);
+  assert.doesNotMatch(run("--mirror", "192.0.2.1", "--peer", "192.0.2.8").stdout, /add rule/);
+  assert.deepEqual([run("--peer", "192.0.2.7").status, run("--mirror", "192.0.2.1", "--peer", "nonsense").status], [2, 2]);
   assert.ok(!plain.stdout.includes("TOPSECRET"));
   assert.match(execFileSync(process.execPath, [main, "policy", "export", "--help"], { encoding: "utf8" }), /--mirror/);
 });
@@ -218,4 +221,73 @@ test("ICMP of IPv6 alone keeps its number where no address says which family is 
     [1, { ok: true, value: "me <-> 2001:db8::1 icmpv6" }],
     [1, { ok: true, value: "me <-> any icmp" }],
   ]);
+});
+
+const PEERS = `${HEAD}[[rule]]
+name = "database"
+action = "require"
+filters = ["me <-> 192.0.2.7", "me <-> 192.0.2.7:5432 tcp"]
+auth = [{ method = "psk", secret-file = "x" }]
+[[rule]]
+name = "corp"
+action = "request"
+filters = ["me <-> 192.0.2.0/24", "me -> any:25 tcp"]
+auth = [{ method = "psk", secret-file = "x" }]
+[[rule]]
+name = "printer"
+action = "permit"
+filters = ["me <-> 192.0.2.9"]
+[[rule]]
+name = "by name"
+action = "permit"
+filters = ["me <-> a.example.test"]
+[[rule]]
+name = "branch"
+action = "require"
+filters = ["10.1.0.0/16 <-> 10.2.0.0/16"]
+auth = [{ method = "psk", secret-file = "x" }]
+mode = "tunnel"
+tunnel = { local = "192.0.2.1", remote = "192.0.2.8" }
+`;
+
+test("a mirror image for one peer has what is for that peer, and of several filters the narrowest, which decides here", () => {
+  const of = (peer: string) => {
+    const { policy, findings } = exportPolicy(read(PEERS), { mirror: { local: "192.0.2.1", peer } });
+    const lines = policy.rules.map(
+      ({ name, filterList }) =>
+        `${name}: ${filterList.filters
+          .map((one) => ourFilter(one))
+          .map((one) => (one.ok ? one.value : ""))
+          .join(" | ")}`,
+    );
+    return [...lines, ...findings.map(({ code, line }) => `${code}@${line}`)];
+  };
+  const mail = "corp: 192.0.2.1 -> me:25 tcp";
+  assert.deepEqual(of("192.0.2.7"), ["database: me <-> 192.0.2.1 | me:5432 <-> 192.0.2.1 tcp", mail, "W_OTHERS@4"]);
+  assert.deepEqual(of("192.0.2.9"), [mail, "printer: me <-> 192.0.2.1", "W_OTHERS@4"]);
+  assert.deepEqual(of("192.0.2.8"), [
+    "corp: me <-> 192.0.2.1 | 192.0.2.1 -> me:25 tcp",
+    "branch: 10.2.0.0/16 -> 10.1.0.0/16",
+    "branch in: 10.1.0.0/16 -> 10.2.0.0/16",
+    "W_OTHERS@4",
+  ]);
+});
+
+test("a mirror image for all peers says which rules would be for the same two hosts", () => {
+  const { findings } = exportPolicy(read(PEERS), { mirror: { local: "192.0.2.1" } });
+  assert.deepEqual(
+    findings.filter(({ weakens }) => weakens).map(({ code, line, text: said }) => [code, line, said]),
+    [["W_SEVERAL_PEERS", 2, 'rule "corp" is for the same traffic as "database"']],
+  );
+});
+
+test("a Main Mode that lasts no whole minutes is said, and a volume is never none", () => {
+  const odd = HEAD.replace('["3des-sha1-modp2048"]', '["3des-sha1-modp2048"]\nlifetime = "90s"');
+  const { policy, findings } = exportPolicy(
+    read(
+      `${odd}[[rule]]\nname = "r"\naction = "require"\nfilters = ["me <-> 192.0.2.7"]\nauth = [{ method = "psk", secret-file = "x" }]\n`,
+    ),
+    { mirror: undefined },
+  );
+  assert.deepEqual([policy.lifetimeMinutes, findings.map(({ code }) => code)], [1, ["W_LIFETIME"]]);
 });

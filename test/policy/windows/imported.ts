@@ -11,6 +11,8 @@ export const OPTIONS: ImportOptions = {
   local: [],
   allowWeak: false,
   upgradeCrypto: false,
+  keytab: undefined,
+  principal: undefined,
   certificate: undefined,
   key: undefined,
   ca: [],
