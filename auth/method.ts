@@ -91,6 +91,8 @@ export interface VerifiedOutcome {
   readonly issuer: string;
   /** Names of the CAs on the way to the anchors of those entries. */
   readonly issuers: readonly Identity[];
+  /** The anchor's public key as a name: nobody gets it by calling a CA of his own like another one. */
+  readonly anchor: string;
   /** Other findings for the log, each a sentence. */
   readonly warnings: readonly string[];
 }

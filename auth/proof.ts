@@ -22,12 +22,14 @@ export type PeerProof =
       readonly subject: string;
       /** Names of the CAs that vouch for it. */
       readonly issuers: readonly Identity[];
+      /** The key that it all stands on (`VerifiedOutcome`). */
+      readonly anchor: string;
     })
   | (KerberosChoice & { readonly peer: GssPeer });
 
 /**
  * Who the peer has proved to be, as a name that nobody gets by another proof: two that have it are one peer. A ticket proves its principal, whatever
- * identity was said besides; a certificate what its anchor vouches for; and who proves a name by one method is not who proved it by another, or
+ * identity was said besides; a certificate what its anchor vouches for, which is a key and not a name: everybody calls his own as he likes; and who proves a name by one method is not who proved it by another, or
  * the weakest method of a gateway would speak for everybody.
  */
 export function provenAs(proof: PeerProof, peerId: Identity): string {
@@ -36,10 +38,8 @@ export function provenAs(proof: PeerProof, peerId: Identity): string {
       return `psk ${identityKey(peerId)}`;
     case "kerberos":
       return `kerberos ${proof.peer.principal}`;
-    case "x509": {
-      const anchor = proof.issuers.at(-1);
-      return `x509 ${anchor ? identityKey(anchor) : ""}\n${identityKey(peerId)}`;
-    }
+    case "x509":
+      return `x509 ${proof.anchor}\n${identityKey(peerId)}`;
   }
 }
 
@@ -97,8 +97,8 @@ export function ruleForCertificate(claimed: readonly X509Choice[], verified: Ver
   const taking = verified.entries.flatMap((index) => claimed[index] ?? []);
   if (taking.length === 0) return err({ kind: "id-mismatch", what: `no rule wants ${verified.subject}` });
   const trusts = [...new Set(taking.map(({ entry }) => entry.trust))];
-  const { identities, subject, issuers, warnings } = verified;
-  const proofs = taking.map((one) => ({ ...one, trusts, identities, subject, issuers }));
+  const { identities, subject, issuers, anchor, warnings } = verified;
+  const proofs = taking.map((one) => ({ ...one, trusts, identities, subject, issuers, anchor }));
   return allowed(proofs, null, (those) => {
     const proof = those.find(({ entry }) => entry.remoteId) ?? (those[0] as (typeof those)[number]);
     return ok({ rule: proof.rule, proof, warning: warnings.length > 0 ? warnings.join("; ") : null });

@@ -24,6 +24,7 @@ export function proofRecord(proof: PeerProof, policy: Policy): JournalValue {
         subject: proof.subject,
         identities: proof.identities.map(identityRecord),
         issuers: proof.issuers.map(identityRecord),
+        anchor: proof.anchor,
         trusts: believing,
       };
     }
@@ -52,7 +53,8 @@ export function proofOfRecord(record: unknown, policy: Policy): PeerProof | unde
   });
   const known = (identity: Identity | undefined): identity is Identity => identity !== undefined;
   if (!identities.every(known) || !issuers.every(known)) return undefined;
-  return { method: "x509", rule, entry, trusts: [...new Set(trusts)], identities, issuers, subject: String(r["subject"]) };
+  const [subject, anchor] = [String(r["subject"]), String(r["anchor"] ?? "")];
+  return { method: "x509", rule, entry, trusts: [...new Set(trusts)], identities, issuers, subject, anchor };
 }
 
 const fields = (value: unknown): Readonly<Record<string, unknown>> =>

@@ -7,7 +7,7 @@ import { ID_TYPE, IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { decodeName, encodeName } from "./distinguished-name.ts";
-import { isPattern, nameMatches, sameName } from "./name-match.ts";
+import { isPattern, nameKey, nameMatches, sameName } from "./name-match.ts";
 import { rangeOfId } from "./selector.ts";
 import type { Identity } from "./types.ts";
 
@@ -79,6 +79,8 @@ export function identityKey(identity: Identity): string {
       return `fqdn:${identity.name.toLowerCase()}`;
     case "key":
       return `key:${hexText(identity.octets, identity.octets.length)}`;
+    case "dn":
+      return `dn:${nameKey(identity.der) ?? hexText(identity.der, identity.der.length)}`;
     case "other":
       return `${identity.idType}:${hexText(identity.octets, identity.octets.length)}`;
     default:

@@ -208,12 +208,13 @@ function cookieR(entry: IkeEntry): Uint8Array | undefined {
 const octetsKept = (entry: Negotiation): number =>
   tokenOctets(entry) + (entry.received?.length ?? 0) + (entry.flight?.length ?? 0) + (entry.working?.message?.length ?? 0);
 
-/** Octets of the SA payload, and of Kerberos tokens: those of a ticket may be many. */
+/** Octets of the SA payload, of the names of CAs that the peer asks for, and of Kerberos tokens: those of a ticket may be many. */
 function tokenOctets({ state }: Negotiation): number {
   const holder = "keyed" in state ? state.keyed : "before" in state ? state.before : state;
   const auth = "auth" in state ? state.auth : "auth" in holder ? holder.auth : undefined;
-  const tokens = auth?.method === "kerberos" ? [...auth.gss.own.tokens, ...auth.gss.peer.tokens] : [];
-  return tokens.reduce((sum, { length }) => sum + length, "saBody" in holder ? holder.saBody.length : 0);
+  const brought =
+    auth?.method === "kerberos" ? [...auth.gss.own.tokens, ...auth.gss.peer.tokens] : auth?.method === "x509" ? auth.asked.names : [];
+  return brought.reduce((sum, { length }) => sum + length, "saBody" in holder ? holder.saBody.length : 0);
 }
 
 /** A cookie's 8 octets as four characters. Asking a small array for its buffer would move it out of V8's heap, at the price of many look-ups. */

@@ -3,7 +3,7 @@
  * somebody that a rule believes? Pure but for the clock and the lists that are handed in; `x509.ts` runs it away from the event loop.
  * The order is that of cost: identity against certificate, then one signature, then the path.
  */
-import { constants, type KeyObject, privateEncrypt, publicDecrypt } from "node:crypto";
+import { constants, createHash, type KeyObject, privateEncrypt, publicDecrypt } from "node:crypto";
 import { sameDigest } from "../../ike/crypto/compare.ts";
 import { ECDSA_CURVES, type EcdsaName, ecdsaSign, ecdsaVerify } from "../../ike/crypto/ecdsa.ts";
 import { toHex } from "../../isakmp/hex.ts";
@@ -58,6 +58,8 @@ export interface Proven {
   readonly issuer: string;
   /** Names of the CAs on the way to the anchors of those entries. */
   readonly issuers: readonly Identity[];
+  /** Whose word it all stands on: SHA-256 of the public key of the last entry's anchor, in hex. */
+  readonly anchor: string;
   readonly warnings: readonly string[];
 }
 
@@ -194,6 +196,7 @@ function judge({ entries }: Claim, world: ProofWorld, signer: Certificate, sent:
   const verdicts = new Map<Trust, ReturnType<typeof validatePath>>();
   const accepted: number[] = [];
   const above = new Map<string, Identity>();
+  let anchor = signer;
   let warnings: readonly string[] = [];
   let untrusted: PathFault | undefined;
   const unwanted: string[] = [];
@@ -206,13 +209,14 @@ function judge({ entries }: Claim, world: ProofWorld, signer: Certificate, sent:
       if (accepted.length === 0) warnings = verdict.value.warnings;
       for (const { subject } of verdict.value.certificates.slice(1))
         above.set(subject.key, { type: "dn", der: Uint8Array.from(subject.der), text: subject.text });
+      anchor = verdict.value.certificates.at(-1) ?? signer;
       accepted.push(index);
     }
   }
   if (accepted.length > 0)
     return ok({
       ...{ entries: accepted, id, identities, warnings },
-      ...{ subject: certificateTitle(signer), issuer: signer.issuer.text, issuers: [...above.values()] },
+      ...{ subject: certificateTitle(signer), issuer: signer.issuer.text, issuers: [...above.values()], anchor: fingerprint(anchor) },
     });
   if (unwanted.length > 0)
     return fault(
@@ -227,6 +231,9 @@ function judge({ entries }: Claim, world: ProofWorld, signer: Certificate, sent:
   if (untrusted) return fault(untrusted.kind, untrusted.what);
   return fault("certificate-untrusted", "no rule for this peer has a ca");
 }
+
+/** Names can be given to anybody, keys cannot. */
+const fingerprint = ({ publicKey }: Certificate): string => createHash("sha256").update(publicKey).digest("hex");
 
 /** CAs of `ca` that another one of them issued are on the way and not its end, so that their own revocation is asked, too. */
 function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent): ReturnType<typeof validatePath> {

@@ -31,8 +31,8 @@ export function createWork(clock: () => number = Date.now): (request: WorkReques
       lists: (files) => files.flatMap((file) => listsOf(lists, file)),
     });
     if (!checked.ok) return err(checked.error);
-    const { entries, identities, subject, issuer, issuers, warnings } = checked.value;
-    return ok({ kind: "verified", entries, identities: identities.map(detached), subject, issuer, issuers, warnings });
+    const { entries, identities, subject, issuer, issuers, anchor, warnings } = checked.value;
+    return ok({ kind: "verified", entries, identities: identities.map(detached), subject, issuer, issuers, anchor, warnings });
   };
 }
 

@@ -21,7 +21,7 @@ const ADDRESS = id(`ip:${B}`);
 const SUBJECT = id("dn:C=DE, O=Simulated, CN=B");
 const verified = (...entries: readonly number[]) => {
   const [identities, issuers] = [[SUBJECT, id("fqdn:b.example.test")], [id("dn:O=Simulated, CN=CA")]];
-  return { kind: "verified", entries, identities, subject: "CN=B", issuer: "CN=CA", issuers, warnings: [] } as const;
+  return { kind: "verified", entries, identities, subject: "CN=B", issuer: "CN=CA", issuers, anchor: "", warnings: [] } as const;
 };
 
 test("a rule offers the first entry of each method, in its order", () => {

@@ -2,24 +2,33 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { LOAD } from "../../ike/gate.ts";
+import { basic } from "../../isakmp/attributes.ts";
 import { encodeMessage } from "../../isakmp/message.ts";
-import { NOTIFY } from "../../isakmp/numbers.ts";
+import { IKE_ATTRIBUTE, NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { HALF_OPEN_LIMITS, HalfOpen } from "../../sa-store/half-open.ts";
 import type { Negotiation } from "../../sa-store/ike-sa.ts";
-import { offerIke } from "../sim/peer-payloads.ts";
-import { towards } from "../sim/policies.ts";
+import { withAuth, x509 } from "../sim/credentials.ts";
+import { IKE_ATTRIBUTES, offerIke } from "../sim/peer-payloads.ts";
+import { policyOf, towards } from "../sim/policies.ts";
 import { A, B, ikesOf } from "../sim/setting.ts";
 import { against, initiated, octetsOf } from "../sim/versus.ts";
-import type { World } from "../sim/world.ts";
+import { story, type World } from "../sim/world.ts";
 
 /** Message 1 with the cookie `number`, from `remote`; as often as it takes while there are many. */
-function stranger(world: World, number: number, remote: string, more: readonly Payload[] = [], times = 1): void {
+function stranger(
+  world: World,
+  number: number,
+  remote: string,
+  more: readonly Payload[] = [],
+  times = 1,
+  offer: Payload = offerIke(),
+): void {
   const initiatorCookie = new Uint8Array(8).fill(1);
   new DataView(initiatorCookie.buffer).setUint32(0, number);
   const fields = { initiatorCookie, responderCookie: new Uint8Array(8), exchange: 2, flags: 0, messageId: 0 };
   const path = { local: { address: A, port: 500 }, remote: { address: remote, port: 500 } };
-  const bytes = encodeMessage(fields, [offerIke(), ...more]);
+  const bytes = encodeMessage(fields, [offer, ...more]);
   for (let i = 0; i < times; i++) world.host("A").engine.handle({ type: "datagram", path, bytes }, world.now);
 }
 
@@ -129,6 +138,24 @@ test(
       assert.equal(ikesOf(world, "A").length, 900);
     },
     EVERYBODY,
+  ),
+);
+
+test(
+  "the names of CAs that a message 1 asks for count as what is kept of it",
+  story(
+    {
+      hosts: [{ name: "A", addresses: [A], policy: withAuth(policyOf(EVERYBODY), x509("A", "p256")) }],
+    },
+    (world) => {
+      const names = Array.from({ length: 60 }, (_, i) => payload("certReq", { encoding: 4, data: octetsOf(1000, i) }));
+      const signed = offerIke(
+        IKE_ATTRIBUTES.map((one) => (one.type === IKE_ATTRIBUTE["Authentication Method"] ? basic(one.type, 9) : one)),
+      );
+      for (let i = 1; i <= 900; i++) stranger(world, i, far(i), names, 1, signed);
+      const kept = ikesOf(world, "A").length;
+      assert.ok(kept > 10 && kept * 60_000 <= HALF_OPEN_LIMITS.bulky + 70_000, `${kept}`);
+    },
   ),
 );
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ID_TYPE } from "../../isakmp/numbers.ts";
 import { decodeName, encodeName } from "../../policy/distinguished-name.ts";
 import { formatIdentity, identityKey, identityOf, idPayloadValue, parseIdentity, sameIdentity } from "../../policy/identity.ts";
 import type { Identity } from "../../policy/types.ts";
@@ -176,6 +177,20 @@ test("an identity's key is shared by those that are the same, and by no others, 
   assert.notEqual(identityKey(key(7, 1)), identityKey(key(7, 2)));
   assert.equal(identityKey(identity("fqdn:A.example.test")), identityKey(identity("fqdn:a.example.test")));
   assert.notEqual(identityKey(identity("user:A@example.test")), identityKey(identity("user:a@example.test")));
+  const named = (tag: number, ...octets: readonly number[]): Identity => {
+    const attribute = [0x06, 3, 0x55, 4, 3, tag, octets.length, ...octets];
+    const set = [0x31, attribute.length + 2, 0x30, attribute.length, ...attribute];
+    return identityOf({ type: ID_TYPE.ID_DER_ASN1_DN, data: Uint8Array.of(0x30, set.length, ...set) });
+  };
+  const [UTF8, PRINTABLE, IA5, BMP] = [0x0c, 0x13, 0x16, 0x1e];
+  const a = named(UTF8, 0x41);
+  for (const same of [named(PRINTABLE, 0x41), named(BMP, 0, 0x41), named(UTF8, 0x61)]) {
+    assert.ok(sameIdentity(a, same));
+    assert.equal(identityKey(a), identityKey(same));
+  }
+  const [umlaut, mojibake] = [named(UTF8, 0xc3, 0xbc), named(IA5, 0xc3, 0xbc)];
+  assert.ok(!sameIdentity(umlaut, mojibake));
+  assert.notEqual(identityKey(umlaut), identityKey(mojibake));
   const different = ["ip:192.0.2.1", "fqdn:192.0.2.1", "key:192.0.2.1", "user:192.0.2.1", "dn:CN=192.0.2.1"].map((text) =>
     identityKey(identity(text)),
   );

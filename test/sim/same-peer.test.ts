@@ -4,8 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { PrivateKey } from "../../auth/providers/private-key.ts";
 import type { AuthEntry, Identity, Policy, X509Entry } from "../../policy/types.ts";
-import { kerberos, OTHER_CA, withAuth, x509 } from "./credentials.ts";
+import { EXT, type Issued, issue, newKey } from "../auth/pki.ts";
+import { CA, kerberos, OTHER_CA, withAuth, x509 } from "./credentials.ts";
 import { simJobs } from "./jobs.ts";
 import { PSK_ENTRY } from "./methods.ts";
 import { configuration, policyOf, towards } from "./policies.ts";
@@ -18,17 +20,28 @@ const [VICTIM, MALLORY, GATEWAY] = ["victim", "mallory", "b"].map((host) => `hos
   string,
   string,
 ];
-const CLAIM: Identity = { type: "fqdn", name: "a.example.test" };
+const CLAIM = { type: "fqdn", name: "a.example.test" } as const satisfies Identity;
 const jobs = (fail: (fault: string) => never) => simJobs(fail, {});
 
 const ticket = (principal: string, peerPrincipal: string, localId: Identity | null = null): AuthEntry =>
   kerberos("A", { principal, peerPrincipal, localId });
 const certificate = x509("A", "p256", { localId: CLAIM });
 const wanted = x509("B", "p256", { remoteId: CLAIM });
-const believing = (entry: X509Entry, ca = OTHER_CA): X509Entry => ({
+const believing = (entry: X509Entry, ca: Issued = OTHER_CA): X509Entry => ({
   ...entry,
   trust: { ...entry.trust, anchors: [ca.der], names: [ca.subject] },
 });
+
+/** A host with a certificate that it made itself, which stands in `ca` of the server: what it calls itself there is its own choice. */
+function selfMade(cn: string): readonly [X509Entry, Issued] {
+  const key = newKey("p256");
+  const own = issue({ subject: `CN=${cn}`, key, extensions: [EXT.noCa(), EXT.names({ dns: CLAIM.name })] });
+  const entry = x509("A", "p256", { localId: CLAIM, sendCertificate: "always" });
+  const privateKey = new PrivateKey(key.privateKey);
+  return [{ ...entry, own: { ...entry.own, chain: [own.der], identities: [CLAIM], issuers: [own.subject], privateKey } }, own];
+}
+const [[victims, victimsOwn], [mallorys, mallorysOwn]] = [selfMade("victim"), selfMade("mallory")];
+const TWIN = issue({ subject: CA.subject, key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6)] });
 
 const EVERYBODY = policyOf(configuration([{ filters: '["me <-> 198.51.100.0/24"]', action: '"respond"' }]));
 const TO_SERVER = policyOf(towards(SERVER));
@@ -50,6 +63,7 @@ function keepsItsOwn(world: World): void {
   world.host("C").initiate();
   world.run(3000);
   const after = ikesOf(world, "B").map(({ id, auth }) => ({ id, auth }));
+  assert.equal(after.length, before.length + 1, "the second one has proved itself, too");
   assert.deepEqual(after.slice(0, before.length), before);
   assert.deepEqual(
     childrenOf(world, "B")
@@ -74,6 +88,18 @@ const ROWS: readonly (readonly [what: string, victim: AuthEntry, mallory: AuthEn
     certificate,
     x509("A", "p256", { localId: CLAIM }, OTHER_CA),
     [wanted, believing(x509("B", "p256"))],
+  ],
+  [
+    "a certificate of an authority that is called like another one",
+    certificate,
+    x509("A", "p256", { localId: CLAIM }, TWIN),
+    [wanted, believing(x509("B", "p256"), TWIN)],
+  ],
+  [
+    "a certificate that its owner made, with the name of somebody who has made his own",
+    victims,
+    mallorys,
+    [believing(x509("B", "p256"), victimsOwn), believing(x509("B", "p256"), mallorysOwn)],
   ],
 ];
 for (const [what, victim, mallory, server] of ROWS)
@@ -119,3 +145,22 @@ test(
     },
   ),
 );
+
+for (const [method, ours, theirs] of [
+  ["a certificate", certificate, wanted],
+  ["a ticket", ticket(VICTIM, GATEWAY, CLAIM), ticket(GATEWAY, VICTIM)],
+] as const)
+  test(
+    `who proves the same again by ${method} is the same peer, though the other end was started anew meanwhile`,
+    story(behindOneNat(withAuth(TO_SERVER, ours), withAuth(TO_SERVER, ours), withAuth(EVERYBODY, theirs)), (world) => {
+      world.host("B").keepJournal();
+      bringUp(world, world.host("A"));
+      world.host("B").crash();
+      assert.equal(ikesOf(world, "B").length, 1);
+      world.reboot(world.host("A"));
+      bringUp(world, world.host("A"));
+      assert.equal(ikesOf(world, "B").length, 1);
+      assert.equal(childrenOf(world, "B").length, 1);
+      assert.equal(world.ping(world.host("A"), packet(CLIENT, SERVER)), "protected");
+    }),
+  );
