@@ -5,6 +5,7 @@
 import { type Attribute, variable } from "../isakmp/attributes.ts";
 import { IKE_ATTRIBUTE } from "../isakmp/numbers.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import { fitsPrincipal, isPrincipalPattern, type Principal, splitPrincipal } from "../policy/principals.ts";
 import type { KerberosEntry } from "../policy/types.ts";
 import type { GssPeer } from "./method.ts";
 
@@ -147,7 +148,7 @@ function isToken(octets: Uint8Array): boolean {
   return octets.length === 2 + count + length;
 }
 
-/** Whether an entry wants this authenticated principal: `peer-principal` (its realm may be missing), or `host/` of a name of the address. */
+/** Whether an entry wants this authenticated principal: `peer-principal` (its realm may be missing, it may be a pattern), or `host/` of a name of the address. */
 export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
   const { name, realm } = splitPrincipal(peer.principal);
   if (entry.peerPrincipal === null) {
@@ -158,7 +159,7 @@ export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
   }
   const wanted = splitPrincipal(entry.peerPrincipal);
   // A realm that nobody named is our own: any other that is trusted has a `host/` of that name, too.
-  return samePrincipal(wanted.name, name) && realm === (wanted.realm ?? splitPrincipal(entry.principal).realm ?? realm);
+  return fitsPrincipal(wanted.name, name) && realm === (wanted.realm ?? splitPrincipal(entry.principal).realm ?? realm);
 }
 
 /**
@@ -168,12 +169,14 @@ export function acceptsPrincipal(entry: KerberosEntry, peer: GssPeer): boolean {
  */
 export function ticketTarget(entry: KerberosEntry, claimed: GssName | null): Result<string, string> {
   const { peerPrincipal } = entry;
+  const named = peerPrincipal !== null && !isPrincipalPattern(splitPrincipal(peerPrincipal).name);
   if (!claimed || claimed.text === null) {
-    if (peerPrincipal !== null) return ok(peerPrincipal);
+    if (named) return ok(peerPrincipal);
+    const whose = peerPrincipal === null ? "set peer-principal" : `peer-principal is ${peerPrincipal}; set it to the peer's own name`;
     return err(
       claimed
-        ? "the peer's Kerberos name can't be read; set peer-principal"
-        : "the peer did not tell its Kerberos name; set peer-principal, or let it send attribute 16384",
+        ? `the peer's Kerberos name can't be read; ${whose}`
+        : `the peer did not tell its Kerberos name; ${whose}, or let it send attribute 16384`,
     );
   }
   const said = splitPrincipal(claimed.text);
@@ -185,11 +188,21 @@ export function ticketTarget(entry: KerberosEntry, claimed: GssName | null): Res
 function wantedTarget(peerPrincipal: string, text: string, said: Principal, ours: string | null): Result<string, string> {
   const wanted = splitPrincipal(peerPrincipal);
   const realm = wanted.realm ?? ours ?? said.realm;
-  const name = samePrincipal(wanted.name, said.name) ? said.name : sameComputer(wanted.name, said.name) ? wanted.name : null;
+  const name = fitsPrincipal(wanted.name, said.name) ? said.name : otherName(wanted.name, said.name);
   if (name === null || (said.realm !== null && said.realm !== realm))
     return err(`the peer calls itself ${text}, and peer-principal is ${peerPrincipal}`);
   return ok(realm === null ? name : `${name}@${realm}`);
 }
+
+/** The name that is wanted of a computer that calls itself by another one; null where that is another computer. */
+function otherName(wanted: string, said: string): string | null {
+  if (!isPrincipalPattern(wanted)) return sameComputer(wanted, said) ? wanted : null;
+  const by = computerOf(said);
+  if (wanted !== ANY_ACCOUNT || by === null) return null;
+  return `${by.form === "bare" ? said : by.label.toUpperCase()}$`;
+}
+
+const ANY_ACCOUNT = "*$";
 
 /** It is not: the ticket will have to be for `host/` of a name of the peer's address, in our own realm. */
 function hostTarget(text: string, said: Principal, ours: string | null): Result<string, string> {
@@ -214,10 +227,6 @@ export function expectedPrincipal(entry: KerberosEntry, peer: GssPeer): string {
     .join(" or ");
 }
 
-/** Names of hosts know no case; everything else does. */
-const samePrincipal = (a: string, b: string): boolean =>
-  a === b || (/^host\//i.test(a) && /^host\//i.test(b) && a.toLowerCase() === b.toLowerCase());
-
 /**
  * Whether a name could be of the computer that is wanted: its account `B$`, which the draft's own example writes as `B`, and `host/b.example.test` are one in
  * a Windows domain, where an account has the host's first label, cut to 15 characters. Two hosts' names are not alike by a label.
@@ -231,15 +240,4 @@ function computerOf(name: string): { readonly form: "host" | "account" | "bare";
   const [, host, account, mark] = /^(?:host\/([^/.]+)[^/]*|([^/$]+)(\$?))$/i.exec(name) ?? [];
   if (host !== undefined) return { form: "host", label: host.slice(0, 15).toLowerCase() };
   return account === undefined ? null : { form: mark === "" ? "bare" : "account", label: account.toLowerCase() };
-}
-
-interface Principal {
-  readonly name: string;
-  readonly realm: string | null;
-}
-
-/** The realm is what follows the last `@`. */
-function splitPrincipal(principal: string): Principal {
-  const at = principal.lastIndexOf("@");
-  return at < 0 ? { name: principal, realm: null } : { name: principal.slice(0, at), realm: principal.slice(at + 1) };
 }

@@ -4,6 +4,7 @@
  */
 import type { AuthContext, EntrySource } from "./auth-entries.ts";
 import { keytabPrincipals } from "./keytab.ts";
+import { isPrincipalPattern, splitPrincipal } from "./principals.ts";
 import { DEFAULTS } from "./schema.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { KerberosEntry } from "./types.ts";
@@ -15,6 +16,8 @@ export function buildKerberos(source: EntrySource, context: AuthContext): Kerber
   const { report } = context;
   if (!report.findings.some(({ message }) => message === IN_CLEAR)) report.warning([...at, "method"], IN_CLEAR);
   if (KERBEROS_KEYS.some((key) => report.failed([...at, key]))) return undefined;
+  const peers = raw["peer-principal"];
+  if (peers !== undefined && isPrincipalPattern(splitPrincipal(peers).name)) report.warning([...at, "peer-principal"], anyOf(peers));
   const keytab = readKeytab(source, context);
   if (!keytab) return undefined;
   const principal = choosePrincipal(raw.principal, keytab, raw.principal === undefined ? at : [...at, "principal"], context);
@@ -25,11 +28,14 @@ export function buildKerberos(source: EntrySource, context: AuthContext): Kerber
     hashedName: raw["hashed-name"] ?? DEFAULTS.hashedName,
     nameEncoding: raw["name-encoding"] ?? DEFAULTS.nameEncoding,
   };
-  return { method: "kerberos", principal, keytab: keytab.path, peerPrincipal: raw["peer-principal"] ?? null, quirks, localId, remoteId };
+  return { method: "kerberos", principal, keytab: keytab.path, peerPrincipal: peers ?? null, quirks, localId, remoteId };
 }
 
 const IN_CLEAR =
   "with kerberos the names of both hosts go over the network in clear, before anybody has proved anything; psk and x509 encrypt identities";
+
+const anyOf = (pattern: string): string =>
+  `whoever proves ${pattern} is taken for any address of this rule, so that each of them can pass itself off as another one, as on Windows; name the peer where that matters`;
 
 const KERBEROS_KEYS = ["keytab", "principal", "peer-principal", "token-octet", "hash-token-octet", "hashed-name", "name-encoding"] as const;
 

@@ -11,6 +11,7 @@ import { parseFilter } from "./filter.ts";
 import { parseIdentity } from "./identity.ts";
 import { parseListen } from "./listen.ts";
 import { nearest } from "./nearest.ts";
+import { patternFault } from "./principals.ts";
 import { parseChildSuite, parseGroup, parseIkeSuite, parseWeakName } from "./proposal.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import { parseDuration, parseVolume } from "./units.ts";
@@ -194,6 +195,11 @@ const principal = read("a principal", (text) =>
   PRINCIPAL.test(text) ? ok(text) : err(`${JSON.stringify(text)} is no principal such as "host/a.example.test@EXAMPLE.TEST"`),
 );
 
+const peerPrincipal = read("a principal", (text) => {
+  const fault = PRINCIPAL.test(text) ? patternFault(text) : `it is no principal such as "host/b.example.test@EXAMPLE.TEST"`;
+  return fault === undefined ? ok(text) : err(`${JSON.stringify(text)}: ${fault}`);
+});
+
 const file = z.string({ error: "the path of a file is expected, in quotes" });
 
 const authEntry = z.strictObject({
@@ -211,7 +217,7 @@ const authEntry = z.strictObject({
   "password-file": file.optional(),
   keytab: file.optional(),
   principal: principal.optional(),
-  "peer-principal": principal.optional(),
+  "peer-principal": peerPrincipal.optional(),
   "token-octet": choice(["auto", "always", "never"]).optional(),
   "hash-token-octet": yesOrNo.optional(),
   "hashed-name": choice(["auto", "wire", "single-octet"]).optional(),

@@ -52,7 +52,7 @@ const TABLE: readonly Rule[] = [
   },
   {
     of: ["auth/"],
-    may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts", "policy/authorise.ts"],
+    may: ["auth/", "isakmp/", "ike/crypto/", "policy/identity.ts", "policy/authorise.ts", "policy/principals.ts"],
     types: ["policy/types.ts", "ike/"],
   },
   {

@@ -182,13 +182,39 @@ const NOT_MUTUAL: AuthFailure = {
 
 /** What the address is called here, each name only if it leads back to the address: anybody may name an address of his own as he likes. */
 async function namesOf(address: string): Promise<readonly string[]> {
-  const found = async (): Promise<readonly string[]> => {
+  const wait = { over: false };
+  const late = new Promise<readonly string[]>((resolve) => {
+    setTimeout(() => {
+      wait.over = true;
+      resolve([]);
+    }, NAMES_WAIT_MS).unref();
+  });
+  return Promise.race([inTurn(address, wait), late]);
+}
+
+/**
+ * Names are looked up by the threads that call the library, and where no name service answers each look-up keeps one for half a minute: so only
+ * some of them are ever at it, and who asks for the same address shares the answer.
+ */
+const MOST_LOOKUPS = 6;
+const lookups = new Map<string, Promise<readonly string[]>>();
+
+async function inTurn(address: string, wait: { readonly over: boolean }): Promise<readonly string[]> {
+  while (!lookups.has(address) && lookups.size >= MOST_LOOKUPS) await Promise.race(lookups.values());
+  if (wait.over) return [];
+  const names = lookups.get(address) ?? lookUp(address);
+  lookups.set(address, names);
+  return names;
+}
+
+async function lookUp(address: string): Promise<readonly string[]> {
+  try {
     const { hostname } = await lookupService(address, 0);
     const back = await lookup(hostname, { all: true });
     return back.some((each) => each.address === address) ? [hostname.toLowerCase()] : [];
-  };
-  const late = new Promise<readonly string[]>((resolve) => {
-    setTimeout(() => resolve([]), NAMES_WAIT_MS).unref();
-  });
-  return Promise.race([found().catch(() => []), late]);
+  } catch {
+    return [];
+  } finally {
+    lookups.delete(address);
+  }
 }

@@ -60,6 +60,14 @@ const keytab = ({ keytab: file }: Doing): string => (file === null ? "the defaul
 /** In the order in which they are asked; the first that fits counts. */
 const ROWS: readonly MatchedRow[] = [
   {
+    calls: [...KDC, "accept", "principal", "target"],
+    matches: minor(135, 136, 137),
+    reason: "provider-failed",
+    whose: "me",
+    what: () => "krb5.conf can't be read",
+    hint: () => "mend /etc/krb5.conf, or what KRB5_CONFIG names: `klist` stumbles over it, too",
+  },
+  {
     calls: TOKENS,
     matches: minor(37, 33, 148),
     reason: "kerberos-clock-skew",
@@ -83,31 +91,65 @@ const ROWS: readonly MatchedRow[] = [
   },
   {
     calls: KDC,
-    matches: minor(6, 1, 18),
+    matches: minor(6, 68),
     reason: "kerberos-unknown-principal",
     whose: "me",
-    what: ({ principal }) => `the KDC does not know our principal ${principal}, or does not let it in`,
+    what: ({ principal }) => `the KDC does not know our principal ${principal}`,
+  },
+  {
+    calls: KDC,
+    matches: minor(1, 18, 21, 23),
+    reason: "kerberos-unknown-principal",
+    whose: "me",
+    what: ({ principal }) => `the KDC does not let our principal ${principal} in`,
+    hint: ({ principal }) =>
+      `look at the account of ${principal} in the KDC: it, or its password, has expired or is locked; a host's account needs a password that never expires`,
   },
   {
     calls: ["initiate"],
-    matches: minor(7, 2, 19),
+    matches: minor(7),
     reason: "kerberos-unknown-principal",
     whose: "peer",
     what: ({ target }) => `the KDC does not know the peer's principal ${target}`,
   },
   {
+    calls: ["initiate"],
+    matches: minor(2, 9, 12, 19, 22, 27),
+    reason: "kerberos-unknown-principal",
+    whose: "peer",
+    what: ({ target }) => `the KDC gives nobody a ticket to the peer's principal ${target}`,
+    hint: ({ target }) =>
+      `look at the account of ${target} in the KDC: it has expired or is locked, or is a user's without a service's name (Active Directory: setspn -S host/NAME ACCOUNT)`,
+  },
+  {
+    calls: [...KDC, "principal"],
+    matches: minor(154, 217, 224),
+    reason: "kerberos-kdc-unreachable",
+    whose: "me",
+    what: ({ principal }) => `nothing says where a KDC for ${principal} is`,
+    hint: () => "name the realm and its KDC in krb5.conf, or let DNS be asked (dns_lookup_kdc)",
+  },
+  {
     calls: KDC,
-    matches: minor(156, 154, 220, 29),
+    matches: minor(156, 220, 29),
     reason: "kerberos-kdc-unreachable",
     whose: "me",
     what: ({ principal, target }) => `no KDC answered when ${principal} asked for a ticket${target === null ? "" : ` to ${target}`}`,
   },
   {
     calls: KDC,
-    matches: minor(24, 31, 14),
+    matches: minor(24, 31),
     reason: "kerberos-wrong-key",
     whose: "me",
     what: (doing) => `the key of ${doing.principal} in ${keytab(doing)} is not the one that the KDC has`,
+  },
+  {
+    calls: KDC,
+    matches: minor(14, 150, 188, 236, 237),
+    reason: "kerberos-wrong-key",
+    whose: "me",
+    what: ({ principal, target }) => `no kind of encryption is common to the KDC and ${principal}${target === null ? "" : ` or ${target}`}`,
+    hint: () => "let the accounts have AES keys (Active Directory: a box of the account), and write the keytab anew with them",
   },
   {
     calls: [...KDC, "accept"],

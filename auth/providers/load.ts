@@ -6,11 +6,11 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { err, ok, type Result } from "../../isakmp/result.ts";
 import type { OwnCertificate, Trust } from "../../policy/types.ts";
 import type { FileOctets, X509Fault, X509Files, X509Loaded, X509Loader } from "../../policy/x509-files.ts";
-import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, readCertificate } from "./certificate.ts";
+import { type Certificate, certificateTitle, isSelfIssued, KEY_USAGE, readCertificate, sameCertificate } from "./certificate.ts";
 import { dateText, type RevocationList, readCrl } from "./crl.ts";
 import { identitiesOf } from "./identities.ts";
 import { readMaterial } from "./keys.ts";
-import { isOldRoot, signsNothing, suitsIke } from "./path.ts";
+import { couldIssue, isOldRoot, signsNothing, suitsIke } from "./path.ts";
 import { type KeyAlgorithm, PrivateKey } from "./private-key.ts";
 import { CURVES, usableKey } from "./signed.ts";
 
@@ -162,17 +162,19 @@ function purposeFault(leaf: Certificate): string | undefined {
   return unknownCritical.length > 0 ? `it has a critical extension that is not known (${unknownCritical[0]})` : undefined;
 }
 
-/** From our certificate upwards, as far as the file goes, without what signed itself: a peer has that, or has no reason to believe it. */
+/**
+ * From our certificate upwards, as far as the file goes, without what signed itself: a peer has that, or has no reason to believe it. A CA that
+ * was renewed may be there twice: which of the two the peer can use is for the peer to find out.
+ */
 function chainOf(leaf: Certificate, all: readonly Certificate[]): readonly Certificate[] {
   const chain = [leaf];
-  for (let last = leaf; chain.length < 8; ) {
-    const next = all.find((one) => one.subject.key === last.issuer.key && !isSelfIssued(one) && !chain.includes(one));
-    if (!next) return chain;
-    chain.push(next);
-    last = next;
-  }
+  const known = (one: Certificate): boolean => chain.some((other) => sameCertificate(one, other));
+  for (const last of chain)
+    for (const one of all) if (chain.length < LONGEST_CHAIN && couldIssue(one, last) && !isSelfIssued(one) && !known(one)) chain.push(one);
   return chain;
 }
+
+const LONGEST_CHAIN = 8;
 
 function readTrust(files: X509Files, intermediates: readonly Certificate[], say: Faults, now: number): Trust | undefined {
   const [found, known, unable]: [Certificate[], Set<string>, Inability[]] = [[], new Set(), []];

@@ -120,7 +120,7 @@ function extend(search: Search, path: readonly Certificate[]): ValidPath | undef
 }
 
 /** By names and, where both say, by key identifiers: these are what tells CAs of one name apart. */
-function couldIssue(issuer: Certificate, subject: Certificate): boolean {
+export function couldIssue(issuer: Certificate, subject: Certificate): boolean {
   if (issuer.subject.key !== subject.issuer.key) return false;
   const [wanted, has] = [subject.extensions.authorityKeyId, issuer.extensions.subjectKeyId];
   return wanted === undefined || has === undefined || wanted === has;

@@ -117,6 +117,20 @@ for (const [wanted, names, principal, good] of [
   ["B$@R", [], "b$@R", false],
   ["host/b.example.test", [], "host/b.example.test.evil@EXAMPLE.TEST", false],
   ["host/b.example.test", [], "http/b.example.test@EXAMPLE.TEST", false],
+  ["*$@R", [], "B$@R", true],
+  ["*$", [], "B$@EXAMPLE.TEST", true],
+  ["*$", [], "B$@TRUSTED.TEST", false],
+  ["*$@R", [], "B$@OTHER", false],
+  ["*$@R", [], "B@R", false],
+  ["*$@R", [], "B$$@R", false],
+  ["*$@R", [], "$@R", false],
+  ["*$@R", [], "cifs/B$@R", false],
+  ["*$@R", [], "host/b.example.test@R", false],
+  ["host/*", [], "host/b.example.test@EXAMPLE.TEST", true],
+  ["host/*@R", [], "host/b.example.test@EXAMPLE.TEST", false],
+  ["host/*@R", [], "host/a/b@R", false],
+  ["host/*@R", [], "cifs/b@R", false],
+  ["host/*@R", [], "B$@R", false],
   [null, ["b.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
   [null, ["x", "B.example.test"], "host/b.example.test@EXAMPLE.TEST", true],
   [null, ["b.example.test"], "host/b.example.test@OTHER", false],
@@ -161,6 +175,20 @@ for (const [wanted, claimed, target] of [
   ["http/b.example.test", `B$@${REALM}`, /and peer-principal is http/],
   // The other way round: whoever wrote a user's name does not mean a computer.
   [`B@${REALM}`, `B$@${REALM}`, /and peer-principal is B@/],
+  // Every computer of the realm: the name in message 2 says which, and nobody but a computer gets a ticket.
+  [`*$@${REALM}`, `B$@${REALM}`, `B$@${REALM}`],
+  ["*$", "b$", `b$@${REALM}`],
+  [`*$@${REALM}`, `B@${REALM}`, `B$@${REALM}`],
+  [`*$@${REALM}`, `host/files.example.test@${REALM}`, `FILES$@${REALM}`],
+  [`*$@${REALM}`, "B$@OTHER.TEST", /and peer-principal is \*\$@/],
+  ["*$@OTHER.TEST", "B$@OTHER.TEST", "B$@OTHER.TEST"],
+  [`*$@${REALM}`, `cifs/b.example.test@${REALM}`, /and peer-principal is \*\$@/],
+  [`*$@${REALM}`, `krbtgt/${REALM}@${REALM}`, /and peer-principal is \*\$@/],
+  [`*$@${REALM}`, null, /did not tell its Kerberos name; peer-principal is \*\$@/],
+  [`*$@${REALM}`, "no name", /can't be read; peer-principal is \*\$@/],
+  [`host/*@${REALM}`, `host/b.example.test@${REALM}`, `host/b.example.test@${REALM}`],
+  [`host/*@${REALM}`, `B$@${REALM}`, /and peer-principal is host\/\*@/],
+  [`host/*@${REALM}`, `host/a/b@${REALM}`, /and peer-principal is host\/\*@/],
   // Only what the ticket could then prove is asked for.
   [null, `host/anything.example.test@${REALM}`, `host/anything.example.test@${REALM}`],
   [null, "host/anything.example.test", `host/anything.example.test@${REALM}`],
@@ -187,9 +215,10 @@ test("whatever ticket is asked for, the rule takes whom it proves, if the peer's
   const part = fc.constantFrom("B", "B$", "b", "host/b.example.test", "host/B.example.test", "cifs/b", "host/a/b", "$", "administrator");
   const realm = fc.constantFrom("", "@EXAMPLE.TEST", "@OTHER.TEST", "@");
   const principal = fc.tuple(part, realm).map(([name, where]) => `${name}${where}`);
+  const pattern = fc.tuple(fc.constantFrom("*$", "host/*"), realm).map(([name, where]) => `${name}${where}`);
   let asked = 0;
   fc.assert(
-    fc.property(fc.option(principal), principal, (peerPrincipal, text) => {
+    fc.property(fc.option(fc.oneof(principal, pattern)), principal, (peerPrincipal, text) => {
       const rule = entry({ peerPrincipal });
       const target = ticketTarget(rule, { wire: new Uint8Array(), text });
       if (!target.ok) return;

@@ -125,3 +125,34 @@ test("a later step of a context that is not there says so, and makes no other on
   }
   assert.deepEqual(gss.open(), []);
 });
+
+test("where no name service answers, look-ups keep some threads and never all of them, and one address is asked for once", async () => {
+  let [running, most, started] = [0, 0, 0];
+  const pending: (() => void)[] = [];
+  const lookupService = (address: string) => {
+    most = Math.max(most, ++running);
+    started++;
+    return new Promise((resolve) => {
+      pending.push(() => {
+        running--;
+        resolve({ hostname: `h${address}`, service: "" });
+      });
+    });
+  };
+  Object.assign(dns, { lookupService, lookup: async () => [] });
+  syncBuiltinESMExports();
+  const contexts = gssContexts(library(ALL));
+  const calls = Array.from({ length: 40 }, (_, i) => contexts.run(accept(`${i}`, { peerAddress: `192.0.2.${i >> 1}` })));
+  let over = false;
+  const all = Promise.all(calls).then((done) => {
+    over = true;
+    assert.ok(done.every(({ ok: fine }) => fine));
+  });
+  while (!over) {
+    for (const finish of pending.splice(0)) finish();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await all;
+  assert.ok(most > 1 && most <= 6, `${most} at a time`);
+  assert.ok(started <= 20, `${started} look-ups`);
+});

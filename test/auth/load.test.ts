@@ -92,6 +92,16 @@ test("an entry has its certificate first, intermediates after it, its identities
   assert.ok(!signs(entry));
 });
 
+test("of an intermediate that was renewed both certificates go out: which of them a peer can use is not ours to guess", () => {
+  const renewal = { subject: "CN=renewed", key: newKey("p256"), issuer: root, extensions: [EXT.ca(), EXT.usage(5, 6)] };
+  const late = issue({ ...renewal, from: NOW - 20 * DAY, to: NOW - DAY });
+  const renewed = issue(renewal);
+  const own = issue({ subject: "CN=below", key: leaf.key, issuer: renewed, extensions: [EXT.noCa(), EXT.usage(0)] });
+  const file = put("renewed.pem", own.pem + late.pem + renewed.pem);
+  const entry = loaded(`certificate = "${file}", key = "host.key", ca = ["ca.pem"]`);
+  assert.deepEqual(entry.own.chain, [own.der, late.der, renewed.der]);
+});
+
 test("destroying a policy destroys its private keys", () => {
   const result = loadConfiguration(
     rule(GOOD),

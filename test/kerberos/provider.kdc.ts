@@ -137,6 +137,14 @@ test("each thing that can be wrong has a reason and a sentence of its own", asyn
   assert.ok(!settled.ok && settled.error.reason === "kerberos-token-invalid");
   assert.match(settled.error.hint ?? "", /again\.keytab/, "the same version with another key looks like a changed token");
 
+  const stale = entryOf("host/stale.example.test@EXAMPLE.TEST", realm.keytab("stale.keytab", "host/stale.example.test"));
+  realm.admin("modprinc -pwexpire yesterday -allow_svr host/stale.example.test");
+  assert.match(await refused(usable(stale), "kerberos-unknown-principal"), /does not let our principal host\/stale.*in/);
+  assert.match(
+    await refused(endOf(provider, a, stale.principal).step(null), "kerberos-unknown-principal"),
+    /gives nobody a ticket to .*host\/stale/,
+  );
+
   const rubbish = join(realm.folder, "rubbish.keytab");
   writeFileSync(rubbish, "no keytab at all");
   await refused(usable({ ...a, keytab: rubbish }), "kerberos-no-credentials");

@@ -95,6 +95,15 @@ test("a principal that the keytab has no key of, or that could be two, is an err
   ]);
   assert.match(said('keytab = "two.keytab"').join(), /^c\.toml:5:9: .*principal is missing: two\.keytab holds host\/a.*, host\/b/);
   assert.match(said('keytab = "realms.keytab", principal = "host/a.example.test"').join(), /several realms.*add the realm/);
+  for (const odd of ["b*$@EXAMPLE.TEST", "*", "*@EXAMPLE.TEST", "host/*.example.test", "*/b", "host/b@*$"]) {
+    const lines = said(`keytab = "one.keytab", peer-principal = "${odd}"`);
+    assert.equal(lines.length, odd === "host/b@*$" ? 0 : 1, `${odd}: ${lines.join()}`);
+    for (const line of lines) assert.match(line, /^c\.toml:5:72: rule "hr": auth\.peer-principal: .*a \* stands for a whole name only/);
+  }
+  for (const any of ["*$@EXAMPLE.TEST", "*$", "host/*"])
+    assert.deepEqual(said(`keytab = "one.keytab", peer-principal = "${any}"`), [
+      `c.toml:5:72: warning: rule "hr": auth.peer-principal: whoever proves ${any} is taken for any address of this rule, so that each of them can pass itself off as another one, as on Windows; name the peer where that matters`,
+    ]);
   assert.match(said('keytab = "one.keytab", peer-principal = "no such name"').join(), /^c\.toml:5:72: .*is no principal such as/);
 });
 

@@ -25,9 +25,10 @@ const windows = (more: Partial<Habits> = {}): Habits => ({
 });
 const other = (...vendorIds: readonly Uint8Array[]): Habits => ({ windows: false, vendorIds, principal: MACHINE, address: B });
 
-const alone = (quirks: Parameters<typeof kerberos>[2] = {}): WorldOptions => ({
-  hosts: [{ name: "A", addresses: [A], policy: withAuth(policyOf(towards(B)), kerberos("A", { peerPrincipal: MACHINE }, quirks)) }],
+const alone = (quirks: Parameters<typeof kerberos>[2] = {}, peerPrincipal = MACHINE): WorldOptions => ({
+  hosts: [{ name: "A", addresses: [A], policy: withAuth(policyOf(towards(B)), kerberos("A", { peerPrincipal }, quirks)) }],
 });
+const ANY_COMPUTER = "*$@EXAMPLE.TEST";
 
 /** The simulator's Diffie-Hellman, as x25519. */
 function means(seed: number): Means {
@@ -152,6 +153,10 @@ for (const role of ["initiator", "responder"] as const) {
     `a peer as Windows is known to be, ${role === "initiator" ? "which answers" : "which begins"}: octet 0 before tokens, names hashed as on the wire, MS NT5 alone`,
     story(alone(), phase1As(role, windows())),
   );
+  test(
+    `a rule for every computer of the realm takes a peer as Windows is known to be, which ${role === "initiator" ? "answers" : "begins"}`,
+    story(alone({}, ANY_COMPUTER), phase1As(role, windows())),
+  );
   for (const [name, vendorIds] of [
     ["GSSAPI", [VENDOR_IDS.GSSAPI.bytes]],
     ["the draft's text with a newline", [VENDOR_IDS["GSS-API draft"].bytes]],
@@ -191,6 +196,27 @@ for (const role of ["initiator", "responder"] as const) {
     }),
   );
 }
+
+for (const principal of ["host/b.example.test@EXAMPLE.TEST", "somebody@EXAMPLE.TEST", "B$@OTHER.TEST"])
+  test(`a rule for every computer of a realm does not take ${principal}`, () => {
+    const peer = withAuth(policyOf(towards(A)), kerberos("B", { principal, peerPrincipal: "host/a.example.test@EXAMPLE.TEST" }));
+    const [us] = alone({}, ANY_COMPUTER).hosts;
+    assert.ok(us);
+    const hosts = [us, { name: "B", addresses: [B], policy: peer }].map((host) => ({
+      ...host,
+      jobs: (fail: (text: string) => never) => simJobs(fail),
+    }));
+    story({ hosts }, (world) => {
+      world.run(10);
+      for (const name of ["B", "A"]) {
+        world.host(name).initiate();
+        world.run(70_000);
+        assert.ok(ikesOf(world, "A").every(({ state }) => state !== "established"));
+      }
+      const words = said(world.host("A"), "warning").join("\n");
+      assert.ok(words.includes(`authenticates as ${principal}; rule peer wants ${ANY_COMPUTER}`), words);
+    })();
+  });
 
 test(
   "a computer that calls itself by its name without the dollar sign, as the draft's example does, gets the ticket of its account, and its words are hashed",
