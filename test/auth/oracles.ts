@@ -72,6 +72,7 @@ interface PeculiarKey {
 }
 export interface PeculiarCrl {
   readonly issuer: string;
+  readonly nextUpdate: Date | undefined;
   findRevoked(certificate: PeculiarCertificate): { readonly reason?: number } | null;
   verify(options: { readonly publicKey: PeculiarKey }): Promise<boolean>;
 }
