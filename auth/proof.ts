@@ -153,6 +153,21 @@ const isWanted = (remoteId: Identity, proof: PeerProof, peerId: Identity): boole
 export const acceptsProof = (rule: Rule, proof: PeerProof, peerId: Identity): boolean =>
   rule.auth.some((entry) => acceptsAs(entry, proof, peerId)) && authorise(rule.demand, provedBy(proof, peerId)).ok;
 
+/** The same proof as another rule takes it: with an entry of that rule's own. undefined where it does not. */
+export function proofUnder(rule: Rule, proof: PeerProof, peerId: Identity): PeerProof | undefined {
+  const entry = acceptsProof(rule, proof, peerId) ? rule.auth.find((one) => acceptsAs(one, proof, peerId)) : undefined;
+  switch (entry?.method) {
+    case "psk":
+      return { method: "psk", rule, entry };
+    case "x509":
+      return proof.method === "x509" ? { ...proof, rule, entry, trusts: [entry.trust, ...proof.trusts] } : undefined;
+    case "kerberos":
+      return proof.method === "kerberos" ? { ...proof, rule, entry } : undefined;
+    case undefined:
+      return undefined;
+  }
+}
+
 /** Whether we proved ourselves there as whom the rule wants us to be: `sent` is the identity that we gave. */
 export const speaksAs = (rule: Rule, proof: PeerProof, sent: Identity, peerId: Identity, address: string): boolean =>
   rule.auth.some(

@@ -24,4 +24,6 @@ export const hasKey = (rule: Rule, psk: PskChoice): boolean => rule.auth.some((e
 export const sharesKey = (entry: AuthEntry, key: PskEntry): entry is PskEntry =>
   entry.method === "psk" && (entry === key || sameSecret(entry.secret, key.secret));
 
-const sameSecret = (a: Secret, b: Secret): boolean => a === b || a.use((x) => b.use((y) => sameDigest(x, y)));
+/** A key that was destroyed, with the rule that had it, is nobody's. */
+const sameSecret = (a: Secret, b: Secret): boolean =>
+  a === b || (a.length > 0 && b.length > 0 && a.use((x) => b.use((y) => sameDigest(x, y))));

@@ -23,6 +23,7 @@ import { dropLoad } from "./load.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
+import { rehome } from "./rehome.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
@@ -154,6 +155,7 @@ export function adoptPolicy(core: Core, read: Policy): void {
   core.asRead = { ...read, rules: read.rules.map((rule) => asRead.get(rule) ?? rule) };
   core.policy = { ...read, rules: read.rules.map((rule) => (asRead.has(rule) ? (current.get(rule.name) ?? rule) : rule)) };
   for (const { name } of dropped) end(core, { kind: "rule", rule: name });
+  rehome(core);
   dropFronts(core, "stale");
   core.roaming.clear();
   for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);

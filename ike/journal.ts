@@ -54,7 +54,7 @@ function ikeRecord(core: Core, ike: IkeSa): JournalRecord {
     cookieI: hex(sa.cookieI),
     cookieR: hex(sa.cookieR),
     rule: sa.rule.name,
-    proof: proofRecord(sa.proof, core.policy),
+    proof: proofRecord(core.crypto, sa.proof, core.policy, [sa.cookieI, sa.cookieR]),
     suite: ikeSuiteName(sa.suite),
     lastBlock: hex(sa.lastBlock),
     ownId: identityRecord(sa.ownId),

@@ -1,24 +1,31 @@
 /**
  * What a peer proved itself with, as JSON for the journal: which rules' entries took the proof, and what it said. Entries are found again
- * by the rule's name and their place, so that a rule which changed its method meanwhile gets no SA that another method made.
+ * by the rule's name and their place, and have to demand what they demanded then: whoever exchanges a key or a CA and starts the daemon anew means
+ * that the old ones are good for nothing any more.
  */
 import type { PeerProof } from "../auth/proof.ts";
-import type { AuthEntry, Identity, Policy, Rule, X509Entry } from "../policy/types.ts";
+import { toHex } from "../isakmp/hex.ts";
+import type { AuthEntry, Identity, Policy, PskEntry, Rule, Trust } from "../policy/types.ts";
 import type { JournalValue } from "../sa-store/journal-record.ts";
+import type { Crypto } from "./crypto/provider.ts";
 import { identityOfRecord, identityRecord } from "./identity-record.ts";
 
-/** A proof as JSON. `policy` names the entries that share what a certificate was believed for. */
-export function proofRecord(proof: PeerProof, policy: Policy): JournalValue {
+/** Two octet strings that no other SA has. */
+export type Cookies = readonly [initiator: Uint8Array, responder: Uint8Array];
+
+/** A proof as JSON. `policy` names the entries that share what a certificate was believed for; `cookies`: of its IKE SA. */
+export function proofRecord(crypto: Crypto, proof: PeerProof, policy: Policy, cookies: Cookies): JournalValue {
   const base = { method: proof.method, at: placeOf(proof.rule, proof.entry) };
   switch (proof.method) {
     case "psk":
-      return base;
+      return { ...base, key: keyMark(crypto, proof.entry, cookies) };
     case "kerberos":
       return { ...base, principal: proof.peer.principal, names: proof.peer.addressNames };
     case "x509": {
       const believing = policy.rules.flatMap((rule) =>
         rule.auth.filter((entry) => entry.method === "x509" && proof.trusts.includes(entry.trust)).map((entry) => placeOf(rule, entry)),
       );
+      const beliefs = proof.trusts.map((trust) => trustMark(crypto, trust));
       return {
         ...base,
         subject: proof.subject,
@@ -26,20 +33,39 @@ export function proofRecord(proof: PeerProof, policy: Policy): JournalValue {
         issuers: proof.issuers.map(identityRecord),
         anchor: proof.anchor,
         trusts: believing,
+        beliefs,
       };
     }
   }
 }
 
+/** By which a key is known again. Nobody who reads it learns the key but by guessing, and it is another one for each SA. */
+const keyMark = (crypto: Crypto, { secret }: PskEntry, cookies: Cookies): string =>
+  secret.use((key) => toHex(crypto.hmac("sha256", key, ...cookies)));
+
+/** By which all that decides on a chain is known again. */
+function trustMark(crypto: Crypto, trust: Trust): string {
+  const known = marks.get(trust);
+  if (known !== undefined) return known;
+  const { crl, crlFiles, weak } = trust;
+  const settings = new TextEncoder().encode(JSON.stringify([crl, crlFiles, weak.shortRsa, weak.sha1, weak.oldRoots]));
+  const mark = toHex(crypto.hash("sha256", settings, ...trust.anchors.map((der) => crypto.hash("sha256", der))));
+  marks.set(trust, mark);
+  return mark;
+}
+
+/** A bundle of CAs is not hashed for every record. */
+const marks = new WeakMap<Trust, string>();
+
 const placeOf = (rule: Rule, entry: AuthEntry) => ({ rule: rule.name, entry: rule.auth.indexOf(entry) });
 
-/** The proof again, as far as the policy still has its entries; undefined where it has not. */
-export function proofOfRecord(record: unknown, policy: Policy): PeerProof | undefined {
+/** The proof again, as far as the policy still has its entries as they were; undefined where it has not. */
+export function proofOfRecord(crypto: Crypto, record: unknown, policy: Policy, cookies: Cookies): PeerProof | undefined {
   const r = fields(record);
   const found = findEntry(r["at"], policy);
   if (!found || found.entry.method !== r["method"]) return undefined;
   const { rule, entry } = found;
-  if (entry.method === "psk") return { method: "psk", rule, entry };
+  if (entry.method === "psk") return r["key"] === keyMark(crypto, entry, cookies) ? { method: "psk", rule, entry } : undefined;
   if (entry.method === "kerberos") {
     const { principal, names } = r;
     if (typeof principal !== "string" || !Array.isArray(names)) return undefined;
@@ -47,9 +73,10 @@ export function proofOfRecord(record: unknown, policy: Policy): PeerProof | unde
   }
   const identities = list(r["identities"]).map(identityOfRecord);
   const issuers = list(r["issuers"]).map(identityOfRecord);
+  const beliefs = new Set(list(r["beliefs"]));
   const trusts = list(r["trusts"]).flatMap((place) => {
     const other = findEntry(place, policy)?.entry;
-    return other?.method === "x509" ? [(other as X509Entry).trust] : [];
+    return other?.method === "x509" && beliefs.has(trustMark(crypto, other.trust)) ? [other.trust] : [];
   });
   const known = (identity: Identity | undefined): identity is Identity => identity !== undefined;
   if (!identities.every(known) || !issuers.every(known)) return undefined;

@@ -106,7 +106,7 @@ function readIke(core: Core, id: number, f: Fields, secret: Uint8Array | null): 
   const [cookieI, cookieR, lastBlock] = [f["cookieI"], f["cookieR"], f["lastBlock"]].map(octets);
   const [ownId, peerId] = [f["ownId"], f["peerId"]].map(identityOfRecord);
   const rule = ruleCalled(core, f["rule"]);
-  const proof = proofOfRecord(f["proof"], core.policy);
+  const proof = cookieI && cookieR ? proofOfRecord(core.crypto, f["proof"], core.policy, [cookieI, cookieR]) : undefined;
   const suite = parseIkeSuite(String(f["suite"]));
   const [establishedAt, expiresAt] = [Number(f["establishedAt"]), Number(f["expiresAt"])];
   const [d, a, cipher] = secret ? splitSecrets(secret) : [];

@@ -84,7 +84,8 @@ export interface IkeSa extends Repeat, Fragmented {
   readonly role: Role;
   /** Follows a peer behind a NAT (`nat-path.ts`); set by the store alone. */
   path: Path;
-  readonly sa: Established;
+  /** What was agreed. Its rule and proof are exchanged by `rehome.ts` where the policy has others. */
+  sa: Established;
   readonly establishedAt: Instant;
   readonly expiresAt: Instant;
   /** Message ids that were used: each starts one exchange, once. */

@@ -1,7 +1,10 @@
 /** A daemon that dies after any single effect and is started again, with what its journal and the kernel still know. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { liveSecrets } from "../../ike/crypto/secret.ts";
+import { liveSecrets, Secret } from "../../ike/crypto/secret.ts";
+import type { AuthEntry, X509Entry } from "../../policy/types.ts";
+import { kerberos, OTHER_CA, withAuth, x509 } from "./credentials.ts";
+import { METHODS, methodHosts, PSK_ENTRY } from "./methods.ts";
 import { policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
 import { story, type World } from "./world.ts";
@@ -152,3 +155,30 @@ test(
     assert.equal(liveSecrets(), before);
   }),
 );
+
+const key = (text: string): AuthEntry => ({ ...PSK_ENTRY, secret: new Secret(new TextEncoder().encode(text)) }) as AuthEntry;
+const trusting = (more: Partial<X509Entry["trust"]>): X509Entry => {
+  const entry = x509("B", "p256");
+  return { ...entry, trust: { ...entry.trust, ...more } };
+};
+const AGAIN: readonly (readonly [what: string, method: keyof typeof METHODS, after: () => AuthEntry, taken: boolean])[] = [
+  ["another pre-shared key", "psk", () => key("another throwaway test key"), false],
+  ["another CA", "ECDSA P-256", () => trusting({ anchors: [OTHER_CA.der], names: [OTHER_CA.subject] }), false],
+  ["a list of revoked certificates required", "ECDSA P-256", () => trusting({ crl: "require" }), false],
+  ["another method", "ECDSA P-256", () => key("another throwaway test key"), false],
+  ["another peer-principal", "Kerberos", () => kerberos("B", { peerPrincipal: "host/c.example.test" }), false],
+  ["the same CA, read anew", "ECDSA P-256", () => trusting({}), true],
+  ["the same peer-principal with its realm", "Kerberos", () => kerberos("B", { peerPrincipal: "host/a.example.test@EXAMPLE.TEST" }), true],
+];
+for (const [what, method, after, taken] of AGAIN)
+  test(`a daemon that finds ${what} in its rule ${taken ? "goes on with" : "does not go on with"} what the peer had proved before`, () => {
+    const [a, b] = METHODS[method];
+    story(methodHosts(a, b), (world) => {
+      const host = world.host("B");
+      host.keepJournal();
+      bringUp(world);
+      host.policy = withAuth(policyOf(towards(A)), after());
+      host.crash();
+      assert.equal(ikesOf(world, "B").length, taken ? 1 : 0);
+    })();
+  });
