@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { x509Loader } from "../auth/providers/load.ts";
 import { checkConfiguration, formatDiagnostic } from "../policy/config.ts";
+import { MADE_OF, sourcesOfPage } from "./browser/looks.ts";
 import { mainmode } from "./cli/fake-daemon.ts";
 import { blocksOf } from "./packages/guides.ts";
 
@@ -20,6 +21,11 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
+
+test("the pictures of the web monitor were made of the page as it is", () => {
+  const made = readFileSync(join(ROOT, MADE_OF), "utf8").trim();
+  assert.equal(made, sourcesOfPage(ROOT), "web/ has changed: MAINMODE_PICTURES=docs/images npm run browser, and look at them");
+});
 
 test("no page was left in the middle of a merge", () => {
   for (const page of [...pages, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md"])

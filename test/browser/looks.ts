@@ -1,9 +1,25 @@
 /** How the page looks: against the pictures of the documentation, and by facts that hold at every width and in both colour schemes. */
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "./browser.ts";
 
-/** Blocks across and down, each compared by its average colour: times, ports and curves differ from run to run, where things stand does not. */
+/** Where the sources stand that the pictures of the documentation were made of. */
+export const MADE_OF = "test/browser/pictures.sha256";
+
+/** A digest of everything that decides how the page looks. */
+export function sourcesOfPage(root: string): string {
+  const page = readdirSync(join(root, "web")).filter((name) => /\.(ts|css|html|svg)$/.test(name));
+  const hash = createHash("sha256");
+  for (const name of [...page.sort().map((name) => `web/${name}`), "isakmp/ladder-svg.ts", "isakmp/ladder-rungs.ts"])
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(root, name)))
+      .update("\0");
+  return hash.digest("hex");
+}
+
+/** Blocks across and down, each compared by its average colour: times, ports, fonts and curves differ, the look as a whole does not. */
 const [ACROSS, DOWN] = [40, 24];
 /** Of 255, for a channel of a block; and the share of blocks that may differ by more. */
 const [NEAR, MOST_UNLIKE] = [36, 0.06];

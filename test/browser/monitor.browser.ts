@@ -3,12 +3,13 @@
  * MAINMODE_PICTURES=FOLDER it leaves the screenshots of the documentation there.
  */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PSK } from "../daemon/pair.ts";
 import { open, type Page } from "./browser.ts";
 import { MARKUP, startWatched, type Watched } from "./hosts.ts";
-import { layoutFaults, unlikePicture } from "./looks.ts";
+import { layoutFaults, MADE_OF, sourcesOfPage, unlikePicture } from "./looks.ts";
 
 const PICTURES = process.env["MAINMODE_PICTURES"];
 const SHOWN = "docs/images";
@@ -20,8 +21,10 @@ const row = (page: Page, text: string) => page.locator("tbody tr", { hasText: te
 
 /** A picture of the documentation: made anew, or held against what the page looks like. */
 async function picture(page: Page, name: string): Promise<void> {
-  if (PICTURES !== undefined) await page.screenshot({ path: join(PICTURES, `${name}.png`) });
-  else assert.equal(await unlikePicture(page, SHOWN, name), undefined);
+  if (PICTURES !== undefined) {
+    await page.screenshot({ path: join(PICTURES, `${name}.png`) });
+    if (PICTURES === SHOWN) writeFileSync(MADE_OF, `${sourcesOfPage(".")}\n`);
+  } else assert.equal(await unlikePicture(page, SHOWN, name), undefined);
 }
 
 test("a negotiation, a failure and a renewal appear while they happen, and a ladder shows each message", async (t) => {
