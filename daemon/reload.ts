@@ -3,7 +3,7 @@
  */
 import type { Result } from "../isakmp/result.ts";
 import { type Configuration, type Diagnostic, formatDiagnostic } from "../policy/config.ts";
-import { describeDiff, diffPolicies, type PolicyDiff } from "../policy/diff.ts";
+import { describeDiff, diffPolicies, type PolicyDiff, refit } from "../policy/diff.ts";
 import { sameManual } from "../policy/manual-rule.ts";
 import type { ManualSa, Rule } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
@@ -27,7 +27,8 @@ export function compareConfigurations(before: Configuration, read: Result<Config
   }
   const { daemon, policy, warnings } = read.value;
   const diff = diffPolicies(before.policy, policy);
-  const known = new Map(diff.kept.map(([old, again]) => [again, old]));
+  // Keys stay those that the SAs know; only words and filters are taken from what was read.
+  const known = new Map([...diff.kept, ...diff.refitted].map(([old, again]) => [again, refit(old, again)]));
   const manual = new Map(
     policy.manual.flatMap((again) => {
       const old = before.policy.manual.find((one) => sameManual(one, again));
@@ -55,12 +56,13 @@ export function compareConfigurations(before: Configuration, read: Result<Config
   };
 }
 
-function changesOf({ added, dropped }: PolicyDiff): readonly LogRecord[] {
+function changesOf({ refitted, added, dropped }: PolicyDiff): readonly LogRecord[] {
   const [before, after] = [new Set(dropped.map(({ name }) => name)), new Set(added.map(({ name }) => name))];
   const record = (rule: string, what: string, winEventId: number): LogRecord => ({
     ...{ event: "policy.changed", level: "info", text: `rule ${rule} was ${what}`, rule, winEventId },
   });
   return [
+    ...refitted.map(([, { name }]) => record(name, "changed", 5044)),
     ...added.map(({ name }) => (before.has(name) ? record(name, "changed", 5044) : record(name, "added", 5043))),
     ...dropped.filter(({ name }) => !after.has(name)).map(({ name }) => record(name, "removed", 5045)),
   ];

@@ -2,10 +2,9 @@
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
-import { diffPolicies } from "../policy/diff.ts";
 import { peerRanges } from "../policy/select.ts";
 import { concreteSelectors, formatEnd } from "../policy/selector.ts";
-import type { Filter, Policy, Rule, TrafficSelector } from "../policy/types.ts";
+import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
@@ -23,7 +22,6 @@ import { dropLoad } from "./load.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
-import { rehome } from "./rehome.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
@@ -145,23 +143,6 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
   else if (specs.length === 0 && again) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
 }
 
-/** A new policy; rules that leave their own tunnel end open get it from the route to the far end. */
-export function adoptPolicy(core: Core, read: Policy): void {
-  const before = core.policy;
-  const { kept, dropped } = diffPolicies(core.asRead, read);
-  // A rule that is what it was stays the same object: its SAs, its keys, and the tunnel end that was found for it.
-  const asRead = new Map(kept.map(([old, again]) => [again, old]));
-  const current = new Map(before.rules.map((rule) => [rule.name, rule]));
-  core.asRead = { ...read, rules: read.rules.map((rule) => asRead.get(rule) ?? rule) };
-  core.policy = { ...read, rules: read.rules.map((rule) => (asRead.has(rule) ? (current.get(rule.name) ?? rule) : rule)) };
-  for (const { name } of dropped) end(core, { kind: "rule", rule: name });
-  rehome(core);
-  dropFronts(core, "stale");
-  core.roaming.clear();
-  for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
-  findTunnelEnds(core);
-}
-
 /** Asks for our end of every tunnel that leaves it open; again whenever our addresses change. */
 export function findTunnelEnds(core: Core): void {
   if (core.addresses.length === 0) return;
@@ -262,7 +243,8 @@ function afterKernel(core: Core, pending: { readonly kind: "reply"; readonly id:
   emit(core, { type: "kernel", id, commands: [] });
 }
 
-function end(core: Core, target: TerminateTarget): void {
+/** Ends what a target means. `spared`: rules whose SAs live on all the same. */
+export function end(core: Core, target: TerminateTarget, spared: ReadonlySet<Rule> = NONE): void {
   const ofRule = (name: string): boolean => target.kind === "all" || (target.kind === "rule" && target.rule === name);
   for (const [key, { spec }] of [...core.retries]) {
     if (!ofRule(spec.rule.name)) continue;
@@ -275,7 +257,7 @@ function end(core: Core, target: TerminateTarget): void {
     endWishes(core, entry, (name) => ofRule(name) || (target.kind === "ike" && target.id === entry.id));
   for (const child of [...core.store.children.values()]) {
     const meant =
-      ofRule(child.spec.rule.name) ||
+      (ofRule(child.spec.rule.name) && !spared.has(child.spec.rule)) ||
       (target.kind === "child" && target.id === child.id) ||
       (target.kind === "ike" && target.id === child.ike);
     if (meant) removeChild(core, child, "terminated", true);
@@ -283,9 +265,11 @@ function end(core: Core, target: TerminateTarget): void {
   for (const entry of [...core.store.ikes.values()]) {
     if (entry.phase !== "established") continue;
     if (target.kind === "all" || (target.kind === "ike" && target.id === entry.id)) closeIke(core, entry, "terminated");
-    else if (ofRule(entry.sa.rule.name) && entry.children.size === 0) closeIke(core, entry, "terminated");
+    else if (ofRule(entry.sa.rule.name) && entry.children.size === 0 && !spared.has(entry.sa.rule)) closeIke(core, entry, "terminated");
   }
 }
+
+const NONE: ReadonlySet<Rule> = new Set();
 
 /** A rule that looks for a route does so no longer. */
 function stopLooking(core: Core, name: string): void {

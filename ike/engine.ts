@@ -1,31 +1,22 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
-import { formatSelector } from "../policy/selector.ts";
+import { formatSelector, isOfMany } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
+import { adoptPolicy, settleChanges } from "./adopt.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import {
-  adoptPolicy,
-  answerStops,
-  betweenHosts,
-  findTunnelEnds,
-  onCommand,
-  onRouteDone,
-  onStartRetry,
-  onWatchTimeout,
-  startRules,
-} from "./commands.ts";
+import { answerStops, betweenHosts, findTunnelEnds, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
 import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
 import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
-import { onFrontTimer } from "./fronts.ts";
+import { askNobody, onFrontTimer } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa, wipe } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
@@ -115,10 +106,13 @@ function dispatch(core: Core, input: Input): void {
       core.policies.sync(core);
       return startRules(core);
     case "policy":
-      adoptPolicy(core, input.policy);
-      if (input.restore) restorePolicies(core, input.restore);
-      syncManual(core, input.restore?.kernel.sas);
-      core.policies.sync(core);
+      {
+        const changes = adoptPolicy(core, input.policy);
+        if (input.restore) restorePolicies(core, input.restore);
+        syncManual(core, input.restore?.kernel.sas);
+        core.policies.sync(core);
+        settleChanges(core, changes);
+      }
       if (input.restore) restoreSas(core, input.restore);
       log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
       return startRules(core);
@@ -256,6 +250,7 @@ function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
+  if (isOfMany(remote)) return askNobody(core, spec);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

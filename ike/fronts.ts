@@ -5,12 +5,14 @@
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
  * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal.
  */
+import { ruleCoveringSelectors } from "../policy/select.ts";
 import { formatSelector } from "../policy/selector.ts";
+import type { Rule } from "../policy/types.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
-import { type Core, log } from "./core.ts";
+import { type Core, count, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import { selectorOfRecord, selectorRecord } from "./identity-record.ts";
 import type { Instant } from "./input.ts";
@@ -81,7 +83,9 @@ export class Fronts {
 
   remove(front: Front): void {
     this.#byId.delete(front.id);
-    this.#byKey.delete(keyOf(front.kind, front.spec));
+    const key = keyOf(front.kind, front.spec);
+    // Another one may have taken its place.
+    if (this.#byKey.get(key) === front) this.#byKey.delete(key);
     this.#byPeer.remove(peerKey(front.spec), front);
     if (!this.between(front.spec.local, front.spec.remote).some(({ kind }) => kind === "asking")) this.#silent.delete(peerKey(front.spec));
   }
@@ -90,7 +94,17 @@ export class Fronts {
   heard(local: string, remote: string, now: Instant): void {
     if (this.#silent.size === 0) return;
     const key = peerKey({ local, remote });
-    if (!this.#silent.delete(key)) return;
+    if (this.#silent.delete(key)) this.#note(key, now);
+  }
+
+  /** A peer has failed to prove itself, whoever began: its silence means nothing either. */
+  failed(local: string, remote: string, now: Instant): void {
+    const key = peerKey({ local, remote });
+    this.#silent.delete(key);
+    this.#note(key, now);
+  }
+
+  #note(key: string, now: Instant): void {
     this.#spoke.delete(key);
     this.#spoke.set(key, now + GUARD);
     if (this.#spoke.size > MOST_SPOKE) this.#spoke.delete(this.#spoke.keys().next().value ?? "");
@@ -141,6 +155,12 @@ function settleAsking(core: Core, asking: Front): void {
   const silent = core.fronts.isSilent(asking.spec);
   lift(core, asking);
   if (silent && !core.stopping && !core.fronts.find("guard", asking.spec)) openSoft(core, asking.spec);
+}
+
+/** Traffic to a multicast group or to everybody wants protection: there is no one peer to negotiate with, so that it is silent by nature. */
+export function askNobody(core: Core, spec: ChildSpec): void {
+  if (!spec.rule.clear.fallback) return count(core, "multicast or broadcast, which can't be protected");
+  if (!core.fronts.find("soft", spec)) openSoft(core, spec);
 }
 
 function openSoft(core: Core, spec: ChildSpec): void {
@@ -194,14 +214,27 @@ export function relieveGuard(core: Core, child: ChildSa): void {
 
 /** Before the policies of the last child of a flow go: under discovery the rule's own would let it on in clear. */
 export function guardFlow(core: Core, child: ChildSa): void {
-  // A reload may be what ends the child: its rule is another object by then, and the flow is still the rule's.
-  const rule = core.policy.rules.find(({ name }) => name === child.spec.rule.name);
-  if (!rule || core.stopping || core.fronts.find("guard", child.spec)) return;
-  const { discovery, fallback } = rule.clear;
-  if (!discovery && !fallback) return;
+  const rule = successorOf(core, child.spec);
+  if (!rule || !mayGoClear(rule) || core.stopping || core.fronts.find("guard", child.spec)) return;
   // Under `request` the rule's own policies let nothing out; under discovery the child's own have to stay.
-  const policies = discovery ? core.policies.protectionFor(child) : [];
-  const front = stand(core, "guard", { ...child.spec, rule }, GUARD, policies);
+  standGuard(core, child.spec, GUARD, rule.clear.discovery ? core.policies.protectionFor(child) : []);
+}
+
+/**
+ * The rule that a flow is of in the present policy. A reload may have made another object of it, or given it another name: then it is the most
+ * specific rule under which the flow might go in clear.
+ */
+export function successorOf(core: Core, { rule, selector }: ChildSpec): Rule | undefined {
+  const named = core.policy.rules.find(({ name }) => name === rule.name);
+  if (named) return named;
+  const covering = ruleCoveringSelectors(core.policy.rules.filter(mayGoClear), core.addresses, selector, rule.mode);
+  return covering.ok ? covering.value.rule : undefined;
+}
+
+const mayGoClear = ({ clear }: Rule): boolean => clear.discovery || clear.fallback !== null;
+
+function standGuard(core: Core, spec: ChildSpec, milliseconds: number, policies: readonly KernelPolicy[]): void {
+  const front = stand(core, "guard", spec, milliseconds, policies);
   core.store.changes.came.set(ownerOf.guard(front.id), guardRecord(front));
   upkeep(core, core.policies.layFront(front.id, front.policies));
 }
@@ -231,15 +264,28 @@ export function restoreGuard(core: Core, id: number, record: Readonly<Record<str
   upkeep(core, core.policies.layFront(id, front.policies));
 }
 
-/** Fronts of rules that are gone or have changed go with them; with `all`, every one. */
-export function dropFronts(core: Core, which: "stale" | "soft" | "all"): void {
-  for (const front of core.fronts.all())
-    if (
-      which === "all" ||
-      (which === "soft" && front.kind === "soft") ||
-      (which === "stale" && !core.policy.rules.includes(front.spec.rule))
-    )
-      lift(core, front);
+/** Soft SAs go, or everything. */
+export function dropFronts(core: Core, which: "soft" | "all"): void {
+  for (const front of core.fronts.all()) if (which === "all" || front.kind === "soft") lift(core, front);
+}
+
+/**
+ * Rules have changed. A guard stands on for the rule that has its name now, where that would let the flow out in clear; a soft SA only where nothing
+ * but filters differs (`refitted`). `specNow`: the same need under the present rule. After the rules' own policies.
+ */
+export function carryFronts(core: Core, refitted: ReadonlySet<Rule>, specNow: (spec: ChildSpec) => ChildSpec | undefined): void {
+  const rules = new Set(core.policy.rules);
+  for (const front of core.fronts.all()) {
+    if (rules.has(front.spec.rule)) continue;
+    const spec = front.kind === "asking" ? undefined : specNow(front.spec);
+    if (spec && front.kind === "guard" && mayGoClear(spec.rule))
+      standGuard(core, spec, front.until - core.now, core.policies.guardFor(spec));
+    else if (spec && front.kind === "soft" && refitted.has(spec.rule)) {
+      const soft = stand(core, "soft", spec, front.until - core.now, core.policies.clearFor(spec));
+      upkeep(core, core.policies.layFront(soft.id, soft.policies));
+    }
+    lift(core, front);
+  }
 }
 
 /** The kernel refused what a front wants there. */

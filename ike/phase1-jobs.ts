@@ -14,7 +14,7 @@ import { onProven, onSigned, onVerified } from "./main-mode-signatures.ts";
 import { abandonWaiting, isWaiting, type WaitingState } from "./main-mode-states.ts";
 import type { Step } from "./main-mode-table.ts";
 import { BUSY, failureError, MOMENTARY, markUnusable } from "./methods.ts";
-import { commit, onStepError } from "./phase1.ts";
+import { commit, noteFailedProof, onStepError } from "./phase1.ts";
 import { giveUp } from "./phase1-end.ts";
 import { offerAnew, onWeighed } from "./phase1-start.ts";
 import { tell } from "./watch.ts";
@@ -70,6 +70,7 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
   n.refused = { message, count: n.refused.count + 1 };
   if (state.kind === "checking" && isFinal(error)) {
     n.lastError = error;
+    noteFailedProof(core, n, error);
     sayRefused(core, n, state);
     for (const wish of n.wishes) tell(core, wish.watchers, error.what);
     return giveUp(core, n);

@@ -241,6 +241,7 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
   count(core, `main-mode ${explain(error).reason}`);
   const first = n.lastError?.kind !== error.kind;
   n.lastError = error;
+  noteFailedProof(core, n, error);
   if (!first) return;
   logError(core, "ike.failed", `${peerName(n.path)}: Main Mode message not accepted`, error, { ...ikeFields(n), goesOn: true });
   for (const wish of n.wishes) tell(core, wish.watchers, error.what);
@@ -249,6 +250,12 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
   if (notify === null || n.told || !cookieR) return;
   n.told = true;
   send(core, n.path, clearNotify(n.cookieI, cookieR, notify, core));
+}
+
+/** Who could not prove himself gets no clear text by being silent afterwards. */
+export function noteFailedProof(core: Core, { path }: Negotiation, { kind }: IkeError): void {
+  if (kind === "psk-mismatch" || kind === "id-mismatch" || kind === "auth-failed")
+    core.fronts.failed(path.local.address, path.remote.address, core.now);
 }
 
 /** Both ends have proved themselves: the negotiation becomes an SA, and the wishes that waited get their Quick Modes. */

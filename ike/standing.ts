@@ -192,9 +192,20 @@ export class PolicyTable {
    * nothing more goes in clear; all that there is for a rule that only responds. A one-way rule stays one.
    */
   protectionFor(child: ChildSa): readonly KernelPolicy[] {
-    const standing = this.#standing.get(child.spec.reqid);
-    const policies = this.#inFront(child.spec, policiesOf(child));
-    const { rule } = child.spec;
+    return this.#protection(child.spec, policiesOf(child));
+  }
+
+  /** What keeps a flow of a discovery rule from the clear while it has no child. */
+  guardFor(spec: ChildSpec): readonly KernelPolicy[] {
+    if (!spec.rule.clear.discovery) return [];
+    const protocols = (spec.rule.quickMode.proposals[0] ?? []).map(({ protocol }) => protocol);
+    return this.#protection(spec, kernelPolicies({ ...spec, mode: "transport", tunnel: null, protocols }));
+  }
+
+  #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {
+    const standing = this.#standing.get(spec.reqid);
+    const policies = this.#inFront(spec, wanted);
+    const { rule } = spec;
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
     if (!standing && rule.action === "respond" && rule.mode === "transport")
       return policies.map((policy) => (policy.direction === "in" ? atLevel(policy, "use") : policy));

@@ -8,6 +8,8 @@ import type { Policy, Rule } from "./types.ts";
 export interface PolicyDiff {
   /** Pairs of the rule as it was and as it is read now; equal in everything that counts. */
   readonly kept: readonly (readonly [Rule, Rule])[];
+  /** The same where nothing but the filters differs: SAs of what is in both live on. */
+  readonly refitted: readonly (readonly [Rule, Rule])[];
   readonly added: readonly Rule[];
   /** Gone, or no longer what they were. */
   readonly dropped: readonly Rule[];
@@ -17,16 +19,22 @@ export interface PolicyDiff {
 export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
   const byName = new Map(before.rules.map((rule) => [rule.name, rule]));
   const kept: (readonly [Rule, Rule])[] = [];
+  const refitted: (readonly [Rule, Rule])[] = [];
   const added: Rule[] = [];
   for (const rule of after.rules) {
     const old = byName.get(rule.name);
-    if (old && sameRule(old, rule)) {
-      kept.push([old, rule]);
-      byName.delete(rule.name);
-    } else added.push(rule);
+    if (!old || !sameRule(old, { ...rule, filters: old.filters })) {
+      added.push(rule);
+      continue;
+    }
+    (sameValue(old.filters, rule.filters) ? kept : refitted).push([old, rule]);
+    byName.delete(rule.name);
   }
-  return { kept, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
+  return { kept, refitted, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
 }
+
+/** A rule as it was, keys included, with the filters and the words of another reading. */
+export const refit = (old: Rule, { filters, description }: Rule): Rule => ({ ...old, filters, description });
 
 /** Whether two readings of a rule mean the same, keys included; what is only said of it does not count. */
 export const sameRule = (a: Rule, b: Rule): boolean => sameValue({ ...a, description: null }, { ...b, description: null });
@@ -50,10 +58,11 @@ export function sameValue(a: unknown, b: unknown): boolean {
 const isHandle = (name: string): boolean => name === "privateKey";
 
 /** One line for people: what a reload did. */
-export function describeDiff({ kept, added, dropped }: PolicyDiff): string {
+export function describeDiff({ kept, refitted, added, dropped }: PolicyDiff): string {
   const names = (rules: readonly Rule[]): string => (rules.length === 0 ? "none" : rules.map(({ name }) => name).join(", "));
-  const changed = added.filter(({ name }) => dropped.some((rule) => rule.name === name));
-  const fresh = added.filter((rule) => !changed.includes(rule));
-  const gone = dropped.filter(({ name }) => changed.every((rule) => rule.name !== name));
+  const again = added.filter(({ name }) => dropped.some((rule) => rule.name === name));
+  const fresh = added.filter((rule) => !again.includes(rule));
+  const gone = dropped.filter(({ name }) => again.every((rule) => rule.name !== name));
+  const changed = [...refitted.map(([, rule]) => rule), ...again];
   return `${kept.length} rules kept with their SAs; changed: ${names(changed)}; added: ${names(fresh)}; dropped: ${names(gone)}`;
 }

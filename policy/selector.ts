@@ -123,19 +123,18 @@ export function isReachable(address: string): boolean {
   return parseAddress(address) !== undefined && !UNREACHABLE.some((range) => includesAddress(range, address));
 }
 
-const UNREACHABLE: readonly AddressRange[] = [
-  "0.0.0.0/8",
-  "127.0.0.0/8",
-  "169.254.0.0/16",
-  "224.0.0.0/3",
-  "::/127",
-  "fe80::/10",
-  "ff00::/8",
-].map((text) => {
-  const range = parseRange(text);
-  if (!range) throw new Error(text);
-  return range;
-});
+/** Whether an address is that of many (multicast, broadcast), whom nobody can negotiate with. */
+export const isOfMany = (address: string): boolean => MANY.some((range) => includesAddress(range, address));
+
+const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
+  texts.map((text) => {
+    const range = parseRange(text);
+    if (!range) throw new Error(text);
+    return range;
+  });
+
+const MANY = ranges("224.0.0.0/3", "ff00::/8");
+const UNREACHABLE = [...MANY, ...ranges("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10")];
 
 const ADDRESS_IDS: ReadonlyMap<number, { readonly family: Family; readonly kind: "host" | "subnet" | "range" }> = new Map([
   [ID_TYPE.ID_IPV4_ADDR, { family: 4, kind: "host" }],

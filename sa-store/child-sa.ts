@@ -56,7 +56,8 @@ export interface ChildSa {
   readonly id: number;
   /** What equal children share: the key of the wish that made it. */
   readonly key: string;
-  readonly spec: ChildSpec;
+  /** Its rule follows a reload that changes nothing but filters. */
+  spec: ChildSpec;
   /** What the peer called itself when it was made. */
   readonly peerId: Identity;
   /** Who it had proved to be (`provenAs`). */

@@ -84,7 +84,7 @@ export interface IkeSa extends Repeat, Fragmented {
   readonly role: Role;
   /** Follows a peer behind a NAT (`nat-path.ts`); set by the store alone. */
   path: Path;
-  /** What was agreed. Its rule and proof are exchanged by `rehome.ts` where the policy has others. */
+  /** What was agreed. Its rule and proof follow the policy (`adopt.ts`, `rehome.ts`). */
   sa: Established;
   readonly establishedAt: Instant;
   readonly expiresAt: Instant;

@@ -28,7 +28,6 @@ test("a rule of which only something else is said is the same rule", () => {
 });
 
 for (const [what, changed] of [
-  ["another filter", rule("a", "192.0.2.9")],
   ["another key", rule("a", "192.0.2.1", { auth: '[{ method = "psk", secret = "another throwaway key" }]' })],
   ["another action", rule("a", "192.0.2.1", { action: '"respond"' })],
   ["another offer", rule("a", "192.0.2.1", { "quick-mode": '{ proposals = ["esp:aes256-sha256"] }' })],
@@ -41,6 +40,18 @@ for (const [what, changed] of [
     assert.deepEqual([diff.kept.map(([old]) => old.name), names(diff.added), names(diff.dropped)], [["b"], ["a"], ["a"]]);
     assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
   });
+
+test("a rule of which only the filters differ is known: its SAs may live on", () => {
+  const diff = diffPolicies(policy(A, B), policy(rule("a", "192.0.2.9"), B));
+  assert.deepEqual(
+    diff.refitted.map(([old, again]) => [old.name, again.filters[0]?.text]),
+    [["a", "me <-> 192.0.2.9"]],
+  );
+  assert.deepEqual([diff.kept.map(([old]) => old.name), diff.added, diff.dropped], [["b"], [], []]);
+  assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
+  const another = diffPolicies(policy(A), policy(rule("a", "192.0.2.9", { start: '"now"' })));
+  assert.deepEqual([another.refitted, names(another.dropped)], [[], ["a"]]);
+});
 
 test("a new name is a rule that comes and one that goes", () => {
   const diff = diffPolicies(policy(A), policy(rule("z", "192.0.2.1")));

@@ -384,3 +384,35 @@ test(
     },
   ),
 );
+
+const multicast = (world: World): string => world.ping(world.host("A"), { ...packet(A, "224.0.0.251"), protocol: 17 });
+test(
+  "require: what goes to a multicast group is dropped, and nobody is asked",
+  scene(pair(towards("any", { start: '"on-traffic"' }), towards(A, respond)), (world) => {
+    assert.equal(multicast(world), "acquire");
+    world.run(1000);
+    assert.deepEqual(world.sent, []);
+  }),
+);
+test(
+  "request: what goes to a multicast group goes in clear at once, and nobody is asked",
+  scene(pair(towards("any", request), towards(A, respond)), (world) => {
+    assert.equal(multicast(world), "acquire");
+    world.run(100);
+    // It leaves; nobody here has that address.
+    assert.equal(multicast(world), "lost");
+    assert.deepEqual(world.sent, []);
+  }),
+);
+
+test(
+  "request, and a peer that has failed its own negotiation and answers nothing: no clear text for it",
+  scene(pair(towards(B, { ...request, "remote-id": member }), towards(A)), (world) => {
+    world.host("B").initiate();
+    world.run(5000);
+    world.intercept = () => DROP;
+    const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+    world.run(4 * MINUTE);
+    assert.ok(arrivals.every(({ arrival }) => arrival !== "clear"));
+  }),
+);

@@ -1,0 +1,94 @@
+/**
+ * One policy takes the place of another. Invariant: what the new one wants stands in the kernel before anything of the old one goes, so that
+ * a packet which was protected, or stopped, meets one of the two at any moment. SAs of what is in both live on.
+ */
+import { diffPolicies, refit } from "../policy/diff.ts";
+import { compareSpecificity, rulesForPeer } from "../policy/select.ts";
+import { concreteSelectors, coversSelector, sameSelector } from "../policy/selector.ts";
+import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import { end, findTunnelEnds } from "./commands.ts";
+import type { Core } from "./core.ts";
+import { carryFronts, successorOf } from "./fronts.ts";
+import { rehome } from "./rehome.ts";
+import { wishFor } from "./wishes.ts";
+
+/** What `settleChanges` has to see to. */
+export interface Changes {
+  /** Names of rules that are gone, or no longer what they were. */
+  readonly names: ReadonlySet<string>;
+  /** By the rule as it was: as it is now, where nothing but its filters differs. */
+  readonly refitted: ReadonlyMap<Rule, Rule>;
+}
+
+/** A new policy; rules that leave their own tunnel end open get it from the route to the far end. Nothing of the old one has ended yet. */
+export function adoptPolicy(core: Core, read: Policy): Changes {
+  const before = core.policy;
+  const { kept, refitted, dropped } = diffPolicies(core.asRead, read);
+  // A rule that is what it was stays the same object: its SAs, its keys, and the tunnel end that was found for it.
+  const known = new Map(kept.map(([old, again]) => [again, old]));
+  const fitted = new Map(refitted.map(([old, again]) => [again, old]));
+  const current = new Map(before.rules.map((rule) => [rule.name, rule]));
+  const now = (rule: Rule, old: (rule: Rule) => Rule | undefined): Rule => {
+    const there = known.has(rule) || fitted.has(rule) ? old(rule) : undefined;
+    return there ? (fitted.has(rule) ? refit(there, rule) : there) : rule;
+  };
+  core.asRead = { ...read, rules: read.rules.map((rule) => now(rule, () => known.get(rule) ?? fitted.get(rule))) };
+  core.policy = { ...read, rules: read.rules.map((rule) => now(rule, ({ name }) => current.get(name))) };
+  core.roaming.clear();
+  for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
+  findTunnelEnds(core);
+  const changed = new Set(refitted.map(([{ name }]) => name));
+  const successors = core.policy.rules.flatMap((rule): readonly (readonly [Rule, Rule])[] => {
+    const old = changed.has(rule.name) ? current.get(rule.name) : undefined;
+    return old ? [[old, rule]] : [];
+  });
+  return { names: new Set([...changed, ...dropped.map(({ name }) => name)]), refitted: new Map(successors) };
+}
+
+/** The new policies stand, or are asked for: what was made under rules that have changed follows them, or ends. */
+export function settleChanges(core: Core, { names, refitted }: Changes): void {
+  if (names.size === 0) return;
+  const wanted = [...core.wishes.values()].flatMap(({ spec }) => (names.has(spec.rule.name) ? [spec] : []));
+  followRules(core, refitted);
+  const now = new Set(core.policy.rules);
+  for (const name of names) end(core, { kind: "rule", rule: name }, now);
+  rehome(core);
+  carryFronts(core, new Set(refitted.values()), (spec) => specNow(core, spec));
+  // The kernel asks once in half a minute: what it asked for before is still wanted.
+  for (const spec of wanted) {
+    const again = specNow(core, spec);
+    if (again && again.rule.start !== "never") wishFor(core, again, [], null);
+  }
+}
+
+/** SAs whose own part of the rule is what it was belong to the rule as it is now. */
+function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {
+  if (refitted.size === 0) return;
+  for (const child of core.store.children.values()) {
+    const { rule, selector } = child.spec;
+    const now = refitted.get(rule);
+    const [before, after] = [strongest(core, rule, selector), now && strongest(core, now, selector)];
+    if (now && before && after && sameSelector(before, after)) child.spec = { ...child.spec, rule: now };
+  }
+  for (const entry of core.store.ikes.values()) {
+    const now = entry.phase === "established" ? refitted.get(entry.sa.rule) : undefined;
+    if (entry.phase !== "established" || !now) continue;
+    const { local, remote } = entry.path;
+    if (rulesForPeer(core.policy, local.address, remote.address).includes(now)) entry.sa = { ...entry.sa, rule: now };
+  }
+}
+
+/** What decides about a selector in a rule: the most specific of its pairs that cover it. */
+function strongest(core: Core, rule: Rule, selector: TrafficSelector): TrafficSelector | undefined {
+  const pairs = rule.filters.flatMap((filter) => concreteSelectors(filter, rule, core.addresses));
+  return pairs.filter((pair) => coversSelector(pair, selector)).sort(compareSpecificity)[0];
+}
+
+/** The same need under the rule that has the name now; undefined where that is not about it any more. */
+function specNow(core: Core, spec: ChildSpec): ChildSpec | undefined {
+  const rule = successorOf(core, spec);
+  const covering = rule && rule.mode === spec.rule.mode ? strongest(core, rule, spec.selector) : undefined;
+  if (!rule || !covering) return undefined;
+  return { ...spec, rule, reqid: core.policies.reqidFor(rule, covering, spec.selector, spec.remote) };
+}
