@@ -177,7 +177,8 @@ class RunningDaemon implements Daemon {
 
   #situation(): Situation {
     const { policy, configuration } = this.#policy;
-    return { policy, sources: configuration.sources, addresses: this.#addresses.local };
+    const { port, natPort } = configuration.daemon;
+    return { policy, sources: configuration.sources, addresses: this.#addresses.local, ports: [port, natPort] };
   }
 
   /** Another policy is followed from now on. */

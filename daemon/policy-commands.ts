@@ -16,6 +16,8 @@ import type { Reply, Request } from "./control-protocol.ts";
 export interface Situation {
   readonly policy: Policy;
   readonly addresses: readonly string[];
+  /** UDP ports of IKE. */
+  readonly ports: readonly number[];
   /** The policy as written. */
   readonly sources: readonly Source[];
 }
@@ -56,7 +58,7 @@ export function answerPolicy(
   }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
-  const explanation = explain(policy, addresses, packet);
+  const explanation = explain(policy, addresses, packet, situation.ports);
   const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && isWithin(packet, explanation.direction === "in", sa);
   const installed = status.childSas.filter(carries);
   const soft = status.softSas.filter(carries);

@@ -250,7 +250,7 @@ function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
-  if (isOfMany(remote)) return askNobody(core, spec);
+  if (isOfMany(remote) || core.addresses.includes(remote)) return askNobody(core, spec);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

@@ -157,9 +157,9 @@ function settleAsking(core: Core, asking: Front): void {
   if (silent && !core.stopping && !core.fronts.find("guard", asking.spec)) openSoft(core, asking.spec);
 }
 
-/** Traffic to a multicast group or to everybody wants protection: there is no one peer to negotiate with, so that it is silent by nature. */
+/** Traffic to a multicast group, to everybody or to ourselves wants protection: there is no peer to negotiate with, so that it is silent by nature. */
 export function askNobody(core: Core, spec: ChildSpec): void {
-  if (!spec.rule.clear.fallback) return count(core, "multicast or broadcast, which can't be protected");
+  if (!spec.rule.clear.fallback) return count(core, "an acquire for multicast, broadcast or ourselves, whom nobody can negotiate with");
   if (!core.fronts.find("soft", spec)) openSoft(core, spec);
 }
 

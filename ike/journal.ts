@@ -3,6 +3,7 @@
  * written down before the kernel hears it, an SA before the message that makes the peer use it.
  */
 import type { Result } from "../isakmp/result.ts";
+import { selectorKey } from "../policy/packet-selector.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
@@ -132,8 +133,8 @@ export const policyValue = ({ selector, templates, ...rest }: KernelPolicy): Jou
 });
 
 /** The journal's name of a policy: what the kernel keys it by. */
-export const policyOwner = ({ direction, selector: s }: Pick<KernelPolicy, "direction" | "selector">): string =>
-  `${POLICY} ${direction} ${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
+export const policyOwner = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string =>
+  `${POLICY} ${direction} ${selectorKey(selector)}`;
 
 /** The kernel's answer: policies that it has removed are ours no longer. */
 export function noteRemovals(core: Core, commands: readonly KernelCommand[], outcome: Result<unknown, KernelRefusal>): void {

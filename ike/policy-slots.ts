@@ -4,6 +4,7 @@
  * Invariant: what somebody else put into a slot is neither replaced nor removed. Only `add-policy` tells whether a slot is free; while
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
  */
+import { selectorKey } from "../policy/packet-selector.ts";
 import type { KernelCommand, KernelPolicy } from "./kernel-contract.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
@@ -133,8 +134,7 @@ export class PolicySlots {
   }
 }
 
-const keyOf = ({ direction, selector: s }: PolicyKey): string =>
-  `${direction} ${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
+const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
 
 /** Whether two policies of one slot say the same. */
 const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>

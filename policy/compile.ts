@@ -38,7 +38,10 @@ export interface Protection {
 /** Why a policy is wanted: a filter of a rule, here for one concrete pair (local side first), or an exemption. */
 export type Origin =
   | { readonly kind: "rule"; readonly rule: Rule; readonly filter: Filter; readonly pair: TrafficSelector }
-  | { readonly kind: "exemption"; readonly what: Exemption | "neighbour-discovery" };
+  | { readonly kind: "exemption"; readonly what: Exempted };
+
+/** `this-host`: what it sends to itself. Linux spares that from IPsec on IPv4 (both ways), and not on IPv6. */
+type Exempted = Exemption | "neighbour-discovery" | "this-host";
 
 /**
  * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
@@ -61,7 +64,7 @@ export function decisions(policy: Policy, addresses: readonly string[]): readonl
     }
   }
   const rules = [...bySlot.values()];
-  const exemptions = exemptionsFor(policy.exempt, rules.filter(demands)).filter(
+  const exemptions = exemptionsFor(policy.exempt, rules.filter(demands), addresses).filter(
     ({ direction, selector }) => !bySlot.has(`${direction} ${selectorKey(selector)}`),
   );
   return [...exemptions, ...rules].sort((a, b) => a.priority - b.priority);
@@ -187,19 +190,31 @@ const EXEMPT: Readonly<Record<Exemption, readonly Row[]>> = {
 };
 
 /** Exemptions of the families in which some rule blocks or protects: without one they would change nothing. */
-function exemptionsFor(exempt: readonly Exemption[], demanding: readonly WantedPolicy[]): readonly WantedPolicy[] {
+function exemptionsFor(
+  exempt: readonly Exemption[],
+  demanding: readonly WantedPolicy[],
+  addresses: readonly string[],
+): readonly WantedPolicy[] {
   const families = new Set(demanding.map(({ selector }) => familyOfText(selector.source)));
   const discovery: readonly Row[] = NEIGHBOUR_DISCOVERY.map((type) => [ANY_6, ANY_6, icmpv6, type, 0]);
   const rows = [
     ...exempt.flatMap((what) => EXEMPT[what].map((row) => ({ what, row }))),
     ...discovery.map((row) => ({ what: "neighbour-discovery" as const, row })),
+    ...addresses.filter((address) => address.includes(":")).map((address) => ({ what: "this-host" as const, row: toSelf(address) })),
   ];
-  return rows
+  const wanted = rows
     .filter(({ row: [source] }) => families.has(familyOfText(source)))
     .flatMap(({ what, row }) => (["out", "in"] as const).filter((way) => (row[5] ?? way) === way).map((way) => exemption(what, row, way)));
+  return families.has(6) ? [...wanted, ...LOOPBACK] : wanted;
 }
 
-function exemption(what: Exemption | "neighbour-discovery", row: Row, direction: "in" | "out"): WantedPolicy {
+/**
+ * Who has our address as destination is ourselves. There is no row for what comes: anybody may write our address as the source of a packet, Linux
+ * takes it, and no selector tells the loopback device from others (the route of every packet for this host leads there).
+ */
+const toSelf = (address: string): Row => [ANY_6, `${address}/128`, 0, 0, 0, "out"];
+
+function exemption(what: Exempted, row: Row, direction: "in" | "out"): WantedPolicy {
   const [from, to, protocol, sourcePort, destinationPort] = row;
   const [source, destination] = [prefixOf(from), prefixOf(to)];
   return {
@@ -214,6 +229,12 @@ function exemption(what: Exemption | "neighbour-discovery", row: Row, direction:
     origin: { kind: "exemption", what },
   };
 }
+
+/** From outside Linux takes nothing that says to come from ::1. */
+const LOOPBACK: readonly WantedPolicy[] = [
+  exemption("this-host", toSelf("::1"), "out"),
+  exemption("this-host", ["::1/128", "::1/128", 0, 0, 0], "in"),
+];
 
 const familyOfText = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
 

@@ -6,6 +6,7 @@ import { type Family, formatAddress, parseAddress, prefixRange } from "../isakmp
 import type { Direction, WantedPolicy } from "./compile.ts";
 import { hasPorts } from "./filter.ts";
 import { type PacketSelector, selectorKey } from "./packet-selector.ts";
+import { isOfMany } from "./selector.ts";
 
 /** A packet as the kernel's policies see it. Addresses are canonical; ports are 0 where the protocol has none; of ICMP `sourcePort` is the type. */
 export interface Packet {
@@ -120,8 +121,13 @@ export function packetOf(source: string, destination: string, protocol: number, 
   return { source, destination, protocol, sourcePort: ports ? sourcePort : 0, destinationPort: ports ? destinationPort : 0 };
 }
 
-/** How this host meets a packet: it sends it, gets it, or passes it on. */
-export function directionOf(packet: Packet, addresses: readonly string[]): Direction {
-  if (addresses.includes(packet.source)) return "out";
-  return addresses.includes(packet.destination) ? "in" : "fwd";
+/** How this host meets a packet: it sends it, gets it, or passes it on. What goes to many, or to a link's own addresses, is not passed on. */
+export function directionOf({ source, destination }: Packet, addresses: readonly string[]): Direction {
+  if (addresses.includes(source) || source === "0.0.0.0" || source === "::") return "out";
+  return addresses.includes(destination) || isOfMany(destination) || /^fe[89ab]/.test(destination) ? "in" : "fwd";
 }
+
+/** Whether a packet never leaves this host. */
+export const staysHere = ({ source, destination }: Packet, addresses: readonly string[]): boolean =>
+  [source, destination].some((one) => one.startsWith("127.") || one === "::1") ||
+  (addresses.includes(source) && addresses.includes(destination));

@@ -3,12 +3,13 @@
  */
 import { childSuiteName, ikeSuiteName } from "../ike/crypto/suite.ts";
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type Direction, decisions, type WantedPolicy } from "./compile.ts";
-import { type DecisionIndex, directionOf, indexPolicies, type Packet } from "./decide.ts";
+import { type DecisionIndex, directionOf, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { formatIdentity } from "./identity.ts";
 import { peerRanges } from "./select.ts";
-import { formatSelector } from "./selector.ts";
+import { formatSelector, isOfMany } from "./selector.ts";
 import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
 
 /** What happens to a packet that meets no SA. */
@@ -60,29 +61,59 @@ export interface ExplainedNegotiation {
   readonly lifetimeSeconds: number;
 }
 
-/** Explains one packet under a policy on a host with these addresses (canonical). */
-export function explain(policy: Policy, addresses: readonly string[], packet: Packet): Explanation {
+/** Ports of IKE where nothing else is said. */
+const IKE_PORTS: readonly number[] = [500, 4500];
+
+/** Explains one packet under a policy on a host with these addresses (canonical), whose daemon has these ports. */
+export function explain(policy: Policy, addresses: readonly string[], packet: Packet, ikePorts = IKE_PORTS): Explanation {
+  const direction = wayOf(packet, addresses);
   const index = indexOf(policy, addresses);
-  const direction = directionOf(packet, addresses);
-  const found = index.decide(packet, direction);
+  const beyond = beyondPolicy(packet, direction, addresses, ikePorts, index);
+  const found = beyond === undefined ? index.decide(packet, direction) : undefined;
   const { rule, filter } = found?.origin.kind === "rule" ? found.origin : { rule: null, filter: null };
-  const verdict = verdictOf(found);
-  const answer: Packet = {
-    ...{ source: packet.destination, destination: packet.source, protocol: packet.protocol },
-    ...{ sourcePort: packet.destinationPort, destinationPort: packet.sourcePort },
-  };
-  const back = index.decide(answer, directionOf(answer, addresses));
+  const verdict = verdictOf(found, packet.destination);
+  const answer = answerTo(packet);
+  const back = beyond === undefined ? index.decide(answer, wayOf(answer, addresses)) : undefined;
   return {
-    ...{ packet, direction, verdict, says: sentence(found, direction, policy) },
+    ...{ packet, direction, verdict, says: beyond ?? sentence(found, direction, policy, packet) },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: found ? explainPolicy(found) : null,
     negotiation:
       rule && found && rule.auth.length > 0 && (rule.action === "respond" || found.protection)
         ? negotiationOf(rule, remoteOf(packet, direction))
         : null,
-    answer: { verdict: verdictOf(back), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
-    others: othersOf(policy, addresses, packet, direction, found),
+    answer: { verdict: verdictOf(back, answer.destination), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
+    others: othersOf(policy, addresses, packet, direction, found).map((other) =>
+      beyond === undefined ? other : { ...other, because: beyond },
+    ),
   };
+}
+
+/** What a host sends to itself Linux spares from IPsec on IPv4; on IPv6 what leaves is exempt, and what comes is held against the rules. */
+const wayOf = (packet: Packet, addresses: readonly string[]): Direction =>
+  staysHere(packet, addresses) ? (packet.source.includes(":") && packet.source !== "::1" ? "in" : "out") : directionOf(packet, addresses);
+
+/** Why no rule is asked about a packet at all, if so. */
+function beyondPolicy(
+  packet: Packet,
+  direction: Direction,
+  addresses: readonly string[],
+  ikePorts: readonly number[],
+  index: DecisionIndex,
+): string | undefined {
+  const isShut = (): boolean => ["drop", "protect"].includes(verdictOf(index.decide(packet, direction), packet.destination));
+  if (staysHere(packet, addresses) && (direction === "out" || !isShut()))
+    return "it stays on this host, and nothing of this policy is about that";
+  const port = direction === "out" ? packet.sourcePort : packet.destinationPort;
+  const ike = packet.protocol === IP_PROTOCOL.udp && direction !== "fwd" && port !== 0 && ikePorts.includes(port);
+  return ike ? "it is IKE itself, which always passes" : undefined;
+}
+
+/** What would come back. Types of ICMP are no ports. */
+function answerTo({ source, destination, protocol, sourcePort, destinationPort }: Packet): Packet {
+  const isIcmp = protocol === IP_PROTOCOL.icmp || protocol === IP_PROTOCOL.icmpv6;
+  const ports = isIcmp ? { sourcePort, destinationPort } : { sourcePort: destinationPort, destinationPort: sourcePort };
+  return { source: destination, destination: source, protocol, ...ports };
 }
 
 /** The policy as one entry of `policy show --specific`. */
@@ -104,14 +135,21 @@ function indexOf(policy: Policy, addresses: readonly string[]): DecisionIndex {
 
 const INDEXES = new WeakMap<Policy, { readonly addresses: readonly string[]; readonly index: DecisionIndex }>();
 
-function verdictOf(found: WantedPolicy | undefined): Verdict {
+function verdictOf(found: WantedPolicy | undefined, destination: string): Verdict {
   if (!found) return "clear";
   if (found.action === "block") return "drop";
+  if (toMany(found, destination) && found.origin.kind === "rule") return found.origin.rule.clear.fallback ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
   return found.origin.kind === "rule" && found.origin.rule.action === "respond" ? "protect-if-asked" : "clear";
 }
 
-function sentence(found: WantedPolicy | undefined, direction: Direction, policy: Policy): string {
+/** Protection is wanted of what goes to nobody in particular. */
+const toMany = ({ protection, direction }: WantedPolicy, destination: string): boolean =>
+  protection?.level === "required" && direction === "out" && isOfMany(destination);
+
+const MANY = "multicast and broadcast can't be protected";
+
+function sentence(found: WantedPolicy | undefined, direction: Direction, policy: Policy, packet: Packet): string {
   const coming = direction === "in";
   if (!found) {
     const default_ = policy.rules.find(({ defaultResponse }) => defaultResponse);
@@ -120,7 +158,24 @@ function sentence(found: WantedPolicy | undefined, direction: Direction, policy:
   if (found.origin.kind === "exemption") return `it passes in clear whatever the rules say: ${found.origin.what} is exempt`;
   const { rule } = found.origin;
   const by = `rule ${rule.name} (${rule.action})`;
-  switch (verdictOf(found)) {
+  const many = toMany(found, packet.destination);
+  // The question may leave the type open; the kernel knows it.
+  const discovery =
+    packet.protocol === IP_PROTOCOL.icmpv6 && packet.sourcePort === 0
+      ? "; but neighbour discovery (types 133 to 137) always passes in clear"
+      : "";
+  return `${many ? manyText(found, by) : verdictText(found, by, coming, packet)}${discovery}`;
+}
+
+const manyText = (found: WantedPolicy, by: string): string =>
+  verdictOf(found, "224.0.0.1") === "clear"
+    ? `${by}: ${MANY}, and there is nobody to ask, so it goes in clear`
+    : `${by} drops it: ${MANY}; exempt = ["multicast", "broadcast"] would let it through`;
+
+function verdictText(found: WantedPolicy, by: string, coming: boolean, { destination }: Packet): string {
+  if (found.origin.kind !== "rule") throw new Error("an exemption has its own words");
+  const { rule } = found.origin;
+  switch (verdictOf(found, destination)) {
     case "drop":
       return `${by} drops it`;
     case "clear":

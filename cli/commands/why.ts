@@ -57,7 +57,7 @@ async function offline(file: string, local: readonly string[], request: Question
   const { policy, daemon } = openConfiguration(file);
   try {
     const addresses = local.length > 0 ? local : (daemon.addresses ?? [packet.source]);
-    return explain(policy, addresses, packet);
+    return explain(policy, addresses, packet, [daemon.port, daemon.natPort]);
   } finally {
     destroyPolicy(policy);
   }

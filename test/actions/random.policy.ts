@@ -19,7 +19,7 @@ import { compile } from "../../policy/compile.ts";
 import type { Packet } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/types.ts";
 import { explain } from "../../policy/why.ts";
-import { randomPolicy } from "../policy/random-policies.ts";
+import { policyFrom, randomPolicy } from "../policy/random-policies.ts";
 import { evaluate } from "../policy/reference-evaluator.ts";
 
 const RUNS = Number(process.env["MAINMODE_POLICIES"] ?? 25);
@@ -115,6 +115,9 @@ async function install(policy: Policy): Promise<void> {
 }
 
 let serial = 0;
+async function until(check: () => boolean): Promise<void> {
+  for (let i = 0; i < 200 && !check(); i++) await wait(50);
+}
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What becomes of packets: each either arrives or does not. */
@@ -127,6 +130,30 @@ async function pass(packets: readonly (Packet & { readonly out: boolean })[]): P
   await wait(60);
   return packets.map(({ out }, i) => (out ? them : us).heard.has(names[i] as string));
 }
+
+/** Rules under which what comes is shut; on IPv6 that is also what a host sends to itself (docs/policy.md). */
+for (const [what, rule, own6] of [
+  ["blocked", { action: "block", filters: ["any <-> any"] }, false],
+  ["required to be protected", { action: "require", filters: ["me <-> any"] }, false],
+  ["sent protected only, and heard in clear", { action: "require", filters: ["me <-> any"], more: "inbound-clear = true" }, true],
+  ["asked for", { action: "request", filters: ["me <-> any"] }, true],
+] as const)
+  test(`everything is ${what}: a host hears itself on IPv4 and loopback${own6 ? " and IPv6" : ""}, and is not asked to negotiate with itself`, async () => {
+    await install(policyFrom([rule]));
+    const before = acquires;
+    const [first, second, third] = OURS as [string, string, string];
+    const names = ["self 1", "self 2", "self 3"].map((name) => `${name} ${++serial}`) as [string, string, string];
+    await us.send(first, 1, first, 2, names[0]);
+    await us.send(first, 1, second, 2, names[1]);
+    await us.send(third, 1, third, 2, names[2]);
+    await until(() => us.heard.has(names[1]) && (!own6 || us.heard.has(names[2])));
+    sh("ip netns exec ra ping -c 1 -W 5 ::1");
+    assert.deepEqual(
+      names.map((name) => us.heard.has(name)),
+      [true, true, own6],
+    );
+    assert.equal(acquires, before, "acquires for itself");
+  });
 
 test(`${RUNS} random policies: packets arrive where the rules let them, and nowhere else`, async () => {
   await fc.assert(

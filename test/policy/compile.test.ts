@@ -115,6 +115,19 @@ test("exemptions stand before all rules, in the families where something is bloc
   assert.ok(strongest && weakest < strongest.priority);
 });
 
+test("what this host sends to itself is exempt on IPv6, where Linux does not spare it: by its destination, never by a source that anybody may write", () => {
+  const own = compile(policyOf([{ action: "block", filters: ["any <-> any"] }]), ME).filter(
+    ({ origin }) => origin.kind === "exemption" && origin.what === "this-host",
+  );
+  assert.deepEqual(
+    own.map(({ direction, selector: s }) => `${direction} ${s.source}/${s.sourceLength} ${s.destination}/${s.destinationLength}`),
+    // Linux itself takes no packet from outside that says to come from ::1.
+    ["out ::/0 2001:db8::1/128", "out ::/0 ::1/128", "in ::1/128 ::1/128"],
+  );
+  const four = compile(policyOf([{ action: "block", filters: ["me <-> 192.0.2.9"] }]), ME);
+  assert.ok(four.every(({ origin }) => origin.kind === "rule"));
+});
+
 const packet = (source: string, destination: string, protocol = 6, sourcePort = 1, destinationPort = 2): Packet => ({
   source,
   destination,

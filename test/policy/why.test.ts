@@ -97,6 +97,80 @@ test("an exempt packet passes, and every rule says so", () => {
   assert.equal(said.others[0]?.because, "dns is exempt from all rules");
 });
 
+const SPECIAL = policyFrom([
+  { action: "require", filters: ["me <-> any"] },
+  { action: "block", filters: ["any <-> any udp"] },
+]);
+const HOST = ["192.0.2.1", "192.0.2.3", "2001:db8::1"];
+const ROWS: readonly (readonly [
+  what: string,
+  source: string,
+  destination: string,
+  protocol: number,
+  ports: readonly [number, number],
+  verdict: Verdict,
+  says: RegExp,
+])[] = [
+  ["IKE that leaves", "192.0.2.1", "192.0.2.9", 17, [500, 500], "clear", /IKE itself/],
+  ["IKE that comes, through a NAT", "192.0.2.9", "192.0.2.1", 17, [1234, 4500], "clear", /IKE itself/],
+  ["IKE of others", "192.0.2.8", "192.0.2.9", 17, [500, 500], "drop", /rule r1/],
+  ["UDP to somebody's port 500", "192.0.2.1", "192.0.2.9", 17, [1234, 500], "protect", /rule r0/],
+  ["its talk with itself", "192.0.2.1", "192.0.2.1", 6, [1, 2], "clear", /stays on this host/],
+  ["its talk with itself between two addresses", "192.0.2.1", "192.0.2.3", 6, [1, 2], "clear", /stays on this host/],
+  ["loopback", "127.0.0.1", "127.0.0.1", 6, [1, 2], "clear", /stays on this host/],
+  [
+    "its talk with itself on IPv6, which comes in under a strict rule",
+    "2001:db8::1",
+    "2001:db8::1",
+    6,
+    [1, 2],
+    "protect",
+    /accepted only protected/,
+  ],
+  ["loopback on IPv6", "::1", "::1", 6, [1, 2], "clear", /stays on this host/],
+  ["a multicast that leaves", "192.0.2.1", "224.0.0.251", 6, [1, 2], "drop", /can't be protected/],
+  ["a broadcast that comes", "192.0.2.9", "255.255.255.255", 17, [1, 2], "drop", /rule r1/],
+  ["DHCP that comes", "192.0.2.9", "255.255.255.255", 6, [1, 2], "clear", /no filter/],
+  [
+    "ICMPv6 of whatever type",
+    "2001:db8::1",
+    "2001:db8::2",
+    58,
+    [0, 0],
+    "protect",
+    /but neighbour discovery \(types 133 to 137\) always passes/,
+  ],
+  ["a neighbour's answer", "2001:db8::1", "2001:db8::2", 58, [136, 0], "clear", /neighbour-discovery is exempt/],
+];
+for (const [what, source, destination, protocol, [sport, dport], verdict, says] of ROWS)
+  test(`why about ${what}: ${verdict}`, () => {
+    const read = readPacket(source, destination, protocol, sport, dport);
+    assert.ok(typeof read !== "string");
+    const said = explain(SPECIAL, HOST, read);
+    assert.equal(said.verdict, verdict, said.says);
+    assert.match(said.says, says);
+    assert.ok(said.others.every(({ because }) => because !== ""));
+  });
+
+test("why knows the ports that the daemon has, types of ICMP that come back, and a request for many", () => {
+  const other = readPacket("192.0.2.1", "192.0.2.9", 17, 5500, 500);
+  assert.ok(typeof other !== "string");
+  assert.equal(explain(SPECIAL, HOST, other, [5500]).verdict, "clear");
+  const asking = readPacket("2001:db8::1", "2001:db8::2", 58, 135, 0);
+  assert.ok(typeof asking !== "string");
+  assert.equal(explain(SPECIAL, HOST, asking).answer.verdict, "clear");
+  const request = policyFrom([{ action: "request", filters: ["me <-> any"] }]);
+  assert.deepEqual(
+    [explain(request, ME, packet("224.0.0.251", 5353, 17)).verdict, explain(request, ME, packet("192.0.2.9")).verdict],
+    ["clear", "protect"],
+  );
+  const self = readPacket("2001:db8::1", "2001:db8::1", 6, 1, 2);
+  assert.ok(typeof self !== "string");
+  assert.equal(explain(request, HOST, self).verdict, "clear");
+  assert.equal(explain(request, ME, packet("192.0.2.1", 80, 6, "192.0.2.9")).direction, "in");
+  assert.equal(explain(request, ME, packet("224.0.0.251", 80, 6, "192.0.2.9")).direction, "in");
+});
+
 test("packets that make no sense are refused with words", () => {
   assert.equal(readPacket("192.0.2.300", "192.0.2.1", 0, 0, 0), '"192.0.2.300" is no address');
   assert.equal(readPacket("192.0.2.3", "::1", 0, 0, 0), "source and destination are of different address families");
