@@ -76,8 +76,12 @@ export function readName(attributes: readonly Attribute[]): GssName | undefined 
   if (!found) return undefined;
   const wire = Uint8Array.from(found.value);
   const text = wire.length > LONGEST_NAME ? "" : decodeText(wire);
-  return { wire, text: /^[\x21-\x7e\u00a1-\uffff]+$/.test(text) ? text : null };
+  return { wire, text: PLAIN.test(text) && !UNSEEN.test(text) ? text : null };
 }
+
+const PLAIN = /^[\x21-\x7e\u00a1-\uffff]+$/;
+/** Whoever answers may say any name: none of them turns a line of text round, or hides a part of it. */
+const UNSEEN = /[\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
 
 /** Why an offer with this name is not taken, or undefined: whoever sends kilobytes of it is no host. */
 export function nameFault(attributes: readonly Attribute[]): string | undefined {

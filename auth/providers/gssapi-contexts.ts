@@ -163,7 +163,7 @@ async function advance(gss: Gss, context: Context, call: GssStepCall): Promise<G
   await gss.releaseName(source);
   if (!name.ok) return err(failureOf(name.error, doing));
   const addressNames = call.wantsNames ? await namesOf(call.peerAddress) : [];
-  return ok({ kind: "stepped", token, complete: true, peer: { principal: name.value, addressNames } });
+  return ok({ kind: "stepped", token, complete: true, peer: { principal: name.value.replace(UNSEEN, escaped), addressNames } });
 }
 
 /** The library has given the context up itself. */
@@ -179,6 +179,10 @@ const NOT_MUTUAL: AuthFailure = {
   hint: null,
   whose: "peer",
 };
+
+/** Another realm's principals may have any characters. The library writes a backslash of a name as two, so that what becomes of these is nobody's name. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+const escaped = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 
 /** What the address is called here, each name only if it leads back to the address: anybody may name an address of his own as he likes. */
 async function namesOf(address: string): Promise<readonly string[]> {

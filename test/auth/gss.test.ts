@@ -40,6 +40,11 @@ test("a name is read in both encodings, from 16384 or from Windows 2000's 32001,
   assert.equal(readName([basic(11, 1)]), undefined);
 });
 
+test("a name that would turn a line of text round, or hide a part of it, is none that can be read", () => {
+  for (const name of ["host/b\u202ecba@R", "host/b\u200b@R", "host/b\u2028c@R", "host/b\ud800@R"])
+    assert.equal(readName([variable(16384, Buffer.from(name, "utf16le"))])?.text, null, JSON.stringify(name));
+});
+
 test("an offer with kilobytes of a name is refused, and says so; any other is not", () => {
   assert.equal(nameFault([basic(11, 1), variable(16384, Buffer.alloc(1024, 0x61))]), undefined);
   assert.match(nameFault([variable(16384, Buffer.alloc(1025, 0x61))]) ?? "", /a Kerberos name of 1025 octets; 1024 are read/);

@@ -156,3 +156,9 @@ test("where no name service answers, look-ups keep some threads and never all of
   assert.ok(most > 1 && most <= 6, `${most} at a time`);
   assert.ok(started <= 20, `${started} look-ups`);
 });
+
+test("a principal of another realm that has characters for terminals in it is shown with their numbers", async () => {
+  const gss = { ...library(ALL), displayName: async () => ok("b\u001b[2J\u202e@OTHER.TEST") };
+  const done = await gssContexts(gss).run(accept("1", { wantsNames: false }));
+  assert.equal(done.ok && done.value.kind === "stepped" && done.value.peer?.principal, "b\\u{1b}[2J\\u{202e}@OTHER.TEST");
+});
