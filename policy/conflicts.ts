@@ -93,6 +93,7 @@ function remoteKey(side: Side, rule: Pick<Rule, "mode" | "tunnel" | "peer">, fam
 function reportKeys(rules: readonly Rule[], report: Report): void {
   const first = new Map<string, { readonly rule: Rule; readonly secret: Secret }>();
   for (const [i, rule] of rules.entries()) {
+    if (negotiates(rule)) reportTwins(rule, i, report);
     const [entry, ...others] = rule.auth.filter((candidate) => candidate.method === "psk");
     if (!entry || !negotiates(rule)) continue;
     for (const other of others) {
@@ -109,6 +110,24 @@ function reportKeys(rules: readonly Rule[], report: Report): void {
     }
   }
 }
+
+/** An offer has one transform for each method and algorithm, so that two entries of one method can't be told apart in it. */
+function reportTwins({ auth }: Rule, index: number, report: Report): void {
+  for (const [at, entry] of auth.entries()) {
+    const before = auth.slice(0, at);
+    if (entry.method === "x509" && before.some((one) => one.method === "x509" && one.own.algorithm === entry.own.algorithm))
+      report.warning(["rule", index, "auth", at, "method"], SAME_KIND);
+    const [first] = before.filter((one) => one.method === "kerberos");
+    if (entry.method !== "kerberos" || !first) continue;
+    const own = first.principal === entry.principal && first.keytab === entry.keytab;
+    report.warning(["rule", index, "auth", at, "method"], own ? SAME_KIND : OTHER_ACCOUNT);
+  }
+}
+
+const SAME_KIND =
+  "an entry before it is of the same method, and that one is offered; a peer that begins may prove itself by either of them";
+const OTHER_ACCOUNT =
+  "an entry before it is for kerberos, too: tickets are accepted before anybody is named, so its keytab and principal alone are used";
 
 const ONE_KEY =
   "the entries have different pre-shared keys; Main Mode picks the key by address before it knows who calls, so only the first is used";

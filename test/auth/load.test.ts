@@ -486,6 +486,15 @@ for (const [name, entry, expected, more = ""] of FAULTS) {
   });
 }
 
+test("check says which of two entries with keys of one kind is offered", () => {
+  const [first] = said(`${GOOD} }, { method = "x509", ${GOOD}`);
+  assert.match(
+    first ?? "",
+    /^mainmode\.toml:5:\d+: warning: rule "hr": auth\.method: an entry before it is of the same method, and that one is offered/,
+  );
+  assert.deepEqual(said(`${GOOD} }, { method = "x509", certificate = "rsa.pem", key = "rsa.key", ca = ["ca.pem"]`), []);
+});
+
 test("a file of a thousand certificates is a bundle like any other", () => {
   put("bundle.pem", root.pem.repeat(1000));
   assert.deepEqual(loaded(GOOD.replace("ca.pem", "bundle.pem")).trust.anchors, [root.der]);
