@@ -127,7 +127,7 @@ test("of two entries of one method check says which is offered, and which may be
   };
   const [one, other] = ['keytab = "one.keytab", peer-principal = "host/b"', 'keytab = "two.keytab", principal = "host/b.example.test"'];
   assert.deepEqual(auth(one).slice(1), []);
-  assert.deepEqual(auth(one, one.replace("host/b", "host/c")).slice(1), ["an entry before it is of the same method, and that one is off"]);
+  assert.deepEqual(auth(one, one.replace("host/b", "host/c")).slice(1), ["an entry before it is of the same method, and that one is of"]);
   assert.deepEqual(auth(one, other).slice(1), ["an entry before it is for kerberos, too: tickets are accepted"]);
 });
 
