@@ -122,13 +122,13 @@ test("of two entries of one method check says which is offered, and which may be
     const list = entries.map((keys) => `{ method = "kerberos", ${keys} }`).join(", ");
     const text = `[[rule]]\nname = "hr"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\nauth = [${list}]\n`;
     return checkConfiguration(write("twins.toml", text)).map(({ message }) =>
-      message.replace(/^rule "hr": auth.method: /, "").slice(0, 60),
+      message.replace(/^rule "hr": auth.method: /, "").replace(/[,;:] .*$/, ""),
     );
   };
   const [one, other] = ['keytab = "one.keytab", peer-principal = "host/b"', 'keytab = "two.keytab", principal = "host/b.example.test"'];
   assert.deepEqual(auth(one).slice(1), []);
-  assert.deepEqual(auth(one, one.replace("host/b", "host/c")).slice(1), ["an entry before it is of the same method, and that one is of"]);
-  assert.deepEqual(auth(one, other).slice(1), ["an entry before it is for kerberos, too: tickets are accepted"]);
+  assert.deepEqual(auth(one, one.replace("host/b", "host/c")).slice(1), ["an entry before it is of the same method"]);
+  assert.deepEqual(auth(one, other).slice(1), ["an entry before it is for kerberos"]);
 });
 
 test("a keytab may be a credential of the service, and is not checked outside of it", () => {
