@@ -135,13 +135,19 @@ class RecentTalks implements Talks {
       this.#open.delete(cookie);
       this.#octets -= octets;
     }
-    for (const [peer, list] of this.#failed) {
-      if (this.#failed.size <= LIMITS.failedPeers && this.#failedOctets <= LIMITS.octets) break;
+    const full = (): boolean => this.#failed.size > LIMITS.failedPeers || this.#failedOctets > LIMITS.octets;
+    if (!full()) return;
+    // Strangers first: nobody who makes addresses up may wash away what somebody will ask for.
+    const order = [...this.#failed].sort(([, a], [, b]) => Number(hasRule(a)) - Number(hasRule(b)));
+    for (const [peer, list] of order) {
+      if (!full()) break;
       this.#failed.delete(peer);
       this.#failedOctets -= octetsOf(list);
     }
   }
 }
+
+const hasRule = (list: readonly KeptFailure[]): boolean => list.some(({ talk }) => talk.rule !== null);
 
 const octetsOf = (list: readonly KeptFailure[]): number => list.reduce((sum, { octets }) => sum + octets, 0);
 

@@ -69,6 +69,7 @@ const PACKAGES = {
     binutils: "takes what is not needed out of koffi's binary",
     systemd: "judges the units (systemd-analyze)",
     "man-db": "judges the man pages",
+    "python3-prometheus-client": "judges the statistics",
     zsh: "tries the completion",
     fish: "tries the completion",
     podman: "builds and starts the containers",

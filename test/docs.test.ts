@@ -85,6 +85,27 @@ for (const page of pages) {
     });
 }
 
+test("commands stand in blocks that say who runs them, and who is named there exists", () => {
+  const programs = /^ {4}(?:sudo )?(?:mainmode|npm|npx|node|apt|dpkg|systemctl|journalctl|ssh|curl|openssl|ip) /;
+  const unfenced = pages.flatMap((page) => {
+    const fenced = new Set(blocksOf(read(page)).flatMap(({ text, line }) => text.split("\n").map((_, i) => line + i)));
+    return read(page)
+      .split("\n")
+      .flatMap((text, i) => (programs.test(text) && !fenced.has(i) ? [`${page}:${i + 1}`] : []));
+  });
+  assert.deepEqual(unfenced, []);
+  const blocks = pages.flatMap((page) => blocksOf(read(page)).map((block) => ({ page, ...block })));
+  assert.deepEqual(
+    blocks.filter(({ language }) => /^(sh|bash|shell)$/.test(language)).map(({ page, line }) => `${page}:${line}`),
+    [],
+  );
+  const named = blocks.flatMap(({ page, excuse = "" }) =>
+    [...excuse.matchAll(/\b(test\/\S+?|\.ci\/run)(?=[,; ]|$)/g)].map(([path]) => [page, path] as const),
+  );
+  assert.ok(named.length > 5);
+  for (const [page, path] of named) assert.ok(existsSync(join(ROOT, path)), `${page}: ${path}`);
+});
+
 test("every command is for a host of a guide that is run, or says who runs it", () => {
   const hosts = /^(a|b|a,b|demo)$/;
   const nobody = pages.flatMap((page) =>

@@ -4,12 +4,13 @@
  */
 import { closeSync, readFileSync, writeSync } from "node:fs";
 import type { AboutDocument, FailureDocument } from "../../daemon/control-protocol.ts";
-import { ask, type Document, type Status } from "../client.ts";
+import { ask, type Document, type Stats, type Status } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { duration, octets, safe, table } from "../format.ts";
 import { openOwn } from "../own-file.ts";
 import { conclude, printLine } from "../report.ts";
 import { failureLines } from "./last-failure.ts";
+import { statsText } from "./stats.ts";
 
 export interface ReportOptions {
   readonly control: string;
@@ -26,6 +27,7 @@ interface Collected {
   readonly about: AboutDocument;
   readonly policy: Policy;
   readonly status: Status;
+  readonly stats: Stats;
   readonly failures: readonly FailureDocument[];
 }
 
@@ -55,11 +57,13 @@ async function collect(path: string): Promise<Collected | number> {
   if (first.exit !== EXIT.done) return conclude(first);
   let status: Status | undefined;
   await ask({ path, request: { command: "status" }, onStatus: (found) => (status = found) });
+  let stats: Stats | undefined;
+  await ask({ path, request: { command: "stats", form: "document" }, onStats: (found) => (stats = found) });
   let policy: Document | undefined;
   await ask({ path, request: { command: "policy" }, onDocument: (found) => (policy = found) });
-  if (!about || !status || !policy || !("policies" in policy))
+  if (!about || !status || !stats || !policy || !("policies" in policy))
     throw new Failure(EXIT.failed, "the daemon did not tell everything", "are daemon and command of the same version?");
-  return { made: new Date().toISOString(), system: systemLines(), about, policy, status, failures };
+  return { made: new Date().toISOString(), system: systemLines(), about, policy, status, stats, failures };
 }
 
 /** What this machine says of itself. */
@@ -73,7 +77,7 @@ function systemLines(): readonly string[] {
   }
 }
 
-function lines({ made, system, about, policy, status, failures }: Collected): readonly string[] {
+function lines({ made, system, about, policy, status, stats, failures }: Collected): readonly string[] {
   const counted = Object.entries(about.counted);
   return [
     `mainmode report, made ${made}`,
@@ -103,6 +107,8 @@ function lines({ made, system, about, policy, status, failures }: Collected): re
     "",
     "== Dropped and refused",
     ...(counted.length === 0 ? ["nothing"] : table(COUNT_COLUMNS, counted, false)),
+    "",
+    ...statsText(stats, "table", false).map((line, i) => (i === 0 ? `== ${line}` : line)),
     "",
     `== Last failures: ${failures.length}`,
     ...failures.flatMap((failure) => [...failureLines(failure), ""]),

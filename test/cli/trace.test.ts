@@ -92,6 +92,8 @@ test("last-failure tells what went wrong first; a report has everything but the 
     "== Versions\nmainmode 0.1.0, Node v",
     "== Policy test\n",
     "rule peer: filters",
+    "== Statistics since 20",
+    "authentication_failures method=psk",
     "== Last failures: 1",
     "psk-mismatch",
     "== Last records: ",
@@ -100,5 +102,6 @@ test("last-failure tells what went wrong first; a report has everything but the 
   assert.ok(!report.includes("secret that no output") && !report.includes(PSK));
   const json = await mainmode([...control, "report", "--json"]);
   assert.equal(JSON.parse(json.stdout).failures[0].reason, "psk-mismatch");
+  assert.ok(JSON.parse(json.stdout).stats.metrics.some(({ name }: { readonly name: string }) => name === "mainmode_xfrm_stat"));
   assert.ok(!json.stdout.includes("secret that no output"));
 });

@@ -280,6 +280,18 @@ test("what is kept of negotiations is bounded in number and octets, for all toge
   assert.ok(big.list().length < 80);
 });
 
+test("strangers don't wash away the failures of peers that have a rule", () => {
+  const talks = createTalks();
+  talks.take(message(1, "192.0.2.1"));
+  talks.take({ ...failed(1, "192.0.2.1"), rule: "hr" } as TapEntry);
+  for (let i = 2; i <= 2000; i++) talks.take(failed(i, `10.0.${i >> 8}.${i & 255}`));
+  assert.deepEqual(
+    talks.failures("192.0.2.1").map(({ rule }) => rule),
+    ["hr"],
+  );
+  assert.equal(talks.failures().length, 256);
+});
+
 test("requests with other members than theirs are refused", () => {
   for (const line of [
     '{"command":"trace"}',

@@ -38,6 +38,20 @@ const keyOf = (page: string, { line }: Command, host: string): string => `${page
 
 after(() => rmSync(lab, { recursive: true, force: true }));
 
+test("what Prometheus is told is what its own library reads, after all that the guides did", () => {
+  for (const { a } of GROUPS) {
+    const script =
+      "import sys; from prometheus_client.parser import text_string_to_metric_families as read; print(sum(len(family.samples) for family in read(sys.stdin.read())))";
+    const { status, text } = run("sh", ["-c", '/usr/bin/python3 -c "$1" <"$2"', "sh", script, join(lab, `metrics-${a}`)]);
+    assert.equal(status, 0, text);
+    const samples = readFileSync(join(lab, `metrics-${a}`), "utf8")
+      .split("\n")
+      .filter((line) => /^mainmode_/.test(line));
+    assert.ok(samples.length > 80);
+    assert.equal(Number(text), samples.length);
+  }
+});
+
 test("neither a command nor a daemon has said a secret", () => {
   const { secrets, outputs } = whatWasLeft(lab);
   assert.ok(secrets.size > 10 && outputs.size >= 2, `${secrets.size} secrets, ${outputs.size} outputs`);
@@ -100,6 +114,7 @@ printf '${a} a\\n${b} b\\n' >$W/hosts
 host a; host b
 sleep 1
 ${steps.join("\n")}
+on a 'mainmode stats --prometheus >${lab}/metrics-${a}'
 for h in a b; do on $h 'mainmode shutdown >/dev/null 2>&1; cat /run/log >>${lab}/daemons.log'; done
 kill $pid_a $pid_b; sleep 0.5; ip netns del a; ip netns del b`;
 }
