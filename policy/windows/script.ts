@@ -128,7 +128,7 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
     for (const name of assignedNames(text, shell)) walk.forget(name);
     return yield* commandsOf(called, at, walk);
   }
-  if (assigned === "dynamic" && startsNetsh(text))
+  if (assigned === "dynamic" && (startsNetsh(text) || /\b(ipsec\s+static|advfirewall\s+(consec|mainmode))\b/i.test(text)))
     findings.say("E_DYNAMIC_SCRIPT", at, `netsh runs, or will, for a value that is computed: ${shorten(text)}`);
   if (shell === "powershell" && assigned !== "plain" && isAboutObjects(text)) return yield { ...at, text, objects: true };
   if (assigned !== "none" || (conditional && assignedNames(text, shell).length > 0)) return;
@@ -158,11 +158,11 @@ const isConditional = (code: string, shell: Shell): boolean =>
   shell === "powershell" ? /^(if|for|foreach|while|do|switch|function|try)\b/i.test(code) : /^@?(if|for)\b/i.test(code);
 
 /** Jumps that make the order of lines mean nothing. */
-const isFlow = (code: string, shell: Shell): boolean => shell === "batch" && (/^@?goto\b/i.test(code) || /^@?call\s+:/i.test(code));
+const isFlow = (code: string, shell: Shell): boolean => shell === "batch" && /^[@(\s]*(goto\b|call\s+:)/i.test(code);
 
 /** Whether a line that can't be followed would have mattered. */
 export const concernsIpsec = (code: string): boolean =>
-  /\bipsec(pol|cmd)?\b|advfirewall|consec|mainmode|NetIPsec|NetFirewallSetting/i.test(code) ||
+  /\bipsec(pol|cmd)?\b|advfirewall|consec|mainmode|NetIPsec|NetFirewallSetting|\bnetsh(\.exe)?["']?\s+["']?[@$%!]/i.test(code) ||
   /^(?!@?(?:echo|rem|title|write-))(?:[@$&%!"'\w:\\.(){}]+\s+)?(add|set|delete)\s+(policy|rule|filter|defaultrule)/i.test(code);
 
 function* commandsOf(text: string, at: Place, walk: Walk): Generator<CommandLine> {
@@ -179,9 +179,7 @@ function* commandsOf(text: string, at: Place, walk: Walk): Generator<CommandLine
     const put = substitute(bare, shell, variables, walk.inNetsh ? "netsh" : "line");
     if (put.unknown !== undefined && concernsIpsec(put.text)) {
       const what = mayHoldKey(bare) ? "a variable" : put.unknown;
-      const why =
-        put.unknown === "%" ? "cmd takes a single % away; write it twice" : `the value of ${what} is known only when the script runs`;
-      findings.say("E_DYNAMIC_SCRIPT", at, why);
+      findings.say("E_DYNAMIC_SCRIPT", at, `the value of ${what} is known only when the script runs`);
     } else yield { line: at.line, column: at.column + Math.max(0, text.indexOf(bare)), text: put.text.trim(), objects: false };
   }
 }

@@ -105,7 +105,7 @@ export function substitute(
   return shell === "batch" ? inBatch(text, variables, of === "netsh") : inPowerShell(text, variables, of === "netsh" ? "line" : of);
 }
 
-/** `literal`: a percent sign that is no variable stands for itself, as to netsh; cmd takes it away, and more with it. */
+/** `literal`: a single percent sign stands for itself, as it does to netsh; cmd takes it away. */
 function inBatch(
   text: string,
   variables: ReadonlyMap<string, string>,
@@ -117,19 +117,17 @@ function inBatch(
     if (value === undefined) unknown ??= whole;
     return value ?? whole;
   };
-  const pattern = /%%|%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(:[^%]*)?%|!([A-Za-z_]\w*)(:[^!]*)?!|%/g;
-  const single = (): string => {
-    if (!literal) unknown ??= "%";
-    return "%";
-  };
+  const pattern = /%%|%(\d|\*|~\w+)|%([A-Za-z_][\w ()-]*)(:[^%]*)?%|!([A-Za-z_]\w*)(:[^!]*)?!|%[^%]*%|%/g;
   const result = text.replace(pattern, (whole, argument, name, changed, delayed, changedToo) =>
     whole === "%%"
       ? "%"
       : whole === "%"
-        ? single()
+        ? literal
+          ? whole
+          : ""
         : argument !== undefined
           ? put(whole, "", false)
-          : put(whole, name ?? delayed, (changed ?? changedToo) !== undefined),
+          : put(whole, name ?? delayed ?? "", (changed ?? changedToo) !== undefined),
   );
   return { text: result, unknown };
 }

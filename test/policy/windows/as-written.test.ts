@@ -142,9 +142,18 @@ const ROWS: readonly (readonly [string, readonly string[], string, readonly stri
     [],
     false,
   ],
-  ["a lone percent sign, which cmd takes away", [`${KEYED} psk="50%off"`], "x.cmd", ["R"], ["E_DYNAMIC_SCRIPT@7"], true],
-  ["twice it stands for itself", [`${KEYED} psk="50%%off"`], "x.cmd", ["R", "R2"], [], false],
-  ["as it does to netsh", ["pushd ipsec static", `${KEYED.slice(S.length + 1)} psk="50%off"`], "x.txt", ["R", "R2"], [], false],
+  ["percent signs round what can be no name", [`${KEYED} psk="5%0#o%ff"`], "x.cmd", ["R"], ["E_DYNAMIC_SCRIPT@7"], true],
+  ["netsh whose words a loop has", ['for /f "delims=" %%a in (x.txt) do netsh %%a'], "x.cmd", ["R"], ["E_DYNAMIC_SCRIPT@7"], true],
+  ["and in PowerShell", ["$c | % { netsh $_.Split(' ') }"], "x.ps1", ["R"], ["E_DYNAMIC_SCRIPT@7"], true],
+  [
+    "commands in a list",
+    ["$c = @(", "  'ipsec static add policy name=Q'", ")", 'foreach ($x in $c) { iex "netsh $x" }'],
+    "x.ps1",
+    ["R"],
+    ["E_DYNAMIC_SCRIPT@7", "E_DYNAMIC_SCRIPT@10"],
+    true,
+  ],
+  ["a jump in parentheses is not followed", ["(goto done)", R2, ":done"], "x.cmd", ["R", "R2"], ["E_DYNAMIC_SCRIPT@7"], true],
   ["an empty key", [`${KEYED} psk=""`], "x.cmd", ["R"], ["E_BAD_VALUE@7"], true],
   ["two masks that differ", [`${S} add filter L2 me 10.0.0.0/8 dstmask=255.255.0.0`, R2], "x.cmd", ["R", "R2"], ["E_BAD_MASK@7"], true],
   ["a host without an address", [`${S} add filter L2 me 0.0.0.0`, R2], "x.cmd", ["R", "R2"], ["E_FILTER@7"], true],
@@ -180,6 +189,13 @@ for (const [name, lines, fileName, rules, wanted, weakens] of ROWS)
     assert.deepEqual([names(got), codes(got)], [rules, wanted], shown(got));
     assert.equal(got.weakens, weakens, shown(got));
   });
+
+test("cmd takes a single percent sign away, and of two one; netsh itself none", () => {
+  const key = (lines: readonly string[]): readonly string[] => run(lines).secrets;
+  assert.deepEqual(key([`${KEYED} psk="50%off"`]), ["r2.psk: 50off"]);
+  assert.deepEqual(key([`${KEYED} psk="50%%off"`]), ["r2.psk: 50%off"]);
+  assert.deepEqual(key(["pushd ipsec static", `${KEYED.slice(S.length + 1)} psk="50%off"`]), ["r2.psk: 50%off"]);
+});
 
 test("the deleted lists of `delete filterlist all` begin anew", () => {
   const got = run([
