@@ -210,10 +210,11 @@ function remove(
 ): void {
   const all = meansAll(command, store[shelf]);
   const item = all ? undefined : store[shelf].doomed(nameOf(command), command, findings);
+  if (!all && !item) return;
   const users = new Map(
     store.policies.all().flatMap(({ rules }) => rules.all().map((rule) => [rule[what].trim().toLowerCase(), rule] as const)),
   );
-  for (const { name } of all ? store[shelf].all() : item ? [item] : []) {
+  for (const { name } of item ? [item] : store[shelf].all()) {
     const user = users.get(name.trim().toLowerCase());
     if (user) findings.say("E_IN_USE", command, `${JSON.stringify(name)} is used by rule ${JSON.stringify(user.name)}; it stays`);
     else store[shelf].remove(name);

@@ -122,7 +122,7 @@ export const CODES = {
   W_POLLING: row("note", false, "files are read again by mainmode reload; nothing is polled"),
   W_MIXED_OFFERS: row("warning", false, "offers have one lifetime for all here; the shortest was taken"),
   W_REMOTE: row("warning", false, "the command is for another machine; it was taken as if for this one"),
-  W_CALLED: row("warning", false, "nothing of it was read; import that file, too, if it makes or removes policy"),
+  W_CALLED: row("warning", false, "nothing of it was read, nor what it may set; import that file, too, if it makes or removes policy"),
   W_REGISTRY: row(
     "warning",
     false,

@@ -40,15 +40,16 @@ export function readRegistryFile(text: string, findings: Findings): readonly Reg
 }
 
 function* logicalLines(text: string): Generator<{ readonly line: number; readonly text: string }> {
-  let [joined, start] = ["", 0];
+  let parts: string[] = [];
+  let start = 0;
   for (const [i, raw] of text.split(/\r\n|\n|\r/).entries()) {
     const line = raw.trim();
-    if (joined === "") start = i + 1;
+    if (parts.length === 0) start = i + 1;
     // Only octets are continued: a string may end in a backslash.
-    if (line.endsWith("\\") && /=hex|^[0-9a-f]{2},/i.test(joined + line)) joined += line.slice(0, -1);
+    if (line.endsWith("\\") && (parts.length > 0 || /=hex|^[0-9a-f]{2},/i.test(line))) parts.push(line.slice(0, -1));
     else {
-      yield { line: start, text: joined + line };
-      joined = "";
+      yield { line: start, text: [...parts, line].join("") };
+      parts = [];
     }
   }
 }

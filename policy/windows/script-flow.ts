@@ -74,7 +74,12 @@ export function jumps(flow: Flow, code: string, { line, column }: Place, onFailu
 }
 
 function forgetSince(flow: Flow, line: number): void {
-  for (const [name, set] of flow.assigned) if (set >= line) flow.forget(name);
+  for (const [name, set] of flow.assigned) {
+    if (set < line) continue;
+    flow.forget(name);
+    // It is looked at again when it is set again: a thousand jumps are no square.
+    flow.assigned.delete(name);
+  }
 }
 
 /** Whether a statement ends the script, or jumps to a label further down; one that is nowhere ends the script. */

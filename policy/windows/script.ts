@@ -27,16 +27,31 @@ export interface ScriptContext {
   readonly forget: (name: string) => void;
 }
 
+type Values = ReadonlyMap<string, string>;
+
 interface Walk extends ScriptContext {
   readonly flow: Flow;
   depth: number;
   /** Commands of netsh itself are typed: `exit` leaves it, and not the script. */
   inNetsh: boolean;
+  /** What `%NAME%` stands for: cmd puts values in before it runs the line, or the block in parentheses. undefined: what it is now. */
+  expanded: Values | undefined;
+  readonly group: { before: Values | undefined };
+  /** What variables were at each `setlocal`; `endlocal` brings it back. */
+  readonly locals: Values[];
 }
 
 /** Finds the commands of a script, one by one. What can't be known without running it goes to the findings, where it concerns IPsec. */
 export function* readScript(text: string, context: ScriptContext): Generator<CommandLine> {
-  const walk: Walk = { ...context, flow: startFlow(context), depth: 0, inNetsh: false };
+  const walk: Walk = {
+    ...context,
+    flow: startFlow(context),
+    depth: 0,
+    inNetsh: false,
+    expanded: undefined,
+    group: { before: undefined },
+    locals: [],
+  };
   const { shell, findings, flow } = walk;
   for (const line of joinLines(text, shell)) {
     const code = codeOf(line.text, shell);
@@ -59,12 +74,23 @@ export function* readScript(text: string, context: ScriptContext): Generator<Com
       continue;
     }
     if (matters) flow.lastIpsec = line.line;
-    const opened = walk.depth + opens(code, shell);
-    const inside = walk.depth > 0 || opened > 0 || isConditional(code, shell);
-    walk.depth = Math.max(0, opened - closes(code, shell));
+    const inside = enters(walk, code);
     if (line.literal || inside) unknown(code, line, walk, line.literal ? "this text holds commands" : CONDITION);
     else yield* statementsOf(code, line, walk);
   }
+}
+
+/** Whether a line runs under a condition, or more than once; follows blocks. In a batch file they are those of `if`, `for` and `else`. */
+function enters(walk: Walk, code: string): boolean {
+  const { shell, depth, group } = walk;
+  const conditional = isConditional(code, shell);
+  const [opened, closed] =
+    shell === "powershell" ? [count(code, "{", shell), count(code, "}", shell)] : [count(code, "(", shell), count(code, ")", shell)];
+  const counts = shell === "powershell" || depth > 0 || conditional;
+  if (counts) walk.depth = Math.max(0, depth + opened - closed);
+  else if (/^@?\($/.test(code)) group.before = new Map(walk.variables);
+  else if (code.startsWith(")")) group.before = undefined;
+  return depth > 0 || conditional || (shell === "powershell" && opened > 0);
 }
 
 const CONDITION = "this line runs under a condition or in a loop";
@@ -82,6 +108,8 @@ function unknown(code: string, at: Place, walk: Walk, why: string): void {
 function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLine> {
   const { shell, findings, flow } = walk;
   const statements = shell === "powershell" ? splitStatements(code) : splitCommands(code, shell);
+  const sets = shell === "batch" && statements.length > 1 && assignedNames(code, shell).length > 0;
+  walk.expanded = walk.group.before ?? (sets ? new Map(walk.variables) : undefined);
   for (const [i, part] of statements.entries()) {
     const text = (shell === "batch" ? withoutRedirections(part.text, shell) : part.text).trim();
     if (text === "" || /^@?rem(\s|$)|^#/i.test(text)) continue;
@@ -118,7 +146,8 @@ const noteNetsh = (text: string, walk: Walk): void => {
 /** One statement: an assignment, something about objects, a jump, or commands. */
 function* statement(text: string, at: Place, conditional: boolean, walk: Walk): Generator<CommandLine> {
   const { shell, findings, variables, flow } = walk;
-  const assigned = conditional ? "none" : readAssignment(text, shell, variables);
+  if (shell === "batch" && /^@?(setlocal|endlocal)\b/i.test(text)) return followLocals(walk, /endlocal/i.test(text));
+  const assigned = conditional ? "none" : readAssignment(text, shell, variables, walk.expanded);
   for (const name of assignedNames(text, shell)) flow.assigned.set(name, at.line);
   if (shell === "powershell" && demandsIpsec(text))
     return findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
@@ -136,6 +165,15 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
   yield* commandsOf(text, at, walk);
 }
 
+/** `setlocal` keeps what variables are, `endlocal` brings it back. */
+function followLocals({ variables, locals, forget }: Walk, ends: boolean): void {
+  const before = ends ? locals.pop() : undefined;
+  if (!ends && locals.length < 32) locals.push(new Map(variables));
+  if (!before) return;
+  for (const name of [...variables.keys()]) if (variables.get(name) !== before.get(name)) forget(name);
+  for (const [name, value] of before) variables.set(name, value);
+}
+
 /** A cmdlet of IPsec, or a variable that may get one's result. */
 const isAboutObjects = (code: string): boolean => /-NetIPsec|-NetFirewallSetting\b|^(\[[\w.[\]]+\])?\$(?:\w+:)?\w+\s*\+?=/i.test(code);
 
@@ -146,13 +184,13 @@ export const shellOf = (fileName: string, text: string): Shell =>
     ? "powershell"
     : "batch";
 
-const count = (code: string, wanted: string, shell: Shell): number =>
-  [...outsideQuotes(code, shell)].filter((i) => code[i] === wanted).length;
-
-/** Blocks: in a batch file only those of `if`, `for` and `else`, as filter specifications have parentheses too. */
-const opens = (code: string, shell: Shell): number =>
-  shell === "powershell" ? count(code, "{", shell) : /^\s*@?(if|for|\)?\s*else)\b/i.test(code) ? Number(/\(\s*$/.test(code)) : 0;
-const closes = (code: string, shell: Shell): number => (shell === "powershell" ? count(code, "}", shell) : Number(/^\s*\)/.test(code)));
+/** A character outside of quotes, but for the braces of `${name}`. */
+function count(line: string, wanted: string, shell: Shell): number {
+  const code = shell === "powershell" ? line.replace(/\$\{\w+\}/g, "") : line;
+  let found = 0;
+  for (const i of outsideQuotes(code, shell)) if (code[i] === wanted) found++;
+  return found;
+}
 
 const isConditional = (code: string, shell: Shell): boolean =>
   shell === "powershell" ? /^(if|for|foreach|while|do|switch|function|try)\b/i.test(code) : /^@?(if|for)\b/i.test(code);
@@ -176,8 +214,10 @@ function* commandsOf(text: string, at: Place, walk: Walk): Generator<CommandLine
       findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it failed: ${shorten(bare)}`);
       continue;
     }
-    const put = substitute(bare, shell, variables, walk.inNetsh ? "netsh" : "line");
-    if (put.unknown !== undefined && concernsIpsec(put.text)) {
+    const put = substitute(bare, shell, variables, walk.inNetsh ? "netsh" : "line", walk.expanded);
+    // What this very line sets is not yet there when it runs, and was meant to be.
+    const meant = walk.expanded ? substitute(bare, shell, variables, "line").text : "";
+    if (put.unknown !== undefined && (concernsIpsec(put.text) || concernsIpsec(meant))) {
       const what = mayHoldKey(bare) ? "a variable" : put.unknown;
       findings.say("E_DYNAMIC_SCRIPT", at, `the value of ${what} is known only when the script runs`);
     } else yield { line: at.line, column: at.column + Math.max(0, text.indexOf(bare)), text: put.text.trim(), objects: false };

@@ -12,12 +12,21 @@ const LONGEST = 4096;
 /**
  * Reads `set NAME=value`, `set "NAME=value"` or `$name = "value"`. `dynamic`: an assignment whose value is not known; the name is then unknown too.
  */
-export function readAssignment(code: string, shell: Shell, variables: Map<string, string>): "none" | "plain" | "dynamic" {
+export function readAssignment(
+  code: string,
+  shell: Shell,
+  variables: Map<string, string>,
+  expanded?: ReadonlyMap<string, string>,
+): "none" | "plain" | "dynamic" {
   const found = shell === "batch" ? batchAssignment(code) : powershellAssignment(code);
   if (!found) return "none";
   const name = found.name.toLowerCase();
   const value =
-    found.value === undefined ? undefined : found.literal ? known(found.value) : substitute(found.value, shell, variables, "value");
+    found.value === undefined
+      ? undefined
+      : found.literal
+        ? known(found.value)
+        : substitute(found.value, shell, variables, "value", expanded);
   if (
     value === undefined ||
     value.unknown !== undefined ||
@@ -95,14 +104,18 @@ function isOneText(text: string): boolean {
 /**
  * A text with its variables put in; `unknown` is the first that has no known value. In a `line` of PowerShell what stands in single quotes is left
  * as it is, and a value stays one word whatever it holds; a `value` is what is between double quotes. `netsh`: netsh itself reads the line, and no shell.
+ * `expanded`: what `%NAME%` stands for, where that is not what the variables are now.
  */
 export function substitute(
   text: string,
   shell: Shell,
   variables: ReadonlyMap<string, string>,
   of: "line" | "value" | "netsh",
+  expanded: ReadonlyMap<string, string> = variables,
 ): { readonly text: string; readonly unknown: string | undefined } {
-  return shell === "batch" ? inBatch(text, variables, of === "netsh") : inPowerShell(text, variables, of === "netsh" ? "line" : of);
+  return shell === "batch"
+    ? inBatch(text, variables, of === "netsh", expanded)
+    : inPowerShell(text, variables, of === "netsh" ? "line" : of);
 }
 
 /** `literal`: a single percent sign stands for itself, as it does to netsh; cmd takes it away. */
@@ -110,10 +123,12 @@ function inBatch(
   text: string,
   variables: ReadonlyMap<string, string>,
   literal: boolean,
+  expanded: ReadonlyMap<string, string>,
 ): { readonly text: string; readonly unknown: string | undefined } {
   let unknown: string | undefined;
   const put = (whole: string, name: string, changed: boolean): string => {
-    const value = changed ? undefined : (variables.get(name.toLowerCase()) ?? SYSTEM.get(name.toLowerCase()));
+    const values = whole.startsWith("%") ? expanded : variables;
+    const value = changed ? undefined : (values.get(name.toLowerCase()) ?? SYSTEM.get(name.toLowerCase()));
     if (value === undefined) unknown ??= whole;
     return value ?? whole;
   };

@@ -272,3 +272,9 @@ test("two objects of one name are two objects", () => {
   assert.match(got.rules.join("\n"), /^To the database: request inbound-clear me <-> 10\.20/m, shown(got));
   assert.match(got.rules.join("\n"), /^To the database \(line \d+\): block me <-> dns:1433 tcp$/m, got.rules.join("\n"));
 });
+
+test("a value of a hundred thousand lines is read in one pass", () => {
+  const lines = Array.from({ length: 100_000 }, () => `${"00,".repeat(20)}\\`).join("\r\n");
+  const got = summary(exported().replace(hex(filters), `hex:${lines}\r\n  00`), { fileName: "x.reg" });
+  assert.ok(got.codes.some((code) => code.startsWith("E_REGISTRY")));
+});
