@@ -3,7 +3,7 @@
  * So the kernel is told to let only a share of them through, chosen at random, before they cost anything. Whoever has a responder's cookie has been
  * answered before and always comes through; an honest first message that was dropped is repeated.
  * The share follows what comes, which is what came through and what the kernel says that it dropped, and shrinks for as long as the receive buffers
- * fill: how much a processor can answer is not known beforehand.
+ * fill with first messages: how much a processor can answer is not known beforehand.
  */
 import { bearsNoCookie, RESPONDER_COOKIE_AT } from "./first-message.ts";
 import type { LogRecord } from "./log.ts";
@@ -33,7 +33,9 @@ export class Sieve {
   /** Sockets, how many octets stand before a message there, and how many packets the kernel has dropped. */
   readonly #sockets = new Map<number, { readonly marker: number; drops: number }>();
   #share = 1;
+  /** First messages, and others, since the last look. */
   #count = 0;
+  #others = 0;
   #since = 0;
   #looking = false;
 
@@ -55,13 +57,18 @@ export class Sieve {
   /** Takes note of a message. */
   see(message: Uint8Array): void {
     // Without system calls nothing could be done about it.
-    if (!this.#options.native || this.#sockets.size === 0 || !bearsNoCookie(message)) return;
+    if (!this.#options.native || this.#sockets.size === 0) return;
+    if (!bearsNoCookie(message)) {
+      this.#others++;
+      return;
+    }
     this.#count++;
     if (this.#looking) return;
     this.#looking = true;
     this.#since = this.#now();
     // What was dropped before, in hours perhaps, did not come now.
     this.#measure();
+    this.#others = 0;
     this.#later();
   }
 
@@ -78,11 +85,15 @@ export class Sieve {
   #look(): void {
     const seconds = Math.max(1, this.#now() - this.#since) / 1000;
     const { dropped, fill } = this.#measure();
-    const came = (this.#count + dropped) / seconds;
+    const asked = this.#count / this.#share;
+    // Where other messages are the greater part it is they who fill the buffers, and fewer first messages would not help.
+    const toBlame = asked >= this.#others;
+    const came = (toBlame ? this.#count + dropped : asked) / seconds;
     this.#count = 0;
+    this.#others = 0;
     this.#since = this.#now();
     const most = Math.min(1, MOST_EACH_SECOND / Math.max(came, 1));
-    const next = fill > FULL ? this.#share * SHRINKING : fill < EMPTY ? this.#share * GROWING : this.#share;
+    const next = fill > FULL && toBlame ? this.#share * SHRINKING : fill < EMPTY || !toBlame ? this.#share * GROWING : this.#share;
     const share = Math.max(LEAST_SHARE, Math.min(next, most));
     if (share !== this.#share) this.#change(share);
     this.#looking = came > 0 || share < 1;

@@ -2,6 +2,7 @@
  * Who may cost us something before anything is proved: budgets for each source and each network of sources, and under load a second look.
  * While many negotiations wait for a message 3, a message 1 is answered when it comes for the second time: every implementation repeats it
  * (RFC 2408 §5.1), and a flood from forged addresses, each used once, leaves two bits behind instead of an entry.
+ * Which addresses share a budget only this process knows: nobody can pick addresses of his own that use up another's.
  * Invariant: the memory is constant whatever comes, a refusal costs a few hashes of the address, and a peer that repeats itself gets through
  * whoever else uses its address: what is repeated has a budget of its own.
  */
@@ -24,11 +25,14 @@ export const BUDGETS = {
 export type Admission = "welcome" | "again" | "limited";
 
 export class Gate {
-  readonly #budgets = { fresh: new Budget(BUDGETS.fresh), repeated: new Budget(BUDGETS.repeated), exponent: new Budget(BUDGETS.exponent) };
+  readonly #budgets: Readonly<Record<keyof typeof BUDGETS, Budget>>;
   readonly #seen: Seen;
 
   constructor(random: Random) {
-    this.#seen = new Seen(random);
+    const secret = lazily(() => seedsFrom(random));
+    const budget = (name: keyof typeof BUDGETS): Budget => new Budget(BUDGETS[name], secret);
+    this.#budgets = { fresh: budget("fresh"), repeated: budget("repeated"), exponent: budget("exponent") };
+    this.#seen = new Seen(secret);
   }
 
   /** What becomes of a message 1: `again` means that it will be taken when it is repeated. `strangers`: half-open entries without a message 3. */
@@ -49,20 +53,39 @@ export class Gate {
   }
 }
 
+/** Secrets of the hashes, made when they are first needed. */
+type Seeds = readonly [number, number];
+
+function seedsFrom(random: Random): Seeds {
+  const octets = new DataView(Uint8Array.from(random(8)).buffer);
+  return [octets.getInt32(0), octets.getInt32(4)];
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 type Rate = readonly [burst: number, perSecond: number];
 
 /** Both budgets of a source have to have something left. */
 class Budget {
   readonly #address: Buckets;
   readonly #network: Buckets;
+  readonly #seeds: () => Seeds;
 
-  constructor({ address, network }: { readonly address: Rate; readonly network: Rate }) {
+  constructor({ address, network }: { readonly address: Rate; readonly network: Rate }, seeds: () => Seeds) {
     this.#address = new Buckets(address);
     this.#network = new Buckets(network);
+    this.#seeds = seeds;
   }
 
   take(address: string, now: Instant): boolean {
-    return this.#address.take(hash(address, 0), now) && this.#network.take(hash(networkOf(address), 0), now);
+    const [one, other] = this.#seeds();
+    return this.#address.take(hash(address, one), now) && this.#network.take(hash(networkOf(address), other), now);
   }
 }
 
@@ -101,18 +124,19 @@ const MOST = 600_000;
 
 /** Which messages were seen lately: two generations of a Bloom filter under a secret, made when it is first needed. */
 class Seen {
-  readonly #random: Random;
+  readonly #seeds: () => Seeds;
   #filter: Filter | undefined;
 
-  constructor(random: Random) {
-    this.#random = random;
+  constructor(seeds: () => Seeds) {
+    this.#seeds = seeds;
   }
 
   /** Whether it came before; from now on it did. */
   note(address: string, cookie: Uint8Array, now: Instant): boolean {
     const filter = this.#current(now);
     const text = `${address} ${String.fromCharCode(...cookie)}`;
-    const [a, b] = [hash(text, filter.seeds[0]), hash(text, filter.seeds[1]) | 1];
+    const [one, other] = this.#seeds();
+    const [a, b] = [hash(text, one), hash(text, other) | 1];
     let [here, earlier] = [true, true];
     for (let i = 0; i < HASHES; i++) {
       const bit = (a + Math.imul(i, b)) & (BITS - 1);
@@ -126,7 +150,7 @@ class Seen {
   }
 
   #current(now: Instant): Filter {
-    this.#filter ??= makeFilter(this.#random, now);
+    this.#filter ??= makeFilter(now);
     const filter = this.#filter;
     if (now - filter.since < GENERATION_MS && filter.count < MOST) return filter;
     // After a long silence both generations are old.
@@ -143,13 +167,11 @@ interface Filter {
   before: Uint8Array;
   since: Instant;
   count: number;
-  readonly seeds: readonly [number, number];
 }
 
-function makeFilter(random: Random, since: Instant): Filter {
-  const seeds = new DataView(Uint8Array.from(random(8)).buffer);
+function makeFilter(since: Instant): Filter {
   const [now, before] = [new Uint8Array(BITS / 8), new Uint8Array(BITS / 8)];
-  return { now, before, since, count: 0, seeds: [seeds.getInt32(0), seeds.getInt32(4)] };
+  return { now, before, since, count: 0 };
 }
 
 /** The network of an address in its canonical form: what one customer of a provider surely has. */

@@ -55,16 +55,16 @@ export function receiveInformational(core: Core, ike: IkeSa, header: Header, byt
   if (opened.value.payloads.some(({ name }) => name === "sa")) return count(core, "quick-mode under another exchange type");
   const kind = probeKind(opened.value.payloads);
   if (kind === "answer") return onAnswer(core, ike, opened.value.payloads);
-  heard(core, ike);
+  // Their message ids are not remembered: a repetition must not pass for a sign of life, or a dead peer would never be found dead.
+  if (kind === "probe" && !isFresh(ike, header.messageId, opened.value.payloads)) return count(core, "old R-U-THERE");
   if (kind === undefined && !hasIdsForPeer(ike)) return count(core, "message ids used up");
-  if (kind === undefined) {
-    core.store.useMessageId(ike, header.messageId);
-    follow(core, ike);
-  }
+  if (kind === undefined) core.store.useMessageId(ike, header.messageId);
+  heard(core, ike);
+  follow(core, ike);
   acknowledge(core, ike, header, bytes, opened.value.payloads, opened.value.iv);
   for (const payload of opened.value.payloads) {
     if (!core.store.ikes.has(ike.id)) return;
-    if (payload.name === "notify") onNotify(core, ike, payload, header.messageId);
+    if (payload.name === "notify") onNotify(core, ike, payload);
     if (payload.name === "delete") onDelete(core, ike, payload);
   }
 }
@@ -87,6 +87,9 @@ function onClear(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): voi
   count(core, "informational in clear");
 }
 
+const isFresh = (ike: IkeSa, messageId: number, [, notify]: readonly Payload[]): boolean =>
+  notify?.name === "notify" && isFreshProbe(ike, messageId, notify.value.data);
+
 function onAnswer(core: Core, ike: IkeSa, [, notify]: readonly Payload[]): void {
   if (notify?.name === "notify") onProbeAnswer(core, ike, notify.value.data);
 }
@@ -98,10 +101,10 @@ export function clearNotify(header: Header, bytes: Uint8Array): Body<"notify"> |
   return notify?.name === "notify" ? notify.value : undefined;
 }
 
-function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messageId: number): void {
+function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">): void {
   switch (value.type) {
     case NOTIFY["R-U-THERE"]:
-      return onProbe(core, ike, value.data, messageId);
+      return onProbe(core, ike, value.data);
     case NOTIFY["INITIAL-CONTACT"]:
       return forgetOlder(core, ike);
     case NOTIFY.CONNECTED:
@@ -115,9 +118,7 @@ function onNotify(core: Core, ike: IkeSa, { value }: PayloadOf<"notify">, messag
 }
 
 /** The peer asks whether we live (RFC 3706 §5.4). */
-function onProbe(core: Core, ike: IkeSa, data: Uint8Array, messageId: number): void {
-  if (data.length === 4 && !isFreshProbe(ike, messageId, data)) return count(core, "old R-U-THERE");
-  if (data.length === 4) follow(core, ike);
+function onProbe(core: Core, ike: IkeSa, data: Uint8Array): void {
   tellPeer(core, ike, [deadPeerAnswer(ike.sa.cookieI, ike.sa.cookieR, data)], newMessageId(core, ike, false));
 }
 

@@ -19,7 +19,7 @@ import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
 import { heard } from "./liveness.ts";
 import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
-import { acrossNat, noWayForAh, originalAddresses } from "./nat-child.ts";
+import { acrossNat, noWayForAh, originalAddresses, takenByAnother } from "./nat-child.ts";
 import { follow } from "./nat-path.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
@@ -56,6 +56,8 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   if (!hasIdsForUs(ike)) return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
   const { rule, selector } = wish.spec;
   const { lifetimeSeconds, volumeOctets } = rule.quickMode;
+  const taken = takenByAnother(core, ike, wish.spec);
+  if (taken !== undefined) return failWish(core, wish, { kind: "selectors-taken", what: taken });
   const proposals = acrossNat(rule.quickMode.proposals, ike.sa.nat);
   if (proposals.length === 0) return failWish(core, wish, noWayForAh(ike, rule));
   const lifetimeKilobytes = volumeOctets === null ? null : Math.max(1, Math.floor(volumeOctets / 1000));

@@ -89,6 +89,22 @@ test("where the buffers fill, fewer come through until they do not", () => {
   assert.ok((filters.get(5) ?? 1) > kept);
 });
 
+test("where other messages fill the buffers, first messages are not made to pay for them", () => {
+  const { sieve, filters, pass } = setUp();
+  sieve.add(5, 0);
+  for (let i = 0; i < 20; i++) {
+    for (let k = 0; k < 5000; k++) sieve.see(LATER);
+    pass(50, 0.9);
+  }
+  assert.equal(filters.get(5), null);
+  // A flood of both: first messages are thinned out as long as they are the greater part of what comes.
+  for (let i = 0; i < 20; i++) {
+    for (let k = 0; k < 100; k++) sieve.see(LATER);
+    pass(5000, 0.9);
+  }
+  assert.ok((filters.get(5) ?? 1) < 0.1, String(filters.get(5)));
+});
+
 test("what the kernel dropped while nobody looked is no flood", () => {
   const { sieve, shares, pass, drop } = setUp();
   sieve.add(5, 0);

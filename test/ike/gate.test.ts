@@ -87,3 +87,18 @@ test("who repeats ever new messages of one address reaches a limit, too", () => 
     for (let times = 0; times < 2; times++) if (one.first("192.0.2.9", cookie(i), LOAD, 0) === "welcome") welcome++;
   assert.equal(welcome, BUDGETS.repeated.address[0]);
 });
+
+test("nobody can know beforehand whose budget an address shares: two daemons sort the same addresses differently", () => {
+  const [burst] = BUDGETS.exponent.address;
+  /** Those that find nothing left once one address has used up its own. */
+  const sharing = (one: Gate, addresses: readonly string[]): readonly string[] => {
+    for (let i = 0; i < burst; i++) assert.ok(one.exponent("192.0.2.9", 0));
+    return addresses.filter((address) => !one.exponent(address, 0));
+  };
+  const shared = sharing(
+    gate(),
+    Array.from({ length: 20_000 }, (_, i) => `2001:db8:${(i >> 8).toString(16)}:${(i & 255).toString(16)}::1`),
+  );
+  assert.ok(shared.length > 0, "in one of so many buckets some meet");
+  assert.deepEqual(sharing(new Gate(seededRandom(2)), shared), []);
+});

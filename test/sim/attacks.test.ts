@@ -6,7 +6,8 @@ import { DOI, EXCHANGE, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { DROP, flipped } from "./network.ts";
 import { deleteOf, IKE_ATTRIBUTES, notify, offerIke } from "./peer-payloads.ts";
-import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, pair, said } from "./setting.ts";
+import { towards } from "./policies.ts";
+import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair, said } from "./setting.ts";
 import { against, initiated, octetsOf } from "./versus.ts";
 import { inWorld, type Sent, story, type World } from "./world.ts";
 
@@ -159,6 +160,39 @@ test(
     world.run(1000);
     assert.equal(childrenOf(world, "B").length, 1);
     assert.equal(ikesOf(world, "B").length, 1);
+    world.intercept = () => undefined;
+  }),
+);
+
+test(
+  "an old question whether we live, sent again and again, is no sign of life: a dead peer is found dead",
+  story(pair(towards(B, {}, { quickLife: "60m" }), towards(A, {}, { quickLife: "60m" })), (world) => {
+    bringUp(world);
+    const questions = (): readonly Sent[] => world.sent.filter(({ from, label }) => from === B && label === "INFO");
+    // B sends and hears nothing: it asks A, more than once.
+    let alive = true;
+    const talk = (): void => {
+      if (!alive) return;
+      world.ping(world.host("B"), packet(B, A));
+      world.after(5000, talk);
+    };
+    talk();
+    world.runUntil("questions", () => questions().length >= 2, 900_000);
+    alive = false;
+    const old = questions();
+    world.run(200_000);
+    world.intercept = ({ from }) => (from === B ? DROP : undefined);
+    world.traffic(world.host("A"), packet(A, B), 5000);
+    const again = (): void => {
+      for (const { bytes } of old) world.deliver(B, A, bytes, true);
+      world.after(3000, again);
+    };
+    again();
+    world.run(400_000);
+    assert.ok(
+      said(world.host("A"), "warning").some((text) => text.includes("taken for dead")),
+      said(world.host("A")).join("\n"),
+    );
     world.intercept = () => undefined;
   }),
 );

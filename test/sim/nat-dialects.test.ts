@@ -1,0 +1,99 @@
+/** NAT traversal as older peers speak it: drafts 02 and 03 have other numbers for payloads and modes (Windows 2000 SP4, XP SP2 and 2003 know nothing else). */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { NAT_DIALECTS, type NatDialect } from "../../ike/nat.ts";
+import { bodyOf, decodeHeader, decodePayloads, encodeMessage } from "../../isakmp/message.ts";
+import { ENCAPSULATION, FLAG } from "../../isakmp/numbers.ts";
+import type { Payload } from "../../isakmp/payloads.ts";
+import { knownVendor } from "../../isakmp/vendor-ids.ts";
+import { policyOf, type RuleText, towards } from "./policies.ts";
+import { bringUp, childrenOf, ikesOf, packet } from "./setting.ts";
+import { story, type World, type WorldOptions } from "./world.ts";
+
+const [CLIENT, SERVER, HIDDEN] = ["10.0.0.5", "192.0.2.2", "10.1.0.2"];
+const [OUTER, FAR_OUTER] = ["198.51.100.1", "203.0.113.1"];
+
+const world = (mode: "transport" | "tunnel", behind: "one" | "both"): WorldOptions => {
+  const far = behind === "both" ? FAR_OUTER : SERVER;
+  const tunnel: readonly [RuleText, RuleText] = [
+    { mode: '"tunnel"', tunnel: `{ remote = "${far}" }`, filters: '["me <-> 10.9.0.0/16"]' },
+    { mode: '"tunnel"', tunnel: `{ remote = "${OUTER}" }`, filters: '["10.9.0.0/16 <-> 10.0.0.0/24"]' },
+  ];
+  const [own, theirs] = mode === "tunnel" ? tunnel : [{}, {}];
+  return {
+    hosts: [
+      { name: "A", addresses: [CLIENT], policy: policyOf(towards(far, own)) },
+      {
+        name: "B",
+        addresses: [behind === "both" ? HIDDEN : SERVER],
+        policy: policyOf(towards("198.51.100.0/24", { action: '"respond"', ...theirs })),
+      },
+    ],
+    nats: [
+      { outer: OUTER, inside: [CLIENT] },
+      ...(behind === "both" ? [{ outer: FAR_OUTER, inside: [HIDDEN], forwards: { 500: HIDDEN, 4500: HIDDEN } }] : []),
+    ],
+  };
+};
+
+/** Nobody hears of any other dialect than these: what messages announce is in clear, and hashed by nothing. */
+function speakOnly(world: World, dialects: readonly NatDialect[]): void {
+  const deliver = world.deliver.bind(world);
+  const others = NAT_DIALECTS.filter((name) => !dialects.includes(name)) as readonly string[];
+  world.deliver = (from, to, bytes, forged, ports) => deliver(from, to, without(bytes, others), forged, ports);
+}
+
+function without(bytes: Uint8Array, vendors: readonly string[]): Uint8Array {
+  const read = payloadsOf(bytes);
+  const header = decodeHeader(bytes);
+  if (!read || !header.ok) return bytes;
+  const kept = read.filter((p) => p.name !== "vid" || !vendors.includes(knownVendor(p.value.data) ?? ""));
+  return kept.length === read.length ? bytes : encodeMessage(header.value, kept);
+}
+
+/** Of a message in clear. */
+function payloadsOf(bytes: Uint8Array): readonly Payload[] | undefined {
+  const header = decodeHeader(bytes);
+  if (!header.ok || header.value.flags & FLAG.ENCRYPTION) return undefined;
+  const payloads = decodePayloads(header.value.nextPayload, bodyOf(header.value, bytes));
+  return payloads.ok ? payloads.value : undefined;
+}
+
+const natPayloads = (world: World, label: string): readonly string[] =>
+  payloadsOf(world.sent.find((sent) => sent.label === label)?.bytes ?? new Uint8Array(0))
+    ?.map(({ name }) => name)
+    .filter((name) => name.startsWith("nat")) ?? [];
+
+for (const dialect of NAT_DIALECTS)
+  for (const mode of ["transport", "tunnel"] as const)
+    for (const behind of ["one", "both"] as const)
+      test(
+        `${dialect}, ${mode} mode, ${behind === "both" ? "both ends" : "the initiator"} behind NAT: found, moved to 4500, in UDP, and renewed`,
+        story(world(mode, behind), (sim) => {
+          speakOnly(sim, [dialect]);
+          bringUp(sim);
+          const name = dialect === "RFC 3947" ? "natD" : "natDDraft";
+          for (const label of ["MM3", "MM4"]) assert.deepEqual(natPayloads(sim, label), [name, name], label);
+          assert.deepEqual(
+            [ikesOf(sim, "A")[0]?.nat, ikesOf(sim, "B")[0]?.nat],
+            behind === "both" ? ["both", "both"] : ["local", "remote"],
+          );
+          assert.match(ikesOf(sim, "A")[0]?.remote ?? "", /:4500$/);
+          const traffic = (): void => {
+            for (const host of ["A", "B"]) for (const { sa } of sim.host(host).xfrm.states.values()) assert.ok(sa.encap, host);
+            const [inner, far] = mode === "tunnel" ? ["10.9.0.1", CLIENT] : [behind === "both" ? FAR_OUTER : SERVER, OUTER];
+            assert.equal(sim.ping(sim.host("A"), packet(CLIENT, inner)), "protected");
+            const from = mode === "tunnel" ? "10.9.0.1" : (sim.host("B").addresses[0] ?? "");
+            assert.equal(sim.ping(sim.host("B"), packet(from, far)), "protected");
+          };
+          traffic();
+          sim.traffic(sim.host("A"), packet(CLIENT, mode === "tunnel" ? "10.9.0.1" : behind === "both" ? FAR_OUTER : SERVER), 10_000);
+          sim.run(290_000);
+          assert.ok((childrenOf(sim, "A")[0]?.rekeys ?? 0) > 0);
+          traffic();
+        }),
+      );
+
+test("the numbers of the drafts' modes are their own", () => {
+  assert.deepEqual([ENCAPSULATION["UDP-Encapsulated-Tunnel draft"], ENCAPSULATION["UDP-Encapsulated-Transport draft"]], [61_443, 61_444]);
+});
