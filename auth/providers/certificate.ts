@@ -22,6 +22,7 @@ import { type Malformed, type Reader, readWith } from "../../isakmp/reader.ts";
 import { err, type Result } from "../../isakmp/result.ts";
 import { decodeName } from "../../policy/distinguished-name.ts";
 import { nameKey } from "../../policy/name-match.ts";
+import { readPoints } from "./distribution-points.ts";
 import { type GeneralNames, generalNamesOf, type NameConstraints, NO_NAMES, readNameConstraints } from "./general-names.ts";
 import { readSigned, type Signed } from "./signed.ts";
 
@@ -59,6 +60,8 @@ export interface Extensions {
   readonly nameConstraints: NameConstraints | undefined;
   readonly subjectKeyId: string | undefined;
   readonly authorityKeyId: string | undefined;
+  /** Where its list is, as `readPoints` names that. */
+  readonly listPoints: readonly string[];
   /** Object identifiers of critical extensions that are not understood: RFC 5280 §4.2 refuses the certificate. */
   readonly unknownCritical: readonly string[];
 }
@@ -150,6 +153,7 @@ const NO_EXTENSIONS: Extensions = {
   nameConstraints: undefined,
   subjectKeyId: undefined,
   authorityKeyId: undefined,
+  listPoints: [],
   unknownCritical: [],
 };
 
@@ -170,12 +174,13 @@ const READERS: Readonly<Record<string, (r: Reader) => Partial<Extensions>>> = {
   "2.5.29.17": (r) => ({ names: generalNamesOf(r, "subject alternative names") }),
   "2.5.29.19": (r) => ({ basicConstraints: readBasicConstraints(only(r, DER.sequence, "basic constraints")) }),
   "2.5.29.30": (r) => ({ nameConstraints: readNameConstraints(only(r, DER.sequence, "name constraints")) }),
+  "2.5.29.31": (r) => ({ listPoints: readPoints(r) }),
   "2.5.29.35": (r) => ({ authorityKeyId: readAuthorityKeyId(only(r, DER.sequence, "authority key identifier")) }),
   "2.5.29.37": (r) => ({ extendedKeyUsage: readUsages(only(r, DER.sequence, "extended key usage")) }),
 };
 
-/** Critical or not, these change nothing for us: CRL distribution points, and policies where nobody requires one (RFC 5280 §6.1.1 c). */
-const HARMLESS: ReadonlySet<string> = new Set(["2.5.29.31", "2.5.29.32"]);
+/** Critical or not, these change nothing for us: policies, where nobody requires one (RFC 5280 §6.1.1 c). */
+const HARMLESS: ReadonlySet<string> = new Set(["2.5.29.32"]);
 
 function readBasicConstraints(r: Reader): Extensions["basicConstraints"] {
   const flag = optional(r, DER.boolean, "CA flag");

@@ -1,8 +1,8 @@
 /**
  * Certificate revocation lists (RFC 5280 §5): read, and asked whether a certificate is on one.
- * A list counts only where the certificate's own issuer signed it and nothing critical in it is unknown. Delta lists and lists of a part of the
- * certificates (issuing distribution point), critical or not, revoke those that are on them and show nobody else to be good; lists of several
- * issuers and of attribute certificates, whose numbers are others', do neither.
+ * A list counts only where the certificate's own issuer signed it and nothing critical in it is unknown. One with a distribution point is for the
+ * certificates that name the same point. Delta lists and lists of another part of the certificates, critical or not, revoke those that are on them and
+ * show nobody else to be good; lists of several issuers and of attribute certificates, whose numbers are others', do neither.
  */
 import type { KeyObject } from "node:crypto";
 import { anyElement, constructed, DER, each, element, only, optional, primitive, smallInteger, time } from "../../isakmp/der.ts";
@@ -10,6 +10,7 @@ import { toHex } from "../../isakmp/hex.ts";
 import { type Reader, readWith } from "../../isakmp/reader.ts";
 import { err, type Result } from "../../isakmp/result.ts";
 import { type Certificate, certificateTitle, type Extension, KEY_USAGE, listExtensions, type Name, readName } from "./certificate.ts";
+import { pointNames } from "./distribution-points.ts";
 import { readSigned, type Signed, signatureFault, type Weakness } from "./signed.ts";
 
 export interface RevocationList {
@@ -23,8 +24,11 @@ export interface RevocationList {
   readonly scope: Scope;
 }
 
-/** What a list is about: all certificates of its issuer, some of them, or none that we know how to tell. */
-export type Scope = { readonly kind: "whole" } | { readonly kind: "part" | "unusable"; readonly why: string };
+/** What a list is about: all certificates of its issuer, those that name one of these points, some of them, or none that we know how to tell. */
+export type Scope =
+  | { readonly kind: "whole" }
+  | { readonly kind: "points"; readonly names: ReadonlySet<string> }
+  | { readonly kind: "part" | "unusable"; readonly why: string };
 
 /** Octets of a list from a file; one from a peer is bounded by the datagram. */
 export const MAX_CRL = 16 << 20;
@@ -65,12 +69,13 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   // All of them: a list that is passed over may be the one that revokes. What a peer may send of them is bounded where it is read, and those
   // of files are checked once.
   for (const list of own) {
+    const partial = partOf(list.scope, certificate);
     const fault = list.scope.kind === "unusable" ? list.scope.why : listFault(list, question);
     if (fault !== undefined) why = `the revocation list of ${list.issuer.text} is of no use: ${fault}`;
     // Even an old list holds: who was revoked stays so.
     else if (list.revoked.has(certificate.serial))
       return { kind: "revoked", why: `${title} is revoked by ${list.issuer.text} (serial number ${certificate.serial})` };
-    else if (list.scope.kind === "part") why = `the revocation list of ${list.issuer.text} shows nobody to be good: ${list.scope.why}`;
+    else if (partial !== undefined) why = `the revocation list of ${list.issuer.text} shows nobody to be good: ${partial}`;
     else if (list.thisUpdate > milliseconds)
       why = `the revocation list of ${list.issuer.text} is of the future, ${dateText(list.thisUpdate)}`;
     else if (list.nextUpdate === undefined) why = `the revocation list of ${list.issuer.text} does not say until when it holds`;
@@ -80,6 +85,14 @@ export function revocationStatus(lists: readonly RevocationList[], question: Sta
   }
   return good ? { kind: "good" } : { kind: "unknown", expired, why };
 }
+
+/** Why a list does not show that this certificate is good, though it is not on it. */
+function partOf(scope: Scope, { extensions: { listPoints } }: Certificate): string | undefined {
+  if (scope.kind === "part") return scope.why;
+  return scope.kind === "points" && !listPoints.some((name) => scope.names.has(name)) ? OTHER_POINT : undefined;
+}
+
+const OTHER_POINT = "it is about the certificates that name its distribution point, and this one does not";
 
 /** A day and time for messages. */
 export const dateText = (milliseconds: number): string => new Date(milliseconds).toISOString().replace(/\.\d+Z$/, "Z");
@@ -124,21 +137,19 @@ function scopeOf(extensions: readonly Extension[], odd: string | undefined): Sco
   if (unknown) return { kind: "unusable", why: `it has a critical extension that is not known (${unknown.id})` };
   if (odd !== undefined) return { kind: "unusable", why: odd };
   const point = extensions.find(({ id }) => id === DISTRIBUTION_POINT);
-  const others = point && othersNumbers(point.value.body);
-  if (others !== undefined) return { kind: "unusable", why: others };
-  if (extensions.some(({ id }) => id === DELTA)) return { kind: "part", why: "it is a delta list, which needs its base" };
-  return point ? { kind: "part", why: "it is about a part of the certificates only (issuing distribution point)" } : { kind: "whole" };
-}
-
-/** Why serial numbers of a list are not those of its issuer's certificates, by its issuing distribution point (RFC 5280 §5.2.5). */
-function othersNumbers(r: Reader): string | undefined {
-  const what = "issuing distribution point";
-  const fields = each(only(r, DER.sequence, what), MOST_FIELDS, what);
+  const fields = point ? each(only(point.value.body, DER.sequence, POINT), MOST_FIELDS, POINT) : [];
   const says = (number: number): boolean => fields.some(({ tag, body }) => tag === primitive(number) && body.peek()[0] !== 0);
-  if (says(4)) return "it is a list of several issuers (indirect)";
-  return says(5) ? "it is about attribute certificates" : undefined;
+  if (says(4)) return { kind: "unusable", why: "it is a list of several issuers (indirect)" };
+  if (says(5)) return { kind: "unusable", why: "it is about attribute certificates" };
+  if (extensions.some(({ id }) => id === DELTA)) return { kind: "part", why: "it is a delta list, which needs its base" };
+  if (!point) return { kind: "whole" };
+  const [name, ...narrowing] = fields;
+  const names = name && narrowing.length === 0 ? pointNames(name) : [];
+  if (names.length > 0) return { kind: "points", names: new Set(names) };
+  return { kind: "part", why: "it is about a part of the certificates only (issuing distribution point)" };
 }
 
+const POINT = "issuing distribution point";
 const MOST_FIELDS = 6;
 
 interface Entries {

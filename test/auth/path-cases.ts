@@ -162,8 +162,61 @@ const partialLists = PARTS.flatMap(([name, extension, words]) =>
   ]),
 );
 
+const [HERE, THERE] = ["http://crl.example.test/1.crl", "http://crl.example.test/2.crl"];
+/** It names the point itself: OpenSSL asks for a list of the root, too. */
+const pointRoot = issue({ subject: "CN=Pointing", key: newKey("p256"), extensions: [EXT.ca(), EXT.usage(5, 6), EXT.points(HERE)] });
+const pointing = (uri: string, reasons = false, serial = 95): Issued =>
+  from(pointRoot, { serial, extensions: [EXT.noCa(), EXT.usage(0), EXT.points(uri, reasons)] });
+const ofPoint = (extension: ReturnType<typeof EXT.point>, revoked: readonly number[] = []): Pick<Case, "crl" | "lists" | "anchors"> => ({
+  anchors: [pointRoot],
+  crl: "require",
+  lists: [issueCrl({ issuer: pointRoot, revoked, extensions: [extension] })],
+});
+/** Lists with a distribution point, as public CAs have them. */
+const pointLists: readonly Case[] = [
+  { name: "the list of the point that the certificate names", leaf: pointing(HERE), ...ofPoint(EXT.point(HERE)), fault: null },
+  { name: "the same, not critical", leaf: pointing(HERE), ...ofPoint(EXT.point(HERE, false)), fault: null },
+  {
+    name: "the list of another point",
+    leaf: pointing(HERE),
+    ...ofPoint(EXT.point(THERE)),
+    fault: ["crl-missing", /name its distribution point, and this one does not/],
+  },
+  {
+    name: "the list of a point for a certificate without one",
+    leaf: from(pointRoot),
+    ...ofPoint(EXT.point(HERE)),
+    fault: ["crl-missing", /does not/],
+  },
+  {
+    name: "the list of a point that is the certificate's for some reasons only",
+    leaf: pointing(HERE, true),
+    ...ofPoint(EXT.point(HERE)),
+    fault: ["crl-missing", /does not/],
+  },
+  {
+    name: "the list of the certificate's point that is about CAs only",
+    leaf: pointing(HERE),
+    ...ofPoint(EXT.point(HERE, true, tlv(0x82, [0xff]))),
+    fault: ["crl-missing", /part of the certificates/],
+  },
+  {
+    name: "a certificate on the list of its point",
+    leaf: pointing(HERE, false, 96),
+    ...ofPoint(EXT.point(HERE), [96]),
+    fault: ["certificate-revoked", /CN=host is revoked/],
+  },
+  {
+    name: "a certificate on the list of another point",
+    leaf: pointing(HERE, false, 97),
+    ...ofPoint(EXT.point(THERE), [97]),
+    fault: ["certificate-revoked", /CN=host is revoked/],
+  },
+];
+
 export const CASES: readonly Case[] = [
   ...partialLists,
+  ...pointLists,
   {
     name: "a certificate that a delta list takes off the complete one",
     leaf: from(root, { serial: 92 }),

@@ -233,10 +233,24 @@ export const EXT = {
       ),
     ),
   }),
+  /** Where a certificate's list is; `reasons`: for some of them only. */
+  points: (uri: string, reasons = false): Extension => ({
+    id: "2.5.29.31",
+    critical: false,
+    value: seq(seq(fullName(uri), ...(reasons ? [tlv(0x81, [6, 0x40])] : []))),
+  }),
+  /** Whose list it is; `flag`: a further field. */
+  point: (uri: string, critical = true, ...flags: readonly Uint8Array[]): Extension => ({
+    id: "2.5.29.28",
+    critical,
+    value: seq(fullName(uri), ...flags),
+  }),
   keyId: (id: string): Extension => ({ id: "2.5.29.14", critical: false, value: tlv(0x04, Buffer.from(id, "hex")) }),
   authorityKeyId: (id: string): Extension => ({ id: "2.5.29.35", critical: false, value: seq(tlv(0x80, Buffer.from(id, "hex"))) }),
   unknown: (critical: boolean): Extension => ({ id: "1.3.6.1.4.1.99999.1", critical, value: tlv(0x05) }),
 };
+
+const fullName = (uri: string): Uint8Array => tlv(0xa0, tlv(0xa0, text(0x86, uri)));
 
 export type GeneralName =
   | { readonly dns: string }
