@@ -10,8 +10,8 @@ export interface Flow {
   readonly labels: Map<string, number>;
   /** Labels further down that something above jumps to, with the first such line. */
   readonly ahead: Map<string, { readonly at: Place; readonly onFailure: boolean }>;
-  /** The last line in which a variable was set. */
-  readonly assigned: Map<string, number>;
+  /** Variables that were set, with the line, in their order. What a jump made unknown is taken from the end: many jumps are no square. */
+  readonly assigned: { readonly name: string; readonly line: number }[];
   /** The last line that concerned IPsec; 0: none. */
   lastIpsec: number;
   /** The script has ended; `until` is the label where it would go on, "" for nowhere. */
@@ -26,7 +26,7 @@ export interface Flow {
 export const startFlow = ({ findings, forget }: Pick<Flow, "findings" | "forget">): Flow => ({
   labels: new Map(),
   ahead: new Map(),
-  assigned: new Map(),
+  assigned: [],
   lastIpsec: 0,
   left: undefined,
   said: "nothing",
@@ -73,12 +73,10 @@ export function jumps(flow: Flow, code: string, { line, column }: Place, onFailu
   }
 }
 
-function forgetSince(flow: Flow, line: number): void {
-  for (const [name, set] of flow.assigned) {
-    if (set < line) continue;
-    flow.forget(name);
-    // It is looked at again when it is set again: a thousand jumps are no square.
-    flow.assigned.delete(name);
+function forgetSince({ assigned, forget }: Flow, line: number): void {
+  for (let last = assigned.at(-1); last !== undefined && last.line >= line; last = assigned.at(-1)) {
+    forget(last.name);
+    assigned.pop();
   }
 }
 

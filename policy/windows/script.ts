@@ -148,7 +148,7 @@ function* statement(text: string, at: Place, conditional: boolean, walk: Walk): 
   const { shell, findings, variables, flow } = walk;
   if (shell === "batch" && /^@?(setlocal|endlocal)\b/i.test(text)) return followLocals(walk, /endlocal/i.test(text));
   const assigned = conditional ? "none" : readAssignment(text, shell, variables, walk.expanded);
-  for (const name of assignedNames(text, shell)) flow.assigned.set(name, at.line);
+  for (const name of assignedNames(text, shell)) flow.assigned.push({ name, line: at.line });
   if (shell === "powershell" && demandsIpsec(text))
     return findings.say("W_FIREWALL_SECURITY", at, "a rule of the firewall lets only authenticated connections pass");
   const called =
