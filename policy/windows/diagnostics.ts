@@ -142,6 +142,7 @@ export const CODES = {
   ),
   W_OTHERS: row("warning", false, "it is about other hosts than the one that the script is for; write there what that host needs"),
   W_SEVERAL_PEERS: row("warning", true, "they are for several peers; make a script for each, named with --peer"),
+  W_OVERLAP: row("warning", true, "here the first decides, and for two hosts either may; make one of them narrower"),
   W_PFS_GROUP: row("warning", true, 'use pfs = "main-mode" here, or the same group in Main Mode, or the two will not agree'),
   W_NOT_REACHED: row("warning", false, "it takes protection away, and runs only where something jumps to it; it was left out"),
   W_NAME: row("note", false, "names here have at most 64 visible characters"),

@@ -2,7 +2,7 @@
  * The mirror image of a policy is for a peer: what our rules say of other hosts is no matter of that peer's, and must not become a rule between it
  * and us.
  */
-import { bitsOf, formatRange, includesAddress, intersection } from "../../isakmp/address.ts";
+import { bitsOf, formatRange, includesAddress, intersection, parseAddress, prefixesOf, prefixRange } from "../../isakmp/address.ts";
 import type { Filter, Rule, Side } from "../types.ts";
 
 /** What of a policy is about one peer. */
@@ -12,44 +12,68 @@ export interface PeerShare {
   readonly kept: ReadonlySet<Filter>;
   /** Filters for names, of which it is not known whether they are the peer's, and such as others take one direction of. */
   readonly unsure: ReadonlySet<Filter>;
+  /** Pairs of kept filters that overlap, neither part of the other: the first decides here, and either may in the mirror image. */
+  readonly overlaps: readonly (readonly [Filter, Filter])[];
 }
 
 /**
- * The filters of the rules that cover a peer's address. In the mirror image all of them are for the same two hosts, so of several for the same
- * traffic only the narrowest stays, which is the one that decides here.
+ * The filters of the rules that cover a peer's address. In the mirror image all of them are for the same two hosts, so what a filter with narrower
+ * addresses decides here has to be taken from the others.
  */
 export function shareOf(rules: readonly Rule[], peer: string): PeerShare {
-  const ends = rules.filter(({ tunnel }) => tunnel?.remote === peer);
-  const candidates = rules
-    .flatMap((rule) => (rule.mode === "transport" ? rule.filters.map((filter) => ({ rule, filter })) : []))
-    .filter(({ filter }) => !isServer(filter.text));
+  const ends = rules.filter(({ tunnel }) => tunnel?.remote === peer).flatMap(({ filters }) => filters);
+  const candidates = rules.flatMap((rule) => (rule.mode === "transport" ? rule.filters.map((filter) => ({ rule, filter })) : []));
   const covering = candidates
-    .filter(({ filter: { remote } }) => remote.kind === "any" || (remote.kind === "range" && includesAddress(remote.range, peer)))
-    .sort(
-      (a, b) => widthOf(a.filter.remote) - widthOf(b.filter.remote) || STRENGTH.indexOf(a.rule.action) - STRENGTH.indexOf(b.rule.action),
+    .flatMap(({ rule, filter }) => ({ rule, filter, width: widthOf(filter, peer) ?? -1, ways: waysOf(filter) }))
+    .filter(({ width }) => width >= 0)
+    .sort((a, b) => a.width - b.width || STRENGTH.indexOf(a.rule.action) - STRENGTH.indexOf(b.rule.action));
+  const kept = new Set<Filter>(ends);
+  const unsure = new Set(candidates.flatMap(({ filter }) => (filter.remote.kind === "name" && !isServer(filter.text) ? [filter] : [])));
+  const overlaps: [Filter, Filter][] = [];
+  const deciding: typeof covering = [];
+  for (const one of covering) {
+    const { rule, filter, width, ways } = one;
+    // A rule that only answers takes nothing from others, and nothing is taken from it.
+    const stronger = rule.action === "respond" ? [] : deciding.filter((other) => other.ways.some((way) => ways.includes(way)));
+    const taken = ways.filter((way) =>
+      stronger.some(
+        (other) => other.ways.includes(way) && (other.width < width ? includes(other.filter, filter) : sameTraffic(other.filter, filter)),
+      ),
     );
-  const [kept, taken] = [new Set<Filter>(ends.flatMap(({ filters }) => filters)), new Set<string>()];
-  const unsure = new Set(candidates.flatMap(({ filter }) => (filter.remote.kind === "name" ? [filter] : [])));
-  for (const { rule, filter } of covering) {
-    // A rule that only answers takes nothing from others.
-    if (rule.action === "respond") {
-      kept.add(filter);
+    if (taken.length === ways.length) continue;
+    if (taken.length > 0) {
+      unsure.add(filter);
       continue;
     }
-    const ways = filter.direction === "both" ? ["in", "out"] : [filter.direction];
-    const free = ways.map((way) => `${way} ${trafficOf(filter)}`).filter((key) => !taken.has(key));
-    if (free.length === ways.length) kept.add(filter);
-    else if (free.length > 0) unsure.add(filter);
-    for (const key of free) taken.add(key);
+    kept.add(filter);
+    const torn = stronger.find(
+      (other) => other.rule !== rule && meet(other.filter, filter) && !includes(filter, other.filter) && !includes(other.filter, filter),
+    );
+    if (torn) overlaps.push([torn.filter, filter]);
+    if (rule.action !== "respond") deciding.push(one);
   }
-  return { rules: rules.filter(({ filters }) => filters.some((one) => kept.has(one) || unsure.has(one))), kept, unsure };
+  return { rules: rules.filter(({ filters }) => filters.some((one) => kept.has(one) || unsure.has(one))), kept, unsure, overlaps };
 }
 
 const STRENGTH: readonly Rule["action"][] = ["block", "permit", "require", "request", "respond"];
 
-/** Bits of addresses that a side leaves open; any address is the widest. */
-const widthOf = (side: Side): number =>
-  side.kind === "range" ? (side.range.last - side.range.first).toString(2).length - bitsOf(side.range.family) : 1;
+/** Bits of addresses that a filter leaves open round the peer's. undefined: it is not about the peer. */
+function widthOf({ remote }: Filter, peer: string): number | undefined {
+  if (remote.kind === "any") return bitsOf(parseAddress(peer)?.family ?? 6);
+  if (remote.kind !== "range" || !includesAddress(remote.range, peer)) return undefined;
+  const prefix = prefixesOf(remote.range).find(({ address, length }) => {
+    const base = parseAddress(address);
+    return base !== undefined && includesAddress(prefixRange(base.family, base.value, length), peer);
+  });
+  return prefix && bitsOf(remote.range.family) - prefix.length;
+}
+
+const waysOf = ({ direction }: Filter): readonly string[] => (direction === "both" ? ["in", "out"] : [direction]);
+const PARTS = ["protocol", "localPort", "remotePort"] as const;
+/** Whether a filter is, apart from addresses, about all that the other is about; 0 is any. */
+const includes = (outer: Filter, inner: Filter): boolean => PARTS.every((part) => outer[part] === 0 || outer[part] === inner[part]);
+const meet = (a: Filter, b: Filter): boolean => PARTS.every((part) => a[part] === 0 || b[part] === 0 || a[part] === b[part]);
+const sameTraffic = (a: Filter, b: Filter): boolean => includes(a, b) && includes(b, a);
 
 /** Tells whether a filter is about others than the peers that rules negotiate with. */
 export function othersOf(rules: readonly Rule[]): (rule: Rule, filter: Filter) => boolean {

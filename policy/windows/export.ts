@@ -65,6 +65,12 @@ function windowsPolicy(policy: Policy, options: ExportOptions, findings: Finding
     share && !share.rules.includes(rule) ? [] : windowsRules(rule, { line: index + 1, column: 1 }, context),
   );
   if (options.mirror && !share) saySeveral(rules, findings);
+  for (const [stronger, weaker] of share?.overlaps ?? [])
+    findings.say(
+      "W_OVERLAP",
+      { line: policy.rules.findIndex(({ filters }) => filters.includes(weaker)) + 1, column: 1 },
+      `"${stronger.text}" and "${weaker.text}" overlap`,
+    );
   const lifetime = first?.mainMode.lifetimeSeconds ?? 28_800;
   if (lifetime % 60 !== 0)
     findings.say("W_LIFETIME", at, `Windows counts minutes: a Main Mode of ${lifetime} s became one of ${minutes(lifetime)} min`);
