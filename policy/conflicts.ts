@@ -6,14 +6,21 @@ import type { Secret } from "../ike/crypto/secret.ts";
 import { type AddressRange, everyAddress, type Family, formatRange, intersection } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
+import { manualRule } from "./manual-rule.ts";
 import type { RawRule } from "./schema.ts";
 import { negotiates, peerRanges } from "./select.ts";
-import type { Filter, Rule, Side } from "./types.ts";
+import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
 /** Reports conflicts. `raw` are the same rules with the filters at the indexes of the file. */
-export function reportConflicts(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
+export function reportConflicts(
+  rules: readonly Rule[],
+  raw: readonly (RawRule | undefined)[],
+  manual: readonly ManualSa[],
+  report: Report,
+): void {
   reportNames(rules, report);
-  reportSelectors(rules, raw, report);
+  const taken = reportSelectors(rules, raw, report);
+  for (const [i, sa] of manual.entries()) reportManual(sa, i, taken, report);
   reportKeys(rules, report);
 }
 
@@ -28,7 +35,7 @@ function reportNames(rules: readonly Rule[], report: Report): void {
 }
 
 /** The kernel keys its policies by selector and direction: two with one selector cannot both be there. */
-function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
+function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): Taken {
   const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
   for (const [i, rule] of rules.entries()) {
     if (["mode", "tunnel", "peer"].some((key) => report.failed(["rule", i, key]))) continue;
@@ -54,10 +61,28 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
       );
     }
   }
+  return first;
+}
+
+type Taken = ReadonlyMap<string, { readonly rule: Rule; readonly filter: Filter }>;
+
+/** A manual SA gives way to every rule: one for the same traffic would never be used. */
+function reportManual(manual: ManualSa, i: number, taken: Taken, report: Report): void {
+  const rule = manualRule(manual);
+  for (const [k, filter] of manual.filters.entries()) {
+    const before = selectorKeys(filter, rule)
+      .map((key) => taken.get(key))
+      .find((found) => found !== undefined && found.rule.action !== "respond");
+    if (before)
+      report.error(
+        ["sa", i, "filters", k],
+        `rule ${JSON.stringify(before.rule.name)} is about the same traffic, "${before.filter.text}", and decides; remove one`,
+      );
+  }
 }
 
 /** A filter as texts that are equal where the kernel's selectors would be, whatever addresses this host has; each begins with its direction. */
-export function selectorKeys(filter: Filter, rule: Pick<Rule, "mode" | "tunnel" | "peer">): readonly string[] {
+export function selectorKeys(filter: Filter, rule: Shape): readonly string[] {
   return FAMILIES.flatMap((family) => {
     const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
     if (!local || !remote) return [];
@@ -66,21 +91,24 @@ export function selectorKeys(filter: Filter, rule: Pick<Rule, "mode" | "tunnel" 
   });
 }
 
+type Shape = Pick<Rule, "action" | "mode" | "tunnel" | "peer">;
+
 const FAMILIES: readonly Family[] = [4, 6];
 
-/** In transport mode `any` is `me`: only traffic of this host is protected. */
-function localKey(side: Side, rule: Pick<Rule, "mode" | "tunnel" | "peer">, family: Family): string | undefined {
+/** In transport mode `any` is `me`: only traffic of this host is protected. What is permitted or blocked may be others'. */
+function localKey(side: Side, rule: Shape, family: Family): string | undefined {
   if (side.kind === "name") return side.name;
   const own = familyOf(side) ?? family;
   if (own !== family) return undefined;
   if (side.kind === "range") return formatRange(side.range);
-  if (side.kind === "any" && rule.mode === "tunnel") return formatRange(everyAddress(family));
+  if (side.kind === "any" && (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block"))
+    return formatRange(everyAddress(family));
   const end = rule.tunnel?.local;
   if (rule.mode === "tunnel" && end != null) return end.includes(":") === (family === 6) ? `${end}/${family === 4 ? 32 : 128}` : undefined;
   return `me${family}`;
 }
 
-function remoteKey(side: Side, rule: Pick<Rule, "mode" | "tunnel" | "peer">, family: Family): string | undefined {
+function remoteKey(side: Side, rule: Shape, family: Family): string | undefined {
   if (side.kind === "me") return undefined;
   // What names stand for changes; where two come to one address, the order of strength decides.
   if (side.kind === "name") return side.name;

@@ -1,10 +1,14 @@
 /**
  * `[[sa]]`: pairs of SAs with keys and SPIs from the file, installed without negotiation.
  */
+import { sameDigest } from "../ike/crypto/compare.ts";
 import type { Secret } from "../ike/crypto/secret.ts";
 import type { ProtocolSuite } from "../ike/crypto/suite.ts";
 import { parseAddress } from "../isakmp/address.ts";
 import type { AuthContext } from "./auth-entries.ts";
+import type { Report } from "./diagnostic.ts";
+import type { Allowed } from "./offers.ts";
+import { weakInChildSuite } from "./proposal.ts";
 import type { Document, RawManual } from "./schema.ts";
 import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
@@ -13,15 +17,25 @@ import type { ManualSa } from "./types.ts";
 type Context = Pick<AuthContext, "report" | "readSecret" | "exposed">;
 
 /** The manual SAs that could be read whole. Their keys are the caller's to destroy. */
-export function buildManual(document: Document, context: Context): readonly ManualSa[] {
+export function buildManual(document: Document, allowed: Allowed, context: Context): readonly ManualSa[] {
   const names = new Set<string>();
   return (document.sa ?? []).flatMap((raw, i) => {
     const path = ["sa", i];
     if (!raw) return [];
     if (raw.name !== undefined && names.has(raw.name)) context.report.error([...path, "name"], "another [[sa]] has this name");
     names.add(raw.name ?? "");
+    reportWeak(raw, allowed, path, context);
     return build(raw, path, context) ?? [];
   });
+}
+
+/** Weak algorithms are refused unless the policy allows them by name, and warned about then, as in a rule's offers. */
+function reportWeak({ protection }: RawManual, allowed: Allowed, path: KeyPath, { report }: Context): void {
+  for (const weak of protection ? weakInChildSuite(protection) : []) {
+    const at = [...path, "protection"];
+    if (allowed === true || allowed.includes(weak)) report.warning(at, `${weak} is weak, and allowed by allow-weak`);
+    else report.error(at, `${weak} is weak and refused; add allow-weak = ["${weak}"] to [policy] if the other end has nothing better`);
+  }
 }
 
 const REQUIRED = ["name", "filters", "local", "remote", "protection", "spi-in", "spi-out"] as const;
@@ -50,8 +64,17 @@ function build(raw: RawManual, path: KeyPath, context: Context): ManualSa | unde
     keyOut?.destroy();
     return undefined;
   }
+  if (keyIn.use((x) => keyOut.use((y) => sameDigest(x, y)))) reportOneKey(suite, path, report);
   const filters = (raw.filters ?? []).filter((filter) => filter !== undefined);
   return { name, local, remote, mode: raw.mode ?? "transport", filters, suite, spiIn, spiOut, keyIn, keyOut };
+}
+
+/** Counters begin at the same number in both directions: with a combined mode one key for both gives away the plain text. */
+function reportOneKey(suite: ProtocolSuite, path: KeyPath, report: Report): void {
+  const what = "both directions have the same key";
+  if (suite.cipher?.icvBits != null)
+    report.error([...path, "key-out"], `${what}, which breaks ${suite.cipher.name}; make one for each`, "key", path);
+  else report.warning([...path, "key-out"], `${what}: packets can be sent back to where they came from; make one for each`, "key", path);
 }
 
 function readKey(

@@ -47,14 +47,17 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
     dpdSeconds: policy?.dpd === undefined ? DEFAULT_DPD : policy.dpd,
   };
   const raw = document.rule ?? [];
-  if (raw.length === 0 && !around.report.failed(["rule"])) around.report.warning([], "there is no [[rule]]; nothing will be protected");
+  if (raw.length === 0 && !document.sa?.length && !around.report.failed(["rule"]))
+    around.report.warning([], "there is no [[rule]]; nothing will be protected");
   // A rule that is no table at all is a hole: an empty rule keeps the indexes, and is not judged.
   const groups = groupsOf(policy?.groups, around.report);
   const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], { ...base, groups }, around));
-  reportConflicts(rules, raw, around.report);
+  const manual = buildManual(document, allowed, around);
+  reportConflicts(rules, raw, manual, around.report);
   const exempt = exemptionsOf(policy?.exempt, rules);
-  const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: buildManual(document, around) };
-  reportWarnings(built, raw, policy?.exempt !== undefined, around.report);
+  const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual };
+  const addresses = document.daemon?.addresses?.filter((address) => address !== undefined) ?? null;
+  reportWarnings({ policy: built, raw, addresses }, policy?.exempt !== undefined, around.report);
   return built;
 }
 
@@ -91,6 +94,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     shortSha256: raw["sha256-96"] ?? false,
     defaultResponse,
   };
+  reportDemand(raw, rule, path, report);
   reportTunnel(raw, rule, path, report);
   reportFilters(raw, rule, path, report);
   reportPeer(rule, path, report);
@@ -138,6 +142,25 @@ function reportMeaningless(raw: RawRule, path: KeyPath, report: Report): void {
   ] as const)
     if (raw[key] !== undefined)
       report.error([...path, key], `a ${raw.action} rule negotiates nothing; remove ${key}, or write another action`, "key");
+}
+
+/** What no method of the rule can prove, nobody meets. */
+function reportDemand(raw: RawRule, { auth, demand }: Rule, path: KeyPath, report: Report): void {
+  if (auth.length === 0 || report.failed([...path, "auth"])) return;
+  const has = (method: string): boolean => auth.some((entry) => entry.method === method);
+  const { identities, principals, issuers } = demand;
+  if (issuers.length > 0 && !has("x509") && !report.failed([...path, "remote-ca"]))
+    report.error(
+      [...path, "remote-ca"],
+      'no method of this rule has certificates, so no peer can meet it; add method = "x509", or remove remote-ca',
+      "key",
+    );
+  if (raw["remote-ids"] && principals.length > 0 && identities.length === 0 && !has("kerberos") && !report.failed([...path, "remote-ids"]))
+    report.error(
+      [...path, "remote-ids"],
+      'only Kerberos proves a principal, and no method of this rule is that; add method = "kerberos", or other identities',
+      "key",
+    );
 }
 
 /** The filter of the default response rule. */

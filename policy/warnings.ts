@@ -1,46 +1,27 @@
 /**
  * What `check` warns about although every key is in order: rules that will bite, never decide, or shut the administrator out.
  */
-import { covers, everyAddress, isHost, sameRange } from "../isakmp/address.ts";
-import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { covers, isHost, sameRange } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
+import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 
-/** Reports what is worth a second look. `raw` are the rules at the indexes of the file. */
-export function reportWarnings(policy: Policy, raw: readonly (RawRule | undefined)[], explicitExempt: boolean, report: Report): void {
+/** Reports what is worth a second look. */
+export function reportWarnings(placed: Placed, explicitExempt: boolean, report: Report): void {
+  const { policy, raw } = placed;
   // What is refused is mended first; then it may mean something else.
   if (report.findings.some(({ severity }) => severity === "error")) return;
   for (const [i, rule] of policy.rules.entries()) {
-    reportKerberos(policy, rule, i, explicitExempt, report);
     reportHeader(rule, i, report);
-    reportUnreachable(policy, rule, i, raw[i], report);
-    reportLockOut(policy, rule, i, raw[i], report);
     reportHalfTunnel(policy, rule, i, raw[i], report);
   }
+  reportReach(placed, explicitExempt, report);
   reportOverlaps(policy, raw, report);
 }
 
 const protects = ({ action }: Rule): boolean => action === "require" || action === "request";
-
-/** An explicit list of exemptions that leaves the KDC out, and a rule whose own keying has to go through itself. */
-function reportKerberos(policy: Policy, rule: Rule, i: number, explicitExempt: boolean, report: Report): void {
-  if (!explicitExempt || !protects(rule) || !rule.auth.some(({ method }) => method === "kerberos") || policy.exempt.includes("kerberos"))
-    return;
-  const toKdc = rule.filters.some(
-    ({ remote, protocol, remotePort }) => !isOneHost(remote) && mayBe(protocol, IP_PROTOCOL.udp) && mayBe(remotePort, 88),
-  );
-  const permitted = policy.rules.some(({ action, filters }) => action === "permit" && filters.some(({ remotePort }) => remotePort === 88));
-  if (toKdc && !permitted)
-    report.warning(
-      ["rule", i, "auth"],
-      'the filters may cover the way to the Kerberos servers, and nothing exempts it: a ticket would need the SA that needs the ticket; add "kerberos" to exempt, or a permit rule for port 88',
-    );
-}
-
-const mayBe = (number: number, wanted: number): boolean => number === 0 || number === wanted;
-const isOneHost = (side: Side): boolean => side.kind === "range" && isHost(side.range);
 
 /** AH covers the addresses: behind NAT nothing arrives (RFC 3715 §2.1). Of AH alone in every offer there is no way out. */
 function reportHeader(rule: Rule, i: number, report: Report): void {
@@ -51,19 +32,6 @@ function reportHeader(rule: Rule, i: number, report: Report): void {
       ["rule", i, "quick-mode"],
       "every offer has AH, which no address translation survives; add one with ESP alone if a peer may be behind NAT",
     );
-}
-
-/** A filter for just the traffic that another rule blocks. */
-function reportUnreachable(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
-  if (rule.defaultResponse) return;
-  for (const [k, filter] of (raw?.filters ?? []).entries()) {
-    if (!filter) continue;
-    const other = policy.rules.find(
-      (each) => each !== rule && each.action === "block" && each.filters.some((theirs) => sameTraffic(theirs, filter)),
-    );
-    if (other && rule.action !== "block")
-      report.warning(["rule", i, "filters", k], `rule ${JSON.stringify(other.name)} blocks just this; the filter never decides`);
-  }
 }
 
 const sameTraffic = (a: Filter, b: Filter): boolean =>
@@ -78,32 +46,6 @@ const sameSide = (a: Side, b: Side): boolean =>
   a.kind === "range" && b.kind === "range"
     ? sameRange(a.range, b.range)
     : a.kind === b.kind && (a.kind !== "name" || b.kind !== "name" || a.name === b.name);
-
-/** SSH from anywhere meets this rule, and no narrower one lets it through. */
-function reportLockOut(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
-  if ((rule.action !== "require" && rule.action !== "block") || rule.clear.inbound || rule.mode === "tunnel" || rule.peer) return;
-  for (const [k, filter] of (raw?.filters ?? []).entries()) {
-    if (!filter || filter.direction === "out" || !isWide(filter.remote) || !takesSsh(filter) || filter.local.kind === "range") continue;
-    const open = policy.rules.some(
-      (other) =>
-        other !== rule && (other.action === "permit" || other.action === "request") && other.filters.some((theirs) => takesSsh(theirs)),
-    );
-    if (open) continue;
-    const how =
-      rule.action === "block" ? "blocks SSH to this host from everywhere" : "lets SSH to this host in only from peers that negotiate";
-    report.warning(
-      ["rule", i, "filters", k],
-      `this ${how}; keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"`,
-    );
-    return;
-  }
-}
-
-const isWide = (side: Side): boolean =>
-  side.kind === "any" || (side.kind === "range" && sameRange(side.range, everyAddress(side.range.family)));
-
-const takesSsh = ({ protocol, localPort, remotePort }: Filter): boolean =>
-  mayBe(protocol, IP_PROTOCOL.tcp) && mayBe(localPort, 22) && remotePort === 0;
 
 /** A tunnel for one direction: what comes back has to have a rule, too, and they share the SAs, so that both must want the same. */
 function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
@@ -133,7 +75,7 @@ function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | 
 
 const sameWishes = (a: Rule, b: Rule): boolean => JSON.stringify([a.quickMode, a.mainMode]) === JSON.stringify([b.quickMode, b.mainMode]);
 
-interface Placed {
+interface PlacedFilter {
   readonly rule: Rule;
   readonly filter: Filter;
   readonly at: readonly [number, number];
@@ -150,7 +92,7 @@ function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[]
   const placed = rules.flatMap((rule, i) =>
     rule.defaultResponse
       ? []
-      : (raw[i]?.filters ?? []).flatMap((filter, k): readonly Placed[] => (filter ? [{ rule, filter, at: [i, k] }] : [])),
+      : (raw[i]?.filters ?? []).flatMap((filter, k): readonly PlacedFilter[] => (filter ? [{ rule, filter, at: [i, k] }] : [])),
   );
   if (placed.length > MOST_COMPARED)
     return report.warning(
@@ -159,11 +101,18 @@ function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[]
     );
   for (const [n, later] of placed.entries())
     for (const earlier of placed.slice(0, n)) {
-      if (earlier.rule.action === later.rule.action || !crosses(earlier.filter, later.filter)) continue;
-      report.warning(
-        ["rule", later.at[0], "filters", later.at[1]],
-        `it shares packets with "${earlier.filter.text}" of rule ${JSON.stringify(earlier.rule.name)} (${earlier.rule.action}), and neither is within the other; the one with the narrower remote side decides, then the local side, then the one with protocol and ports (mainmode why tells)`,
-      );
+      const found = earlier.rule.action === later.rule.action ? undefined : crosses(earlier, later);
+      if (!found) continue;
+      if (found === "equal")
+        report.warning(
+          ["rule", later.at[0], "filters", later.at[1]],
+          `for the addresses of this host that both mean it is about the same traffic as "${earlier.filter.text}" of rule ${JSON.stringify(earlier.rule.name)} (${earlier.rule.action}); block comes before permit, permit before require, then request, then respond`,
+        );
+      else
+        report.warning(
+          ["rule", later.at[0], "filters", later.at[1]],
+          `it shares packets with "${earlier.filter.text}" of rule ${JSON.stringify(earlier.rule.name)} (${earlier.rule.action}), and neither is within the other; the one with the narrower remote side decides, then the local side, then the one with protocol and ports (mainmode why tells)`,
+        );
       break;
     }
 }
@@ -171,17 +120,37 @@ function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[]
 /** -1: equal; 0: `a` within `b`; 1: `b` within `a`; 2: they share something, each with a part of its own; undefined: nothing. */
 type Relation = -1 | 0 | 1 | 2 | undefined;
 
-function crosses(a: Filter, b: Filter): boolean {
-  if (a.direction !== "both" && b.direction !== "both" && a.direction !== b.direction) return false;
+/** Whether two filters share packets, and neither of them is the narrower one: `equal` where their local sides come to the same addresses. */
+function crosses(a: PlacedFilter, b: PlacedFilter): "crossing" | "equal" | undefined {
+  const [one, two] = [a.filter, b.filter];
+  if (one.direction !== "both" && two.direction !== "both" && one.direction !== two.direction) return undefined;
   const relations = [
-    sides(a.local, b.local),
-    sides(a.remote, b.remote),
-    numbers(a.protocol, b.protocol),
-    numbers(a.localPort, b.localPort),
-    numbers(a.remotePort, b.remotePort),
+    localSides(a, b),
+    sides(one.remote, two.remote),
+    numbers(one.protocol, two.protocol),
+    numbers(one.localPort, two.localPort),
+    numbers(one.remotePort, two.remotePort),
   ];
-  if (relations.includes(undefined)) return false;
-  return relations.includes(2) || (relations.includes(0) && relations.includes(1));
+  if (relations.includes(undefined)) return undefined;
+  if (relations.includes(2) || (relations.includes(0) && relations.includes(1))) return "crossing";
+  const same = sameSide(ownSide(a), ownSide(b));
+  return relations.every((relation) => relation === -1) && !same && a.rule.mode === b.rule.mode ? "equal" : undefined;
+}
+
+/** In transport mode a rule that protects is about this host's own addresses, whatever its local side says. */
+const isAboutHosts = ({ rule }: PlacedFilter): boolean => rule.mode === "transport" && rule.action !== "permit" && rule.action !== "block";
+
+const ownSide = (placed: PlacedFilter): Side =>
+  placed.filter.local.kind === "any" && isAboutHosts(placed) ? { kind: "me" } : placed.filter.local;
+
+/** `me` and a local address or network that is written out have addresses in common: the same single ones, or those of the network. */
+function localSides(a: PlacedFilter, b: PlacedFilter): Relation {
+  const [one, two] = [ownSide(a), ownSide(b)];
+  const single = ({ filter }: PlacedFilter, other: PlacedFilter): boolean =>
+    filter.local.kind === "range" && (isHost(filter.local.range) || isAboutHosts(other));
+  if (one.kind === "me" && two.kind === "range") return single(b, b) ? -1 : 0;
+  if (two.kind === "me" && one.kind === "range") return single(a, a) ? -1 : 1;
+  return sides(one, two);
 }
 
 const numbers = (a: number, b: number): Relation => (a === b ? -1 : a === 0 ? 1 : b === 0 ? 0 : undefined);

@@ -134,7 +134,7 @@ const strength = (rule: DraftRule | undefined): number => STRENGTH.indexOf(rule?
 /** Takes the selectors of a filter that are free. Rules that only answer have none of their own. */
 function take(mine: Held, rules: readonly DraftRule[], owners: Map<string, Held>, { findings }: DraftContext): void {
   const rule = rules[mine.rule] as DraftRule;
-  const around = { mode: rule.tunnel ? ("tunnel" as const) : ("transport" as const), tunnel: rule.tunnel, peer: null };
+  const around = { action: rule.action, mode: rule.tunnel ? ("tunnel" as const) : ("transport" as const), tunnel: rule.tunnel, peer: null };
   const prefix = rule.action === "respond" ? "respond " : "";
   let before: Held | undefined;
   const lost = new Set<string>();

@@ -3,8 +3,9 @@ import { test } from "node:test";
 import { liveSecrets } from "../../ike/crypto/secret.ts";
 import { childSuiteName } from "../../ike/crypto/suite.ts";
 import { destroyPolicy, formatDiagnostic, parseConfiguration } from "../../policy/config.ts";
-import { formatIdentity } from "../../policy/identity.ts";
-import { encrypts } from "../../policy/traffic-keys.ts";
+import { startReport } from "../../policy/diagnostic.ts";
+import { formatIdentity, parseIdentity } from "../../policy/identity.ts";
+import { demandOf, encrypts } from "../../policy/traffic-keys.ts";
 import type { Policy } from "../../policy/types.ts";
 
 const parse = (text: string) => parseConfiguration(text, "F", () => ({ ok: false, error: "there is no such file" }));
@@ -88,11 +89,12 @@ test("guaranteed encryption leaves out inherited offers that do not encrypt, and
 
 test("a rule demands identities, principals, members of groups and issuers", () => {
   const top = '[policy.groups]\nadmins = ["fqdn:a.example.test", "principal:host/b@EXAMPLE.TEST"]\n';
-  const demand = accept(top + rule("require", 'remote-ids = ["group:admins", "fqdn:c.example.test"]\nremote-ca = ["dn:CN=CA"]\n')).rules[0]
-    ?.demand;
+  const demand = accept(top + rule("require", 'remote-ids = ["group:admins", "fqdn:c.example.test"]\n')).rules[0]?.demand;
   assert.deepEqual(demand?.identities.map(formatIdentity), ["fqdn:a.example.test", "fqdn:c.example.test"]);
   assert.deepEqual(demand?.principals, ["host/b@EXAMPLE.TEST"]);
-  assert.equal(demand?.issuers.length, 1);
+  const authority = parseIdentity("dn:CN=CA");
+  assert.ok(authority.ok);
+  assert.deepEqual(demandOf({ "remote-ca": [authority.value] }, new Map(), [], startReport()).issuers, [authority.value]);
   assert.match(refuse(rule("require", 'remote-ids = ["group:none"]\n')).join("\n"), /there is no group|a group can't be/);
   assert.match(refuse(`[policy.groups]\na = ["group:b"]\n${rule("require")}`).join("\n"), /a group can't be a member here/);
 });

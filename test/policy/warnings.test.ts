@@ -30,7 +30,72 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     rule("a", "require", ["me <-> any"]) + rule("ssh", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]),
     [],
   ],
-  ["everything required, with clear text accepted", rule("a", "require", ["me <-> any"], "inbound-clear = true"), []],
+  [
+    "everything required, with clear text accepted: answers need a peer that negotiates",
+    rule("a", "require", ["me <-> any"], "inbound-clear = true"),
+    [/^4: .*in only from peers that negotiate/],
+  ],
+  ["everything blocked for an address that is written out", rule("a", "block", ["192.0.2.1 <-> any"]), [/^4: .*blocks SSH/]],
+  [
+    "everything blocked for one of two addresses",
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.3"]\n${rule("a", "block", ["192.0.2.1 <-> any"])}`,
+    [],
+  ],
+  ["everything blocked in two halves", rule("a", "block", ["me <-> 0.0.0.0/1", "me <-> 128.0.0.0/1"]), [/^4: .*blocks SSH/]],
+  ["what leaves is blocked, answers to SSH included", rule("a", "block", ["me -> any"]), [/^4: .*blocks SSH/]],
+  [
+    "a permit that is weaker than the block",
+    rule("a", "block", ["me:22 <-> any tcp"]) + rule("b", "permit", ["me <-> any"]),
+    [/^4: .*blocks SSH/],
+  ],
+  [
+    "a permit for the other direction",
+    rule("a", "block", ["me <-> any"]) + rule("b", "permit", ["me -> any:22 tcp"]),
+    [/^4: .*blocks SSH/],
+  ],
+  [
+    "a permit for the other family",
+    rule("a", "block", ["me <-> 0.0.0.0/0"]) + rule("b", "permit", ["me:22 <-> 2001:db8::/32 tcp"]),
+    [/^4: .*blocks SSH/],
+  ],
+  ["SSH in one family is a way in", rule("a", "block", ["me <-> any"]) + rule("b", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]), []],
+  [
+    "what exemptions are about as a whole",
+    `[policy]\nexempt = ["icmp", "dns"]\n${rule("a", "block", ["me <-> any icmp"])}${rule("b", "require", ["me -> any:53 udp"])}`,
+    [/^6: .*the exemption icmp is about all of it and more specific; the filter never decides/, /^12: .*the exemption dns is about/],
+  ],
+  [
+    "a filter whose two halves are another rule's",
+    rule("a", "block", ["me <-> 10.0.0.0/24"]) + rule("b", "permit", ["me <-> 10.0.0.0/25", "me <-> 10.0.0.128/25"]),
+    [/^4: .*rule "b" is about all of it and more specific; the filter never decides/],
+  ],
+  [
+    "a filter of which a host is left",
+    rule("a", "block", ["me <-> 10.0.0.0/24"]) + rule("b", "permit", ["me <-> 10.0.0.0-10.0.0.254"]),
+    [],
+  ],
+  [
+    "a filter of which only TCP is another rule's",
+    rule("a", "block", ["me <-> 10.0.0.0/24"]) + rule("b", "permit", ["me <-> 10.0.0.0/24 tcp"]),
+    [],
+  ],
+  ["loopback", rule("a", "block", ["me <-> 127.0.0.1"]), [/^4: .*never looked at; the filter never decides/]],
+  [
+    "a network of ours in which no address of ours is",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16"])}`,
+    [/^6: .*no address of \[daemon\] addresses is in it/],
+  ],
+  [
+    "our own address written out, and me, under two actions",
+    rule("a", "permit", ["192.0.2.1 <-> 10.0.0.1"]) + rule("b", "block", ["me <-> 10.0.0.1"]),
+    [/^10: .*the same traffic as "192.0.2.1 <-> 10.0.0.1" of rule "a" \(permit\); block comes before permit/],
+  ],
+  ["me and any are different things to a permit", rule("a", "permit", ["any <-> 10.0.0.1"]) + rule("b", "block", ["me <-> 10.0.0.1"]), []],
+  [
+    "two local sides that meet, crossed by a port",
+    rule("a", "permit", ["192.0.2.1:80 <-> any tcp"]) + rule("b", "block", ["me <-> 10.0.0.0/8 tcp"]),
+    [/^10: .*shares packets/],
+  ],
   ["everything requested", rule("a", "request", ["me <-> any"]), []],
   [
     "offers with AH alone",
@@ -88,3 +153,83 @@ test("what is refused is told by itself, without warnings about what it may mean
   assert.ok(!parsed.ok);
   assert.equal(parsed.error.length, 1);
 });
+
+const sa = (keys: readonly [string, string], more = ""): string =>
+  `[[sa]]\nname = "m"\nlocal = "192.0.2.1"\nremote = "192.0.2.2"\nspi-in = 4097\nspi-out = 4098\nkey-in = "0x${keys[0]}"\nkey-out = "0x${keys[1]}"\n${more}\n`;
+const TWO = ["11".repeat(36), "22".repeat(36)] as const;
+const FILTERS = 'filters = ["me <-> 192.0.2.2"]';
+const SHA1 = 'protection = "esp:aes128-sha1"';
+
+for (const [what, text, expected] of [
+  ["manual SAs alone", sa(TWO, `${FILTERS}\n${SHA1}`), []],
+  [
+    "for what a rule is about",
+    rule("a", "block", ["me <-> 192.0.2.2"]) + sa(TWO, `${FILTERS}\n${SHA1}`),
+    [/rule "a" is about the same traffic/],
+  ],
+  ["for what a respond rule is about", rule("a", "respond", ["me <-> 192.0.2.2"]) + sa(TWO, `${FILTERS}\n${SHA1}`), []],
+  [
+    "with weak algorithms",
+    sa(["11".repeat(24), "22".repeat(24)], `${FILTERS}\nprotection = "esp:des-md5"`),
+    [/des is weak and refused/, /md5 is weak and refused/],
+  ],
+  [
+    "with weak algorithms that are allowed",
+    `[policy]\nallow-weak = true\n${sa(["11".repeat(24), "22".repeat(24)], `${FILTERS}\nprotection = "esp:des-md5"`)}`,
+    [/des is weak, and allowed/, /md5 is weak, and allowed/],
+  ],
+  ["with one key for both directions", sa([TWO[0], TWO[0]], `${FILTERS}\n${SHA1}`), [/both directions have the same key/]],
+  [
+    "with one key for both directions and GCM",
+    sa(["11".repeat(20), "11".repeat(20)], `${FILTERS}\nprotection = "esp:aes128gcm16"`),
+    [/both directions have the same key, which breaks aes128gcm16/],
+  ],
+] as const)
+  test(`manual SAs ${what}: ${expected.length} findings`, () => {
+    const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
+    const found = parsed.ok ? parsed.value.warnings : parsed.error;
+    if (parsed.ok) destroyPolicy(parsed.value.policy);
+    assert.equal(found.length, expected.length, found.map(({ message }) => message).join("\n"));
+    for (const [i, pattern] of expected.entries()) assert.match(found[i]?.message ?? "", pattern);
+  });
+
+for (const [key, line] of [
+  ["remote-ca", 'remote-ca = ["dn:CN=A"]'],
+  ["remote-ids", 'remote-ids = ["principal:host/a@EXAMPLE.TEST"]'],
+])
+  test(`${key} that no method of the rule can prove is an error`, () => {
+    const parsed = parseConfiguration(rule("a", "require", ["me <-> 192.0.2.2"], line), "F", () => ({ ok: false, error: "none" }));
+    assert.ok(!parsed.ok);
+    assert.deepEqual(
+      parsed.error.map(({ line }) => line),
+      [6],
+    );
+  });
+
+/** Whether check says that the way to the KDC is shut. */
+function saysKerberos(text: string): boolean {
+  const none = (): { readonly ok: false; readonly error: string } => ({ ok: false, error: "there is no such file" });
+  const parsed = parseConfiguration(`[policy]\nexempt = []\n${text}`, "F", none, false, undefined, none);
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.error.map(({ message }) => message).join("\n"));
+  destroyPolicy(parsed.value.policy);
+  return parsed.value.warnings.some(({ message }) => message.includes("a ticket would need the SA that needs the ticket"));
+}
+const kerberos = (filters: string, action = "require"): string =>
+  `[[rule]]\nname = "k"\naction = "${action}"\nfilters = ["${filters}"]\nauth = [{ method = "kerberos", keytab = "/none.keytab", principal = "host/a.example.test@EXAMPLE.TEST" }]\n`;
+for (const [what, text, expected] of [
+  ["a rule for a subnet", kerberos("me <-> 192.0.2.0/24"), true],
+  ["a rule for TCP of a subnet", kerberos("me <-> 192.0.2.0/24 tcp"), true],
+  ["a rule for a port of a subnet", kerberos("me <-> 192.0.2.0/24:445 tcp"), false],
+  ["a rule for one host", kerberos("me <-> 192.0.2.2"), false],
+  ["a rule for one host, everything else blocked", kerberos("me <-> 192.0.2.2") + rule("b", "block", ["me <-> any"]), true],
+  ["a rule for one host, everything that comes blocked", kerberos("me <-> 192.0.2.2") + rule("b", "block", ["any -> me"]), true],
+  [
+    "a rule that only answers, under one that requires",
+    kerberos("me <-> 192.0.2.2", "respond") + rule("b", "require", ["me <-> 10.0.0.0/8"]),
+    true,
+  ],
+  ["a permit for the servers", kerberos("me <-> 192.0.2.0/24") + rule("p", "permit", ["me <-> 192.0.2.10"]), false],
+  ["a permit for their port", kerberos("me <-> any") + rule("p", "permit", ["me <-> 192.0.2.10:88 tcp"]), false],
+  ["a permit for hosts elsewhere", kerberos("me <-> 192.0.2.0/24") + rule("p", "permit", ["me <-> 10.0.0.1"]), true],
+] as const)
+  test(`Kerberos without exemption, ${what}: ${expected ? "a warning" : "none"}`, () => assert.equal(saysKerberos(text), expected));

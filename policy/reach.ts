@@ -1,0 +1,238 @@
+/**
+ * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
+ * ticket, and filters that never decide. The host's own addresses are those of the file; where it has none, others stand for them.
+ */
+import { type AddressRange, covers, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
+import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { decisions, type WantedPolicy } from "./compile.ts";
+import type { Report } from "./diagnostic.ts";
+import type { RawRule } from "./schema.ts";
+import { concreteSelectors } from "./selector.ts";
+import type { Filter, Policy, Rule } from "./types.ts";
+
+/** A policy with its filters where they stand in the file. */
+export interface Placed {
+  readonly policy: Policy;
+  readonly raw: readonly (RawRule | undefined)[];
+  /** `[daemon] addresses`; null: every local address, which are not known here. */
+  readonly addresses: readonly string[] | null;
+}
+
+/** Reports what is shut that should not be, and what never decides. */
+export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
+  const { policy, raw } = placed;
+  const own = ownAddresses(placed);
+  const reach = decisions(policy, own).map(reachOf);
+  reportLockOut(placed, own, reach, report);
+  if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
+  const filters = raw.reduce((sum, rule) => sum + (rule?.filters?.length ?? 0), 0);
+  if (filters <= MOST_COMPARED) reportUnreachable(placed, own, reach, report);
+}
+
+/** Of more filters than this it is not looked for which never decide: each is compared with each. */
+const MOST_COMPARED = 1000;
+
+/** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
+const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;
+
+function ownAddresses({ policy, addresses }: Placed): readonly string[] {
+  if (addresses) return addresses;
+  const sides = policy.rules.flatMap(({ filters }) => filters.map(({ local }) => local));
+  const named = sides.flatMap((side) => (side.kind === "range" && isHost(side.range) ? [hostText(side.range)] : []));
+  return STAND_INS.flatMap((one) => {
+    const ofFamily = [...new Set(named)].filter((address) => address.includes(":") === one.includes(":"));
+    return ofFamily.length > 0 ? ofFamily : [one];
+  });
+}
+
+const hostText = ({ family, first }: AddressRange): string =>
+  family === 4
+    ? [24n, 16n, 8n, 0n].map((shift) => (first >> shift) & 255n).join(".")
+    : Array.from({ length: 8 }, (_, i) => ((first >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(":");
+
+/** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
+interface Reach {
+  readonly wanted: WantedPolicy;
+  readonly local: AddressRange;
+  readonly remote: AddressRange;
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+function reachOf(wanted: WantedPolicy): Reach {
+  const s = wanted.selector;
+  const [source, destination] = [rangeOf(s.source, s.sourceLength), rangeOf(s.destination, s.destinationLength)];
+  return wanted.direction === "out"
+    ? { wanted, local: source, remote: destination, protocol: s.protocol, localPort: s.sourcePort, remotePort: s.destinationPort }
+    : { wanted, local: destination, remote: source, protocol: s.protocol, localPort: s.destinationPort, remotePort: s.sourcePort };
+}
+
+function rangeOf(address: string, length: number): AddressRange {
+  const range = parseRange(`${address}/${length}`);
+  if (!range) throw new Error(`${address}/${length}`);
+  return range;
+}
+
+/** TCP or UDP between one of our ports and one of theirs; 0 is some port that nobody names. */
+interface Service {
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+const isAbout = ({ protocol, localPort, remotePort }: Reach, service: Service): boolean =>
+  (protocol === 0 || protocol === service.protocol) &&
+  (localPort === 0 || localPort === service.localPort) &&
+  (remotePort === 0 || remotePort === service.remotePort);
+
+/** Clear text passes; with `request` it does once the peer was silent. */
+function isOpen({ wanted: { action, protection, origin } }: Reach, patient: boolean): boolean {
+  if (action === "block") return false;
+  return protection === null || protection.level === "use" || (patient && origin.kind === "rule" && origin.rule.clear.fallback !== null);
+}
+
+/**
+ * Policies that shut some of the services to anybody (`wide`: of such a remote side), and through which nothing stronger opens a way. One way in one
+ * family is enough: whoever wrote it has thought of the service.
+ */
+function wallsOf(
+  reach: readonly Reach[],
+  services: readonly Service[],
+  patient: boolean,
+  wide: (remote: AddressRange) => boolean,
+): readonly Reach[] {
+  const about = reach.filter(
+    (one) => one.wanted.direction !== "fwd" && !isOfItself(one) && services.some((service) => isAbout(one, service)),
+  );
+  const open = about.filter((one) => isOpen(one, patient));
+  const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
+  const place = ({ wanted: { origin, direction } }: Reach): unknown =>
+    origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
+  const holed = new Set(walls.filter((wall) => open.some((other) => isHoleIn(wall, other))).map(place));
+  return walls.filter((wall) => !holed.has(place(wall)));
+}
+
+/** What this host sends to itself is no way in. */
+const isOfItself = ({ wanted: { origin } }: Reach): boolean => origin.kind === "exemption" && origin.what === "this-host";
+
+const isHoleIn = (wall: Reach, other: Reach): boolean =>
+  other.wanted.direction === wall.wanted.direction &&
+  other.wanted.priority < wall.wanted.priority &&
+  meets(other.local, wall.local) &&
+  meets(other.remote, wall.remote);
+
+const meets = (a: AddressRange, b: AddressRange): boolean => a.family === b.family && a.first <= b.last && b.first <= a.last;
+
+const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
+
+/** On every address of a family SSH from anywhere meets a wall without a hole, one way or the other. */
+function reportLockOut({ raw, policy }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
+  const walls = wallsOf(reach, [SSH], true, isWide);
+  for (const family of [4, 6] as const) {
+    const addresses = own.flatMap((text) => parseAddress(text) ?? []).filter((address) => address.family === family);
+    const shutting = addresses.map(({ value }) =>
+      walls.find(({ local }) => local.family === family && local.first <= value && value <= local.last),
+    );
+    const [wall] = shutting;
+    if (!wall || shutting.includes(undefined) || wall.wanted.origin.kind !== "rule") continue;
+    const { rule, filter } = wall.wanted.origin;
+    const how =
+      rule.action === "block" ? "blocks SSH to this host from everywhere" : "lets SSH to this host in only from peers that negotiate";
+    const what = `this ${how}; keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"`;
+    const i = policy.rules.indexOf(rule);
+    if (i < 0) report.warning(["sa"], what);
+    else report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], what);
+    return;
+  }
+}
+
+/** All addresses, or half of them. */
+const isWide = ({ family, first, last }: AddressRange): boolean => last - first >= (1n << (family === 4 ? 31n : 127n)) - 1n;
+
+const KERBEROS: readonly Service[] = [IP_PROTOCOL.udp, IP_PROTOCOL.tcp].map((protocol) => ({ protocol, localPort: 0, remotePort: 88 }));
+
+/** An explicit list of exemptions that leaves the KDC out, a rule with Kerberos, and rules that may be about the way to its servers. */
+function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report): void {
+  const i = policy.rules.findIndex(
+    ({ auth, action }) => action !== "permit" && action !== "block" && auth.some(({ method }) => method === "kerberos"),
+  );
+  if (i < 0) return;
+  // One of UDP and TCP will do for the way out: the libraries try the other one.
+  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote));
+  if (wall?.wanted.origin.kind !== "rule") return;
+  const { rule } = wall.wanted.origin;
+  const whose = rule === policy.rules[i] ? "the filters" : `the filters of rule ${JSON.stringify(rule.name)}`;
+  report.warning(
+    ["rule", i, "auth"],
+    `${whose} may cover the way to the Kerberos servers, and nothing exempts it: a ticket would need the SA that needs the ticket; add "kerberos" to exempt, or a permit rule for port 88`,
+  );
+}
+
+/** Filters of which every packet is decided by stronger ones, or is never looked at. */
+function reportUnreachable({ policy, raw, addresses }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
+  const at = new Map((["out", "in", "fwd"] as const).map((way) => [way, reach.filter(({ wanted }) => wanted.direction === way)]));
+  for (const [i, rule] of policy.rules.entries()) {
+    if (rule.defaultResponse) continue;
+    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
+      if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
+      const why = whyNever(rule, filter, own, addresses !== null, reach, at);
+      if (why !== undefined) report.warning(["rule", i, "filters", k], `${why}; the filter never decides`);
+    }
+  }
+}
+
+function whyNever(
+  rule: Rule,
+  filter: Filter,
+  own: readonly string[],
+  known: boolean,
+  reach: readonly Reach[],
+  at: ReadonlyMap<WantedPolicy["direction"], readonly Reach[]>,
+): string | undefined {
+  if ([filter.local, filter.remote].some((side) => side.kind === "range" && LOOPBACK.some((range) => covers(range, side.range))))
+    return "what a host sends to itself by loopback is never looked at";
+  if (rule.mode === "tunnel" && rule.tunnel?.local == null) return undefined;
+  if (concreteSelectors(filter, rule, own).length === 0) return known ? "no address of [daemon] addresses is in it" : undefined;
+  const mine = reach.filter(({ wanted: { origin } }) => origin.kind === "rule" && origin.rule === rule && origin.filter === filter);
+  // Where none is left, equal ones of stronger rules have taken all its places.
+  const stronger = mine.map((one) => coverOf(one, at.get(one.wanted.direction) ?? []));
+  const [first] = stronger;
+  // Of a respond rule that was said where the other one stands.
+  if (mine.length === 0) return rule.action === "respond" ? undefined : "a stronger rule is about just the same traffic";
+  if (!first || stronger.includes(undefined)) return undefined;
+  const names = [...new Set(stronger.flatMap((covering) => (covering ?? []).map(nameOf)))];
+  return `${names.slice(0, 3).join(" and ")}${names.length > 3 ? " and others" : ""} ${names.length === 1 ? "is" : "are"} about all of it and more specific`;
+}
+
+const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);
+
+/** Stronger policies that together are about every packet of one; undefined where something is left to it. */
+function coverOf(one: Reach, others: readonly Reach[]): readonly Reach[] | undefined {
+  const candidates = others
+    .filter(
+      (other) =>
+        other.wanted.priority < one.wanted.priority &&
+        fits(other.protocol, one.protocol) &&
+        fits(other.localPort, one.localPort) &&
+        fits(other.remotePort, one.remotePort) &&
+        covers(other.local, one.local) &&
+        meets(other.remote, one.remote),
+    )
+    .sort((a, b) => (a.remote.first < b.remote.first ? -1 : a.remote.first > b.remote.first ? 1 : 0));
+  let next = one.remote.first;
+  const used: Reach[] = [];
+  for (const candidate of candidates) {
+    if (candidate.remote.first > next) return undefined;
+    if (candidate.remote.last < next) continue;
+    used.push(candidate);
+    next = candidate.remote.last + 1n;
+    if (next > one.remote.last) return used;
+  }
+  return undefined;
+}
+
+const fits = (wide: number, narrow: number): boolean => wide === 0 || wide === narrow;
+
+const nameOf = ({ wanted: { origin } }: Reach): string =>
+  origin.kind === "rule" ? `rule ${JSON.stringify(origin.rule.name)}` : `the exemption ${origin.what}`;
