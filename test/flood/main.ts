@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { LOAD } from "../../ike/gate.ts";
 import type { FloodPlan, FloodResult, Stood } from "./hosts.ts";
 
 const HELP = `npm run flood -- [options]
@@ -49,7 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return 1;
   }
   console.log(report(plan, found));
-  const wrong = judge(found);
+  const wrong = judge(plan, found);
   for (const text of wrong) console.log(`WRONG ${text}`);
   return wrong.length === 0 ? 0 : 1;
 }
@@ -78,15 +79,29 @@ async function flood(plan: FloodPlan): Promise<FloodResult | string> {
   return `it ended with ${status}, see ${plan.directory}`;
 }
 
-function judge(found: FloodResult): readonly string[] {
+/** Of the rate that was asked for, below which it was no such flood; and half-open strangers from which on others have to come twice. */
+const LEAST_RATE = 0.9;
+const LOADED = LOAD * 0.9;
+/** Those from before, and what a full filter takes for repeated in a minute. */
+const MOST_HALF_OPEN = 10 * LOAD;
+/** Octets of the log of a run: what all peers together may cause in its minutes, and what stands at its beginning. */
+const MOST_LOG = 10_000_000;
+
+/** What was not as it has to be. */
+export function judge({ rate }: Pick<FloodPlan, "rate">, found: FloodResult): readonly string[] {
   const { strongswan, mainmode, children, resident } = found;
   const [before, most] = resident;
+  const sent = found.sent / found.sentSeconds;
   const faults: readonly (readonly [boolean, string])[] = [
     [strongswan.reached < strongswan.wanted, `${strongswan.reached} of ${strongswan.wanted} of strongSwan's succeeded`],
     [mainmode.reached < mainmode.wanted, `${mainmode.reached} of ${mainmode.wanted} of mainmode's succeeded`],
     [children < strongswan.wanted + mainmode.wanted, `${children} pairs of SAs stand with us`],
     [most - before > MOST_GROWTH, `the daemon grew from ${before} to ${most} kB`],
-    [found.received === 0, "nothing of the flood arrived"],
+    [sent < rate * LEAST_RATE, `${sent.toFixed(0)} first messages a second were sent, of ${rate}: this machine cannot make such a flood`],
+    [found.received + found.overrun + found.sieved < found.sent * LEAST_RATE, `${found.received} of ${found.sent} datagrams arrived`],
+    [found.mostHalfOpen < LOADED, `no more than ${found.mostHalfOpen} were half-open: the flood was no load`],
+    [found.mostHalfOpen > MOST_HALF_OPEN, `${found.mostHalfOpen} were half-open: the second look keeps nobody out`],
+    [found.logOctets > MOST_LOG, `the log grew to ${found.logOctets} octets`],
   ];
   return faults.flatMap(([bad, text]) => (bad ? [text] : []));
 }
@@ -96,7 +111,7 @@ function report({ rate }: FloodPlan, found: FloodResult): string {
     `${reached} of ${wanted} stood, the first after ${firstSeconds.toFixed(1)} s, the last after ${lastSeconds.toFixed(1)} s`;
   const megabytes = found.resident.map((kilobytes) => (kilobytes / 1000).toFixed(0));
   return [
-    `flood: ${found.sent} first messages in ${found.sentSeconds.toFixed(1)} s, ${(found.sent / found.sentSeconds).toFixed(0)} a second (${rate} asked for); ${found.received} datagrams read, ${found.overrun} found the buffer full`,
+    `flood: ${found.sent} first messages in ${found.sentSeconds.toFixed(1)} s, ${(found.sent / found.sentSeconds).toFixed(0)} a second (${rate} asked for); ${found.received} datagrams read, ${found.sieved} dropped by our program, ${found.overrun} found the buffer full`,
     `strongSwan: ${stood(found.strongswan)}`,
     `mainmode: ${stood(found.mainmode)}`,
     `half-open at most ${found.mostHalfOpen} when looked at; resident ${megabytes[0]} MB before, ${megabytes[1]} MB at most, ${megabytes[2]} MB after; log ${(found.logOctets / 1000).toFixed(0)} kB`,

@@ -1,16 +1,19 @@
 /**
  * Whole exchanges under mutants. Three ways, each in worlds of their own with real X25519:
- * `forged`: two engines negotiate beside an SA that stands, and in front of each message of a kind come mutants of it, as from anybody on the network;
+ * `forged`: two engines negotiate beside an SA that stands, and in front of each message of a kind come mutants of it, as from anybody on the network:
+ *   with a shared key, with certificates, whole and in fragments, with Kerberos, and from behind a NAT;
  * `sealed`: the scripted peer, which has the key, sends a message whose plaintext was mutated before it was encrypted;
  * `hashed`: the same, but mutated before it was hashed, so that every check of authenticity passes.
  * After each world nothing may be left in any table, no secret undestroyed, and the SA that stands must be as it was: the world's own checks.
  */
 import { type Payload, payload } from "../../isakmp/payloads.ts";
+import type { AuthEntry, Policy } from "../../policy/types.ts";
+import { kerberos, x509 } from "../sim/credentials.ts";
 import { Peer, type PeerMessage } from "../sim/peer.ts";
 import { deleteOf } from "../sim/peer-payloads.ts";
 import { configuration, policyOf, towards } from "../sim/policies.ts";
 import { A, B } from "../sim/setting.ts";
-import { World } from "../sim/world.ts";
+import { World, type WorldOptions } from "../sim/world.ts";
 import { type Dice, dice, mutated, withLength } from "./mutate.ts";
 
 export interface ExchangeReport {
@@ -24,7 +27,7 @@ export interface ExchangeReport {
 
 const C = "192.0.2.3";
 const MUTANTS = 60;
-const CLEAR = ["MM1", "MM2", "MM3", "MM4"] as const;
+const CLEAR = ["MM1", "MM2", "MM3", "MM4", "FRAG"] as const;
 const SEALED = ["MM5", "MM6", "QM1", "QM2", "QM3", "INFO"] as const;
 const OF_PEER: readonly PeerMessage[] = ["MM5", "QM1", "QM3", "INFO", "MM6", "QM2"];
 
@@ -46,7 +49,7 @@ export function fuzzExchanges(inputs: number, seed: number, until = Number.POSIT
     const kind = n % kinds;
     const label = forged[kind];
     const message = OF_PEER[(kind - forged.length) >> 1];
-    if (label) forge(label, d, found);
+    if (label) forge(label, settingFor(label, d), d, found);
     else if (message) meddle(message, kind % 2 === 0, d, found);
     found.worlds++;
   }
@@ -63,13 +66,56 @@ const THREE = {
     { name: "B", addresses: [B], policy: policyOf(towards(A)) },
     { name: "C", addresses: [C], policy: policyOf(towards(A)) },
   ],
-  realGroups: true,
-};
+} as const;
+
+/** Between A and B. */
+interface Setting {
+  readonly name: string;
+  /** What proves A and B; without it the shared key does. */
+  readonly auth?: () => readonly [AuthEntry, AuthEntry];
+  readonly fragments?: boolean;
+  /** B's own address, behind a router whose outer one is `B`. */
+  readonly inner?: string;
+}
+
+const SETTINGS: readonly Setting[] = [
+  { name: "psk" },
+  { name: "certificates", auth: () => [x509("A", "p256"), x509("B", "p256")] },
+  { name: "Kerberos", auth: () => [kerberos("A"), kerberos("B")] },
+  { name: "NAT", inner: "10.0.0.5" },
+];
+/** Long proofs, cut at once. */
+const IN_FRAGMENTS: Setting = { name: "fragments", auth: () => [x509("A", "rsa2048"), x509("B", "rsa2048")], fragments: true };
+
+const settingFor = (label: string, d: Dice): Setting => (label === "FRAG" ? IN_FRAGMENTS : (SETTINGS[d.below(SETTINGS.length)] as Setting));
+
+function hostsOf({ auth, fragments, inner }: Setting): WorldOptions {
+  const [a, b] = auth?.() ?? [];
+  const proved = (policy: Policy, entry: AuthEntry | undefined, only?: string): Policy => ({
+    ...policy,
+    rules: policy.rules.map((rule) =>
+      only === undefined || rule.name === only
+        ? { ...rule, ...(entry ? { auth: [entry] } : {}), ...(fragments ? { fragmentation: "force" as const } : {}) }
+        : rule,
+    ),
+  });
+  const [hostA, hostB, hostC] = THREE.hosts;
+  return {
+    hosts: [
+      { ...hostA, policy: proved(hostA.policy, a, B) },
+      { ...hostB, addresses: [inner ?? B], policy: proved(hostB.policy, b) },
+      hostC,
+    ],
+    realGroups: true,
+    nats: inner ? [{ outer: B, inside: [inner] }] : [],
+  };
+}
 
 /** A and C have an SA; A and B make one, and in front of each message `label` come mutants of it and of what was said before. */
-function forge(label: string, d: Dice, found: Findings): void {
-  const world = new World({ ...THREE, seed: 1 + d.below(1 << 30) });
-  const said = guarded(world, found, `forged ${label}`, () => {
+function forge(label: string, setting: Setting, d: Dice, found: Findings): void {
+  const world = new World({ ...hostsOf(setting), seed: 1 + d.below(1 << 30) });
+  const { inner } = setting;
+  const said = guarded(world, found, `forged ${label}, ${setting.name}`, () => {
     const a = world.host("A");
     const b = world.host("B");
     const standing = a.initiate(C);
@@ -80,7 +126,8 @@ function forge(label: string, d: Dice, found: Findings): void {
       const before = world.sent.map(({ bytes }) => bytes);
       for (let i = 0; i < MUTANTS; i++) {
         const bytes = mutated(sent.bytes, d, before);
-        send(world, sent.from, sent.to, d.below(3) === 0 ? bytes : withLength(bytes), sent.bytes, found);
+        const [from, to] = [sent.from === inner ? B : sent.from, inner && sent.to === B ? inner : sent.to];
+        send(world, from, to, d.below(3) === 0 ? bytes : withLength(bytes), sent.bytes, found);
       }
       return undefined;
     };
@@ -118,7 +165,7 @@ function sameMessage(bytes: Uint8Array, original: Uint8Array): boolean {
 
 /** The peer has the key. One of its messages is mutated before it is hashed, or before it is encrypted; then it goes on, and then somebody honest. */
 function meddle(message: PeerMessage, hashed: boolean, d: Dice, found: Findings): void {
-  const world = new World({ hosts: [THREE.hosts[0], THREE.hosts[2]].flatMap((host) => host ?? []), seed: 1 + d.below(1 << 30) });
+  const world = new World({ hosts: [THREE.hosts[0], THREE.hosts[2]], seed: 1 + d.below(1 << 30) });
   const what = `${hashed ? "hashed" : "sealed"} ${message}`;
   const said = guarded(world, found, what, () => {
     const a = world.host("A");

@@ -5,6 +5,8 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { decodePcap, isakmpOf } from "../../isakmp/pcap.ts";
 import { fuzzDecoder } from "./decoder.ts";
 import { fuzzExchanges } from "./exchanges.ts";
@@ -23,6 +25,22 @@ const TIME_FOR_EXCHANGES = 0.6;
 /** Messages of the corpus that are kept, the shortest of each outcome first. */
 const MOST_KEPT = 600;
 const LONGEST_KEPT = 1024;
+
+/** Inputs that go through exchanges of every kind. */
+const WARM_UP = 3000;
+/** Octets by which memory may grow, however long the run: outcomes that were seen, and what the machine keeps of its own. */
+const MOST_GROWTH = 48 * 2 ** 20;
+
+/** Octets that live, on the heap and beside it, once all garbage is gone. */
+function held(): number {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  for (let i = 0; i < 3; i++) collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+const megabytes = (octets: number): string => (octets / 2 ** 20).toFixed(1);
 
 /** The kept corpus, and the messages of the recorded captures. */
 export function seedMessages(): readonly Uint8Array[] {
@@ -46,6 +64,9 @@ export function main(argv: readonly string[]): number {
   const seed = Number(values.seed ?? 1);
   const inputs = values.inputs === undefined ? Number.POSITIVE_INFINITY : Number(values.inputs);
   const ms = values.inputs === undefined ? Number(values.minutes ?? 5) * 60_000 : Number.POSITIVE_INFINITY;
+  // Whatever is made once, keys and tables, is there before memory is measured.
+  fuzzExchanges(WARM_UP, seed);
+  const before = held();
   const started = performance.now();
   const exchanges = fuzzExchanges(inputs / SHARE_OF_EXCHANGES, seed, started + ms * TIME_FOR_EXCHANGES);
   const between = performance.now();
@@ -57,7 +78,10 @@ export function main(argv: readonly string[]): number {
     `decoder: ${decoder.inputs} inputs, ${decoder.outcomes} outcomes, corpus ${decoder.corpus.length}, slowest input ${decoder.slowestMs.toFixed(0)} ms, ${seconds(between, performance.now())} s`,
   );
   if (values.keep) keep(decoder.corpus);
-  const wrong = [...exchanges.wrong, ...decoder.wrong];
+  const grown = held() - before - decoder.corpus.reduce((sum, { length }) => sum + length, 0);
+  console.log(`memory: ${megabytes(before)} MB before, ${megabytes(grown)} MB more after, the corpus aside`);
+  const growth = grown > MOST_GROWTH ? [`memory grew by ${megabytes(grown)} MB`] : [];
+  const wrong = [...exchanges.wrong, ...decoder.wrong, ...growth];
   for (const text of wrong) console.log(`WRONG ${text}`);
   console.log(`${exchanges.inputs + decoder.inputs} inputs, seed ${seed}: ${wrong.length} wrong`);
   return wrong.length === 0 ? 0 : 1;
