@@ -16,7 +16,7 @@ export interface LaneLimits {
   readonly deadline: number;
   /** A call that runs that long will never come back. */
   readonly stuckAfter: number;
-  /** Calls that wait; more are refused. */
+  /** Calls that wait for a KDC, and others that wait; more of either are refused. */
   readonly queue: number;
 }
 
@@ -71,13 +71,13 @@ class ProcessLane implements Lane {
   }
 
   run(call: GssCall): Promise<GssResult> {
-    if (call.kind !== "drop" && this.#waiting() >= this.#limits.queue) return Promise.resolve(err(BUSY));
+    const [realm, ticket] = [realmAsked(call), ticketOf(call)];
+    // A peer whose ticket we have does not stand behind those who wait for a silent KDC.
+    const group = realm !== null && ticket !== null && this.#tickets.has(ticket) ? WITH_TICKETS : realm === null ? null : `KDC ${realm}`;
+    if (call.kind !== "drop" && this.#waiting(asksKdc(group)) >= this.#limits.queue) return Promise.resolve(err(BUSY));
     return new Promise((answer) => {
       const id = this.#nextId++;
-      const [wait, realm] = [this.#deadlineOf(call), realmAsked(call)];
-      const ticket = ticketOf(call);
-      // A peer whose ticket we have does not stand behind those who wait for a silent KDC.
-      const group = realm !== null && ticket !== null && this.#tickets.has(ticket) ? WITH_TICKETS : realm === null ? null : `KDC ${realm}`;
+      const wait = this.#deadlineOf(call);
       const asked: Asked = {
         id,
         call,
@@ -105,9 +105,10 @@ class ProcessLane implements Lane {
     await gone;
   }
 
-  #waiting(): number {
+  /** Those who wait for a KDC, or those who do not: neither keep the others out. */
+  #waiting(kdc: boolean): number {
     let count = 0;
-    for (const { running } of this.#asked.values()) if (!running) count++;
+    for (const { running, group } of this.#asked.values()) if (!running && asksKdc(group) === kdc) count++;
     return count;
   }
 
@@ -287,6 +288,8 @@ function environment(): NodeJS.ProcessEnv {
 /** What a step needs a ticket of and for, or null where it needs none. */
 const ticketOf = (call: GssCall): string | null =>
   call.kind === "step" && realmAsked(call) !== null ? `${call.principal} ${call.keytab} ${call.target}` : null;
+
+const asksKdc = (group: string | null): boolean => group !== null && group !== WITH_TICKETS;
 
 /** The realm whose KDCs a call may wait for: the target's, else our own; "" is the default realm. A second token needs no ticket. */
 function realmAsked(call: GssCall): string | null {

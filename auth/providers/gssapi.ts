@@ -49,9 +49,19 @@ export function kerberosProvider({ library = "libgssapi_krb5.so.2", limits = LIM
     homes.delete(context);
     return dropped;
   };
-  const usable = async (entry: KerberosEntry): Promise<JobResult> => {
+  /** However many peers a host begins with at once, whether it has a ticket of its own is one question. */
+  const weighed = new Map<string, Promise<JobResult>>();
+  const ask = async (entry: KerberosEntry, name: string): Promise<JobResult> => {
     const { principal, keytab } = entry;
-    return outcome(await laneOf("initiate", entry).run({ kind: "usable", principal, keytab }), "usable");
+    const result = await laneOf("initiate", entry).run({ kind: "usable", principal, keytab });
+    weighed.delete(name);
+    return outcome(result, "usable");
+  };
+  const usable = (entry: KerberosEntry): Promise<JobResult> => {
+    const name = `${entry.principal} ${entry.keytab}`;
+    const asked = weighed.get(name) ?? ask(entry, name);
+    weighed.set(name, asked);
+    return asked;
   };
   return {
     run: async (job) => {

@@ -99,13 +99,25 @@ test("a silent KDC asked for names of many realms leaves threads for those who h
   await Promise.all(stuck);
 });
 
-test("more calls than the queue holds are refused at once, and the others still answered", async () => {
+test("more calls than the queue holds are refused at once, the others still answered, and who needs no KDC is let through beside them", async () => {
   start({ queue: 3 });
+  const [a, b] = [entry("a", silent), entry("b", silent)];
+  await joined(endOf(provider, a, b.principal), endOf(provider, b, null));
   silent.process.kill("SIGSTOP");
-  const asked = await Promise.all(Array.from({ length: 12 }, () => provider.run({ kind: "usable", entry: entry("a", silent) })));
-  const reasons = asked.map((each) => (each.ok ? "ok" : each.error.reason));
+  const asked = Promise.all(Array.from({ length: 12 }, (_, i) => endOf(provider, a, `host/x${i}@SILENT.TEST`).step(null)));
+  await joined(endOf(provider, a, b.principal), endOf(provider, b, null));
+  const reasons = (await asked).map((each) => (each.ok ? "ok" : each.error.reason));
   assert.equal(reasons.filter((reason) => reason === "provider-busy").length, 5);
   assert.equal(reasons.filter((reason) => reason === "kerberos-kdc-unreachable").length, 7);
+});
+
+test("a hundred peers that are begun with at once ask for our own ticket once, and all hear that the KDC is silent", async () => {
+  start({ queue: 3 });
+  silent.process.kill("SIGSTOP");
+  const asked = await Promise.all(Array.from({ length: 100 }, () => provider.run({ kind: "usable", entry: entry("a", silent) })));
+  assert.deepEqual([...new Set(asked.map((each) => (each.ok ? "ok" : each.error.reason)))], ["kerberos-kdc-unreachable"]);
+  silent.process.kill("SIGCONT");
+  await joined(endOf(provider, entry("a", silent), name("b", silent)), endOf(provider, entry("b", silent), null));
 });
 
 test("a process that a call never comes back from is replaced, and so is one that dies", async () => {
