@@ -1,5 +1,5 @@
 /** `mainmode policy import`: a script of Windows becomes a configuration, its keys files of their own. */
-import { closeSync, existsSync, fchmodSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fchmodSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { checkConfiguration, formatDiagnostic } from "../../policy/config.ts";
 import { type Finding, formatFinding } from "../../policy/windows/diagnostics.ts";
@@ -49,12 +49,9 @@ export function importPolicy(request: ImportRequest): number {
   for (const path of [...secrets.map((secret) => secretPath(folder, secret)), ...(request.output === undefined ? [] : [request.output])])
     if (existsSync(path))
       throw new Failure(EXIT.failed, `${path} exists; nothing was written`, "move it away, or use another --output or --secrets");
-  for (const secret of secrets) writeSecret(folder, secret);
+  writeAll(folder, secrets, request.output, toml);
   if (request.output === undefined) process.stdout.write(toml);
-  else {
-    writeNew(request.output, new TextEncoder().encode(toml), 0o640);
-    for (const line of report) process.stdout.write(`${safe(line)}\n`);
-  }
+  else for (const line of report) process.stdout.write(`${safe(line)}\n`);
   printFindings(request.file, findings);
   const checked = request.output === undefined ? true : checks(request.output);
   return checked && !findings.some(({ weakens }) => weakens) ? EXIT.done : EXIT.failed;
@@ -83,10 +80,22 @@ function printFindings(file: string, findings: readonly Finding[]): void {
   process.stderr.write(`${safe(file)}: ${count("error")} errors, ${count("warning")} warnings, ${count("note")} notes\n`);
 }
 
-/** The key's file is new and ours alone: what stands there already is somebody's, and stays. */
-function writeSecret(folder: string, secret: SecretFile): void {
-  writeNew(secretPath(folder, secret), secret.octets, 0o600);
-  secret.octets.fill(0);
+/** The keys' files and the configuration, all or none. They are new and ours alone: what stands there already is somebody's, and stays. */
+function writeAll(folder: string, secrets: readonly SecretFile[], output: string | undefined, toml: string): void {
+  const written: string[] = [];
+  const write = (path: string, octets: Uint8Array, mode: number): void => {
+    writeNew(path, octets, mode);
+    written.push(path);
+  };
+  try {
+    for (const secret of secrets) write(secretPath(folder, secret), secret.octets, 0o600);
+    if (output !== undefined) write(output, new TextEncoder().encode(toml), 0o640);
+  } catch (error) {
+    for (const path of written) rmSync(path, { force: true });
+    throw error;
+  } finally {
+    for (const { octets } of secrets) octets.fill(0);
+  }
 }
 
 const secretPath = (folder: string, { name }: SecretFile): string =>

@@ -89,6 +89,12 @@ export const CODES = {
   W_FIREWALL_SECURITY: row("warning", true, 'write a rule with action = "require" for its ports'),
   W_MAIN_MODE_AUTH: row("warning", false, "the main mode rule's authentication was taken, as Windows does"),
   W_SPLIT: row("note", false, "a rule has at most 64 filters here"),
+  W_ENCODING: row("note", false, "if names look wrong give --encoding, such as --encoding gbk"),
+  W_PSK_CHARACTERS: row(
+    "warning",
+    false,
+    "which octets Windows makes of them is not certain; if the two do not agree take a key of ASCII at both ends",
+  ),
   W_WEAK_ALGORITHM: row("warning", false, "use --upgrade-crypto to put better offers in front, or --allow-weak to take it as it is"),
   W_PSK_CLEARTEXT: row("warning", false, "the script holds the key in clear: protect or destroy it"),
   W_CONNTYPE: row("warning", false, "rules for one kind of interface do not exist here; it holds for all"),

@@ -51,6 +51,8 @@ function entryOf(context: DraftContext, method: WindowsAuth, at: Place, rule: st
       return [{ method: "kerberos", keytab: context.options.keytab ?? null, principal: context.options.principal ?? null }];
     case "psk":
       context.findings.say("W_PSK_CLEARTEXT", at, `rule ${JSON.stringify(rule)} has a pre-shared key`);
+      if (/[^ -~]/.test(method.key))
+        context.findings.say("W_PSK_CHARACTERS", at, `the pre-shared key of rule ${JSON.stringify(rule)} has characters beyond ASCII`);
       return [{ method: "psk", secretFile: secretFile(context, method.key, rule) }];
     case "ca":
       return certificateOf(context, method, at, rule);

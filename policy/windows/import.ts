@@ -46,10 +46,15 @@ export interface Imported {
 export function importScript(bytes: Uint8Array, options: ImportOptions): Result<Imported, readonly Finding[]> {
   const findings = startFindings();
   const stores: Stores = { policies: emptyStore(), consec: emptyConsec() };
-  const text = decodeScript(bytes, options.encoding);
-  if (text.ok && isRegistryFile(text.value)) playRegistry(text.value, stores.policies, findings);
-  else if (text.ok) playScript(text.value, options, stores, findings);
-  else findings.say("E_ENCODING", { line: 1, column: 1 }, text.error);
+  const start = { line: 1, column: 1 };
+  const decoded = decodeScript(bytes, options.encoding);
+  if (!decoded.ok) findings.say("E_ENCODING", start, decoded.error);
+  else {
+    const { text, guessed } = decoded.value;
+    if (guessed) findings.say("W_ENCODING", start, "the script is no UTF-8 and was read as Windows-1252");
+    if (isRegistryFile(text)) playRegistry(text, stores.policies, findings);
+    else playScript(text, options, stores, findings);
+  }
   const context = startContext(options, findings, requiresCrl(stores.consec));
   const made = makeDraft(stores, options.policy, context);
   if (!made) return err(inOrder(findings.all));

@@ -105,6 +105,8 @@ test("UTF-16 with and without its mark, Windows-1252, and an encoding that is na
     ["utf8.cmd", Buffer.from(text), []],
     ["marked.ps1", Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(text, "utf16le")]), []],
     ["bare.cmd", Buffer.from(text, "utf16le"), []],
+    ["bare remark.cmd", Buffer.from(`rem \u7b56\u7565 \u7b56\u7565\r\n${text}`, "utf16le"), []],
+    ["big.cmd", Buffer.from(text, "utf16le").swap16(), []],
     ["latin.cmd", Buffer.from(text, "latin1"), []],
     ["named.cmd", Buffer.from(text, "latin1"), ["--encoding", "windows-1252"]],
   ];
@@ -126,4 +128,33 @@ test("a policy with Kerberos is accepted before there is a keytab, if both are n
   assert.match(readFileSync(join(folder, "out.toml"), "utf8"), /method = "kerberos", keytab = ".*host.keytab", principal = "host\/a/);
   assert.equal((await mainmode(["check", join(folder, "out.toml")])).exit, 0);
   assert.equal((await mainmode(["policy", "import", join(folder, "x.cmd"), "--principal", "host/a"])).exit, 2);
+});
+
+test("where the configuration can't be written no key is left behind", async (t) => {
+  const folder = scratch(t);
+  writeFileSync(join(folder, "x.cmd"), GOOD);
+  mkdirSync(join(folder, "keys"));
+  const ran = await mainmode([
+    "policy",
+    "import",
+    join(folder, "x.cmd"),
+    "-o",
+    join(folder, "missing/out.toml"),
+    "--secrets",
+    join(folder, "keys"),
+  ]);
+  assert.equal(ran.exit, 1);
+  assert.deepEqual(readdirSync(join(folder, "keys")), []);
+});
+
+test("an encoding that is guessed is said, and so are keys beyond ASCII", async (t) => {
+  const folder = scratch(t);
+  writeFileSync(join(folder, "x.cmd"), Buffer.from(GOOD.replace("a throwaway key", "Schl\u00fcssel"), "latin1"));
+  const guessed = await mainmode(["policy", "import", join(folder, "x.cmd"), "--secrets", folder]);
+  assert.deepEqual(
+    [guessed.exit, /W_ENCODING/.test(guessed.stderr), /W_PSK_CHARACTERS/.test(guessed.stderr)],
+    [0, true, true],
+    guessed.stderr,
+  );
+  assert.doesNotMatch(guessed.stderr, /Schl/);
 });
