@@ -84,3 +84,36 @@ for (const [method, ours, theirs, changed] of ROWS) {
       })();
     });
 }
+
+test("a rule loses its key while a peer proves that it has the same one of another rule: the peer comes in by that one", () => {
+  const rules = policyOf(
+    configuration([
+      { name: '"one"', filters: `["me <-> ${A}"]`, action: '"respond"' },
+      { name: '"all"', filters: '["me <-> 192.0.2.0/24"]', action: '"respond"' },
+    ]),
+  );
+  const before = { ...rules, rules: rules.rules.map((rule) => ({ ...rule, auth: [key("one throwaway key")] })) };
+  const begins = policyOf(configuration([{ name: '"peer"', filters: `["me <-> ${B}"]`, action: '"require"', start: '"never"' }]));
+  const hosts = [
+    {
+      name: "A",
+      addresses: [A],
+      policy: { ...begins, rules: begins.rules.map((rule) => ({ ...rule, auth: [key("one throwaway key")] })) },
+    },
+    { name: "B", addresses: [B], policy: before },
+  ];
+  story({ hosts }, (world) => {
+    world.host("A").initiate();
+    // Made here, as one is wiped here.
+    const after = { ...before, rules: before.rules.map((rule) => (rule.name === "all" ? { ...rule, auth: [key("another one")] } : rule)) };
+    world.runUntil("message 4", () => world.sent.some(({ label }) => label === "MM4"));
+    world.host("B").input({ type: "policy", policy: after });
+    destroyKeys(before, "all");
+    world.run(2000);
+    assert.deepEqual(
+      ikesOf(world, "B").map(({ rule, state }) => `${rule} ${state}`),
+      ["one established"],
+    );
+    assert.deepEqual(said(world.host("B"), "error"), []);
+  })();
+});
