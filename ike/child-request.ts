@@ -9,7 +9,15 @@ import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { type Covering, compareSpecificity, explainMismatches, negotiates, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import {
+  type Covering,
+  compareSpecificity,
+  explainMismatches,
+  filtersTowards,
+  negotiates,
+  ruleCoveringSelectors,
+  rulesForPeer,
+} from "../policy/select.ts";
 import { concreteSelectors, coversSelector, formatSelector, overlap, sameSelector } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
@@ -188,14 +196,12 @@ function takenFromOthers(
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
     overlap(theirs, proposed) && comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
-  const other = core.policy.rules.find(
-    (rule) =>
-      !own.includes(rule) &&
-      rule.filters.some(
-        (filter) => concerns(filter) && concreteSelectors(filter, rule, core.addresses).some((theirs) => taken(rule, theirs)),
-      ),
+  const found = filtersTowards(core.policy, proposed.remote).find(
+    ({ rule, filter }) =>
+      !own.includes(rule) && concerns(filter) && concreteSelectors(filter, rule, core.addresses).some((theirs) => taken(rule, theirs)),
   );
-  if (!other) return undefined;
+  if (!found) return undefined;
+  const other = found.rule;
   return negotiates(other)
     ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
     : `rule ${other.name} (${other.action}) decides about that traffic`;

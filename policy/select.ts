@@ -6,7 +6,6 @@ import {
   type AddressRange,
   covers,
   everyAddress,
-  formatRange,
   hostRange,
   includesAddress,
   isHost,
@@ -16,6 +15,7 @@ import {
 } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatProtocol } from "./filter.ts";
+import { PrefixIndex } from "./prefix-index.ts";
 import { concreteSelectors, coversSelector, formatEnd, formatSelector } from "./selector.ts";
 import type { Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 
@@ -28,15 +28,13 @@ export function peerRanges(rule: Rule): readonly AddressRange[] {
 
 /**
  * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, subnet or range, any; smaller first; then as in the
- * file. Every message 1 of a stranger asks this, so hosts are looked up and only wider ranges are gone through.
+ * file. Every message 1 of a stranger asks this, so they are looked up by prefix.
  */
 export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress: string): readonly Rule[] {
   const address = parseAddress(remoteAddress);
   if (!address) return [];
-  const remote = hostRange(address.family, address.value);
-  const { hosts, wide } = peersOf(policy);
   const best = new Map<Rule, PeerEntry>();
-  for (const entry of [...(hosts.get(formatRange(remote)) ?? []), ...wide.filter(({ range }) => covers(range, remote))]) {
+  for (const entry of peersOf(policy).at(address.family, address.value)) {
     if (!isOurEnd(entry.rule, entry.filter.local, localAddress)) continue;
     const known = best.get(entry.rule);
     if (!known || compareRanges(entry.range, known.range) < 0) best.set(entry.rule, entry);
@@ -55,32 +53,45 @@ interface PeerEntry {
   readonly order: number;
 }
 
-interface Peers {
-  /** Single hosts, by their range as text. */
-  readonly hosts: ReadonlyMap<string, readonly PeerEntry[]>;
-  readonly wide: readonly PeerEntry[];
-}
+const PEERS = new WeakMap<Policy, PrefixIndex<PeerEntry>>();
 
-const PEERS = new WeakMap<Policy, Peers>();
-
-function peersOf(policy: Policy): Peers {
+function peersOf(policy: Policy): PrefixIndex<PeerEntry> {
   const known = PEERS.get(policy);
   if (known) return known;
-  const entries = policy.rules.flatMap((rule, order) =>
-    negotiates(rule)
-      ? rule.filters.flatMap((filter) => peersOfFilter(rule, filter).map((range): PeerEntry => ({ rule, filter, range, order })))
-      : [],
-  );
-  const hosts = new Map<string, PeerEntry[]>();
-  for (const entry of entries.filter(({ range }) => isHost(range))) {
-    const key = formatRange(entry.range);
-    const there = hosts.get(key);
-    if (there) there.push(entry);
-    else hosts.set(key, [entry]);
-  }
-  const peers: Peers = { hosts, wide: entries.filter(({ range }) => !isHost(range)) };
+  const peers = new PrefixIndex<PeerEntry>();
+  for (const [order, rule] of policy.rules.entries())
+    if (negotiates(rule))
+      for (const filter of rule.filters) for (const range of peersOfFilter(rule, filter)) peers.add(range, { rule, filter, range, order });
   PEERS.set(policy, peers);
   return peers;
+}
+
+/** A filter with its rule. */
+export interface RuleFilter {
+  readonly rule: Rule;
+  readonly filter: Filter;
+}
+
+const TOWARDS = new WeakMap<
+  Policy,
+  { readonly all: readonly RuleFilter[]; readonly byRemote: PrefixIndex<RuleFilter>; readonly anywhere: readonly RuleFilter[] }
+>();
+
+/** Filters of all rules whose remote side may have something in common with a range; of a single host those that hold it. In no order. */
+export function filtersTowards(policy: Policy, range: AddressRange): readonly RuleFilter[] {
+  const { all, byRemote, anywhere } = towardsOf(policy);
+  return isHost(range) ? [...byRemote.at(range.family, range.first), ...anywhere] : all;
+}
+
+function towardsOf(policy: Policy) {
+  const known = TOWARDS.get(policy);
+  if (known) return known;
+  const all = policy.rules.flatMap((rule) => rule.filters.map((filter): RuleFilter => ({ rule, filter })));
+  const byRemote = new PrefixIndex<RuleFilter>();
+  for (const one of all) if (one.filter.remote.kind === "range") byRemote.add(one.filter.remote.range, one);
+  const made = { all, byRemote, anywhere: all.filter(({ filter }) => filter.remote.kind !== "range") };
+  TOWARDS.set(policy, made);
+  return made;
 }
 
 /** Whether a rule's action protects traffic. */
