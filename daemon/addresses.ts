@@ -53,25 +53,31 @@ export interface WatchOptions {
   readonly onChange: () => void;
   /** The command whose output lines are the bell. */
   readonly command?: readonly [string, ...string[]];
-  /** From the first bell to the call: changes come in bunches. */
+  /** From a call to the next one: changes come in bunches. */
   readonly gatherMs?: number;
   readonly againMs?: number;
 }
 
 /**
- * Calls `onChange` within `gatherMs` of a change. When the monitor ends, or can't be run, `onChange` is called every `againMs`
+ * Calls `onChange` at once when something has changed, since until then a new address has no policy, and for what follows within `gatherMs` once more
+ * after that. When the monitor ends, or can't be run, `onChange` is called every `againMs`
  * until one stays.
  */
 export function watchAddresses(options: WatchOptions): AddressWatch {
   const { onChange, command = ["ip", "-o", "monitor", "address", "link"], gatherMs = 50, againMs = 5000 } = options;
   let child: ChildProcess | undefined;
   let closed = false;
+  let rang = false;
   let [gathering, again]: (NodeJS.Timeout | undefined)[] = [];
   const ring = (): void => {
-    gathering ??= setTimeout(() => {
+    rang = true;
+    if (gathering) return;
+    rang = false;
+    gathering = setTimeout(() => {
       gathering = undefined;
-      onChange();
+      if (rang) ring();
     }, gatherMs);
+    onChange();
   };
   const start = (): void => {
     const [program, ...words] = command;
