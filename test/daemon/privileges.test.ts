@@ -53,11 +53,22 @@ test("what can't be given up is told", () => {
 test("a process that has dropped its privileges shows so, and so does what it starts", () => {
   const script = fileURLToPath(new URL("dropped.js", import.meta.url));
   const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
-  const { before, own, child } = JSON.parse(stdout || assert.fail(stderr)) as Record<"before" | "own" | "child", string>;
+  const { before, own, child, dumpable, limits } = JSON.parse(stdout || assert.fail(stderr)) as Printed;
   const kept = (capabilitySets(before)?.permitted ?? 0n) & (BIND | ADMIN);
   assert.equal(capabilitySets(own)?.permitted, kept);
   assert.match(own, /^NoNewPrivs:\s*1$/m);
   // Whatever a program that root starts would have: the bounding set is all that there is.
   assert.equal(capabilitySets(child)?.permitted, kept);
   assert.match(child, /^NoNewPrivs:\s*1$/m);
+  // Its memory is nobody's, also after its rights have changed: no core file, no ptrace(2) by its own user.
+  assert.deepEqual(dumpable, { ok: true, value: 0 });
+  assert.match(limits, /^Max core file size\s+0\s+0\s/m);
 });
+
+interface Printed {
+  readonly before: string;
+  readonly own: string;
+  readonly child: string;
+  readonly dumpable: unknown;
+  readonly limits: string;
+}

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { after, test } from "node:test";
 import { loadNative, type Native } from "../../daemon/native.ts";
 import { type Endpoint, Udp, type UdpOptions, type UdpProblem, withoutMarker } from "../../daemon/udp.ts";
+import { openSocket } from "../../daemon/udp-socket.ts";
 import type { Path } from "../../ike/input.ts";
 import { until } from "./fakes.ts";
 
@@ -167,6 +169,19 @@ for (const [name, use] of [
     assert.equal(b.received[0]?.path.remote.address, loopback);
   });
 }
+
+test("a burst finds room: a receive buffer of 8 MiB, or what the system allows to one who may not ask for more", async () => {
+  assert.ok(native, "koffi is here");
+  const opened = await openSocket("127.0.0.2", 0, false, native);
+  assert.ok(opened.ok && opened.value.fd !== null);
+  const buffer = native.receiveBuffer(opened.value.fd);
+  opened.value.socket.close();
+  const may = (BigInt(`0x${/^CapEff:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1]}`) >> 12n) & 1n;
+  const allowed = Number(readFileSync("/proc/sys/net/core/rmem_max", "latin1"));
+  // The kernel doubles what it is asked for (socket(7)).
+  const wanted = 2 * (may ? 8 * 2 ** 20 : Math.min(8 * 2 ** 20, allowed));
+  assert.equal(buffer.ok && buffer.value.size, wanted);
+});
 
 test("without koffi no socket claims to pass by IPsec", async () => {
   const a = await host(["127.0.0.2"], undefined);

@@ -23,6 +23,7 @@ import { u32 } from "./peer-keys.ts";
 import { clear, hostId, notify, one } from "./peer-payloads.ts";
 import { PSK } from "./policies.ts";
 import { mathOf, type Phase1Keys, type Phase1Math, phase1Keys } from "./windows-keys.ts";
+import { WindowsNat } from "./windows-nat.ts";
 import { NLBS, offerPhase1, type Phase1Suite, type Phase2Suite, type Release } from "./windows-releases.ts";
 import type { World } from "./world.ts";
 
@@ -41,6 +42,8 @@ export interface WindowsOptions {
   readonly bareNonce?: "yes" | "wrong";
   /** Milliseconds after which a pair that nobody used is deleted. */
   readonly idle?: number;
+  /** It stands behind a NAT, so that `address` is known to nobody but itself. */
+  readonly behindNat?: boolean;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -82,6 +85,7 @@ export abstract class WindowsEnd {
   protected nonces: { i: Octets; r: Octets } = { i: EMPTY, r: EMPTY };
   protected lastBlock: Octets = EMPTY;
   protected demanded: Octets | undefined;
+  protected readonly nat: WindowsNat | undefined;
   /** What waits for an answer; a later one takes its place. */
   protected waiting: { readonly send: (again: boolean) => void } | undefined;
 
@@ -91,6 +95,7 @@ export abstract class WindowsEnd {
     this.to = to;
     this.release = release;
     this.options = options;
+    if (options.behindNat) this.nat = new WindowsNat(release.authip, address, to);
     world.attach(address, (bytes) => this.receive(bytes));
   }
 
@@ -143,7 +148,11 @@ export abstract class WindowsEnd {
 
   protected out(datagrams: readonly Octets[]): void {
     if (this.answering !== undefined) this.answers.set(this.answering, datagrams);
-    for (const bytes of datagrams) this.world.send(this.address, this.to, bytes);
+    for (const bytes of datagrams) this.transmit(bytes);
+  }
+
+  protected transmit(bytes: Octets): void {
+    this.world.send(this.address, this.to, bytes, this.nat?.ports);
   }
 
   protected receive(bytes: Octets): void {
@@ -173,6 +182,7 @@ export abstract class WindowsEnd {
     const sa = payloads.find((p) => p.name === "sa");
     if (sa && !this.initiator) return this.answerOffer(header, sa);
     if (sa) return this.onAnswer(header, sa);
+    if (!this.keys) this.nat?.look(payloads, this.needed, this.cookies);
     this.onPublicValue(one(payloads, "ke").data, one(payloads, "nonce").data);
   }
 
@@ -184,6 +194,12 @@ export abstract class WindowsEnd {
     this.keys = undefined;
     this.math = undefined;
     this.cookieR = ZERO;
+    this.nat?.forget();
+  }
+
+  /** Both, as NAT-D hashes them. */
+  protected get cookies(): Octets {
+    return Uint8Array.from([...this.cookieI, ...this.cookieR]);
   }
 
   protected answerOffer(header: Header, sa: PayloadOf<"sa">): void {
@@ -225,6 +241,7 @@ export abstract class WindowsEnd {
     const bytes = this.datagram(EXCHANGE["Identity Protection"], 0, [
       payload("ke", { data: this.publics.i }),
       payload("nonce", { data: this.nonces.i }),
+      ...(this.nat?.detection(math, this.cookies) ?? []),
     ]);
     this.insist(() => this.out([bytes]));
   }
@@ -262,6 +279,7 @@ export abstract class WindowsEnd {
       this.datagram(EXCHANGE["Identity Protection"], 0, [
         payload("ke", { data: this.publics.r }),
         payload("nonce", { data: this.nonces.r }),
+        ...(this.nat?.detection(math, this.cookies) ?? []),
       ]),
     ]);
   }
@@ -273,6 +291,7 @@ export abstract class WindowsEnd {
   }
 
   protected sendProof(): void {
+    this.nat?.float();
     const id = hostId(this.address);
     const hash = payload("hash", { data: this.proofOf(this.initiator, id.raw) });
     const { ballast } = this.options;
@@ -366,5 +385,7 @@ const numberOf = (transform: Transform, type: number): number | null => {
 };
 const isPhase1 = (t: Transform, { cipher, bits, hash, group }: Phase1Suite): boolean =>
   numberOf(t, 1) === cipher && numberOf(t, 14) === bits && numberOf(t, 2) === hash && numberOf(t, 4) === group && numberOf(t, 3) === 1;
+/** Encapsulation Mode. */
+export const modeOf = (transform: Transform): number | null => numberOf(transform, 4);
 export const isPhase2 = (t: Transform, { esp, bits, integrity }: Phase2Suite): boolean =>
   t.id === esp && numberOf(t, 6) === bits && numberOf(t, 5) === integrity;

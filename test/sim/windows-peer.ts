@@ -8,7 +8,7 @@ import { DOI, EXCHANGE, FLAG, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
 import { type Payload, type PayloadOf, payload } from "../../isakmp/payloads.ts";
 import { u32 } from "./peer-keys.ts";
 import { clear, hostId, notify, one } from "./peer-payloads.ts";
-import { isPhase2, WindowsEnd } from "./windows-end.ts";
+import { isPhase2, modeOf, WindowsEnd } from "./windows-end.ts";
 
 export type { WindowsOptions } from "./windows-end.ts";
 
@@ -49,8 +49,9 @@ export class WindowsPeer extends WindowsEnd {
   /** A Quick Mode for the two hosts. */
   quick(): void {
     const ex = this.#open(new DataView(this.random(4).buffer).getUint32(0), true);
-    const sa = offerPhase2(this.release.phase2, ex.spi);
-    const rest = [sa, payload("nonce", { data: ex.ni }), hostId(this.address), hostId(this.to), ...this.#exchangeInfo()];
+    const sa = offerPhase2(this.release.phase2, ex.spi, this.nat?.mode);
+    const ids = [hostId(this.address), hostId(this.to)];
+    const rest = [sa, payload("nonce", { data: ex.ni }), ...ids, ...(this.nat?.originals() ?? []), ...this.#exchangeInfo()];
     const bytes = this.sealed(ex, EXCHANGE["Quick Mode"], [this.hash(u32(ex.messageId), encodePayloads(rest)), ...rest]);
     this.insist(() => this.out([bytes]));
   }
@@ -129,10 +130,12 @@ export class WindowsPeer extends WindowsEnd {
     )[0];
     assert.ok(chosen, "one of our suites");
     const { proposal, transform, suite } = chosen;
+    assert.equal(modeOf(transform), this.nat?.mode ?? 2, "the mode that a NAT asks for");
     const answer = [
       payload("sa", { ...sa, proposals: [{ ...proposal, spi: u32(ex.spi), transforms: [transform] }] }),
       payload("nonce", { data: ex.nr }),
       ...payloads.filter((p) => p.name === "id"),
+      ...(this.nat?.originals() ?? []),
       ...this.#exchangeInfo(),
     ];
     this.#addChild(ex, suite, new DataView(proposal.spi.slice().buffer).getUint32(0));
@@ -148,6 +151,7 @@ export class WindowsPeer extends WindowsEnd {
     const [transform] = proposal?.transforms ?? [];
     const suite = this.release.phase2.find((candidate) => transform && isPhase2(transform, candidate));
     assert.ok(proposal && transform && suite, "the answer is one of ours");
+    assert.equal(modeOf(transform), this.nat?.mode ?? 2, "the mode that was offered");
     assert.ok(
       transform.attributes.some(({ type }) => type === 32_767),
       "the private attribute comes back",
@@ -197,7 +201,7 @@ export class WindowsPeer extends WindowsEnd {
     this.#deletes.set(messageId, { nonce, iv: ex.iv, body: remove.raw });
     const again = (tries: number): void => {
       if (this.acknowledged.has(messageId) || tries > 4) return;
-      this.world.send(this.address, this.to, bytes);
+      this.transmit(bytes);
       if (this.options.insistent) this.world.after(1000 * 2 ** tries, () => again(tries + 1));
     };
     again(0);

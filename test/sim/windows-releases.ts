@@ -141,8 +141,8 @@ export const offerPhase1 = (suites: readonly Phase1Suite[]): PayloadOf<"sa"> =>
     ],
   });
 
-/** An SA payload of phase 2: every suite a proposal of its own, with one SPI; an hour and 250 MB; a private attribute at the end. */
-export const offerPhase2 = (suites: readonly Phase2Suite[], spi: number): PayloadOf<"sa"> =>
+/** An SA payload of phase 2: every suite a proposal of its own, with one SPI; an hour and 250 MB; a private attribute at the end. `mode`: transport unless said. */
+export const offerPhase2 = (suites: readonly Phase2Suite[], spi: number, mode = 2): PayloadOf<"sa"> =>
   payload("sa", {
     doi: DOI.IPSEC,
     situation: SITUATION.SIT_IDENTITY_ONLY,
@@ -155,7 +155,7 @@ export const offerPhase2 = (suites: readonly Phase2Suite[], spi: number): Payloa
           number: 1,
           id: esp,
           attributes: [
-            basic(4, 2),
+            basic(4, mode),
             ...(bits === null ? [] : [basic(6, bits)]),
             basic(5, integrity),
             basic(1, 1),
