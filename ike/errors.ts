@@ -64,7 +64,12 @@ const row = (
 export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   malformed: row("malformed", null, "peer", "record the exchange with tcpdump and read it with `mainmode decode`"),
   payloads: row("unexpected-payloads", null, "peer", "record the exchange with tcpdump and read it with `mainmode decode`"),
-  undecryptable: row("undecryptable", null, "peer", "check that both ends agree on the pre-shared key"),
+  undecryptable: row(
+    "undecryptable",
+    null,
+    "peer",
+    "it was changed on its way or made with other keys; with pre-shared keys, compare those of both ends",
+  ),
   "no-rule": row("no-rule", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "add a rule whose filters or `peer` name this address"),
   "no-proposal": row("no-proposal-chosen", NOTIFY["NO-PROPOSAL-CHOSEN"], "me", "give both ends one proposal in common"),
   "not-offered": row("answer-not-offered", null, "peer", "the peer answered with something we did not offer; check its configuration"),

@@ -91,6 +91,16 @@ test("two daemons prove themselves by Kerberos, whichever begins, and agree on a
   }
 });
 
+test("a rule for every computer of the realm takes one that proves its account, whichever begins, and no host by its service", async (t) => {
+  const account = (name: string): string => `${realm.keytab(`${name}-account.keytab`, `${name}$`)}", principal = "${name}$@EXAMPLE.TEST`;
+  const any = "*$@EXAMPLE.TEST";
+  const [a, b] = await startPair(t, kerberos(account("A"), any), kerberos(account("B"), any));
+  for (const host of [a, b]) assert.equal((await initiate(host)).exit, 0, [...a.records, ...b.records].map(({ text }) => text).join("\n"));
+  const [c, d] = await startPair(t, kerberos(keytab("c"), "B$@EXAMPLE.TEST"), kerberos(account("B"), any));
+  assert.equal((await initiate(c)).exit, 1);
+  assert.ok(reasons(d).includes("kerberos-wrong-peer"), reasons(d).join());
+});
+
 for (const [what, authOf] of [
   ["names in single octets", ', name-encoding = "latin-1"'],
   ["the octet before the token, and it hashed", ', token-octet = "always", hash-token-octet = true'],
