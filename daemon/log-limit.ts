@@ -37,10 +37,17 @@ interface Budget {
 }
 
 /** Decides about one record after the other; `now` in milliseconds. */
-export function createLimiter(): (record: LogRecord, now: number) => Verdict {
+export interface Limiter {
+  (record: LogRecord, now: number): Verdict;
+  /** What was left out and not said yet, because nothing passed since; it counts as said then. */
+  unsaid(): readonly NonNullable<Verdict["suppressed"]>[];
+}
+
+/** Full budgets for everybody. */
+export function createLimiter(): Limiter {
   const table: Table = { budgets: new Map(), searched: Number.NEGATIVE_INFINITY };
   const all: Budget = { tokens: BURST_OF_ALL, at: Number.NEGATIVE_INFINITY, suppressed: 0 };
-  return (record, now) => {
+  const judge = (record: LogRecord, now: number): Verdict => {
     if (!LIMITED.has(record.event)) return { pass: true, suppressed: undefined };
     refill(all, now, BURST_OF_ALL, REFILL_OF_ALL_MS);
     // Whom the common budget leaves out gets no entry in the table either.
@@ -55,6 +62,13 @@ export function createLimiter(): (record: LogRecord, now: number) => Verdict {
     from.suppressed = 0;
     return { pass: true, suppressed: count > 0 ? { peer: name, count } : undefined };
   };
+  const unsaid = (): readonly NonNullable<Verdict["suppressed"]>[] =>
+    [["", all] as const, ...table.budgets].flatMap(([peer, budget]) => {
+      const count = budget.suppressed;
+      budget.suppressed = 0;
+      return count > 0 ? [{ peer, count }] : [];
+    });
+  return Object.assign(judge, { unsaid });
 }
 
 function refill(budget: Budget, now: number, burst: number, everyMs: number): void {

@@ -44,7 +44,12 @@ export interface LogOptions {
   readonly time: () => number;
   /** The least important level that is written. */
   readonly level?: Level;
+  /** Runs something some time later; it need not keep the process. */
+  readonly later?: (act: () => void) => void;
 }
+
+/** How long a peer's last records may have been left out before that is said, if nothing else is. */
+const SAID_AFTER_MS = 30_000;
 
 /** Writes a record. */
 export type Log = (record: LogRecord) => void;
@@ -60,12 +65,22 @@ export function createLog(options: LogOptions): Log {
     options.write(options.format === "json" ? jsonLine(record, options.time()) : textLine(record, options));
   };
   const limiter = createLimiter();
+  const later = options.later ?? ((act) => void setTimeout(act, SAID_AFTER_MS).unref());
+  let due = false;
+  const sayLeftOut = (): void => {
+    due = false;
+    for (const { peer, count } of limiter.unsaid()) put(suppressedRecord(peer, count));
+  };
   return (bare) => {
     if (PRIORITY[bare.level] > least) return;
     const record = withWindowsIds(bare);
     const { pass, suppressed } = limiter(record, options.time());
     if (suppressed) put(suppressedRecord(suppressed.peer, suppressed.count));
     if (pass) put(record);
+    else if (!due) {
+      due = true;
+      later(sayLeftOut);
+    }
   };
 }
 

@@ -174,3 +174,24 @@ test("a clock that is set back does not silence a peer for ever", () => {
   assert.equal(limiter(failed, NOON - 3_600_000).pass, false);
   assert.equal(limiter(failed, NOON - 3_600_000 + 1000).pass, true);
 });
+
+test("how many records were left out is said even if none follows", () => {
+  const lines: string[] = [];
+  const later: (() => void)[] = [];
+  const log = createLog({
+    format: "text",
+    prefixed: false,
+    write: (line) => lines.push(line),
+    time: () => NOON,
+    later: (act) => later.push(act),
+  });
+  for (let i = 0; i < 25; i++) log(failed);
+  assert.deepEqual([lines.length, later.length], [20, 1]);
+  later[0]?.();
+  assert.match(lines[20] ?? "", /5 records about .* were left out \[log\.suppressed/);
+  log(failed);
+  assert.deepEqual([lines.length, later.length], [21, 2]);
+  later[1]?.();
+  later[1]?.();
+  assert.equal(lines.length, 22);
+});
