@@ -86,7 +86,7 @@ test("as compose.yaml starts them, mainmode negotiates with strongSwan, and traf
   assert.match(text, /ESTABLISHED, IKEv1/);
   assert.match(text, /INSTALLED, TRANSPORT, ESP:AES_GCM_16-128/);
   assert.match(text, /in +[0-9a-f]{8}, +\d+ bytes, +3 packets/);
-  const key = /^auth = .*secret = "([^"]+)"/m.exec(readFileSync(join(HERE, "mainmode.toml"), "utf8"))?.[1];
+  const key = /^auth += .*secret = "([^"]+)"/m.exec(readFileSync(join(HERE, "mainmode.toml"), "utf8"))?.[1];
   assert.ok(key && text.includes("child.established") && !text.includes(key), "the daemon's log, and no key in it");
 });
 

@@ -64,8 +64,8 @@ rules 192.0.2.2 '-file = "credential:peer.psk"' >>/etc/mainmode/mainmode.toml
 mkdir -p /etc/systemd/system/mainmode.service.d /run/peer
 printf '[Service]\nLoadCredential=peer.psk:/root/peer.psk\nWatchdogSec=6\n' >/etc/systemd/system/mainmode.service.d/site.conf
 # What its secrets are is written down, to be looked for in what was said.
-install -d -o mainmode -m 700 /var/lib/mainmode/secrets
-printf 'Environment=NODE_OPTIONS=--import=/ledger/test/secrets-ledger.js MAINMODE_LEDGER=/var/lib/mainmode/secrets\n' >>/etc/systemd/system/mainmode.service.d/site.conf
+install -d -o mainmode -m 700 /run/ledger
+printf 'Environment=NODE_OPTIONS=--import=/ledger/test/secrets-ledger.js MAINMODE_LEDGER=/run/ledger\nReadWritePaths=/run/ledger\n' >>/etc/systemd/system/mainmode.service.d/site.conf
 printf '[daemon]\nruntime-directory = "/run/peer"\ncontrol = "/run/peer/control.sock"\n' >/run/peer/mainmode.toml
 rules 192.0.2.1 " = \"$key\"" >>/run/peer/mainmode.toml
 systemctl daemon-reload
@@ -129,7 +129,7 @@ fact remove.exit exit_of dpkg -r mainmode
 fact remove.active systemctl is-active mainmode.service mainmode.socket
 fact remove.kernel kernel
 fact remove.kept ls /etc/mainmode
-cp -r /var/lib/mainmode/secrets /secrets
+cp -r /run/ledger /secrets
 journalctl --no-pager -o export >/result.export
 fact purge.exit exit_of dpkg -P mainmode
 fact purge.left sh -c 'ls -d /etc/mainmode /usr/lib/mainmode /var/lib/mainmode /run/mainmode /usr/bin/mainmode /usr/lib/systemd/system/mainmode.* /etc/systemd/system/*/mainmode.service /var/lib/systemd/deb-systemd-helper-enabled/*mainmode* 2>/dev/null'
