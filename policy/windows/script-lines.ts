@@ -55,7 +55,8 @@ export function* joinLines(text: string, shell: Shell): Generator<LogicalLine> {
         ? endsInCaret(line) && !(joined === "" && /^\s*@?rem\s+\S+\s+\S/i.test(line))
         : continued.test(line) || (open > 0 && i + 1 - start < MOST_JOINED);
     if (i + 1 < lines.length && goesOn && joined.length < LONGEST_LINE) {
-      joined += `${shell === "batch" ? line.slice(0, -1) : withoutComment(line, shell).replace(/`$/, "")} `;
+      // To cmd the next line follows at once; PowerShell ends a word with the line.
+      joined += shell === "batch" ? line.slice(0, -1) : `${withoutComment(line, shell).replace(/`$/, "")} `;
       first ||= joined.length;
     } else {
       yield { text: joined + line, more: first === 0 ? "" : `${joined}${line}`.slice(first), line: start, column: 1, literal: false };

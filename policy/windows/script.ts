@@ -129,6 +129,10 @@ function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLi
         findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it failed: ${shorten(text)}`);
       continue;
     }
+    if (part.after === "&&" && concernsIpsec(text) && !isSureToSucceed(statements[i - 1]?.text ?? "")) {
+      findings.say("E_DYNAMIC_SCRIPT", at, `this command runs only when the one before it succeeds: ${shorten(text)}`);
+      continue;
+    }
     if (part.after !== "&&" && leaves(flow, text, shell, walk.inNetsh)) {
       for (const later of statements.slice(i)) if (concernsIpsec(later.text)) unreached(flow, later.text, at);
       return;
@@ -137,6 +141,13 @@ function* statementsOf(code: string, at: Place, walk: Walk): Generator<CommandLi
     yield* statement(text, place, part.after === "&&", walk);
   }
 }
+
+/** What is done, and asks for nothing: of such commands success is assumed. */
+const isSureToSucceed = (text: string): boolean =>
+  (/^[@(\s]*(call\s+)?"?(\S*[\\/])?(netsh|ipsecpol|ipseccmd)(\.exe)?"?\s/i.test(text) && !/\bshow\b/i.test(text)) ||
+  /^[@(\s]*([%!$&]|(echo|cd|chdir|set|setlocal|title|rem|cls|color|pushd|popd|md|mkdir|copy|del|erase|timeout|pause|net\s+st(art|op)|sc\s+(config|start|stop))(?![\w-]))/i.test(
+    text,
+  );
 
 const noteNetsh = (text: string, walk: Walk): void => {
   if (/^(pushd\s+)?(netsh(\.exe)?|(netsh(\.exe)?\s+)?(ipsec(\s+static)?|advfirewall(\s+\w+)?))$/i.test(text)) walk.inNetsh = true;
