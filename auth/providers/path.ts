@@ -94,6 +94,11 @@ const noIssuer = (certificate: Certificate): PathFault => ({
     : `${certificateTitle(certificate)} was issued by ${certificate.issuer.text}, which is neither among the rule's ca nor was it sent`,
 });
 
+const tooLong = (path: readonly Certificate[]): PathFault => ({
+  kind: "certificate-untrusted",
+  what: `no CA of the rule is within ${MAX_DEPTH} certificates of ${certificateTitle(path[0] as Certificate)}; further ways are not gone`,
+});
+
 /** Depth first, anchors before others. */
 function extend(search: Search, path: readonly Certificate[]): ValidPath | undefined {
   const { anchors, others } = search.terrain;
@@ -111,6 +116,7 @@ function extend(search: Search, path: readonly Certificate[]): ValidPath | undef
         continue;
       }
       const longer = [...path, issuer];
+      if (i > 0 && longer.length === MAX_DEPTH) search.faults.push(tooLong(longer));
       const found = i === 0 ? finish(search, longer) : longer.length < MAX_DEPTH ? extend(search, longer) : undefined;
       if (found) return found;
     }

@@ -214,7 +214,21 @@ const pointLists: readonly Case[] = [
   },
 ];
 
+const ladder: readonly Issued[] = Array.from({ length: 7 }).reduce<readonly Issued[]>(
+  (all, _, i) => [...all, below(all.at(-1) ?? root, { subject: `CN=Step ${i}` })],
+  [],
+);
+
 export const CASES: readonly Case[] = [
+  { name: "six CAs between", leaf: from(ladder[5] as Issued), others: ladder.slice(0, 6), anchors: [root], fault: null },
+  {
+    name: "seven CAs between",
+    leaf: from(ladder[6] as Issued),
+    others: ladder,
+    anchors: [root],
+    fault: ["certificate-untrusted", /no CA of the rule is within 8 certificates of .*CN=host/],
+    openssl: "accepts",
+  },
   ...partialLists,
   ...pointLists,
   {
