@@ -214,10 +214,8 @@ const pointLists: readonly Case[] = [
   },
 ];
 
-const ladder: readonly Issued[] = Array.from({ length: 7 }).reduce<readonly Issued[]>(
-  (all, _, i) => [...all, below(all.at(-1) ?? root, { subject: `CN=Step ${i}` })],
-  [],
-);
+const ladder: Issued[] = [];
+for (let i = 0; i < 7; i++) ladder.push(below(ladder.at(-1) ?? root, { subject: `CN=Step ${i}` }));
 
 export const CASES: readonly Case[] = [
   { name: "six CAs between", leaf: from(ladder[5] as Issued), others: ladder.slice(0, 6), anchors: [root], fault: null },
