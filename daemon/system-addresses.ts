@@ -42,6 +42,28 @@ export function dhcpServerIn(text: string): readonly string[] {
   return addressesIn([found.at(-1)?.[1]]);
 }
 
+/**
+ * The server (option 54) in a lease of dhcpcd, which is the answer itself: a BOOTP message with options behind the magic cookie (RFC 2131 §3,
+ * RFC 2132 §9.7).
+ */
+export function dhcpServerInMessage(octets: Uint8Array): readonly string[] {
+  if (octets.length < OPTIONS || !MAGIC.every((octet, i) => octets[OPTIONS - 4 + i] === octet)) return [];
+  for (let at = OPTIONS; at + 1 < octets.length && octets[at] !== END; ) {
+    if (octets[at] === PAD) at++;
+    else {
+      const [code, length] = [octets[at], octets[at + 1] as number];
+      if (code === SERVER && length === 4 && at + 6 <= octets.length) return addressesIn([octets.subarray(at + 2, at + 6).join(".")]);
+      at += 2 + length;
+    }
+  }
+  return [];
+}
+
+const MAGIC: readonly number[] = [0x63, 0x82, 0x53, 0x63];
+/** Where options begin; octets. */
+const OPTIONS = 240;
+const [PAD, SERVER, END] = [0, 54, 255];
+
 /** systemd-resolved answers on loopback and keeps its own list of servers. */
 const RESOLVERS = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 const LEASES = ["/run/systemd/netif/leases", "/var/lib/NetworkManager", "/var/lib/dhcp"];
@@ -50,16 +72,19 @@ const LEASES = ["/run/systemd/netif/leases", "/var/lib/NetworkManager", "/var/li
 export function systemAddresses(set: SystemSet): readonly string[] {
   if (set === "gateway") return [...gatewaysIn4(textOf("/proc/net/route")), ...gatewaysIn6(textOf("/proc/net/ipv6_route"))];
   if (set === "dns") return RESOLVERS.map((file) => dnsServersIn(textOf(file))).find((list) => list.length > 0) ?? [];
-  return [...new Set(LEASES.flatMap((folder) => filesOf(folder).flatMap((file) => dhcpServerIn(textOf(file)))))];
+  const messages = filesOf("/var/lib/dhcpcd").flatMap((file) => dhcpServerInMessage(octetsOf(file)));
+  return [...new Set([...LEASES.flatMap((folder) => filesOf(folder).flatMap((file) => dhcpServerIn(textOf(file)))), ...messages])];
 }
 
 const MOST_OCTETS = 1 << 20;
 
-function textOf(file: string): string {
+const textOf = (file: string): string => octetsOf(file).toString("utf8");
+
+function octetsOf(file: string): Buffer {
   try {
-    return readFileSync(file, "utf8").slice(0, MOST_OCTETS);
+    return readFileSync(file).subarray(0, MOST_OCTETS);
   } catch {
-    return "";
+    return Buffer.alloc(0);
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LogRecord } from "../../daemon/log.ts";
 import { NAMES_OWNER, Names } from "../../daemon/names.ts";
-import { dhcpServerIn, dnsServersIn, gatewaysIn4, gatewaysIn6 } from "../../daemon/system-addresses.ts";
+import { dhcpServerIn, dhcpServerInMessage, dnsServersIn, gatewaysIn4, gatewaysIn6 } from "../../daemon/system-addresses.ts";
 import { parseConfiguration } from "../../policy/config.ts";
 import type { Policy } from "../../policy/types.ts";
 import { type JournalRecord, playJournal } from "../../sa-store/journal-record.ts";
@@ -119,4 +119,15 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0
     dhcpServerIn("lease {\n  option dhcp-server-identifier 192.0.2.2;\n}\nlease {\n  option dhcp-server-identifier 192.0.2.3;\n}\n"),
     ["192.0.2.3"],
   );
+});
+
+test("the DHCP server is found in the lease of dhcpcd, which is the message itself; what is cut short or something else holds none", () => {
+  const header = new Uint8Array(236);
+  const options = [0x63, 0x82, 0x53, 0x63, 53, 1, 5, 0, 54, 4, 192, 0, 2, 9, 51, 4, 0, 0, 14, 16, 255];
+  const lease = Uint8Array.of(...header, ...options);
+  assert.deepEqual(dhcpServerInMessage(lease), ["192.0.2.9"]);
+  for (let length = 0; length < lease.length; length++)
+    assert.deepEqual(dhcpServerInMessage(lease.subarray(0, length)), length >= 250 ? ["192.0.2.9"] : []);
+  assert.deepEqual(dhcpServerInMessage(Uint8Array.of(...header, 1, 2, 3, 4, ...options.slice(4))), []);
+  assert.deepEqual(dhcpServerInMessage(Uint8Array.of(...header, ...options.slice(0, 4), 255, ...options.slice(8))), []);
 });
