@@ -19,6 +19,8 @@ const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3, secrets: 10_000, out
 const CERTIFICATES =
   "rsa2048|rsa3072-chain-list|ecdsa256|ecdsa384-chain|not-asked|x509-or-psk|kerberos-or-psk|other-authority|expired|revoked|old-list|old-list-rsa|other-identity";
 const OURS = "usual|ah-esp|ah-esp-tunnel|two-filters|on-traffic|wrong-psk|other-selectors|rsa2048";
+/** Of `npm run policy` the short table of actions, and some random policies. */
+const SHORT_POLICIES = ["MAINMODE_ACTIONS=short", "MAINMODE_POLICIES=12"];
 
 const compiled = readdirSync("dist/test", { recursive: true })
   .map((name) => join("dist/test", name))
@@ -29,9 +31,9 @@ const unit = compiled.filter((name) => name.endsWith(".test.js") && !judged.incl
 const kerberos = compiled.filter((name) => name.endsWith(".kdc.js"));
 const kerberosGuest = compiled.filter((name) => name.endsWith(".kdc-guest.js"));
 const guest = compiled.filter((name) => name.endsWith(".guest.js"));
-const imported = compiled.filter((name) => name.endsWith("imported.policy.js"));
+const policies = ["imported", "random", "actions"].flatMap((file) => compiled.filter((name) => name.endsWith(`${file}.policy.js`)));
 if (unit.length < LEAST.unit) fail(`only ${unit.length} test files in dist/test; expected at least ${LEAST.unit}`);
-if (guest.length < LEAST.guest || imported.length < LEAST.guest) fail("no tests for the guest in dist/test");
+if (guest.length < LEAST.guest || policies.length < 3) fail("no tests for the guest in dist/test");
 if (judged.length < LEAST.judged) fail("no tests with tshark in dist/test");
 if (terminal.length < 1) fail("no tests in tmux in dist/test");
 if (kerberos.length < LEAST.kerberos || kerberosGuest.length < LEAST.guest) fail("no tests with a KDC in dist/test");
@@ -68,10 +70,11 @@ const steps = [
     run: (out) => testFiles(out, "guest", inGuest(300), guest),
   },
   {
-    name: "imported policies of Windows in a guest",
+    name: "policies in a guest: imported from Windows, random ones, and what actions do",
     needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
     guest: true,
-    run: (out) => testFiles(out, "imported", inGuest(300), imported),
+    // One after the other: their hosts have the same names.
+    run: (out) => testFiles(out, "policies", [...inGuest(300), "env", ...SHORT_POLICIES], policies, 1),
   },
   {
     name: "demo in a guest",
@@ -150,9 +153,9 @@ function inGuest(seconds) {
 }
 
 /** Runs files with Node's test runner, by a command in front of it if need be, and reads its last words. */
-async function testFiles(out, name, prefix, files) {
+async function testFiles(out, name, prefix, files, concurrency = 2) {
   const report = join(reports, `${name}.tap`);
-  const runner = [process.execPath, ...LEDGER, "--test", "--test-concurrency=2", "--test-timeout=240000"];
+  const runner = [process.execPath, ...LEDGER, "--test", `--test-concurrency=${concurrency}`, "--test-timeout=240000"];
   const told = [
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
