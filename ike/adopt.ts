@@ -11,6 +11,7 @@ import { end, findTunnelEnds } from "./commands.ts";
 import type { Core } from "./core.ts";
 import { carryFronts, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
+import { forgetFailures } from "./retry.ts";
 import { wishFor } from "./wishes.ts";
 
 /** What `settleChanges` has to see to. */
@@ -52,7 +53,10 @@ export function settleChanges(core: Core, { names, refitted }: Changes): void {
   const wanted = [...core.wishes.values()].flatMap(({ spec }) => (names.has(spec.rule.name) ? [spec] : []));
   followRules(core, refitted);
   const now = new Set(core.policy.rules);
-  for (const name of names) end(core, { kind: "rule", rule: name }, now);
+  for (const name of names) {
+    end(core, { kind: "rule", rule: name }, now);
+    forgetFailures(core, name);
+  }
   rehome(core);
   carryFronts(core, new Set(refitted.values()), (spec) => specNow(core, spec));
   // The kernel asks once in half a minute: what it asked for before is still wanted.

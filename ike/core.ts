@@ -50,7 +50,7 @@ export interface Core extends Tools {
   readonly watches: Map<number, Watch>;
   /** Failed tries in a row of rules that should be up, by wish key. */
   readonly retries: Map<string, { readonly spec: ChildSpec; readonly tries: number }>;
-  /** Peers that did not answer lately, by both addresses. */
+  /** Peers that did not answer lately, by both addresses; and by wish key what a peer that answers has refused. */
   readonly outages: Map<string, Outage>;
   /** Wishes whose Main Mode waits for its turn, by wish key. */
   readonly paced: Map<string, ChildWish>;

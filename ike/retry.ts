@@ -44,8 +44,9 @@ export function keepTrying(core: Core, spec: ChildSpec): void {
 
 /** A pair is up, whoever asked for it: the next outage begins with the shortest wait again. */
 export function stopTrying(core: Core, spec: ChildSpec): void {
-  if (core.retries.size === 0) return;
+  if (core.retries.size === 0 && core.outages.size === 0) return;
   const key = specKey(spec);
+  core.outages.delete(key);
   core.retries.delete(key);
   core.timers.clearAll(`retry ${key}`);
 }
@@ -59,8 +60,17 @@ export function onRetry(core: Core, key: string): void {
 }
 
 /** Main Mode came to nothing, or the peer was found dead. */
-export function failPeer(core: Core, local: string, remote: string): void {
-  const key = peerKey(local, remote);
+export const failPeer = (core: Core, local: string, remote: string): void => fail(core, peerKey(local, remote));
+
+/** The peer is there and refused just this: other needs of it are not held off. */
+export const failNeed = (core: Core, spec: ChildSpec): void => fail(core, specKey(spec));
+
+/** What a rule asked for in vain may be tried at once: it means something else now. */
+export function forgetFailures(core: Core, rule: string): void {
+  for (const key of core.outages.keys()) if (key.startsWith(`${rule}|`)) core.outages.delete(key);
+}
+
+function fail(core: Core, key: string): void {
   const before = core.outages.get(key);
   const failures = (before?.failures ?? 0) + 1;
   const hold = jittered(core, Math.min(HOLD_CEILING, RETRY_FIRST * 2 ** Math.min(failures - 1, 10)));
@@ -70,14 +80,15 @@ export function failPeer(core: Core, local: string, remote: string): void {
 }
 
 /**
- * Whether traffic has to wait: nothing begins right after a peer was found silent. What it asks for meanwhile begins when that time is over,
+ * Whether traffic has to wait: nothing begins right after a peer was found silent, or has refused the same. What it asks for meanwhile begins when that time is over,
  * since the kernel would not ask again for half a minute (its larval SA lives that long, and can't be removed: it has no SPI).
  */
 export function isHeldOff(core: Core, spec: ChildSpec): boolean {
-  const outage = core.outages.get(peerKey(spec.local, spec.remote));
-  if (!outage || outage.until <= core.now) return false;
-  count(core, "held off: the peer did not answer lately");
   const key = specKey(spec);
+  const [silent, refused] = [core.outages.get(peerKey(spec.local, spec.remote)), core.outages.get(key)];
+  const outage = [silent, refused].find((one) => one !== undefined && one.until > core.now);
+  if (!outage) return false;
+  count(core, outage === silent ? "held off: the peer did not answer lately" : "held off: the peer refused it lately");
   if (core.retries.has(key) || core.retries.size >= MOST_OUTAGES) return true;
   core.retries.set(key, { spec, tries: 0 });
   core.timers.set(`retry ${key}`, "retry", outage.until);

@@ -18,7 +18,7 @@ import { pathThroughNat } from "./nat-path.ts";
 import { startMainMode } from "./phase1-start.ts";
 import { startChild } from "./phase2.ts";
 import { serves } from "./renewal.ts";
-import { keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
+import { failNeed, keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
 import { settle, tell } from "./watch.ts";
 
 /** Equal keys mean the same need. */
@@ -105,6 +105,7 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError, quickMode
     core.timers.set(`child ${old.id}`, "rekey", core.now + RETRY_FIRST);
   }
   onWishFailed(core, wish.spec, error);
+  if (wish.replaces === null && error.kind !== "terminated" && isServed(core, wish.spec)) failNeed(core, wish.spec);
   settle(core, wish.watchers, wish.key, error);
   if (error.kind !== "terminated") keepTrying(core, wish.spec);
 }

@@ -74,7 +74,7 @@ const steps = [
     needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
     guest: true,
     // One after the other: their hosts have the same names.
-    run: (out) => testFiles(out, "policies", [...inGuest(300), "env", ...SHORT_POLICIES], policies, 1),
+    run: (out) => testFiles(out, "policies", [...inGuest(400), "env", ...SHORT_POLICIES], policies, 1),
   },
   {
     name: "demo in a guest",

@@ -6,6 +6,44 @@ import { configuration, PSK, policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
 import { inWorld, story, type World } from "./world.ts";
 
+const refused = policyOf(
+  configuration([
+    { filters: `["me <-> ${B}"]`, start: '"on-traffic"', "quick-mode": '{ lifetime = "6m" }' },
+    { name: '"web"', filters: `["me <-> ${B}:80 tcp"]`, start: '"on-traffic"' },
+  ]),
+);
+test(
+  "what the peer refuses is asked for again after waits that grow, other needs at once, and the same at once when its rule has changed",
+  story(
+    pair(
+      configuration([
+        { filters: `["me <-> ${B}"]`, start: '"on-traffic"' },
+        { name: '"web"', filters: `["me <-> ${B}:80 tcp"]`, start: '"on-traffic"' },
+      ]),
+      towards(A, { action: '"respond"', filters: `["me:80 <-> ${A} tcp"]` }),
+    ),
+    (world) => {
+      const a = world.host("A");
+      world.run(100);
+      const asked = (): number => world.sent.filter(({ label }) => label === "QM1").length;
+      world.traffic(a, { ...packet(A, B), destinationPort: 22 }, 1000);
+      world.run(60_000);
+      assert.ok(asked() >= 3 && asked() <= 6, `${asked()} in a minute`);
+      const before = asked();
+      world.ping(a, packet(A, B));
+      world.run(500);
+      assert.equal(world.ping(a, packet(A, B)), "protected");
+      assert.equal(asked(), before + 1);
+      world.run(240_000);
+      const later = asked();
+      assert.ok(later <= before + 1 + 9, `${later - before} in four minutes`);
+      a.input({ type: "policy", policy: refused });
+      world.run(1500);
+      assert.equal(asked(), later + 1);
+    },
+  ),
+);
+
 test(
   "however many packets ask, one negotiation begins",
   story(pair(towards(B, { start: '"on-traffic"' })), (world) => {
