@@ -1,5 +1,5 @@
 /**
- * `npm run nat`: mainmode and strongSwan through routers that translate addresses, in a guest with ESP (test/nat). Logs, configurations and captures
+ * `npm run nat`: mainmode with strongSwan and libreswan through routers that translate addresses, in a guest with ESP (test/nat). Logs, configurations and captures
  * stay in `.lab/nat`. A word as argument takes the files whose names have it: `npm run nat -- inward`.
  */
 import { spawnSync } from "node:child_process";
@@ -13,7 +13,7 @@ const files = readdirSync("dist/test/nat")
   .filter((name) => name.endsWith(".nat.js") && name.includes(word))
   .map((name) => join("dist/test/nat", name))
   .sort();
-if (files.length < (word ? 1 : 4)) {
+if (files.length < (word ? 1 : 5)) {
   console.error(`no tests of NAT traversal${word && ` with ${word}`} in dist/test/nat`);
   process.exit(1);
 }
@@ -30,5 +30,5 @@ const inside = [
   "--test-timeout=280000",
   ...files,
 ];
-const { status } = spawnSync("demo/uml-run", ["-t", "460", "-w", ".lab/nat", ...inside], { env, stdio: ["ignore", "inherit", "inherit"] });
+const { status } = spawnSync("demo/uml-run", ["-t", "540", "-w", ".lab/nat", ...inside], { env, stdio: ["ignore", "inherit", "inherit"] });
 process.exit(status ?? 1);

@@ -62,8 +62,9 @@ async function flood(plan: FloodPlan): Promise<FloodResult | string> {
   const [planFile, resultFile] = [`${plan.directory}/plan.json`, `${plan.directory}/result.json`];
   writeFileSync(planFile, JSON.stringify(plan));
   const hosts = fileURLToPath(import.meta.url).replace(/main(\.[jt]s)$/, "hosts$1");
-  // What runs there ends with it, and so do its namespaces.
+  // What runs there ends with us, however we end, and so do its namespaces.
   const argv = [
+    ...["--pdeathsig", "KILL", "unshare"],
     ...["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
     "sh",
     "-c",
@@ -71,7 +72,7 @@ async function flood(plan: FloodPlan): Promise<FloodResult | string> {
     "sh",
   ];
   const status = await new Promise<number | null>((resolve, reject) => {
-    const child = spawn("unshare", [...argv, process.execPath, hosts, planFile, resultFile], { stdio: ["ignore", "inherit", "inherit"] });
+    const child = spawn("setpriv", [...argv, process.execPath, hosts, planFile, resultFile], { stdio: ["ignore", "inherit", "inherit"] });
     child.on("error", reject);
     child.on("close", resolve);
   });

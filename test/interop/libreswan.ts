@@ -67,7 +67,7 @@ const PATIENCE = 15;
 const children = (placed: readonly Placed[]): number => placed.reduce((sum, { flows }) => sum + flows, 0);
 
 /** $1: the root, $2: the folder with the configuration. */
-const BOOT = `
+export const BOOT = `
 mount --bind "$1" "$1"
 for name in proc dev sys; do mount --rbind /$name "$1/$name"; done
 for name in tmp var/lib/ipsec; do mount -t tmpfs tmpfs "$1/$name"; done
@@ -75,7 +75,7 @@ mount --bind "$2" "$1/run"
 mkdir -p "$1/run/pluto" "$1/var/lib/ipsec/nss"
 chroot "$1" ipsec initnss
 cd "$2/pki"
-for file in *.pem; do chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$file" -t CT,, -i "/run/pki/$file"; done
+for file in *.pem; do [ ! -e "$file" ] || chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$file" -t CT,, -i "/run/pki/$file"; done
 for file in *.crt; do [ ! -e "$file" ] || chroot "$1" certutil -A -d sql:/var/lib/ipsec/nss -n "$(basename "$file" .crt)" -t ,, -i "/run/pki/$file"; done
 for file in *.p12; do [ ! -e "$file" ] || chroot "$1" pk12util -d sql:/var/lib/ipsec/nss -W throwaway -i "/run/pki/$file"; done
 exec chroot "$1" /usr/libexec/ipsec/pluto --config /run/ipsec.conf --secretsfile /run/ipsec.secrets --nofork --stderrlog

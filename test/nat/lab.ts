@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { test } from "node:test";
 import { eventually, type Ran, type Shell, shell, stop } from "../interop/shell.ts";
 import { capture, datagramsOf, type HostName, makeNetwork, on, packetsOf, ping, rebind } from "./network.ts";
-import { type Connection, type Mainmode, mainmode, type Party, strongswan } from "./parties.ts";
+import { type Connection, libreswan, type Mainmode, mainmode, type Party, type PlutoConnection, strongswan } from "./parties.ts";
 
 /** ESP in UDP: from or to port 4500, no non-ESP marker, longer than a keepalive. */
 export const IN_UDP = "udp port 4500 and udp[4:2] > 40 and udp[8:4] != 0";
@@ -52,6 +52,12 @@ export class Lab {
 
   async strongswan(host: HostName, connections: readonly Connection[]): Promise<Party> {
     const party = await strongswan({ run: this.run, host, directory: this.#directory }, connections);
+    this.#parties.set(host, party);
+    return party;
+  }
+
+  async libreswan(host: HostName, ends: readonly [string, string], connections: readonly PlutoConnection[]): Promise<Party> {
+    const party = await libreswan({ run: this.run, host, directory: this.#directory }, ends, connections);
     this.#parties.set(host, party);
     return party;
   }

@@ -1,7 +1,9 @@
-/** mainmode and strongSwan on the hosts of the network, one daemon to a host. */
+/** mainmode, strongSwan and libreswan on the hosts of the network, one daemon to a host. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { resolve } from "node:path";
 import { ask, type Status } from "../../cli/client.ts";
+import { BOOT, LIBRESWAN_ROOT } from "../interop/libreswan.ts";
 import { eventually, type Shell, start, stop } from "../interop/shell.ts";
 import { ledgerWords } from "../ledger-words.ts";
 import { type HostName, on } from "./network.ts";
@@ -167,3 +169,54 @@ const child = ({ name, mode, local, remote, protocol }: SwanChild): string => `
         ${protocol === "ah" ? "ah_proposals = sha256" : "esp_proposals = aes128-sha256"}
         local_ts = ${local}
         remote_ts = ${remote} }`;
+
+/** One connection of libreswan's: what its ends are and what else it says, as in ipsec.conf. */
+export interface PlutoConnection {
+  readonly name: string;
+  readonly keys: Readonly<Record<string, string>>;
+}
+
+/** Starts libreswan, with a configuration for the two ends. */
+export async function libreswan(
+  { run, host, directory }: Place,
+  [left, right]: readonly [string, string],
+  list: readonly PlutoConnection[],
+): Promise<Party> {
+  const [root, own, log] = [resolve(LIBRESWAN_ROOT), `${tmpdir()}/pluto-${host}`, `${directory}/pluto-${host}.log`];
+  mkdirSync(`${own}/pki`, { recursive: true });
+  const text = list.map(({ name, keys }) => {
+    const all = Object.entries({ ...PLUTO, left, right, ...keys }).map(([key, value]) => `\t${key}=${value}\n`);
+    return `conn ${name}\n${all.join("")}`;
+  });
+  writeFileSync(`${own}/ipsec.conf`, `config setup\n\tikev1-policy=accept\n\tuniqueids=no\n${text.join("")}`);
+  writeFileSync(`${own}/ipsec.secrets`, `${left} ${right} : PSK "${SECRET}"\n`, { mode: 0o600 });
+  writeFileSync(log, "");
+  const daemon = start(on(host, ["unshare", "-m", "bash", "-ec", BOOT, "pluto", root, own]), log);
+  const whack = (argv: readonly string[], seconds: number) =>
+    run(["nsenter", "-t", `${daemon.pid}`, "-m", "-n", "chroot", root, "/usr/libexec/ipsec/whack", ...argv], { mayFail: true, seconds });
+  const loaded = async () => (await whack(["--status"], 10)).stdout.includes(`Total IPsec connections: loaded ${list.length},`);
+  if (!(await eventually(60, loaded))) throw new Error(`pluto does not load ${list.length} connections:\n${readFileSync(log, "utf8")}`);
+  return {
+    async initiate(name) {
+      const { stdout, stderr } = await whack(["--initiate", "--name", name], 15);
+      return stdout.includes("IPsec SA established") ? undefined : `${stdout}${stderr}`;
+    },
+    log: () => readFileSync(log, "utf8"),
+    stop: async () => {
+      await stop(daemon);
+    },
+  };
+}
+
+const PLUTO = {
+  ikev2: "no",
+  "retransmit-timeout": "8s",
+  keyingtries: "1",
+  dpddelay: "0",
+  ike: "aes128-sha256;modp2048",
+  phase2: "esp",
+  phase2alg: "aes128-sha256",
+  pfs: "no",
+  authby: "secret",
+  auto: "add",
+};

@@ -1,8 +1,8 @@
 /**
  * Faults that were known in other implementations, each by its name: what the message was, and that it costs us nothing.
- * Names such as impair-40 are those of libreswan's tests. The rest of that list: lengths and counts, key lengths, wrong HASHes, reserved flags and
- * identities are in faults*.test.ts here and in test/isakmp/, zero cookies in test/ike/half-open.test.ts, duplicates and replays in
- * attacks.test.ts and schedules.test.ts, a kernel that refuses in kernel.test.ts.
+ * Names such as impair-40 are those of libreswan's tests. The rest of that list: lengths and counts, key lengths (impair-08), wrong HASHes (impair-09),
+ * reserved flags and identities (impair-31) are in faults*.test.ts here and in test/isakmp/, zero cookies (impair-14) in faults.test.ts, duplicates and
+ * replays (impair-01, -02) in attacks.test.ts and schedules.test.ts, a kernel that refuses SAs (impair-install) in kernel.test.ts.
  */
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -11,6 +11,7 @@ import { DOI, EXCHANGE, NOTIFY, PROTOCOL } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { Peer } from "./peer.ts";
 import { deleteOf, notify, offerEsp, offerIke } from "./peer-payloads.ts";
+import { PSK, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, pair } from "./setting.ts";
 import { against, assertSameKeys, installed, ke, nonce, octetsOf, proved, replacing } from "./versus.ts";
 import { story, type World } from "./world.ts";
@@ -148,6 +149,66 @@ for (const [name, payloads] of [
       assert.equal(ikesOf(world, "A").filter(({ state }) => state !== "negotiating").length, 0);
       const again = new Peer(world, B, A, { cookie: octetsOf(8, 3) });
       proved(world, again);
+    }),
+  );
+
+for (const [what, more] of [
+  ["a rule that wants that address", { auth: `[{ method = "psk", secret = "${PSK}", remote-id = "ip:${B}" }]` }],
+  ["a rule that wants nobody in particular", {}],
+] as const)
+  test(
+    `impair-30-ikev1-ip-as-fqdn: an address as text in an FQDN is a name, to ${what}`,
+    against(
+      { identity: Buffer.from(B) },
+      (world, peer) => {
+        peer.start();
+        world.run(100);
+        const wanted = "auth" in more;
+        assert.equal(peer.established, !wanted);
+        assert.deepEqual(
+          ikesOf(world, "A")
+            .filter(({ state }) => state === "established")
+            .map(({ remoteId }) => remoteId),
+          wanted ? [] : [`fqdn:${B}`],
+        );
+        world.run(61_000);
+      },
+      towards(B, more),
+    ),
+  );
+
+/** Under negotiation discovery a child has policies of its own. */
+for (const name of ["A", "B"] as const)
+  test(
+    `impair-install-ipsec-sa-*-policy-*: the kernel of the ${name === "A" ? "initiator" : "responder"} refuses the child's policies: nothing is left of it`,
+    story(pair(towards(B, { discovery: "true" }), towards(A, { discovery: "true" })), (world) => {
+      world.run(10);
+      const before = ["A", "B"].map((host) => world.host(host).xfrm.policies.size);
+      let refused = 0;
+      world.host(name).refuse = (command) => {
+        if (command.do !== "add-policy" && command.do !== "update-policy") return undefined;
+        refused++;
+        return "Cannot allocate memory";
+      };
+      const id = world.host("A").initiate("peer", 10);
+      world.run(15_000);
+      assert.ok(refused > 0, "the kernel was asked");
+      // The responder's come with its outbound SAs, after message 3: then the initiator is told to take its own down.
+      if (name === "A") assert.equal(world.host("A").outcome(id).exit, 1);
+      world.run(180_000);
+      for (const host of ["A", "B"]) {
+        assert.deepEqual(childrenOf(world, host), []);
+        assert.equal(world.host(host).xfrm.states.size, 0);
+      }
+      assert.deepEqual(
+        ["A", "B"].map((host) => world.host(host).xfrm.policies.size),
+        before,
+      );
+      world.host(name).refuse = () => undefined;
+      const again = world.host("A").initiate("peer", 10);
+      world.run(12_000);
+      assert.equal(world.host("A").outcome(again).exit, 0);
+      assertTraffic(world);
     }),
   );
 

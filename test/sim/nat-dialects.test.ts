@@ -13,6 +13,8 @@ import { story, type World, type WorldOptions } from "./world.ts";
 const [CLIENT, SERVER, HIDDEN] = ["10.0.0.5", "192.0.2.2", "10.1.0.2"];
 const [OUTER, FAR_OUTER] = ["198.51.100.1", "203.0.113.1"];
 
+const host = (name: string, address: string, peer: string) => ({ name, addresses: [address] as const, policy: policyOf(towards(peer)) });
+
 const world = (mode: "transport" | "tunnel", behind: "one" | "both"): WorldOptions => {
   const far = behind === "both" ? FAR_OUTER : SERVER;
   const tunnel: readonly [RuleText, RuleText] = [
@@ -93,6 +95,25 @@ for (const dialect of NAT_DIALECTS)
           traffic();
         }),
       );
+
+for (const [what, options] of [
+  ["IPv4", { hosts: [host("A", "192.0.2.1", "192.0.2.2"), host("B", "192.0.2.2", "192.0.2.1")] }],
+  ["IPv6", { hosts: [host("A", "2001:db8::1", "2001:db8::2"), host("B", "2001:db8::2", "2001:db8::1")] }],
+] as const)
+  test(
+    `a peer that announces none of them, over ${what}: no NAT-D, port 500, bare packets`,
+    story(options, (sim) => {
+      speakOnly(sim, []);
+      bringUp(sim);
+      for (const label of ["MM3", "MM4"]) assert.deepEqual(natPayloads(sim, label), []);
+      for (const name of ["A", "B"]) {
+        assert.match(ikesOf(sim, name)[0]?.remote ?? "", /:500$/);
+        for (const { sa } of sim.host(name).xfrm.states.values()) assert.equal(sa.encap, null);
+      }
+      const [a, b] = options.hosts;
+      assert.equal(sim.ping(sim.host("A"), packet(a.addresses[0], b.addresses[0])), "protected");
+    }),
+  );
 
 test("the numbers of the drafts' modes are their own", () => {
   assert.deepEqual([ENCAPSULATION["UDP-Encapsulated-Tunnel draft"], ENCAPSULATION["UDP-Encapsulated-Transport draft"]], [61_443, 61_444]);
