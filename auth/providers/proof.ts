@@ -63,10 +63,10 @@ export interface Proven {
   readonly warnings: readonly string[];
 }
 
-/** What the check has from outside: the time of day in milliseconds since 1970, and the lists of the files that a `Trust` names. */
+/** What the check has from outside: the time of day in milliseconds since 1970, and the lists of the files that a `Trust` names, or why those can't be had. */
 export interface ProofWorld {
   readonly milliseconds: number;
-  readonly lists: (files: readonly string[]) => readonly RevocationList[];
+  readonly lists: (files: readonly string[]) => Result<readonly RevocationList[], string>;
   readonly parsed: (ders: readonly Uint8Array[]) => readonly Certificate[];
 }
 
@@ -241,13 +241,16 @@ function pathTo(trust: Trust, world: ProofWorld, signer: Certificate, sent: Sent
   const issuers = new Set(listed.filter((one) => signsNothing(one, trust.weak) === undefined).map(({ subject }) => subject.key));
   const issuedByListed = (one: Certificate): boolean => !isSelfIssued(one) && issuers.has(one.issuer.key);
   const own = world.parsed(trust.intermediates);
+  const filed = world.lists(trust.crlFiles);
   const terrain: Terrain = {
     anchors: listed.filter((one) => !issuedByListed(one)),
     others: [...listed.filter(issuedByListed), ...own, ...sent.certificates],
-    lists: [...world.lists(trust.crlFiles), ...sent.lists],
+    lists: [...(filed.ok ? filed.value : []), ...sent.lists],
     crl: trust.crl,
     weak: trust.weak,
     milliseconds: world.milliseconds,
   };
-  return validatePath(signer, terrain, sent.budget);
+  const verdict = validatePath(signer, terrain, sent.budget);
+  // A list that the configuration names counts, whether or not one is required.
+  return !filed.ok && (verdict.ok || verdict.error.kind === "crl-missing") ? err({ kind: "crl-missing", what: filed.error }) : verdict;
 }

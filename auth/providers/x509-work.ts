@@ -4,7 +4,7 @@
  */
 import { type KeyObject, randomBytes } from "node:crypto";
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
-import { err, ok } from "../../isakmp/result.ts";
+import { err, ok, type Result } from "../../isakmp/result.ts";
 import type { Identity } from "../../policy/types.ts";
 import { type Certificate, readCertificate } from "./certificate.ts";
 import { MAX_CRL, type RevocationList } from "./crl.ts";
@@ -28,7 +28,7 @@ export function createWork(clock: () => number = Date.now): (request: WorkReques
     const checked = checkClaim(request.claim, {
       milliseconds: clock(),
       parsed,
-      lists: (files) => files.flatMap((file) => listsOf(lists, file)),
+      lists: (files) => allLists(files.map((file) => listsOf(lists, file))),
     });
     if (!checked.ok) return err(checked.error);
     const { entries, identities, subject, issuer, issuers, anchor, warnings } = checked.value;
@@ -60,19 +60,33 @@ interface FileLists {
   readonly lists: readonly RevocationList[];
 }
 
-/** A file's lists, read again when it has changed. One that can't be read any more leaves what was read before: its dates still count. */
-function listsOf(kept: Map<string, FileLists>, file: string): readonly RevocationList[] {
+type Lists = Result<readonly RevocationList[], string>;
+
+function allLists(read: readonly Lists[]): Lists {
+  const unread = read.find((one) => !one.ok);
+  return unread ?? ok(read.flatMap((one) => (one.ok ? one.value : [])));
+}
+
+/**
+ * A file's lists, read again when it has changed. One that can't be read any more leaves what was read before: its dates still count. One that never
+ * could is an error, though it was there when the configuration was read: who is on it must not get in because nobody can look.
+ */
+function listsOf(kept: Map<string, FileLists>, file: string): Lists {
   const before = kept.get(file);
   try {
     const { mtimeMs, size, ino } = statSync(file);
     const version = `${mtimeMs} ${size} ${ino}`;
-    if (before?.version === version) return before.lists;
+    if (before?.version === version) return ok(before.lists);
     const read = readLists({ path: file, octets: readWhole(file) });
-    kept.set(file, { version, lists: read.ok ? read.value : (before?.lists ?? []) });
-  } catch {
-    return before?.lists ?? [];
+    if (!read.ok && !before) return err(`${read.error}; nobody can say who is on it`);
+    const lists = read.ok ? read.value : (before?.lists ?? []);
+    kept.set(file, { version, lists });
+    return ok(lists);
+  } catch (error) {
+    if (before) return ok(before.lists);
+    const why = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    return err(`the revocation lists in ${file} can't be read (${why}); nobody can say who is on them`);
   }
-  return kept.get(file)?.lists ?? [];
 }
 
 function readWhole(file: string): Uint8Array {

@@ -9,6 +9,7 @@ import { type Claim, checkClaim, type ProofWorld, signHash, type Wanted } from "
 import { ecdsaSign, ecdsaVerify } from "../../ike/crypto/ecdsa.ts";
 import { fromHex } from "../../isakmp/hex.ts";
 import { CERT_ENCODING, ID_TYPE } from "../../isakmp/numbers.ts";
+import { ok } from "../../isakmp/result.ts";
 import { idPayloadValue, parseIdentity } from "../../policy/identity.ts";
 import type { Identity, Trust } from "../../policy/types.ts";
 import { DAY, EXT, hierarchy, type Issued, issue, issueCrl, type KeyKind, NOW, name, newKey, pkcs7 } from "./pki.ts";
@@ -43,7 +44,7 @@ const wanted = (anchors: readonly Issued[], remoteId: string | null = null): Wan
 });
 const WORLD: ProofWorld = {
   milliseconds: NOW,
-  lists: () => [],
+  lists: () => ok([]),
   parsed: (ders) =>
     ders.map((der) => {
       const read = readCertificate(der);
@@ -294,7 +295,7 @@ test("our own intermediates help, and CAs of ca that others of ca issued are not
     return read.value;
   });
   accepted(claim({ entries: [both] }));
-  refused(claim({ entries: [both] }), "certificate-revoked", /CN=Middle is revoked/, { ...WORLD, lists: () => lists });
+  refused(claim({ entries: [both] }), "certificate-revoked", /CN=Middle is revoked/, { ...WORLD, lists: () => ok(lists) });
 });
 
 const serialOf = (one: Issued): string => {

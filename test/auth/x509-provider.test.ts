@@ -171,7 +171,15 @@ test("a list in a file counts, is read again when it changes, and stays when the
     claim: { entries: [{ trust: strict, remoteId: null }], method, hash, signature, certificates, id },
   };
   assert.equal(kindOf(work(request)), "crl-missing");
+  // Named by the configuration, it is no list that may be there or not.
+  const lax = { ...request, claim: { ...request.claim, entries: [{ trust: { ...strict, crl: "if-present" as const }, remoteId: null }] } };
+  const unread = work(lax);
+  assert.ok(!unread.ok && unread.error.reason === "crl-missing");
+  assert.match(unread.error.what, /root\.crl can't be read \(ENOENT\); nobody can say who is on them/);
+  writeFileSync(file, "an error page");
+  assert.equal(kindOf(work(lax)), "crl-missing");
   writeFileSync(file, list([]));
+  assert.equal(kindOf(work(lax)), "verified");
   assert.equal(kindOf(work(request)), "verified");
   writeFileSync(file, list([98, 99]));
   assert.equal(kindOf(work(request)), "certificate-revoked");

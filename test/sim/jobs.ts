@@ -58,7 +58,7 @@ export const failure = (reason: AuthReason, what: string, whose: "me" | "peer" =
 
 const WORLD: ProofWorld = {
   milliseconds: NOW,
-  lists: () => [],
+  lists: () => ok([]),
   parsed: (ders) =>
     ders.flatMap((der) => {
       const read = readCertificate(der);
