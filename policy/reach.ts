@@ -20,17 +20,18 @@ export interface Placed {
 
 /** Reports what is shut that should not be, and what never decides. */
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
-  const { policy, raw } = placed;
+  const { policy } = placed;
   const own = ownAddresses(placed);
-  const reach = decisions(policy, own).map(reachOf);
+  const wanted = decisions(policy, own);
+  if (wanted.length > MOST_JUDGED) return;
+  const reach = wanted.map(reachOf);
   reportLockOut(placed, own, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
-  const filters = raw.reduce((sum, rule) => sum + (rule?.filters?.length ?? 0), 0);
-  if (filters <= MOST_COMPARED) reportUnreachable(placed, own, reach, report);
+  if (reach.length <= MOST_COMPARED) reportUnreachable(placed, own, reach, report);
 }
 
-/** Of more filters than this it is not looked for which never decide: each is compared with each. */
-const MOST_COMPARED = 1000;
+/** Of more kernel policies than these nothing is judged, and not which filters never decide: each is compared with each. */
+const [MOST_JUDGED, MOST_COMPARED] = [50_000, 10_000];
 
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
 const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;

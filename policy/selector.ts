@@ -126,6 +126,9 @@ export function isReachable(address: string): boolean {
 /** Whether an address is that of many (multicast, broadcast), whom nobody can negotiate with. */
 export const isOfMany = (address: string): boolean => MANY.some((range) => includesAddress(range, address));
 
+/** Whether a range holds nothing else. */
+export const isRangeOfMany = (range: AddressRange): boolean => MANY.some((many) => covers(many, range));
+
 const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
   texts.map((text) => {
     const range = parseRange(text);

@@ -6,6 +6,7 @@ import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
+import { isRangeOfMany } from "./selector.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 
 /** Reports what is worth a second look. */
@@ -15,6 +16,7 @@ export function reportWarnings(placed: Placed, explicitExempt: boolean, report: 
   if (report.findings.some(({ severity }) => severity === "error")) return;
   for (const [i, rule] of policy.rules.entries()) {
     reportHeader(rule, i, report);
+    reportMany(rule, i, raw[i], report);
     reportHalfTunnel(policy, rule, i, raw[i], report);
   }
   reportReach(placed, explicitExempt, report);
@@ -32,6 +34,14 @@ function reportHeader(rule: Rule, i: number, report: Report): void {
       ["rule", i, "quick-mode"],
       "every offer has AH, which no address translation survives; add one with ESP alone if a peer may be behind NAT",
     );
+}
+
+/** Nobody can be negotiated with about multicast and broadcast. */
+function reportMany(rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
+  if (rule.mode === "tunnel" || !protects(rule)) return;
+  for (const [k, filter] of (raw?.filters ?? []).entries())
+    if (filter?.remote.kind === "range" && isRangeOfMany(filter.remote.range))
+      report.warning(["rule", i, "filters", k], "multicast and broadcast can't be protected: a rule can only permit or block them");
 }
 
 const sameTraffic = (a: Filter, b: Filter): boolean =>

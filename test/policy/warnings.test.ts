@@ -79,6 +79,17 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     rule("a", "block", ["me <-> 10.0.0.0/24"]) + rule("b", "permit", ["me <-> 10.0.0.0/24 tcp"]),
     [],
   ],
+  [
+    "multicast to be protected",
+    rule("a", "require", ["me <-> 224.0.0.0/4"]),
+    [/^4: .*can't be protected: a rule can only permit or block/],
+  ],
+  ["multicast blocked", rule("a", "block", ["me <-> 224.0.0.0/4", "me <-> ff02::fb"]), []],
+  [
+    "ranges that come to more kernel policies than are judged",
+    rule("a", "block", ["1::1-1fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe <-> 2::1-2fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"]),
+    [],
+  ],
   ["loopback", rule("a", "block", ["me <-> 127.0.0.1"]), [/^4: .*never looked at; the filter never decides/]],
   [
     "a network of ours in which no address of ours is",
