@@ -117,8 +117,7 @@ function setPolicy(store: WindowsStore, command: StaticCommand, findings: Findin
   if (!old) return;
   if (text(command, "gponame") !== undefined) findings.say("W_DOMAIN_STORE", command, "it is (un)assigned to a group policy object");
   const next = { ...changedPolicy(old, command, findings), name: text(command, "newname") ?? old.name };
-  store.policies.replace(old.name, next, findings);
-  if (next.assigned) assignOnly(store, next.name, findings);
+  if (store.policies.replace(old.name, next, findings, command) && next.assigned) assignOnly(store, next.name, findings);
 }
 
 /** One policy is assigned at a time. */
@@ -150,8 +149,8 @@ function setList(store: WindowsStore, command: StaticCommand, findings: Findings
   const old = byNameOrGuid(command, findings) && store.lists.need(nameOf(command), command, findings);
   if (!old) return;
   const name = text(command, "newname") ?? old.name;
-  store.lists.replace(old.name, { ...old, name, description: text(command, "description") ?? old.description }, findings);
-  rename(store, "filterList", old.name, name, findings);
+  if (store.lists.replace(old.name, { ...old, name, description: text(command, "description") ?? old.description }, findings, command))
+    rename(store, "filterList", old.name, name, findings);
 }
 
 const NEW_ACTION = { description: "", action: "negotiate", inpass: false, soft: false, pfs: false, methods: null } as const;
@@ -160,8 +159,8 @@ function setAction(store: WindowsStore, command: StaticCommand, findings: Findin
   const old = byNameOrGuid(command, findings) && store.actions.need(nameOf(command), command, findings);
   if (!old) return;
   const name = text(command, "newname") ?? old.name;
-  store.actions.replace(old.name, { ...changedAction(old, command), name }, findings);
-  rename(store, "filterAction", old.name, name, findings);
+  if (store.actions.replace(old.name, { ...changedAction(old, command), name }, findings, command))
+    rename(store, "filterAction", old.name, name, findings);
 }
 
 function changedAction(old: FilterAction, command: StaticCommand): FilterAction {
@@ -311,7 +310,7 @@ function setRule(store: WindowsStore, command: StaticCommand, findings: Findings
     filterList: named("lists", "filterlist") ?? old.filterList,
     filterAction: named("actions", "filteraction") ?? old.filterAction,
   };
-  policy.rules.replace(old.name, next, findings);
+  policy.rules.replace(old.name, next, findings, command);
 }
 
 function changedRule(old: StoredRule, command: StaticCommand): StoredRule {

@@ -125,16 +125,20 @@ export class Shelf<T extends Place & { readonly name: string }> {
     else this.#byName.set(key(item.name), { order: this.#next++, item });
   }
 
-  /** Puts `next` in the place of the object called `name`. */
-  replace(name: string, next: T, findings: Findings): void {
+  /** Puts `next` in the place of the object called `name`. `at` is the command that wants it so. False: another has its new name, and nothing was changed. */
+  replace(name: string, next: T, findings: Findings, at: Place = next): boolean {
     const order = this.#byName.get(key(name))?.order ?? this.#next++;
     if (key(name) !== key(next.name)) {
       const taken = this.find(next.name);
-      if (taken) return findings.say("E_DUP_NAME", next, `a ${this.#what} ${JSON.stringify(next.name)} was made in line ${taken.line}`);
+      if (taken) {
+        findings.say("E_DUP_NAME", at, `a ${this.#what} ${JSON.stringify(next.name)} was made in line ${taken.line}`);
+        return false;
+      }
       this.#byName.delete(key(name));
       this.#renamed = true;
     }
     this.#byName.set(key(next.name), { order, item: next });
+    return true;
   }
 
   remove(name: string): void {
