@@ -300,16 +300,12 @@ function addRule(store: WindowsStore, command: StaticCommand, findings: Findings
 function setRule(store: WindowsStore, command: StaticCommand, findings: Findings): void {
   const [policy, old] = findRule(store, command, findings);
   if (!policy || !old) return;
-  const named = (shelf: "lists" | "actions", tag: string) => {
-    const name = text(command, tag);
-    return name === undefined ? undefined : store[shelf].need(name, command, findings)?.name;
-  };
-  const next = {
-    ...changedRule(old, command),
-    name: text(command, "newname") ?? old.name,
-    filterList: named("lists", "filterlist") ?? old.filterList,
-    filterAction: named("actions", "filteraction") ?? old.filterAction,
-  };
+  const [list, action] = [text(command, "filterlist") ?? old.filterList, text(command, "filteraction") ?? old.filterAction];
+  const filterList = list === old.filterList ? list : store.lists.need(list, command, findings)?.name;
+  const filterAction = action === old.filterAction ? action : store.actions.need(action, command, findings)?.name;
+  // A command of which a part can't be done changes nothing.
+  if (filterList === undefined || filterAction === undefined) return;
+  const next = { ...changedRule(old, command), name: text(command, "newname") ?? old.name, filterList, filterAction };
   policy.rules.replace(old.name, next, findings, command);
 }
 

@@ -107,7 +107,8 @@ function addRule(key: RegistryKey, context: Context, policyName: string): void {
     const { auth, active } = blob.value;
     store.actions.remove(action.name);
     const defaultRule = { ...at, active, pfs: action.pfs, methods: action.methods, auth, assumed: false };
-    return store.policies.replace(policy.name, { ...policy, defaultRule }, findings);
+    store.policies.replace(policy.name, { ...policy, defaultRule }, findings);
+    return;
   }
   const list = filterList(filters, context);
   if (!list) return;

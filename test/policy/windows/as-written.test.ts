@@ -263,6 +263,12 @@ test("cmd takes a single percent sign away, and of two one; netsh itself none", 
   assert.deepEqual(key(["pushd ipsec static", `${KEYED.slice(S.length + 1)} psk="50%off"`]), ["r2.psk: 50%off"]);
 });
 
+test("a command of which a part can't be done changes nothing", () => {
+  const got = run([KEYED, `${S} set rule name=R2 policy=P filterlist=nowhere filteraction=B newname=R9 psk=x`]);
+  assert.deepEqual([names(got), codes(got)], [["R", "R2"], ["E_NO_SUCH_OBJECT@8"]], shown(got));
+  assert.match(got.rules.join(), /R2: require .* by kerberos/);
+});
+
 test("the deleted lists of `delete filterlist all` begin anew", () => {
   const got = run([
     `${S} add filter L3 me 192.0.2.3`,
