@@ -387,9 +387,10 @@ test(
 
 const multicast = (world: World): string => world.ping(world.host("A"), { ...packet(A, "224.0.0.251"), protocol: 17 });
 test(
-  "require: what goes to a multicast group is dropped, and nobody is asked",
+  "require: what goes to a multicast group, or to this host itself, is dropped, and nobody is asked",
   scene(pair(towards("any", { start: '"on-traffic"' }), towards(A, respond)), (world) => {
     assert.equal(multicast(world), "acquire");
+    assert.equal(world.ping(world.host("A"), packet(A, A)), "acquire");
     world.run(1000);
     assert.deepEqual(world.sent, []);
   }),
@@ -407,7 +408,8 @@ test(
 
 test(
   "request, and a peer that has failed its own negotiation and answers nothing: no clear text for it",
-  scene(pair(towards(B, { ...request, "remote-id": member }), towards(A)), (world) => {
+  // It would hear clear text, and answer it.
+  scene(pair(towards(B, { ...request, "remote-id": member }), towards(A, { "inbound-clear": "true" })), (world) => {
     world.host("B").initiate();
     world.run(5000);
     world.intercept = () => DROP;

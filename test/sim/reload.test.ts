@@ -72,6 +72,8 @@ for (const [name, rule] of [
         to(world, B);
         world.run(1000);
         assertTraffic(world);
+        // Longer ago than the peer's first answer keeps a soft SA away.
+        world.run(3.5 * MINUTE);
         world.intercept = () => DROP;
         world.host("A").command({ name: "terminate", target: { kind: "all" } });
         world.run(10_000);
