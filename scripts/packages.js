@@ -1,6 +1,6 @@
 /**
  * `npm run packages`: the npm package, the Debian package in a Debian 13 that runs, and the containers (test/packages/). Root on Debian, about five
- * minutes. `-- --only WORD` runs the files whose names contain it.
+ * minutes. `-- --only WORD` runs the files whose names contain it. They look for secrets in what was said themselves: their daemons are not ours to watch.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { ask, type Status } from "../../cli/client.ts";
+import { ask, type Stats, type Status } from "../../cli/client.ts";
 
 const TIMES = Number(process.env["MAINMODE_RESTARTS"] ?? 2);
 const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
@@ -71,6 +71,20 @@ const cookies = ({ ikeSas }: Status): readonly string[] =>
 const spis = ({ childSas }: Status): readonly string[] =>
   childSas.flatMap(({ protections }) => protections.map(({ spiIn, spiOut }) => `${spiIn} ${spiOut}`));
 
+/** Every total of the statistics, by its name and labels. */
+async function totals(name: Name): Promise<ReadonlyMap<string, number>> {
+  let found: Stats | undefined;
+  await ask({ path: control(name), request: { command: "stats", form: "document" }, onStats: (stats) => (found = stats) });
+  const counters = (found?.metrics ?? []).filter(({ type }) => type === "counter");
+  return new Map(
+    counters.flatMap((one) => (one.samples ?? []).map(({ labels, value }) => [`${one.name} ${JSON.stringify(labels)}`, value])),
+  );
+}
+
+/** Totals that went back. */
+const gone = (before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): readonly string[] =>
+  [...before].filter(([key, value]) => (now.get(key) ?? 0) < value).map(([key, value]) => `${key}: ${value}, now ${now.get(key)}`);
+
 /** Ends a daemon by a signal to itself, not to the `ip` that started it: after exec they are one process. */
 async function stop(name: Name, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
   const child = daemons.get(name);
@@ -129,14 +143,17 @@ for (const [what, signal, name] of [
   ["a restart of the initiator's daemon", "SIGTERM", "a"],
   ["a restart of the responder's daemon", "SIGTERM", "b"],
 ] as const)
-  test(`${what}, ${TIMES} times under traffic: not a packet lost, the same SAs after as before`, async () => {
+  test(`${what}, ${TIMES} times under traffic: not a packet lost, the same SAs after as before, and no total went back`, async () => {
     const before = await status(name);
     assert.equal(before.childSas.length, 1);
     const { sent, received } = await underTraffic(async () => {
       for (let i = 0; i < TIMES; i++) {
         await wait(Math.random() * 300);
+        const counted = await totals(name);
+        assert.ok((counted.get('mainmode_child_bytes_total {"dir":"in","mode":"transport"}') ?? 0) > 0);
         await stop(name, signal);
         await start(name);
+        assert.deepEqual(gone(counted, await totals(name)), []);
       }
     });
     assert.ok(sent > 10, `${sent} pings`);
