@@ -1,5 +1,6 @@
 /** `mainmode policy import`: a script of Windows becomes a configuration, its keys files of their own. */
 import { closeSync, existsSync, fchmodSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { resolve } from "node:path";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { checkConfiguration, formatDiagnostic } from "../../policy/config.ts";
 import { type Finding, formatFinding } from "../../policy/windows/diagnostics.ts";
@@ -34,12 +35,14 @@ export function importPolicy(request: ImportRequest): number {
   if (request.principal?.includes("@") === false)
     throw new Failure(EXIT.usage, `${JSON.stringify(request.principal)} has no realm`, "--principal host/a.example.com@EXAMPLE.COM");
   const bytes = readScriptFile(request.file);
-  const folder = request.secrets ?? folderOf(request.output ?? "");
+  const beside = folderOf(request.output ?? "");
+  // The configuration may be read from anywhere: a folder of its own is named in full.
+  const folder = request.secrets === undefined ? beside : `${resolve(request.secrets)}/`;
   const imported = importScript(bytes, {
     ...request,
     local: request.local.map(addressOf),
     fileName: request.file.replace(/^.*\//, ""),
-    secretsFolder: folder === folderOf(request.output ?? "") ? "" : folder,
+    secretsFolder: folder === beside || folder === `${resolve(beside)}/` ? "" : folder,
   });
   if (!imported.ok) {
     printFindings(request.file, imported.error);

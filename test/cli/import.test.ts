@@ -1,7 +1,7 @@
 /** `mainmode policy import` as an administrator runs it: files, their modes, exit codes, and that nothing is overwritten or half written. */
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative as relativePath } from "node:path";
 import { test } from "node:test";
 import { mainmode, scratch } from "./fake-daemon.ts";
 
@@ -157,4 +157,27 @@ test("an encoding that is guessed is said, and so are keys beyond ASCII", async 
     guessed.stderr,
   );
   assert.doesNotMatch(guessed.stderr, /Schl/);
+});
+
+test("a folder for keys is the same with its last slash and without, and from wherever the configuration is read", async (t) => {
+  const folder = scratch(t);
+  writeFileSync(join(folder, "x.cmd"), GOOD);
+  for (const [i, slash] of ["", "/"].entries()) {
+    mkdirSync(join(folder, `keys${i}`));
+    const output = join(folder, `out${i}.toml`);
+    const ran = await mainmode([
+      "policy",
+      "import",
+      join(folder, "x.cmd"),
+      "-o",
+      output,
+      "--secrets",
+      `${join(folder, `keys${i}`)}${slash}`,
+    ]);
+    assert.equal(ran.exit, 0, ran.stderr);
+    assert.ok(readFileSync(output, "utf8").includes(`secret-file = "${join(folder, `keys${i}`, "protect-sql.psk")}"`));
+  }
+  const relative = relativePath(process.cwd(), folder);
+  const ran = await mainmode(["policy", "import", join(folder, "x.cmd"), "-o", join(folder, "keys0/out.toml"), "--secrets", relative]);
+  assert.equal(ran.exit, 0, ran.stderr);
 });
