@@ -141,6 +141,7 @@ export const CODES = {
   E_ONLY_SOME: row("error", true, "it would let pass everywhere what was let pass there; write the addresses that it is for"),
   W_NOTHING_DELETED: row("note", false, "scripts often clear away what an earlier run may have left; nothing was there"),
   W_OTHER_COMMAND: row("note", false, "it is not about IPsec policy"),
+  W_NOT_ON_WINDOWS: row("note", false, "static policies of Windows have nothing like it; a policy of connection security rules may have"),
   W_EXEMPT: row(
     "warning",
     false,

@@ -138,7 +138,7 @@ function mainMethods(rule: Rule, at: Place, findings: Findings): readonly MainMe
   const methods = rule.mainMode.proposals.flatMap((suite): readonly MainMethod[] => {
     const [cipher, hash, group] = [suite.encryption.name, suite.hash.name, suite.group.name];
     if ([cipher, hash, group].every(windowsKnows)) return [{ cipher, hash, group }];
-    findings.say("W_OTHER_COMMAND", at, `${formatIkeSuite(suite)} is unknown to netsh ipsec static and was left out`);
+    findings.say("W_NOT_ON_WINDOWS", at, `${formatIkeSuite(suite)} is unknown to netsh ipsec static and was left out`);
     return [];
   });
   if (methods.length === 0)
@@ -152,7 +152,7 @@ function quickMethods(rule: Rule, at: Place, findings: Findings): readonly Quick
     const [ah, esp] = (["ah", "esp"] as const).map((protocol) => suite.find((part) => part.protocol === protocol));
     const names = suite.flatMap(({ cipher, integrity }) => [cipher?.name, integrity?.name]).filter((name) => name !== undefined);
     if (!names.every(windowsKnows) || (esp && !esp.integrity)) {
-      findings.say("W_OTHER_COMMAND", at, `${formatChildSuite(suite)} is unknown to netsh ipsec static and was left out`);
+      findings.say("W_NOT_ON_WINDOWS", at, `${formatChildSuite(suite)} is unknown to netsh ipsec static and was left out`);
       return [];
     }
     return [
@@ -295,7 +295,7 @@ function windowsAction(rule: Rule, name: string, at: Place, findings: Findings):
   if (!methods) return null;
   if (rule.clear.discovery)
     findings.say(
-      "W_OTHER_COMMAND",
+      "W_NOT_ON_WINDOWS",
       at,
       `rule ${JSON.stringify(rule.name)}: static policies know no negotiation discovery; nothing leaves in clear`,
     );

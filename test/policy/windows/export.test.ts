@@ -366,3 +366,17 @@ test("what a mirror image for one peer says of every packet between the two is w
   );
   assert.ok(compared > 500, String(compared));
 });
+
+test("what static policies have no words for is said as that", () => {
+  const strong = HEAD.replace('["3des-sha1-modp2048"]', '["aes256-sha256-modp2048", "3des-sha1-modp2048"]');
+  const { findings } = exportPolicy(
+    read(
+      `${strong}[[rule]]\nname = "r"\naction = "require"\nfilters = ["me <-> 192.0.2.7"]\nauth = [{ method = "psk", secret-file = "x" }]\n`,
+    ),
+    { mirror: undefined },
+  );
+  assert.deepEqual(
+    findings.map(({ code, hint }) => [code, /nothing like it/.test(hint)]),
+    [["W_NOT_ON_WINDOWS", true]],
+  );
+});
