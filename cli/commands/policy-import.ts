@@ -1,6 +1,5 @@
 /** `mainmode policy import`: a script of Windows becomes a configuration, its keys files of their own. */
 import { closeSync, existsSync, fchmodSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { resolve } from "node:path";
 import { canonicalAddress } from "../../isakmp/address.ts";
 import { checkConfiguration, formatDiagnostic } from "../../policy/config.ts";
 import { type Finding, formatFinding } from "../../policy/windows/diagnostics.ts";
@@ -37,12 +36,12 @@ export function importPolicy(request: ImportRequest): number {
   const bytes = readScriptFile(request.file);
   const beside = folderOf(request.output ?? "");
   // The configuration may be read from anywhere: a folder of its own is named in full.
-  const folder = request.secrets === undefined ? beside : `${resolve(request.secrets)}/`;
+  const folder = request.secrets === undefined ? beside : inFull(request.secrets);
   const imported = importScript(bytes, {
     ...request,
     local: request.local.map(addressOf),
     fileName: request.file.replace(/^.*\//, ""),
-    secretsFolder: folder === beside || folder === `${resolve(beside)}/` ? "" : folder,
+    secretsFolder: folder === beside || folder === inFull(beside) ? "" : folder,
   });
   if (!imported.ok) {
     printFindings(request.file, imported.error);
@@ -73,6 +72,9 @@ function addressOf(text: string): string {
   if (address === undefined) throw new Failure(EXIT.usage, `${JSON.stringify(text)} is no address`, "--local 192.0.2.1");
   return address;
 }
+
+/** A folder from the root on, with its final slash. */
+const inFull = (folder: string): string => `${folder.startsWith("/") ? "" : `${process.cwd()}/`}${folder}`.replace(/\/*$/, "/");
 
 /** With its final slash; empty for the current one. */
 const folderOf = (path: string): string => path.replace(/[^/]*$/, "");
