@@ -42,8 +42,8 @@ export interface WindowsOptions {
   readonly bareNonce?: "yes" | "wrong";
   /** Milliseconds after which a pair that nobody used is deleted. */
   readonly idle?: number;
-  /** It stands behind a NAT, so that `address` is known to nobody but itself. */
-  readonly behindNat?: boolean;
+  /** It stands behind a NAT with this address, and its own is known to nobody but itself. */
+  readonly knownAs?: string;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -95,7 +95,7 @@ export abstract class WindowsEnd {
     this.to = to;
     this.release = release;
     this.options = options;
-    if (options.behindNat) this.nat = new WindowsNat(release.authip, address, to);
+    if (options.knownAs) this.nat = new WindowsNat(release.authip, address, to);
     world.attach(address, (bytes) => this.receive(bytes));
   }
 

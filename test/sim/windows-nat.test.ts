@@ -27,7 +27,7 @@ const meets = (release: Release, begins: "us" | "windows", tell: (world: World, 
     },
     (world) => {
       world.run(10);
-      tell(world, new WindowsPeer(world, INNER, A, release, { behindNat: true }));
+      tell(world, new WindowsPeer(world, INNER, A, release, { knownAs: B }));
     },
   );
 

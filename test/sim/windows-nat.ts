@@ -75,6 +75,18 @@ export class WindowsNat {
     return this.found ? (this.#rfc ? TRANSPORT_RFC : TRANSPORT_DRAFT) : TRANSPORT;
   }
 
+  /** The engine's NAT-OA: by the RFC both ends, the initiator's first; by the draft its own alone. */
+  hear(payloads: readonly Payload[], known: string, engineBegan: boolean): void {
+    const got = payloads.flatMap((p) => (p.name === "natOa" || p.name === "natOaDraft" ? [p] : []));
+    const ends = engineBegan ? [this.#far, known] : [known, this.#far];
+    const expected = !this.found ? [] : this.#rfc ? ends : [this.#far];
+    assert.deepEqual(
+      got.map(({ name, value }) => [name, [...value.address].join(".")]),
+      expected.map((address) => [this.#rfc ? "natOa" : "natOaDraft", address]),
+      "NAT-OA",
+    );
+  }
+
   /** NAT-OA of a Quick Mode. */
   originals(): readonly Payload[] {
     if (!this.found) return [];

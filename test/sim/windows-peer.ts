@@ -131,6 +131,7 @@ export class WindowsPeer extends WindowsEnd {
     assert.ok(chosen, "one of our suites");
     const { proposal, transform, suite } = chosen;
     assert.equal(modeOf(transform), this.nat?.mode ?? 2, "the mode that a NAT asks for");
+    this.nat?.hear(payloads, this.options.knownAs ?? this.address, true);
     const answer = [
       payload("sa", { ...sa, proposals: [{ ...proposal, spi: u32(ex.spi), transforms: [transform] }] }),
       payload("nonce", { data: ex.nr }),
@@ -152,6 +153,7 @@ export class WindowsPeer extends WindowsEnd {
     const suite = this.release.phase2.find((candidate) => transform && isPhase2(transform, candidate));
     assert.ok(proposal && transform && suite, "the answer is one of ours");
     assert.equal(modeOf(transform), this.nat?.mode ?? 2, "the mode that was offered");
+    this.nat?.hear(payloads, this.options.knownAs ?? this.address, false);
     assert.ok(
       transform.attributes.some(({ type }) => type === 32_767),
       "the private attribute comes back",
