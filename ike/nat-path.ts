@@ -36,9 +36,9 @@ export function moveNegotiation(core: Core, n: Negotiation, next: OpenState | Es
 }
 
 /** An SA as it is used: with its path, and in UDP or not. */
-export const settleNat = (core: Core, { path }: Negotiation, sa: Established): Established => ({
+export const settleNat = (core: Core, { path, role }: Negotiation, sa: Established): Established => ({
   ...sa,
-  nat: natInUse(sa.nat, numbersOf(sa.peer.nat, sa.rule), path.local.port === core.natPort),
+  nat: natInUse(sa.nat, numbersOf(sa.peer.nat, sa.rule), path.local.port === core.natPort, role),
 });
 
 /** The ports of a child's packets under an IKE SA; null: they travel bare. */

@@ -6,6 +6,7 @@ import { addressBytes, parseAddress } from "../isakmp/address.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
 import type { Rule } from "../policy/types.ts";
+import type { Role } from "../sa-store/ike-sa.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { HashAlgorithm } from "./crypto/suite.ts";
@@ -110,11 +111,13 @@ const MOST_OWN = 16;
 
 /**
  * Whether it is in use, which the initiator decides by moving: NAT-D may be damaged or forged on its way, and then each end has found something
- * else. `floated`: message 5 went to the port of NAT traversal.
+ * else. A responder that found nothing, while the initiator did, takes that one to stand behind a NAT: otherwise what it asks for would not fit, as
+ * long as the SA stands. `floated`: message 5 went to the port of NAT traversal.
  */
-export function natInUse(found: NatState | null, numbers: NatNumbers | null, floated: boolean): NatState | null {
+export function natInUse(found: NatState | null, numbers: NatNumbers | null, floated: boolean, role: Role): NatState | null {
   if (!floated || numbers === null) return null;
-  return found ?? { numbers, local: false, remote: false };
+  if (found?.local || found?.remote) return found;
+  return { numbers, local: false, remote: role === "responder" };
 }
 
 /** `none`, `local`, `remote` or `both`: the field of `status`. */

@@ -102,10 +102,14 @@ test("the RFC is preferred to its drafts, and that of Windows to the others", ()
 
 test("the initiator's move decides, whatever damaged hashes made of it", () => {
   const found = { numbers: "rfc", local: true, remote: false } as const;
-  assert.equal(natInUse(found, "rfc", false), null);
-  assert.deepEqual(natInUse(found, "rfc", true), found);
-  assert.deepEqual(natInUse(null, "draft", true), { numbers: "draft", local: false, remote: false });
-  assert.equal(natInUse(null, null, true), null);
+  for (const role of ["initiator", "responder"] as const) {
+    assert.equal(natInUse(found, "rfc", false, role), null);
+    assert.deepEqual(natInUse(found, "rfc", true, role), found);
+    assert.equal(natInUse(null, null, true, role), null);
+    const nothing = { numbers: "draft", local: false, remote: role === "responder" } as const;
+    assert.deepEqual(natInUse(null, "draft", true, role), nothing);
+    assert.deepEqual(natInUse({ ...nothing, remote: false }, "draft", true, role), nothing);
+  }
 });
 
 test("with message 5 both ends move to the port of NAT traversal", () => {

@@ -115,6 +115,40 @@ for (const [what, options] of [
     }),
   );
 
+for (const label of ["MM3", "MM4"] as const)
+  test(
+    `somebody takes NAT-D out of ${label}: the SA works all the same, or another one does`,
+    story(world("transport", "one"), (sim) => {
+      const deliver = sim.deliver.bind(sim);
+      let damaged = 0;
+      sim.deliver = (from, to, bytes, forged, ports) => {
+        const read = payloadsOf(bytes);
+        const header = decodeHeader(bytes);
+        const isIt = header.ok && read?.some(({ name }) => name === "natD") && (label === "MM3") === (to === SERVER);
+        if (!isIt || !read) return deliver(from, to, bytes, forged, ports);
+        damaged++;
+        deliver(
+          from,
+          to,
+          encodeMessage(
+            header.value,
+            read.filter(({ name }) => name !== "natD"),
+          ),
+          forged,
+          ports,
+        );
+      };
+      sim.host("A").initiate("peer", 30);
+      sim.run(31_000);
+      assert.ok(damaged > 0);
+      sim.deliver = deliver;
+      const id = sim.host("A").initiate("peer", 30);
+      sim.run(31_000);
+      assert.equal(sim.host("A").outcome(id).exit, 0, sim.host("A").outcome(id).text);
+      assert.equal(sim.ping(sim.host("A"), packet(CLIENT, SERVER)), "protected");
+    }),
+  );
+
 test("the numbers of the drafts' modes are their own", () => {
   assert.deepEqual([ENCAPSULATION["UDP-Encapsulated-Tunnel draft"], ENCAPSULATION["UDP-Encapsulated-Transport draft"]], [61_443, 61_444]);
 });
