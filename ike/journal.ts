@@ -78,6 +78,7 @@ function childRecord(child: ChildSa): JournalRecord {
   const { spec, protections } = child;
   const value = {
     rule: spec.rule.name,
+    mode: spec.rule.mode,
     selector: selectorRecord(spec.selector),
     local: spec.local,
     remote: spec.remote,

@@ -7,11 +7,12 @@ import { acceptsProof } from "../auth/proof.ts";
 import { fromHex } from "../isakmp/hex.ts";
 import { isFrontOf, priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
+import { negotiates, ruleCoveringSelectors } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
 import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
-import { LEAST_QUICK_MODE } from "./children.ts";
+import { LEAST_QUICK_MODE, tellDelete } from "./children.ts";
 import { type Core, count, log } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
 import { restoreGuard } from "./fronts.ts";
@@ -179,6 +180,11 @@ function restoreChild(core: Core, id: number, { value }: JournalPart, sas: Map<s
   const outbound = child?.outbound === "installed" ? saKeys(child.spec, child.protections, "out") : [];
   if (!child || ![...inbound, ...outbound].every((sa) => sas.has(saText(sa))))
     return count(core, "child SA of the last run not taken over");
+  if (!isStillAbout(core, child, f["mode"])) {
+    const carrier = child.ike === null ? undefined : core.store.ikes.get(child.ike);
+    if (carrier?.phase === "established") tellDelete(core, carrier, child, true);
+    return count(core, "child SA of the last run whose rule is about something else now");
+  }
   for (const [direction, keys] of [
     ["in", inbound],
     ["out", outbound],
@@ -196,6 +202,19 @@ function restoreChild(core: Core, id: number, { value }: JournalPart, sas: Map<s
   armChild(core, child);
   if (child.ike === null) armChildKeepalive(core, child);
   if (child.outbound === "installed") upkeep(core, core.policies.take(child));
+}
+
+/**
+ * Whether a rule is still for what its child carries. It may have been written anew under its name, and the child would stand in front of what
+ * the new rules say about its packets, and be renewed for ever. Which of our addresses there are may be another question at this moment.
+ */
+function isStillAbout(core: Core, { spec, encap }: ChildSa, mode: unknown): boolean {
+  const { rule, selector, local, remote } = spec;
+  const { tunnel } = rule;
+  if (!negotiates(rule) || (mode !== undefined && mode !== rule.mode)) return false;
+  if (tunnel && encap === null && tunnel.remote !== remote) return false;
+  const here = tunnel?.local === null ? { ...rule, tunnel: { ...tunnel, local } } : rule;
+  return ruleCoveringSelectors([here], [...core.addresses, local], selector, rule.mode).ok;
 }
 
 function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {

@@ -345,10 +345,12 @@ function readBounded(path: string, limit: number): Result<ReadFile, string> {
   }
 }
 
+const NOT_OURS =
+  "this user may not read it; the daemon is mainmode (chown root:mainmode, chmod 640), and other commands are for root or mainmode";
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: NO_SUCH_FILE,
-  EACCES: "this user may not read it; run as root or mainmode",
-  EPERM: "this user may not read it; run as root or mainmode",
+  EACCES: NOT_OURS,
+  EPERM: NOT_OURS,
   EISDIR: "it is a directory",
   ENOTDIR: "a part of the path is no directory",
 };
