@@ -3,6 +3,7 @@
  * by the rule's name and their place, and have to demand what they demanded then: whoever exchanges a key or a CA and starts the daemon anew means
  * that the old ones are good for nothing any more.
  */
+import { signatureMethod } from "../auth/choice.ts";
 import type { PeerProof } from "../auth/proof.ts";
 import { toHex } from "../isakmp/hex.ts";
 import type { AuthEntry, Identity, Policy, PskEntry, Rule, Trust } from "../policy/types.ts";
@@ -28,6 +29,7 @@ export function proofRecord(crypto: Crypto, proof: PeerProof, policy: Policy, co
       const beliefs = proof.trusts.map((trust) => trustMark(crypto, trust));
       return {
         ...base,
+        signed: signatureMethod(proof.entry),
         subject: proof.subject,
         identities: proof.identities.map(identityRecord),
         issuers: proof.issuers.map(identityRecord),
@@ -71,6 +73,8 @@ export function proofOfRecord(crypto: Crypto, record: unknown, policy: Policy, c
     if (typeof principal !== "string" || !Array.isArray(names)) return undefined;
     return { method: "kerberos", rule, entry, peer: { principal, addressNames: names.map(String) } };
   }
+  // The peer signed by the method of the entry: keys of another kind, asked for since, are no peer's yet.
+  if (r["signed"] !== signatureMethod(entry)) return undefined;
   const identities = list(r["identities"]).map(identityOfRecord);
   const issuers = list(r["issuers"]).map(identityOfRecord);
   const beliefs = new Set(list(r["beliefs"]));

@@ -165,6 +165,7 @@ const AGAIN: readonly (readonly [what: string, method: keyof typeof METHODS, aft
   ["another pre-shared key", "psk", () => key("another throwaway test key"), false],
   ["another CA", "ECDSA P-256", () => trusting({ anchors: [OTHER_CA.der], names: [OTHER_CA.subject] }), false],
   ["a list of revoked certificates required", "ECDSA P-256", () => trusting({ crl: "require" }), false],
+  ["a certificate of ours with another kind of key", "ECDSA P-256", () => x509("B", "rsa2048"), false],
   ["another method", "ECDSA P-256", () => key("another throwaway test key"), false],
   ["another peer-principal", "Kerberos", () => kerberos("B", { peerPrincipal: "host/c.example.test" }), false],
   ["the same CA, read anew", "ECDSA P-256", () => trusting({}), true],
