@@ -50,9 +50,11 @@ const tunnel = (text: string, mode = '"tunnel"', net = "10.2.0.0/16"): RuleText 
   mode,
   tunnel: text,
 });
+const ROAMING: RuleText = { filters: '["me <-> 10.2.0.0/16"]', mode: '"tunnel"', tunnel: `{ remote = "${B}" }` };
 const TUNNELS: readonly (readonly [what: string, before: RuleText, after: RuleText, taken: boolean])[] = [
   ["the same tunnel", tunnel(`{ local = "${A}", remote = "${B}" }`), tunnel(`{ local = "${A}", remote = "${B}" }`), true],
   ["the same tunnel, whose own end the route decides", tunnel(`{ remote = "${B}" }`), tunnel(`{ remote = "${B}" }`), true],
+  ["the same tunnel of this host alone, whose own end the route decides", ROAMING, ROAMING, true],
   ["a tunnel to somebody else", tunnel(`{ local = "${A}", remote = "${B}" }`), tunnel(`{ local = "${A}", remote = "${C}" }`), false],
   ["a tunnel to another network", tunnel(`{ remote = "${B}" }`), tunnel(`{ remote = "${B}" }`, '"tunnel"', "10.3.0.0/16"), false],
   ["no tunnel any more", tunnel(`{ remote = "${B}" }`), { filters: '["me <-> 10.2.0.0/16"]' }, false],
@@ -60,7 +62,11 @@ const TUNNELS: readonly (readonly [what: string, before: RuleText, after: RuleTe
 for (const [what, before, after, taken] of TUNNELS)
   test(`the daemon is started again and finds ${what}: its child SAs are ${taken ? "" : "not "}taken over`, () => {
     const theirs = configuration([
-      { filters: '["10.2.0.0/16 <-> 10.1.0.0/16"]', mode: '"tunnel"', tunnel: `{ local = "${B}", remote = "${A}" }` },
+      {
+        filters: `["10.2.0.0/16 <-> 10.1.0.0/16", "10.2.0.0/16 <-> ${A}"]`,
+        mode: '"tunnel"',
+        tunnel: `{ local = "${B}", remote = "${A}" }`,
+      },
     ]);
     story(pair(configuration([before]), theirs), (world) => {
       const a = world.host("A");
