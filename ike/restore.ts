@@ -214,7 +214,9 @@ function isStillAbout(core: Core, { spec, encap }: ChildSa, mode: unknown): bool
   if (!negotiates(rule) || (mode !== undefined && mode !== rule.mode)) return false;
   if (tunnel && encap === null && tunnel.remote !== remote) return false;
   const here = tunnel?.local === null ? { ...rule, tunnel: { ...tunnel, local } } : rule;
-  return ruleCoveringSelectors([here], [...core.addresses, local], selector, rule.mode).ok;
+  const covered = (addresses: readonly string[]): boolean => ruleCoveringSelectors([here], addresses, selector, rule.mode).ok;
+  // The whole list only where it matters: hosts with thousands of addresses have as many children.
+  return covered([local]) || covered([...core.addresses, local]);
 }
 
 function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
