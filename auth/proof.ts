@@ -29,8 +29,8 @@ export type PeerProof =
 
 /**
  * Who the peer has proved to be, as a name that nobody gets by another proof: two that have it are one peer. A ticket proves its principal, whatever
- * identity was said besides; a certificate what its anchor vouches for, which is a key and not a name: everybody calls his own as he likes; and who proves a name by one method is not who proved it by another, or
- * the weakest method of a gateway would speak for everybody.
+ * identity was said besides; a certificate what its anchor vouches for, which is a key and not a name: everybody calls his own as he likes. Who proves
+ * a name by one method is not who proved it by another, or the weakest method of a gateway would speak for everybody.
  */
 export function provenAs(proof: PeerProof, peerId: Identity): string {
   switch (proof.method) {

@@ -175,11 +175,14 @@ function serveClient(socket: Socket, session: Session, options: ControlOptions):
   watchPatience(socket, options.patienceMs ?? PATIENCE_MS, session);
 }
 
-/** `heard`: it has asked something. `busy`: a request is under way. `ended`: the client will send nothing more, or nothing more will be taken from it. `endless`: its answer has no end. */
 interface Session {
+  /** It has asked something. */
   heard: boolean;
+  /** A request is under way. */
   busy: boolean;
+  /** The client will send nothing more, or nothing more will be taken from it. */
   ended: boolean;
+  /** Its answer has no end. */
   endless: boolean;
 }
 

@@ -3,8 +3,8 @@
  * a packet which was protected, or stopped, meets one of the two at any moment. SAs of what is in both live on.
  */
 import { diffPolicies, refit } from "../policy/diff.ts";
-import { compareSpecificity, rulesForPeer } from "../policy/select.ts";
-import { concreteSelectors, coversSelector, sameSelector } from "../policy/selector.ts";
+import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { sameSelector } from "../policy/selector.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { end, findTunnelEnds } from "./commands.ts";
@@ -72,8 +72,9 @@ function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {
   for (const child of core.store.children.values()) {
     const { rule, selector } = child.spec;
     const now = refitted.get(rule);
-    const [before, after] = [strongest(core, rule, selector), now && strongest(core, now, selector)];
-    if (now && before && after && sameSelector(before, after)) child.spec = { ...child.spec, rule: now };
+    if (!now) continue;
+    const [before, after] = [strongest(core, rule, selector), strongest(core, now, selector)];
+    if (before && after && sameSelector(before, after)) child.spec = { ...child.spec, rule: now };
   }
   for (const entry of core.store.ikes.values()) {
     const now = entry.phase === "established" ? refitted.get(entry.sa.rule) : undefined;
@@ -85,8 +86,8 @@ function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {
 
 /** What decides about a selector in a rule: the most specific of its pairs that cover it. */
 function strongest(core: Core, rule: Rule, selector: TrafficSelector): TrafficSelector | undefined {
-  const pairs = rule.filters.flatMap((filter) => concreteSelectors(filter, rule, core.addresses));
-  return pairs.filter((pair) => coversSelector(pair, selector)).sort(compareSpecificity)[0];
+  const found = ruleCoveringSelectors([rule], core.addresses, selector, rule.mode);
+  return found.ok ? found.value.selector : undefined;
 }
 
 /** The same need under the rule that has the name now; undefined where that is not about it any more. */

@@ -106,21 +106,24 @@ function dispatch(core: Core, input: Input): void {
       core.policies.sync(core);
       return startRules(core);
     case "policy":
-      {
-        const changes = adoptPolicy(core, input.policy);
-        if (input.restore) restorePolicies(core, input.restore);
-        syncManual(core, input.restore?.kernel.sas);
-        core.policies.sync(core);
-        settleChanges(core, changes);
-      }
-      if (input.restore) restoreSas(core, input.restore);
-      log(core, "policy.loaded", "notice", `policy "${input.policy.name}" with ${input.policy.rules.length} rules is active`);
-      return startRules(core);
+      return onPolicy(core, input);
     case "command":
       return onCommand(core, input.id, input.command);
     default:
       return input satisfies never;
   }
+}
+
+/** What the new policy wants stands before anything of the old one goes; SAs of the last run come after both. */
+function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "policy" }>): void {
+  const changes = adoptPolicy(core, policy);
+  if (restore) restorePolicies(core, restore);
+  syncManual(core, restore?.kernel.sas);
+  core.policies.sync(core);
+  settleChanges(core, changes);
+  if (restore) restoreSas(core, restore);
+  log(core, "policy.loaded", "notice", `policy "${policy.name}" with ${policy.rules.length} rules is active`);
+  startRules(core);
 }
 
 /** A bug of ours costs one SA, not the daemon. */

@@ -80,8 +80,8 @@ function fail(core: Core, key: string): void {
 }
 
 /**
- * Whether traffic has to wait: nothing begins right after a peer was found silent, or has refused the same. What it asks for meanwhile begins when that time is over,
- * since the kernel would not ask again for half a minute (its larval SA lives that long, and can't be removed: it has no SPI).
+ * Whether traffic has to wait: nothing begins right after a peer was found silent, or has refused the same. What it asks for meanwhile begins when that
+ * time is over, since the kernel would not ask again for half a minute (its larval SA lives that long, and can't be removed: it has no SPI).
  */
 export function isHeldOff(core: Core, spec: ChildSpec): boolean {
   const key = specKey(spec);

@@ -2,7 +2,7 @@
  * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
  * ticket, and filters that never decide. The host's own addresses are those of the file; where it has none, others stand for them.
  */
-import { type AddressRange, covers, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, formatAddress, intersection, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { decisions, type WantedPolicy } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
@@ -39,17 +39,14 @@ const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;
 function ownAddresses({ policy, addresses }: Placed): readonly string[] {
   if (addresses) return addresses;
   const sides = policy.rules.flatMap(({ filters }) => filters.map(({ local }) => local));
-  const named = sides.flatMap((side) => (side.kind === "range" && isHost(side.range) ? [hostText(side.range)] : []));
+  const named = sides.flatMap((side) =>
+    side.kind === "range" && isHost(side.range) ? [formatAddress(side.range.family, side.range.first)] : [],
+  );
   return STAND_INS.flatMap((one) => {
     const ofFamily = [...new Set(named)].filter((address) => address.includes(":") === one.includes(":"));
     return ofFamily.length > 0 ? ofFamily : [one];
   });
 }
-
-const hostText = ({ family, first }: AddressRange): string =>
-  family === 4
-    ? [24n, 16n, 8n, 0n].map((shift) => (first >> shift) & 255n).join(".")
-    : Array.from({ length: 8 }, (_, i) => ((first >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(":");
 
 /** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
 interface Reach {
@@ -123,7 +120,7 @@ const isHoleIn = (wall: Reach, other: Reach): boolean =>
   meets(other.local, wall.local) &&
   meets(other.remote, wall.remote);
 
-const meets = (a: AddressRange, b: AddressRange): boolean => a.family === b.family && a.first <= b.last && b.first <= a.last;
+const meets = (a: AddressRange, b: AddressRange): boolean => intersection(a, b) !== undefined;
 
 const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
 

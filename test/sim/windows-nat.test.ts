@@ -6,17 +6,10 @@ import { policyOf, towards } from "./policies.ts";
 import { A, B, childrenOf, ikesOf, said } from "./setting.ts";
 import { WindowsPeer } from "./windows-peer.ts";
 import { RELEASES, type Release } from "./windows-releases.ts";
+import { bothPhases, hex, OFFERS, SECOND } from "./windows-setting.ts";
 import { story, type World } from "./world.ts";
 
 const INNER = "10.0.0.5";
-const SECOND = 1000;
-const OFFERS = {
-  mainMode: ["aes256-sha1-ecp384", "aes128-sha1-modp1024", "3des-sha1-modp2048", "3des-sha1-modp1024"],
-  quickMode: ["esp:aes256-sha1", "esp:aes128-sha1", "esp:3des-sha1"],
-  mainLife: "480m",
-  quickLife: "60m",
-  volume: "250MB",
-};
 
 /** Windows at `INNER`, known as `B`; where we begin its router leads IKE's ports to it. */
 const meets = (release: Release, begins: "us" | "windows", tell: (world: World, windows: WindowsPeer) => void) =>
@@ -30,8 +23,6 @@ const meets = (release: Release, begins: "us" | "windows", tell: (world: World, 
       tell(world, new WindowsPeer(world, INNER, A, release, { knownAs: B }));
     },
   );
-
-const hex = (octets: Uint8Array): string => Buffer.from(octets).toString("hex");
 
 /** The newest pair: the same keys at both ends, and in UDP between the ports that the router made of them. */
 function assertPair(world: World, windows: WindowsPeer, port: RegExp): void {
@@ -56,17 +47,7 @@ for (const release of RELEASES)
       `${release.name} behind a NAT, ${begins === "us" ? "we begin" : "it begins"}: ${release.authip ? "RFC 3947" : "draft 02"}, transport mode in UDP, and its deletes find their way`,
       meets(release, begins, (world, windows) => {
         const port = begins === "us" ? /^4500$/ : /^2\d{4}$/;
-        if (begins === "us") {
-          const id = world.host("A").initiate();
-          world.run(SECOND);
-          assert.equal(world.host("A").outcome(id).exit, 0);
-        } else {
-          windows.begin();
-          world.run(SECOND);
-          assert.ok(windows.established, "Main Mode");
-          windows.quick();
-          world.run(SECOND);
-        }
+        bothPhases(world, windows, begins);
         assert.deepEqual(
           ikesOf(world, "A").map(({ nat, remote }) => [nat, port.test(remote.split(":")[1] ?? "")]),
           [["remote", true]],

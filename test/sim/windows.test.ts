@@ -14,16 +14,9 @@ import { policyOf, type RuleText, towards } from "./policies.ts";
 import { A, B, childrenOf, ikesOf, losing, packet, said } from "./setting.ts";
 import { type WindowsOptions, WindowsPeer } from "./windows-peer.ts";
 import { RELEASES, type Release } from "./windows-releases.ts";
+import { bothPhases, hex, OFFERS, SECOND } from "./windows-setting.ts";
 import { inWorld, type Sent, story, type World, type WorldOptions } from "./world.ts";
 
-const SECOND = 1000;
-const OFFERS = {
-  mainMode: ["aes256-sha1-ecp384", "aes128-sha1-modp1024", "3des-sha1-modp2048", "3des-sha1-modp1024"],
-  quickMode: ["esp:aes256-sha1", "esp:aes128-sha1", "esp:3des-sha1"],
-  mainLife: "480m",
-  quickLife: "60m",
-  volume: "250MB",
-};
 const linux = (more: RuleText = {}): WorldOptions => ({
   hosts: [{ name: "A", addresses: [A], policy: policyOf(towards(B, { start: '"on-traffic"', "allow-weak": "true", ...more }, OFFERS)) }],
 });
@@ -33,7 +26,6 @@ const meets = (release: Release, options: WindowsOptions, tell: (world: World, w
     tell(world, new WindowsPeer(world, B, A, release, options));
   });
 
-const hex = (octets: Uint8Array): string => Buffer.from(octets).toString("hex");
 const counted = (world: World, what: string): number => world.host("A").engine.counters().get(what) ?? 0;
 
 /** The engine's kernel holds the keys of the peer's newest pair. */
@@ -50,17 +42,7 @@ function assertPair(world: World, windows: WindowsPeer): void {
 
 /** Both phases, begun by one of the two. */
 function bring(world: World, windows: WindowsPeer, begins: "us" | "windows"): void {
-  if (begins === "us") {
-    const id = world.host("A").initiate();
-    world.run(SECOND);
-    assert.equal(world.host("A").outcome(id).exit, 0);
-  } else {
-    windows.begin();
-    world.run(SECOND);
-    assert.ok(windows.established, "Main Mode");
-    windows.quick();
-    world.run(SECOND);
-  }
+  bothPhases(world, windows, begins);
   assertPair(world, windows);
 }
 
