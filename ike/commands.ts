@@ -24,6 +24,7 @@ import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
+import { endStrangers } from "./strangers.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
 import { failWish, isUp, specKey, wishFor } from "./wishes.ts";
 
@@ -222,9 +223,11 @@ export function onWatchTimeout(core: Core, id: number): void {
 
 function terminate(core: Core, id: number, target: TerminateTarget): void {
   const before = [...core.store.ikes.keys(), ...core.store.children.keys()];
+  const strangers = endStrangers(core, target);
   end(core, target);
   const gone = before.filter((known) => !core.store.ikes.has(known) && !core.store.children.has(known));
-  if (gone.length === 0 && target.kind !== "all") {
+  const ended = gone.length + strangers;
+  if (ended === 0 && target.kind !== "all") {
     const what = target.kind === "rule" ? `rule ${target.rule}` : `${target.kind} ${target.id}`;
     return last(core, id, {
       text: `${what}: nothing to terminate`,
@@ -233,7 +236,7 @@ function terminate(core: Core, id: number, target: TerminateTarget): void {
       hint: "`mainmode status` shows what is there",
     });
   }
-  afterKernel(core, { kind: "reply", id, line: { text: `${gone.length} ${gone.length === 1 ? "SA" : "SAs"} closed`, exit: 0 } });
+  afterKernel(core, { kind: "reply", id, line: { text: `${ended} ${ended === 1 ? "SA" : "SAs"} closed`, exit: 0 } });
 }
 
 /** Goes on when everything that the kernel was asked before is done. */
@@ -304,6 +307,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
   // Nobody would end a soft SA while we are away.
   dropFronts(core, keep ? "soft" : "all");
   if (!keep) {
+    endStrangers(core, { kind: "all" });
     end(core, { kind: "all" });
     dropFarewells(core);
     dropFragments(core);

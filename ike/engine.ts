@@ -37,6 +37,7 @@ import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
 import { restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
+import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
 import { viewOf } from "./view.ts";
 import { wishFor } from "./wishes.ts";
@@ -137,7 +138,7 @@ function onBug(core: Core, input: Input, bug: unknown): void {
     reason: "bug",
     hint: "please report it with this text",
   });
-  if (!entry) return;
+  if (!entry) return core.touched === null ? undefined : void endStrangers(core, { kind: "ike", id: core.touched });
   try {
     if (entry.phase === "negotiating") endNegotiation(core, entry, { kind: "terminated", what: "a bug in mainmode ended it" });
     else dropIke(core, entry, "a bug in mainmode ended it");
@@ -157,7 +158,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID", "fragments all", "load all". */
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "bye N", "front ID", "fragments all", "load all", "strangers all". */
 function onTimer(core: Core, owner: string, name: TimerName): void {
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
@@ -184,6 +185,8 @@ function onTimer(core: Core, owner: string, name: TimerName): void {
       return onReassemblyTimer(core);
     case "load":
       return onLoadTimer(core);
+    case "strangers":
+      return onStrangersTimer(core);
     case "start":
       return onStartRetry(core, rest);
   }

@@ -6,6 +6,7 @@ import { parseAddress } from "../isakmp/address.ts";
 import { bodyOf, decodeHeader, decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import type { Body } from "../isakmp/payloads.ts";
+import type { Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count, ruleOf, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
@@ -46,23 +47,33 @@ function traitsOfEntry(entry: Negotiation | IkeSa): PeerTraits | undefined {
   return "peer" in settled ? settled.peer : undefined;
 }
 
-/** A fragment came; `receive` gets the message that it completes. Who is asked nothing about has no cookies to name, so that strangers keep nothing here. */
+/** Who sends us fragments. */
+export interface Cutter {
+  readonly id: number;
+  readonly proved: boolean;
+  /** undefined: there is none any more. */
+  readonly rule: Rule | undefined;
+  /** Remembers that it cuts its messages. */
+  readonly noted: () => void;
+}
+
+/** A fragment came; `receive` gets the message that it completes. Whom we have not answered has no cookies to name, and keeps nothing here. */
 export function receiveFragment(
   core: Core,
   path: Path,
   header: Header,
   bytes: Uint8Array,
-  entry: Negotiation | IkeSa | undefined,
+  cutter: Cutter | undefined,
   receive: (core: Core, path: Path, bytes: Uint8Array) => void,
 ): void {
   const piece = readPiece(header, bytes);
   if (!piece) return count(core, "fragment malformed");
-  if (!entry) return count(core, "fragment of unknown cookies");
-  if (ruleOf(entry).fragmentation === "off") return count(core, "fragment that the rule forbids");
+  if (!cutter) return count(core, "fragment of unknown cookies");
+  if (!cutter.rule || cutter.rule.fragmentation === "off") return count(core, "fragment that the rule forbids");
   const origin = {
     peer: path.remote.address,
-    message: `${entry.id} ${header.exchange} ${header.messageId}`,
-    proved: entry.phase === "established",
+    message: `${cutter.id} ${header.exchange} ${header.messageId}`,
+    proved: cutter.proved,
   };
   const taken = core.fragments.take(origin, piece, core.now);
   count(core, taken.kind === "refused" ? `fragment ${taken.why}` : `fragment ${taken.kind}`);
@@ -76,7 +87,7 @@ export function receiveFragment(
     sameOctets(inner.value.initiatorCookie, header.initiatorCookie) &&
     sameOctets(inner.value.responderCookie, header.responderCookie);
   if (!fits) return count(core, "fragments that make no message");
-  entry.fragmented = true;
+  cutter.noted();
   receive(core, path, taken.bytes);
 }
 

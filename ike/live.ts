@@ -3,9 +3,11 @@
  */
 import type { IkeSa, Negotiation, QuickExchange, QuickState } from "../sa-store/ike-sa.ts";
 import type { LiveView, NegotiationView, RuleView, StepView } from "../sa-store/live-view.ts";
+import type { Stranger } from "../sa-store/stranger.ts";
 import { type Core, hex, peerName, ruleOf } from "./core.ts";
 import type { Instant } from "./input.ts";
 import type { MainModeState } from "./main-mode-states.ts";
+import { troubleOf } from "./strangers.ts";
 
 /** What is under way now. */
 export function liveViewOf(core: Core, now: Instant): LiveView {
@@ -14,6 +16,7 @@ export function liveViewOf(core: Core, now: Instant): LiveView {
     if (entry.phase === "negotiating") negotiations.push(mainModeView(entry, now));
     else for (const ex of entry.exchanges.values()) if (ex.state.kind !== "done") negotiations.push(quickModeView(entry, ex, now));
   }
+  for (const stranger of core.store.halfOpen.strangers) negotiations.push(strangerView(stranger, now));
   return {
     negotiations,
     rules: ruleViews(core),
@@ -90,6 +93,20 @@ const mainModeView = (n: Negotiation, now: Instant): NegotiationView => ({
   seconds: secondsSince(n.startedAt, now),
   repeats: n.tries,
   trouble: n.lastError?.what ?? (n.refusal ? `the peer says, unverified: ${n.refusal.name}` : null),
+});
+
+const strangerView = (stranger: Stranger, now: Instant): NegotiationView => ({
+  kind: "main-mode",
+  ike: stranger.id,
+  rule: stranger.rule,
+  peer: peerName(stranger.path),
+  role: "responder",
+  initiatorCookie: hex(stranger.cookieI),
+  messageId: null,
+  step: stepOf(MAIN_MODE_STEPS["sa-answered"], 6),
+  seconds: secondsSince(stranger.startedAt, now),
+  repeats: 0,
+  trouble: troubleOf(stranger),
 });
 
 function quickModeView(ike: IkeSa, ex: QuickExchange, now: Instant): NegotiationView {

@@ -6,8 +6,8 @@ import { type AuthChoice, choiceOf, methodNumber } from "../auth/choice.ts";
 import { freshRecord, isNameAttribute, nameAttribute, nameFault, ownName, readName } from "../auth/gss.ts";
 import { sharesKeytab } from "../auth/proof.ts";
 import { choosePsk, hasKey } from "../auth/psk.ts";
-import { encodeMessage, type Header } from "../isakmp/message.ts";
-import { AUTH_METHOD } from "../isakmp/numbers.ts";
+import { decodePayloads, encodeMessage, encodePayloads, HEADER_SIZE } from "../isakmp/message.ts";
+import { AUTH_METHOD, PAYLOAD } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
@@ -18,9 +18,18 @@ import { hearRequests, NOTHING_ASKED } from "./main-mode-signatures.ts";
 import type { Auth, SaAnswered } from "./main-mode-states.ts";
 import { MAIN_MODE, mainMode, type Stepped, type Tools } from "./main-mode-table.ts";
 import { announcedDialects } from "./nat.ts";
-import { allowsSuite, type ChosenIke, chooseIke, configuredProposals, type IkeOffer, ikeDifference, type SaBody } from "./negotiate-ike.ts";
+import {
+  allowsSuite,
+  type ChosenIke,
+  chooseIke,
+  configuredProposals,
+  type IkeOffer,
+  ikeDifference,
+  readIkeTransform,
+  type SaBody,
+} from "./negotiate-ike.ts";
 import type { Note } from "./note.ts";
-import { ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
+import { isTelling, ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
 
 /** What an answer to a stranger needs to know beside its message. */
 export interface Welcome {
@@ -36,14 +45,14 @@ export interface Welcome {
   readonly cookieR: Uint8Array | null;
 }
 
-/** Message 1 came: the first offer that one of the candidate rules allows. */
+/** Message 1 came: the first offer that one of the candidate rules allows. Depends on nothing but what it is given, and our cookie if that is. */
 export function onOffer(
   tools: Tools,
   path: Path,
   welcome: Welcome,
-  header: Header,
+  initiatorCookie: Uint8Array,
   payloads: readonly Payload[],
-): Result<Stepped<SaAnswered>, IkeError> {
+): Result<Stepped<SaAnswered> & { readonly send: Uint8Array }, IkeError> {
   const got = match(MAIN_MODE.m1, payloads);
   if (!got.ok) return got;
   const peer = traitsOf(got.value.vid);
@@ -51,7 +60,7 @@ export function onOffer(
   const chosen = choose(welcome, got.value.sa.value, peer, tools.note);
   if (!chosen.ok) return chosen;
   const { offer: theirs, answer, choice, rules } = chosen.value;
-  const [cookieI, cookieR] = [Uint8Array.from(header.initiatorCookie), welcome.cookieR ?? tools.random(8)];
+  const [cookieI, cookieR] = [Uint8Array.from(initiatorCookie), welcome.cookieR ?? tools.random(8)];
   const { auth, body } = begin(choice, theirs, answer, welcome.context, hearRequests(NOTHING_ASKED, got.value.certReq));
   const vids = ownVendorIds(tools.crypto, {
     gss: auth.method === "kerberos",
@@ -74,6 +83,24 @@ export function onOffer(
     peer,
   };
   return ok({ next, send, spent: [] });
+}
+
+/**
+ * The payloads of a message 1 that `onOffer` gives the same answer to: without vendor ids that say nothing to us, and without certificate requests
+ * where no certificate is asked for. Its SA comes first (RFC 2409 §5), and every body is as it was received.
+ */
+export function essenceOf(payloads: readonly Payload[], { method }: Auth): Uint8Array {
+  const matters = (p: Payload): boolean => (p.name === "vid" && isTelling(p)) || (p.name === "certReq" && method === "x509");
+  return encodePayloads([...payloads.filter(({ name }) => name === "sa"), ...payloads.filter(matters)]);
+}
+
+/** What a message 2 of ours chose. */
+export function chosenIn(message: Uint8Array): IkeOffer | undefined {
+  const payloads = decodePayloads(PAYLOAD.SA, message.subarray(HEADER_SIZE));
+  const [sa] = payloads.ok ? payloads.value : [];
+  const transform = sa?.name === "sa" ? sa.value.proposals[0]?.transforms[0] : undefined;
+  const chosen = transform && readIkeTransform(transform);
+  return chosen?.ok ? chosen.value : undefined;
 }
 
 /** A method that rules have, and those rules. */

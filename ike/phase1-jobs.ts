@@ -17,6 +17,7 @@ import { BUSY, failureError, MOMENTARY, markUnusable } from "./methods.ts";
 import { commit, noteFailedProof, onStepError } from "./phase1.ts";
 import { giveUp } from "./phase1-end.ts";
 import { offerAnew, onWeighed } from "./phase1-start.ts";
+import { becomeStranger } from "./strangers.ts";
 import { tell } from "./watch.ts";
 
 /** A job's outcome: the negotiation that waits for it goes on, or back to where it was before the message that needed it. */
@@ -68,6 +69,7 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
   const auth = "keyed" in state ? state.keyed.auth : state.auth;
   n.state = abandonWaiting(state);
   n.refused = { message, count: n.refused.count + 1 };
+  if (n.origin && message) return becomeStranger(core, n, n.origin, message, error);
   if (state.kind === "checking" && isFinal(error)) {
     n.lastError = error;
     noteFailedProof(core, n, error);

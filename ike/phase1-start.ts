@@ -147,6 +147,7 @@ function begin(
     cameFrom: path,
     cookieI: state.cookieI,
     startedAt: core.now,
+    origin: null,
     state,
     wishes: [...wishes],
     lastError: null,

@@ -9,121 +9,46 @@ import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts
 import { EXCHANGE, FLAG } from "../isakmp/numbers.ts";
 import { err } from "../isakmp/result.ts";
 import { formatIdentity } from "../policy/identity.ts";
-import { rulesForPeer } from "../policy/select.ts";
-import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { removeChild } from "./children.ts";
 import { closeIke, dropIke, isHalfway } from "./closing.ts";
 import { isFirstContact } from "./contact.ts";
-import { type Core, count, hex, ikeFields, log, logError, peerName, random32, send, whoIs } from "./core.ts";
+import { type Core, count, ikeFields, log, logError, peerName, random32, send, whoIs } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
-import { establishedFields, pathFields } from "./event-fields.ts";
+import { establishedFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
 import { onPeerProved } from "./fronts.ts";
-import type { Path } from "./input.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
-import { onAnswer, onKeyExchange, onPublicValue } from "./main-mode.ts";
+import { onAnswer, onPublicValue } from "./main-mode.ts";
 import { onGssMessage } from "./main-mode-kerberos.ts";
-import { onOffer } from "./main-mode-offer.ts";
 import { onInitiatorKeyProof, onKeyProof } from "./main-mode-proof.ts";
 import { onSignature } from "./main-mode-signatures.ts";
-import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf, settledState } from "./main-mode-states.ts";
+import { type AuthSent, type Established, type KeAnswered, type OpenState, responderCookieOf } from "./main-mode-states.ts";
 import type { Message, Step } from "./main-mode-table.ts";
-import { isUnanswerable, learnMethod, planFor } from "./methods.ts";
+import { learnMethod } from "./methods.ts";
 import { armKeepalive, moveNegotiation, settleNat } from "./nat-path.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, discard, sendLast } from "./phase1-end.ts";
 import { startChild } from "./phase2.ts";
 import { armRenewal, takeOver } from "./renewal.ts";
-import { HALF_OPEN, LINGER } from "./retransmit.ts";
+import { LINGER } from "./retransmit.ts";
 import { peerIsBack } from "./retry.ts";
 import { windowsText } from "./vendor.ts";
 import { tell } from "./watch.ts";
 
 const owner = (id: number): string => `ike ${id}`;
 
-/** Octets that may leave for each octet that came, as long as an address may be forged. */
-const AMPLIFICATION = 3;
-
-/** A message 1 from somebody: one bounded entry at most, and no exponentiation. `cookieR`: the cookie that we demanded, where we did. */
-export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint8Array, cookieR: Uint8Array | null = null): void {
-  const payloads = decodePayloads(header.nextPayload, bytes.subarray(28, header.length));
-  if (!payloads.ok)
-    return refuseFirst(core, path, header, {
-      kind: "malformed",
-      offset: payloads.error.offset,
-      what: `message 1: ${payloads.error.what} at octet ${payloads.error.offset}`,
-    });
-  const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
-  if (candidates.length === 0) return refuseFirst(core, path, header, { kind: "no-rule", what: `no rule for peer ${path.remote.address}` });
-  const id = core.store.newId();
-  const welcome = {
-    candidates,
-    context: String(id),
-    contact: isFirstContact(core, path),
-    unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
-    cookieR,
-  };
-  const stepped = onOffer(core, path, welcome, header, payloads.value);
-  if (!stepped.ok) return refuseFirst(core, path, header, stepped.error, candidates[0]);
-  const { next, send: flight } = stepped.value;
-  if (flight && flight.length > AMPLIFICATION * header.length) return count(core, "answer too long for its question");
-  const n: Negotiation = {
-    phase: "negotiating",
-    id,
-    role: "responder",
-    path,
-    cameFrom: path,
-    cookieI: next.cookieI,
-    startedAt: core.now,
-    state: next,
-    wishes: [],
-    lastError: null,
-    refusal: null,
-    told: false,
-    working: null,
-    refused: { message: null, count: 0 },
-    plan: planFor([], false),
-    received: memento(core, bytes),
-    flight,
-    tries: 0,
-    fragmented: false,
-    cookieDemands: 0,
-  };
-  core.store.putIke(n);
-  makeRoom(core);
-  if (!core.store.ikes.has(n.id)) return;
-  core.timers.set(owner(n.id), "giveUp", core.now + HALF_OPEN);
-  log(core, "ike.started", "debug", `${peerName(path)}: Main Mode begun by the peer`, ikeFields(n));
-  if (flight) send(core, path, flight);
-}
-
-/** A refusal leaves no state; the notify is never longer than what came in. */
-function refuseFirst(core: Core, path: Path, header: Header, error: IkeError, rule?: Rule): void {
-  count(core, `main-mode ${ERROR_POLICY[error.kind].reason}`);
-  logError(core, "ike.failed", `${peerName(path)}${rule ? ` (rule ${rule.name})` : ""}: message 1 refused`, error, {
-    ...(rule ? { rule: rule.name } : {}),
-    ...pathFields(path),
-    initiatorCookie: hex(header.initiatorCookie),
-    ...{ exchange: "main-mode", role: "responder", state: "none" },
-  });
-  const { notify } = ERROR_POLICY[error.kind];
-  if (notify === null) return;
-  const answer = clearNotify(header.initiatorCookie, core.random(8), notify, core);
-  if (answer.length <= header.length) send(core, path, answer);
-}
-
 /** An error notify in clear: worth as much as an unsigned letter, and treated so by us. */
-function clearNotify(cookieI: Uint8Array, cookieR: Uint8Array, type: number, core: Core): Uint8Array {
+export function clearNotify(cookieI: Uint8Array, cookieR: Uint8Array, type: number, core: Core): Uint8Array {
   return encodeMessage(
     { initiatorCookie: cookieI, responderCookie: cookieR, exchange: EXCHANGE.Informational, flags: 0, messageId: random32(core, 1) },
     [errorNotify(type, null)],
   );
 }
 
-/** A Main Mode message for a negotiation that exists. */
+/** A Main Mode message for a negotiation that is more than a stranger's. */
 export function receiveMainMode(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): void {
   // While a job runs its message is worked on already, and any other can only be late or forged.
   if (n.working)
@@ -131,7 +56,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
       core,
       n.working.message && sameOctets(n.working.message, bytes) ? "repeat while a job runs" : "main-mode while a job runs",
     );
-  if (isRepeat(core, n, bytes)) return answerRepeat(core, n);
+  if (isRepeat(n, bytes)) return answerRepeat(core, n);
   // Message 3 looks like message 4: our own would be taken for the peer's, and the peer's come too late.
   if (n.flight && sameOctets(n.flight, bytes)) return count(core, "reflected");
   if (n.refused.message && sameOctets(n.refused.message, bytes)) return count(core, "refused before");
@@ -140,8 +65,6 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   if (sealed !== ((header.flags & FLAG.ENCRYPTION) !== 0)) return count(core, "main-mode out of turn");
   const full = jobRefusal(core, n);
   if (full !== undefined) return count(core, full);
-  if (n.state.kind === "sa-answered" && !core.gate.exponent(n.path.remote.address, core.now))
-    return count(core, "key exchange put off: too many from one source");
   const stepped = step(core, n, header, bytes);
   if (stepped.ok) n.cameFrom = core.arrival ?? n.path;
   if (!stepped.ok) return onStepError(core, n, stepped.error);
@@ -149,14 +72,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
 }
 
 /** Whether a message is the one that moved a negotiation last. */
-export const isRepeat = (core: Core, n: Negotiation, bytes: Uint8Array): boolean =>
-  n.received !== null && sameOctets(n.received, settledState(n.state).kind === "sa-answered" ? memento(core, bytes) : bytes);
-
-/** What is kept of a stranger's message 1 in order to know it again: of a long one its digest, so that no entry grows with what it brings. */
-const memento = (core: Core, bytes: Uint8Array): Uint8Array =>
-  bytes.length > LONG ? core.crypto.hash("sha256", bytes) : Uint8Array.from(bytes);
-
-const LONG = 400;
+export const isRepeat = (n: Negotiation, bytes: Uint8Array): boolean => n.received !== null && sameOctets(n.received, bytes);
 
 /** The message is taken: the next state, and what goes with it; or a job comes first, and the message waits for it. */
 export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: true }>["value"], message: Uint8Array | null): void {
@@ -167,6 +83,7 @@ export function commit(core: Core, n: Negotiation, stepped: Extract<Step, { ok: 
     return makeRoom(core);
   }
   const before = n.state;
+  n.origin = null;
   n.working = null;
   n.received = message;
   n.flight = stepped.send;
@@ -200,8 +117,6 @@ function step(core: Core, n: Negotiation, header: Header, bytes: Uint8Array): St
       return onAnswer(core, state, header, payloads.value, String(n.id));
     case "ke-sent":
       return onPublicValue(core, state, payloads.value, isFirstContact(core, n.path, n.id));
-    case "sa-answered":
-      return onKeyExchange(core, state, payloads.value);
     default:
       return err({ kind: "payloads", what: "a message where none is awaited" });
   }
@@ -369,10 +284,10 @@ export function onExpire(core: Core, ike: IkeSa): void {
 const OVERTIME = 35_000;
 
 /** Keeps the table of half-open negotiations within its limits. In silence: a flood must not fill the log. */
-function makeRoom(core: Core): void {
+export function makeRoom(core: Core): void {
   const pick = (below: number): number => random32(core, 0) % below;
-  for (let excess = core.store.halfOpen.excess(pick); excess; excess = core.store.halfOpen.excess(pick)) {
+  for (let gone = core.store.halfOpen.makeRoom(pick); gone; gone = core.store.halfOpen.makeRoom(pick)) {
     count(core, "half-open table full");
-    discard(core, excess);
+    if (gone !== "stranger") discard(core, gone);
   }
 }

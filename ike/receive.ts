@@ -7,19 +7,20 @@ import { EXCHANGE, FLAG, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { onCookieDemand } from "./cookie-demand.ts";
-import { type Core, count, logError, peerName, send } from "./core.ts";
+import { type Core, count, logError, peerName, ruleOf, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import type { IkeError } from "./errors.ts";
-import { receiveFragment } from "./fragmenting.ts";
+import { type Cutter, receiveFragment } from "./fragmenting.ts";
 import { clearNotify, receiveInformational } from "./informational.ts";
 import type { Path } from "./input.ts";
 import { hearRefused } from "./last-words.ts";
 import { noticeLoad } from "./load.ts";
 import { responderCookieOf } from "./main-mode-states.ts";
-import { isRepeat, receiveFirst, receiveMainMode, repeatMainMode } from "./phase1.ts";
+import { isRepeat, receiveMainMode, repeatMainMode } from "./phase1.ts";
 import { onClearNotify } from "./phase1-end.ts";
 import { receiveQuickMode } from "./phase2.ts";
 import { answersDelete } from "./reliable-delete.ts";
+import { hearStranger, receiveFirst, strangerInPieces } from "./strangers.ts";
 
 /** A datagram: cookies and message id decide where the message belongs; nothing else of it is read before. */
 export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void {
@@ -31,7 +32,7 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
   // Windows' AuthIP begins beside its Main Mode, perhaps with the same cookie. Any answer would be taken for AuthIP (MS-AIPS).
   if (header.value.exchange >= AUTHIP.first && header.value.exchange <= AUTHIP.last) return count(core, "authip ignored");
   if (header.value.nextPayload === PAYLOAD.FRAGMENT)
-    return receiveFragment(core, path, header.value, bytes, knownPeer(core, path, header.value), receiveDatagram);
+    return receiveFragment(core, path, header.value, bytes, cutterOf(core, path, header.value), receiveDatagram);
   switch (header.value.exchange) {
     case EXCHANGE["Identity Protection"]:
       return onMainMode(core, path, header.value, bytes);
@@ -46,10 +47,15 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
 /** Exchange types of AuthIP: main, quick and extended mode, and notify. */
 const AUTHIP = { first: 243, last: 246 } as const;
 
-/** The SA or negotiation that both cookies name, if the message comes from its peer. */
-function knownPeer(core: Core, path: Path, header: Header): Negotiation | IkeSa | undefined {
+/** The SA, negotiation or stranger that both cookies name, if the message comes from its peer. */
+function cutterOf(core: Core, path: Path, header: Header): Cutter | undefined {
   const entry = core.store.byCookies(header.initiatorCookie, header.responderCookie);
-  return entry && mayComeFrom(entry, path) ? entry : undefined;
+  if (!entry) return strangerInPieces(core, path, header);
+  if (!mayComeFrom(entry, path)) return undefined;
+  const noted = (): void => {
+    entry.fragmented = true;
+  };
+  return { id: entry.id, proved: entry.phase === "established", rule: ruleOf(entry), noted };
 }
 
 const AGGRESSIVE: IkeError = { kind: "unsupported", what: "Aggressive Mode is refused; configure Main Mode there" };
@@ -62,12 +68,15 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
   const entry =
     (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
-  if (!entry) return onStranger(core, path, header, bytes, first);
+  if (!entry) {
+    const stranger = core.store.halfOpen.strangers.find(header.initiatorCookie, path.remote.address);
+    return stranger ? hearStranger(core, stranger, path, header, bytes) : onStranger(core, path, header, bytes, first);
+  }
   if (!mayComeFrom(entry, path)) return count(core, "other peer's cookies");
   // Our own message 1 came back, or somebody uses our cookie: an initiator has no use for a message without a responder cookie.
   if (first && entry.role === "initiator") return count(core, "reflected");
   // Message 1 again, but changed: the first one counts.
-  const repeat = entry.phase === "negotiating" ? isRepeat(core, entry, bytes) : entry.received && sameOctets(entry.received, bytes);
+  const repeat = entry.phase === "negotiating" ? isRepeat(entry, bytes) : entry.received && sameOctets(entry.received, bytes);
   if (first && !repeat) return count(core, "message 1 changed");
   core.touched = entry.id;
   if (entry.phase === "established") return repeatMainMode(core, entry, bytes);
@@ -87,7 +96,7 @@ function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, f
     return receiveFirst(core, path, header, bytes, Uint8Array.from(header.responderCookie));
   }
   noticeLoad(core);
-  const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.strangers, core.now);
+  const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.strangers.size, core.now);
   if (admission === "welcome") return receiveFirst(core, path, header, bytes);
   if (admission === "limited") return count(core, "message 1 put off: too many from one source");
   const demand = core.challenge.demandFor(path, header, bytes, core.now);

@@ -77,6 +77,19 @@ export function ownVendorIds(crypto: Crypto, { gss, fragments, contact, nat }: A
   ];
 }
 
+/** All that `traitsOf` looks for. */
+const TELLING: readonly Uint8Array[] = [
+  DPD.subarray(0, 14),
+  ...GSS,
+  ...PATIENT,
+  ...NAT_DIALECTS.map((name) => VENDOR_IDS[name].bytes),
+  ...(["FRAGMENTATION", "MamieExists", "NLBS", "libreswan"] as const).map((name) => VENDOR_IDS[name].bytes),
+];
+
+/** Whether a vendor id may say something to us; what `traitsOf` reads from a message does not depend on the others. */
+export const isTelling = ({ value: { data } }: PayloadOf<"vid">): boolean =>
+  TELLING.some((id) => sameOctets(data.subarray(0, id.length), id));
+
 /** Reads a message's vendor ids; unknown ones are no concern of ours. */
 export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
   const find = (id: Uint8Array) => vids.find(({ value: { data } }) => sameOctets(data.subarray(0, id.length), id))?.value.data;

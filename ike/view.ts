@@ -3,24 +3,31 @@
  */
 import { methodWord } from "../auth/choice.ts";
 import { formatEndpoint, formatRange } from "../isakmp/address.ts";
-import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { HEADER_SIZE } from "../isakmp/message.ts";
+import { AUTH_METHOD, IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { formatIdentity } from "../policy/identity.ts";
 import type { AuthEntry } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { Stranger } from "../sa-store/stranger.ts";
 import type { ChildSaView, IkeSaView, SoftSaView, StatusDocument } from "../sa-store/view.ts";
 import { type Core, hex, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Front } from "./fronts.ts";
 import type { Instant } from "./input.ts";
+import { chosenIn } from "./main-mode-offer.ts";
 import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weighing } from "./main-mode-states.ts";
 import { natWord } from "./nat.ts";
+import type { IkeOffer } from "./negotiate-ike.ts";
 
 /** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
   return {
-    ikeSas: [...core.store.ikes.values()].map((entry) => (entry.phase === "negotiating" ? negotiationView(entry) : ikeView(entry, now))),
+    ikeSas: [
+      ...[...core.store.ikes.values()].map((entry) => (entry.phase === "negotiating" ? negotiationView(entry) : ikeView(entry, now))),
+      ...strangerViews(core),
+    ],
     softSas: core.fronts.soft.map((front) => softView(front, now)),
     childSas: [...core.store.children.values()].map((child) => childView(child, now)),
   };
@@ -57,6 +64,55 @@ function negotiationView(n: Negotiation): IkeSaView {
     quickModes: 0,
   };
 }
+
+/** What a message 2 of ours chose, as it is shown. */
+type AnswerView = Pick<IkeSaView, "auth" | "encryption" | "hash" | "group">;
+
+/** Strangers, as what they are to everybody else: negotiations. Thousands of them have few answers between them, so that each is read once. */
+function strangerViews(core: Core): readonly IkeSaView[] {
+  const known = new Map<string, AnswerView>();
+  const views: IkeSaView[] = [];
+  for (const stranger of core.store.halfOpen.strangers) {
+    const text = Buffer.from(stranger.flight).toString("latin1", HEADER_SIZE);
+    const answer = known.get(text) ?? answerView(chosenIn(stranger.flight));
+    known.set(text, answer);
+    views.push(strangerView(stranger, answer));
+  }
+  return views;
+}
+
+const strangerView = ({ id, rule, path, cookieI, cookieR }: Stranger, { auth, encryption, hash, group }: AnswerView): IkeSaView => ({
+  id,
+  rule,
+  role: "responder",
+  state: "negotiating",
+  local: endpoint(path.local),
+  remote: endpoint(path.remote),
+  localId: null,
+  remoteId: null,
+  auth,
+  encryption,
+  hash,
+  group,
+  initiatorCookie: hex(cookieI),
+  responderCookie: hex(cookieR),
+  nat: "none",
+  lifetimeSeconds: null,
+  secondsLeft: null,
+  quickModes: 0,
+});
+
+const answerView = (chosen: IkeOffer | undefined): AnswerView => ({
+  auth: METHOD_WORDS[chosen?.method ?? 0] ?? "ecdsa",
+  ...suiteView(chosen?.suite ?? null),
+});
+
+/** `methodWord` by the number on the wire; the others are those of ECDSA. */
+const METHOD_WORDS: Readonly<Record<number, IkeSaView["auth"]>> = {
+  [AUTH_METHOD["Pre-shared key"]]: "psk",
+  [AUTH_METHOD["RSA signatures"]]: "rsa",
+  [AUTH_METHOD.Kerberos]: "kerberos",
+};
 
 /** The method under way; of an offer of several the first. */
 function entryOf(state: Weighing | OpenState): AuthEntry {

@@ -9,6 +9,7 @@ import type { Instant, Path } from "../ike/input.ts";
 import type { Established, MainModeState } from "../ike/main-mode-states.ts";
 import type { ChildAgreed, ChildOffered } from "../ike/quick-mode.ts";
 import type { ChildSa, ChildSpec } from "./child-sa.ts";
+import type { Stranger } from "./stranger.ts";
 
 export type Role = "initiator" | "responder";
 
@@ -50,6 +51,8 @@ export interface Negotiation extends Repeat, Fragmented {
   cameFrom: Path;
   readonly cookieI: Uint8Array;
   readonly startedAt: Instant;
+  /** What it becomes again, should a job refuse its message 3; null once that was taken, and where we began. */
+  origin: Stranger | null;
   state: MainModeState;
   readonly wishes: ChildWish[];
   /** The last thing that went wrong without ending it: the reason, should it come to nothing. */

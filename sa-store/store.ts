@@ -51,7 +51,7 @@ export class Store {
     this.#byInitiator.set(initiatorKey(cookieI(entry), entry.path.remote.address), entry);
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(cookieI(entry), responder), entry);
-    if (isHeard(entry)) this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
+    this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
     if (entry.phase === "negotiating" && entry.role === "responder") this.halfOpen.put(entry, octetsKept(entry));
   }
 
@@ -81,25 +81,23 @@ export class Store {
     this.#byPeer.add(peerKey(path.local.address, after), ike);
   }
 
-  /** After a negotiation moved on: it may have learnt the responder's cookie, or that its peer hears us. */
+  /** After a negotiation moved on: it may have learnt the responder's cookie, or keep more than before. */
   movedOn(entry: Negotiation): void {
     const responder = cookieR(entry);
     if (responder) this.#byCookies.set(cookieKey(entry.cookieI, responder), entry);
-    if (entry.role === "initiator") return;
-    this.#byPeer.add(peerKey(entry.path.local.address, entry.path.remote.address), entry);
-    this.halfOpen.put(entry, octetsKept(entry));
+    if (entry.role === "responder") this.halfOpen.put(entry, octetsKept(entry));
   }
 
   byCookies(initiator: Uint8Array, responder: Uint8Array): IkeEntry | undefined {
     return this.#byCookies.get(cookieKey(initiator, responder));
   }
 
-  /** By the initiator's cookie alone, while the responder's is not known, or in a repeated message 1. */
+  /** By the initiator's cookie alone, while the responder's is not known. */
   byInitiatorCookie(initiator: Uint8Array, remoteAddress: string): IkeEntry | undefined {
     return this.#byInitiator.get(initiatorKey(initiator, remoteAddress));
   }
 
-  /** Entries between two addresses, oldest first. A mere message 1 makes none: its sender's address may be forged. */
+  /** Entries between two addresses, oldest first. Strangers are none: their address may be forged. */
   byPeer(local: string, remote: string): readonly IkeEntry[] {
     return this.#byPeer.all(peerKey(local, remote));
   }
@@ -177,6 +175,7 @@ export class Store {
   get size(): number {
     return (
       this.ikes.size +
+      this.halfOpen.strangers.size +
       this.children.size +
       this.#byCookies.size +
       this.#byInitiator.size +
@@ -191,9 +190,6 @@ export class Store {
 }
 
 const cookieI = (entry: IkeEntry): Uint8Array => (entry.phase === "negotiating" ? entry.cookieI : entry.sa.cookieI);
-
-/** Whether the peer is where it says it is, or we called it: it answered, or we began. */
-const isHeard = (entry: IkeEntry): boolean => entry.phase === "established" || entry.state.kind !== "sa-answered";
 
 function cookieR(entry: IkeEntry): Uint8Array | undefined {
   if (entry.phase === "established") return entry.sa.cookieR;

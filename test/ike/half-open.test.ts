@@ -8,6 +8,8 @@ import { IKE_ATTRIBUTE, NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { HALF_OPEN_LIMITS, HalfOpen } from "../../sa-store/half-open.ts";
 import type { Negotiation } from "../../sa-store/ike-sa.ts";
+import type { Stranger } from "../../sa-store/stranger.ts";
+import { ROW } from "../../sa-store/strangers.ts";
 import { withAuth, x509 } from "../sim/credentials.ts";
 import { IKE_ATTRIBUTES, offerIke } from "../sim/peer-payloads.ts";
 import { policyOf, towards } from "../sim/policies.ts";
@@ -97,35 +99,54 @@ test(
   ),
 );
 
+/** A stranger whose row is some 150 octets longer than its offer. */
+const strangerOf = (number: number, octets: number, remote = far(number)): Stranger => ({
+  ...{ id: number, startedAt: number, rule: "peer", contact: false, told: false, fragmented: false, trouble: 0 },
+  path: { local: { address: A, port: 500 }, remote: { address: remote, port: 500 } },
+  cookieI: octetsOf(8, number & 255),
+  ...{ cookieR: octetsOf(8), digest: octetsOf(16), offer: octetsOf(octets), flight: octetsOf(20) },
+  refused: { digest: octetsOf(16), count: 0 },
+});
+
 test("half-open entries keep no more than their limits, whatever they hold", () => {
   const table = new HalfOpen();
-  const entry = (kind: string): Negotiation => ({ state: { kind } }) as unknown as Negotiation;
-  let drawn = 0;
-  const pick = (below: number): number => drawn++ % below;
-  const put = (kind: string, octets: number): Negotiation => {
-    const made = entry(kind);
+  let [drawn, number] = [0, 0];
+  const settle = (): void => {
+    for (;;) {
+      const gone = table.makeRoom((below) => drawn++ % below);
+      if (!gone) return;
+      if (gone !== "stranger") table.remove(gone);
+    }
+  };
+  const put = (octets: number): void => {
+    table.strangers.put(strangerOf(++number, octets));
+    settle();
+  };
+  const hear = (octets: number): Negotiation => {
+    const made = { state: { kind: "ke-answered" } } as unknown as Negotiation;
     table.put(made, octets);
-    for (let excess = table.excess(pick); excess; excess = table.excess(pick)) table.remove(excess);
+    settle();
     return made;
   };
-  const early = put("ke-answered", 2000);
-  for (let i = 0; i < 1000; i++) put("sa-answered", 60_000);
+  const early = hear(2000);
+  for (let i = 0; i < 1000; i++) put(60_000);
   assert.ok(table.octets <= HALF_OPEN_LIMITS.bulky + 2000);
-  const bulky = table.strangers;
+  const bulky = table.strangers.size;
   // Long offers make room for each other, never for short ones.
-  for (let i = 0; i < 1000; i++) put("sa-answered", 500);
-  assert.equal(table.strangers, bulky + 1000);
-  for (let i = 0; i < 30_000; i++) put("sa-answered", 500);
+  for (let i = 0; i < 1000; i++) put(500);
+  assert.equal(table.strangers.size, bulky + 1000);
+  for (let i = 0; i < 30_000; i++) put(500);
   assert.equal(table.count, HALF_OPEN_LIMITS.entries);
-  for (let i = 0; i < 2000; i++) put("ke-answered", 60_000);
-  assert.ok(table.octets <= HALF_OPEN_LIMITS.bulky + HALF_OPEN_LIMITS.heard + HALF_OPEN_LIMITS.entries * HALF_OPEN_LIMITS.lean);
-  // Of those who were heard of again the oldest go.
+  for (let i = 0; i < 2000; i++) hear(60_000);
+  assert.ok(table.octets <= HALF_OPEN_LIMITS.bulky + HALF_OPEN_LIMITS.heard + (HALF_OPEN_LIMITS.entries + 256) * ROW);
+  // Of those whose message 3 was good the oldest go.
   table.remove(early);
   const before = table.count;
-  for (let i = 0; i < 25_000; i++) put("ke-answered", 100);
+  for (let i = 0; i < 25_000; i++) hear(100);
   assert.ok(table.count >= before);
   assert.equal(table.count, HALF_OPEN_LIMITS.entries);
-  assert.equal(table.strangers, 0);
+  assert.equal(table.strangers.size, 0);
+  assert.ok(table.octets < 25_000 * 100, "what strangers had is given back");
 });
 
 test(
