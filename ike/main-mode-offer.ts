@@ -41,8 +41,10 @@ export interface Welcome {
   readonly contact: boolean;
   /** Methods that did not work here lately are taken only where nothing else fits. */
   readonly unusable: (entry: AuthEntry) => boolean;
-  /** The cookie that we demanded of the peer: ours from now on, so that it does not matter which of the two messages the peer takes it from. */
+  /** Our cookie, where there is one: it was demanded of the peer, or the message has been answered before. Else a new one is made. */
   readonly cookieR: Uint8Array | null;
+  /** The number of the method, where the message has been answered before: then nothing else is looked at. */
+  readonly agreed: number | null;
 }
 
 /** Message 1 came: the first offer that one of the candidate rules allows. Depends on nothing but what it is given, and our cookie if that is. */
@@ -113,15 +115,16 @@ type Chosen = ChosenIke & Able;
 
 /** What works is preferred; what did not work lately is better than to send away a peer that has nothing else. */
 function choose(welcome: Welcome, sa: SaBody, peer: PeerTraits, note: Note): Result<Chosen, IkeError> {
-  const { candidates, unusable } = welcome;
+  const { candidates, unusable, agreed } = welcome;
   const broken = candidates.some(({ auth }) => auth.some(unusable));
-  const first = chooseAmong(candidates, broken ? (entry) => !unusable(entry) : () => true, sa, peer, note);
-  return first.ok || !broken ? first : chooseAmong(candidates, () => true, sa, peer, note);
+  const first = chooseAmong(candidates, broken ? (entry) => !unusable(entry) : () => true, agreed, sa, peer, note);
+  return first.ok || !broken ? first : chooseAmong(candidates, () => true, agreed, sa, peer, note);
 }
 
 function chooseAmong(
   candidates: readonly Rule[],
   may: (entry: AuthEntry) => boolean,
+  agreed: number | null,
   sa: SaBody,
   peer: PeerTraits,
   note: Note,
@@ -133,6 +136,7 @@ function chooseAmong(
     return found;
   };
   const accepts = ({ suite, method, attributes }: IkeOffer) => {
+    if (agreed !== null && method !== agreed) return () => "another method was agreed on";
     const unread = method === AUTH_METHOD.Kerberos ? nameFault(attributes) : undefined;
     const found = unread ?? able(method);
     if (typeof found === "string") return () => found;

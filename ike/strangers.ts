@@ -4,7 +4,6 @@
  * when message 3 is here, message 1 is answered again, in thought, and only where that gives octet for octet what was sent a `Negotiation` begins.
  * Invariant: a message 3 that is no good leaves the row and nothing more, whatever was computed for it.
  */
-import { methodNumber } from "../auth/choice.ts";
 import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -60,6 +59,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     contact: isFirstContact(core, path),
     unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
     cookieR,
+    agreed: null,
   };
   const stepped = onOffer(core, path, welcome, header.initiatorCookie, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header.initiatorCookie, header.length, stepped.error, candidates[0]);
@@ -154,11 +154,9 @@ function answerAgain(core: Core, stranger: Stranger): Result<SaAnswered, IkeErro
   const { path, cookieI, cookieR, contact, flight, offer } = stranger;
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return err(noRule(path));
-  const method = chosenIn(flight)?.method;
   const welcome = {
-    ...{ candidates, context: String(stranger.id), contact, cookieR },
-    // Whatever works or not by now: that method was agreed on.
-    unusable: (entry: AuthEntry) => methodNumber(entry) !== method || isUnanswerable(core, entry),
+    ...{ candidates, context: String(stranger.id), contact, cookieR, agreed: chosenIn(flight)?.method ?? null },
+    unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
   };
   const payloads = decodePayloads(PAYLOAD.SA, offer);
   if (!payloads.ok) throw new Error(`a kept message 1 can't be read: ${payloads.error.what}`);

@@ -44,7 +44,7 @@ test("what is kept of a message 1 is answered as the whole of it, octet for octe
     fc.property(vids, requests, fc.boolean(), fc.boolean(), (before, more, withCertificates, contact) => {
       const [offer, candidates] = withCertificates ? [signed, certified] : [offerIke(), psk];
       const cookieR = new Uint8Array(8).fill(2);
-      const welcome = { candidates, context: "1", contact, unusable: () => false, cookieR };
+      const welcome = { candidates, context: "1", contact, unusable: () => false, cookieR, agreed: null };
       const path = { local: { address: A, port: 500 }, remote: { address: B, port: 500 } };
       const tools = { crypto: opensslCrypto, random: (length: number) => new Uint8Array(length), note: silent };
       const whole = [...before, offer, ...more];

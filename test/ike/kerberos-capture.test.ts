@@ -106,7 +106,7 @@ test("as the responder: the offer, its answer with our name, message 4, the keys
     onOffer(
       kit,
       pathOf(R, I),
-      { candidates: [ours], context: "1", unusable: () => false, contact: false, cookieR: null },
+      { candidates: [ours], context: "1", unusable: () => false, contact: false, cookieR: null, agreed: null },
       m1.header.initiatorCookie,
       m1.payloads,
     ),
@@ -151,7 +151,7 @@ test("whatever form of names a rule hashes itself, the peer's proof is tried in 
   const entry: KerberosEntry = { ...entryOf("B"), quirks: { ...entryOf("B").quirks, hashedName: "wire" } };
   const kit = tools("publicR", "cookieR", "nonceR");
   const [m1, m3, m5] = [received(0), received(2), received(4)];
-  const welcome = { candidates: [rule(I, entry)], context: "1", unusable: () => false, contact: false, cookieR: null };
+  const welcome = { candidates: [rule(I, entry)], context: "1", unusable: () => false, contact: false, cookieR: null, agreed: null };
   const answered = value(onOffer(kit, pathOf(R, I), welcome, m1.header.initiatorCookie, m1.payloads));
   const accepting = asking(value(onKeyExchange(kit, answered.next, m3.payloads)), "gss-step");
   assert.ok(accepting.next.kind === "accepting");
@@ -232,7 +232,7 @@ test("as the initiator: the target, message 3, the keys and HASH_R before it was
 test("the same message 1 without its vendor id of GSS-API is XAUTH, and refused with that reason", () => {
   const m1 = received(0);
   const bare = m1.payloads.filter((p) => p.name === "sa");
-  const welcome = { candidates: [rule(I, entryOf("B"))], context: "1", unusable: () => false, contact: false, cookieR: null };
+  const welcome = { candidates: [rule(I, entryOf("B"))], context: "1", unusable: () => false, contact: false, cookieR: null, agreed: null };
   const refused = onOffer(tools("publicR"), pathOf(R, I), welcome, m1.header.initiatorCookie, bare);
   assert.ok(!refused.ok);
   assert.equal(refused.error.kind, "no-proposal");

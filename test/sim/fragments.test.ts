@@ -55,6 +55,15 @@ for (const [a, b] of [
   );
 
 test(
+  "whose message 3 came in fragments gets message 4 in fragments at once",
+  story(hosts("force", "auto", [kerberos("A"), kerberos("B")]), (world) => {
+    bringUp(world, world.host("A"), "peer", 29_000);
+    assert.equal(counted(world, "A", "fragment whole"), 1);
+    assert.ok(!labels(world).includes("MM4"));
+  }),
+);
+
+test(
   "by rule, long messages go out in fragments at once, and short ones never do",
   story(hosts("force", "force"), (world) => {
     bringUp(world);

@@ -1,6 +1,7 @@
 /** Stories of strangers: what becomes of them when their message 3 is here, is no good, or belongs to somebody else by now. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { BUDGETS } from "../../ike/gate.ts";
 import { decodeHeader, encodeMessage } from "../../isakmp/message.ts";
 import { NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
@@ -112,6 +113,29 @@ test(
     assert.notEqual(one?.responderCookie, other?.responderCookie);
     assert.equal(seen.length, 1);
   }, NETWORK),
+);
+
+test(
+  "the same cookie at another address of ours is another peer's",
+  story({ hosts: [{ name: "A", addresses: [A, "192.0.2.9"], policy: policyOf(NETWORK) }] }, (world) => {
+    begin(world, "192.0.2.11", octetsOf(8, 1));
+    world.deliver("192.0.2.11", "192.0.2.9", message({ cookieI: octetsOf(8, 1), cookieR: new Uint8Array(8) }, [offerIke()]), true);
+    assert.deepEqual([ikesOf(world, "A").length, counted(world, "other peer's cookies")], [1, 1]);
+  }),
+);
+
+test(
+  "messages 3 of one address beyond its budget are not even read",
+  against(
+    {},
+    (world) => {
+      const cookies = begin(world, "192.0.2.11", octetsOf(8, 1));
+      for (let i = 0; i < 150; i++) world.deliver("192.0.2.11", A, message(cookies, [ke(5), nonce(20 + i)]), true);
+      assert.equal(counted(world, "main-mode invalid-key"), BUDGETS.exponent.address[0]);
+      assert.equal(counted(world, "key exchange put off: too many from one source"), 50);
+    },
+    NETWORK,
+  ),
 );
 
 test(
@@ -230,7 +254,11 @@ test(
           addresses: [A],
           policy: withAuth(policyOf(towards(B)), x509("A", "p256"), ...(policyOf(towards(B)).rules[0]?.auth ?? [])),
         },
-        { name: "B", addresses: [B], policy: withAuth(policyOf(towards(A)), x509("B", "p256")) },
+        {
+          name: "B",
+          addresses: [B],
+          policy: withAuth(policyOf(towards(A)), x509("B", "p256"), ...(policyOf(towards(A)).rules[0]?.auth ?? [])),
+        },
       ],
     },
     (world) => {
