@@ -69,11 +69,8 @@ export function withWindowsIds(record: LogRecord): LogRecord {
   const { windows, xp } = isNoTrouble(record) ? row("") : (EVENTS[record.event] ?? row(""));
   const winEventId = record.winEventId ?? exactWindows(record) ?? windows;
   const winEventIdXp = record.winEventIdXp ?? exactXp(record) ?? xp;
-  return {
-    ...record,
-    ...(winEventId === null ? {} : { winEventId }),
-    ...(winEventIdXp === null ? {} : { winEventIdXp }),
-  };
+  const ids = winEventId === null ? {} : { winEventId };
+  return Object.assign({}, record, ids, winEventIdXp === null ? {} : { winEventIdXp });
 }
 
 /** Windows' numbers for these say that something failed, or failed altogether; here the same event has good news and small ones, too. */

@@ -48,8 +48,8 @@ export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void 
   );
 }
 
-const limitsFor = (turn: Role, agreed: ChildAgreed, older: ChildSa | undefined) =>
-  limitsOf(turn, { ...agreed, spi: agreed.keys[0]?.spiIn ?? 0 }, older?.use);
+const limitsFor = (turn: Role, { lifetimeSeconds, lifetimeKilobytes, keys }: ChildAgreed, older: ChildSa | undefined) =>
+  limitsOf(turn, { lifetimeSeconds, lifetimeKilobytes, spi: keys[0]?.spiIn ?? 0 }, older?.use);
 
 /** The kernel's answer to `installInbound`. */
 export function onInbound(

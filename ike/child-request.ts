@@ -116,10 +116,9 @@ function choose(
     ...told,
   ]);
   if (!made.ok) return made;
-  return ok({
-    ...made.value,
-    agreed: { ...made.value.agreed, lifetimeSeconds: life.seconds, lifetimeKilobytes: life.kilobytes, commit: false },
-  });
+  const { keys, ni, nr, group } = made.value.agreed;
+  const agreed = { keys, ni, nr, group, lifetimeSeconds: life.seconds, lifetimeKilobytes: life.kilobytes, commit: false };
+  return ok({ ...made.value, agreed });
 }
 
 /** min(ours, offered); `tell`: ours is the shorter one, so the peer hears RESPONDER-LIFETIME (RFC 2407 §4.6.3.1). */

@@ -113,7 +113,7 @@ export function activate(core: Core, child: ChildSa, wish: ChildWish | null, qui
   const text = `${child.spec.remote}: ${formatSelector(child.spec.selector)} protected by ${suites}, ${child.spec.rule.mode}, ${child.group ? `PFS ${child.group}` : "no PFS"}, ${spis}, ${lifetimeSeconds} s (rule ${child.spec.rule.name})`;
   const others = [...rivals(core, child), ...elsewhere(core, child, wish)];
   const [name, level] = others.length > 0 ? (["child.rekeyed", "info"] as const) : (["child.established", "notice"] as const);
-  log(core, name, level, text, { ...quick, ...childFields(child) });
+  log(core, name, level, text, Object.assign({}, quick, childFields(child)));
   if (wish) tell(core, wish.watchers, `child installed: ${suites}, ${spis}`);
   // Whoever made the new pair deletes the one that it replaces, and no other: the peer may have made a second one at the same moment,
   // and two ends that each delete the other's are left with none.

@@ -3,7 +3,7 @@
  * The chain is a value in the exchange's state: opening returns the next IV, and the caller keeps the old one on error.
  */
 
-import { chainLength, decodePayloads, firstType, type Header, putHeader, withEncoded } from "../isakmp/message.ts";
+import { type Addressing, chainLength, decodePayloads, firstType, type Header, putHeader, withEncoded } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -17,14 +17,6 @@ export interface Chain {
   readonly cipher: Encryption;
   readonly key: Secret;
   readonly iv: Uint8Array;
-}
-
-/** The header fields that both ends share in one exchange. */
-export interface Addressing {
-  readonly initiatorCookie: Uint8Array;
-  readonly responderCookie: Uint8Array;
-  readonly exchange: number;
-  readonly messageId: number;
 }
 
 const HEADER_OCTETS = 28;
@@ -45,7 +37,7 @@ export function seal(
     return chain.key.use((key) => crypto.encrypt(chain.cipher, key, chain.iv, plain));
   });
   const bytes = new Uint8Array(HEADER_OCTETS + sealed.length);
-  putHeader({ ...to, flags: FLAG.ENCRYPTION, nextPayload: firstType(payloads), length: bytes.length }, bytes);
+  putHeader(to, FLAG.ENCRYPTION, firstType(payloads), bytes);
   bytes.set(sealed, HEADER_OCTETS);
   return { bytes, iv: bytes.subarray(bytes.length - chain.cipher.blockOctets) };
 }

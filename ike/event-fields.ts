@@ -31,7 +31,6 @@ export function ikeFields(entry: Negotiation | IkeSa): EventFields {
 export function establishedFields(entry: IkeSa): EventFields {
   const { suite, proof, ownId, peerId, lifetimeSeconds } = entry.sa;
   return {
-    ...ikeFields(entry),
     exchange: "main-mode",
     role: entry.role,
     localId: formatIdentity(ownId),
@@ -41,6 +40,7 @@ export function establishedFields(entry: IkeSa): EventFields {
     hash: suite.hash.name,
     group: suite.group.name,
     lifetimeSeconds,
+    ...ikeFields(entry),
   };
 }
 
@@ -52,10 +52,10 @@ export const pathFields = (path: Path): EventFields => ({
 
 /** The fields that name a Quick Mode under an IKE SA. */
 export const quickFields = (ike: IkeSa, messageId: number, role: "initiator" | "responder"): EventFields => ({
-  ...ikeFields(ike),
   exchange: "quick-mode",
   role,
   messageId: messageIdText(messageId),
+  ...ikeFields(ike),
 });
 
 /** A message id as the header has it. */

@@ -133,12 +133,16 @@ export function kernelPolicies(spec: PolicySpec): readonly KernelPolicy[] {
 
 function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
   const inward = direction !== "out";
-  const templates = kernelTemplates({ ...spec, level: "required" }, spec.reqid, inward);
+  const templates = kernelTemplates({ tunnel: spec.tunnel, protocols: spec.protocols, level: "required" }, spec.reqid, inward);
   return { direction, selector: inward ? turned(outward) : outward, action: "allow", priority: priorityOf(outward), templates };
 }
 
 /** The templates that ask for a protection; `inward`: of packets that come from the remote side. */
-export function kernelTemplates({ tunnel, protocols, level }: Protection, reqid: number, inward: boolean): readonly KernelTemplate[] {
+export function kernelTemplates(
+  { tunnel, protocols, level }: Omit<Protection, "mode">,
+  reqid: number,
+  inward: boolean,
+): readonly KernelTemplate[] {
   return innerFirst(protocols, (protocol) => ({ protocol })).map((protocol, layer): KernelTemplate => {
     const [source, destination] = !tunnel ? [null, null] : inward ? [tunnel.remote, tunnel.local] : [tunnel.local, tunnel.remote];
     return { source, destination, protocol, reqid, mode: tunnel && layer === 0 ? "tunnel" : "transport", level };

@@ -71,7 +71,7 @@ export function onOffer(
     contact: peer.windows && welcome.contact,
     nat: peer.nat !== null && announcedDialects(rules).length > 0 ? [peer.nat] : [],
   });
-  const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [payload("sa", body), ...vids]);
+  const send = encodeMessage(mainMode(cookieI, cookieR), [payload("sa", body), ...vids]);
   const next: SaAnswered = {
     kind: "sa-answered",
     path,
@@ -148,7 +148,7 @@ function chooseAmong(
   const found = able(method);
   if (typeof found === "string") return err({ kind: "no-proposal", what: found });
   const rules = found.rules.filter((rule) => allowsSuite(rule, suite));
-  return ok({ ...chosen.value, choice: choiceIn(found.choice, rules), rules });
+  return ok({ choice: choiceIn(found.choice, rules), rules, ...chosen.value });
 }
 
 /** Rules that take part in a negotiation of any method that they have: all but those whose key is not this address's. */

@@ -14,18 +14,18 @@ import type { HashAlgorithm } from "./crypto/suite.ts";
 import { open, seal } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { match, type Role } from "./flight.ts";
-import type { AuthSent, Established, Heard, KeAnswered, Keyed } from "./main-mode-states.ts";
+import type { AuthSent, Established, Heard, KeAnswered, KeSent, Keyed } from "./main-mode-states.ts";
 import { MAIN_MODE, type Message, mainMode, type Stepped, type Tools } from "./main-mode-table.ts";
 import { hasNotify, initialContact, readResponderLifetime, responderLifetime } from "./notifies.ts";
 import { phase1Hash } from "./proof.ts";
 
 /** Message 5 of an initiator with a pre-shared key. */
-export function sendKeyProof(tools: Tools, keyed: Keyed & { readonly auth: PskChoice }, greet: boolean): Omit<Stepped<AuthSent>, "spent"> {
+export function sendKeyProof(tools: Tools, before: KeSent, keyed: Keyed & { readonly auth: PskChoice }, greet: boolean): Stepped<AuthSent> {
   const ownId = ownIdentity(keyed.auth.entry, keyed.path.local.address);
   const id = payload("id", idPayloadValue(ownId));
   const hash = sideHash(tools, keyed, "initiator", id.raw);
   const sealed = sealProof(tools, keyed, [id, payload("hash", { data: hash }), ...greeting(keyed, greet)]);
-  return { next: { ...keyed, kind: "auth-sent", ownId, iv: sealed.iv }, send: sealed.bytes };
+  return { next: { kind: "auth-sent", ownId, ...keyed, iv: sealed.iv }, send: sealed.bytes, spent: [before.pair.privateKey] };
 }
 
 /** Message 6 came: the peer proved that it has the key, or not. */

@@ -99,7 +99,7 @@ export function onSigned(tools: Tools, { before, keyed, greet }: Signing, signat
     ...greeting(keyed, greet),
   ];
   const sealed = sealProof(tools, keyed, payloads);
-  return ok({ next: { ...keyed, kind: "auth-sent", ownId, iv: sealed.iv }, send: sealed.bytes, spent: [before.pair.privateKey] });
+  return ok({ next: { kind: "auth-sent", ownId, ...keyed, iv: sealed.iv }, send: sealed.bytes, spent: [before.pair.privateKey] });
 }
 
 /** Message 5 or 6 came: the peer's signature is to be checked, for every rule that it might belong to. */

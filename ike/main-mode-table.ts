@@ -3,12 +3,11 @@
  * Kerberos' rows are those of draft-ietf-ipsec-isakmp-gss-auth-07 §3; its messages 5 and 6 may repeat until both sides have proved themselves.
  */
 import type { AuthJob } from "../auth/method.ts";
-import type { Header } from "../isakmp/message.ts";
+import type { Header, HeaderFields } from "../isakmp/message.ts";
 import { EXCHANGE } from "../isakmp/numbers.ts";
 import type { Result } from "../isakmp/result.ts";
 import type { Crypto, Random } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
-import type { Addressing } from "./envelope.ts";
 import type { IkeError } from "./errors.ts";
 import { flight, OPEN, SEALED } from "./flight.ts";
 import type { Established, OpenState, WaitingState } from "./main-mode-states.ts";
@@ -73,10 +72,11 @@ export interface Message {
   readonly bytes: Uint8Array;
 }
 
-/** Header fields of every message of a Main Mode. */
-export const mainMode = (cookieI: Uint8Array, cookieR: Uint8Array): Addressing => ({
+/** Header fields of every message of a Main Mode; sealed ones bear the encryption flag besides. */
+export const mainMode = (cookieI: Uint8Array, cookieR: Uint8Array): HeaderFields => ({
   initiatorCookie: cookieI,
   responderCookie: cookieR,
   exchange: EXCHANGE["Identity Protection"],
+  flags: 0,
   messageId: 0,
 });

@@ -63,7 +63,7 @@ export function offer(
     contact,
     nat: announcedDialects([rule]),
   });
-  const send = encodeMessage({ ...mainMode(cookieI, NO_COOKIE), flags: 0 }, [sa, ...vids]);
+  const send = encodeMessage(mainMode(cookieI, NO_COOKIE), [sa, ...vids]);
   return { next: { kind: "sa-sent", path, cookieI, saBody: sa.raw, rule, choices, offered }, send, spent: [] };
 }
 
@@ -120,14 +120,14 @@ export function onPublicValue(
   if (!keys.ok) return keys;
   const peer = addTraits(state.peer, got.value.vid);
   const nat = natOf(tools, state, peer, got.value);
-  const shared = { ...agreedBy(tools, state, publicI, publicR), ...keys.value, peer, nat };
+  const shared = agreedBy(tools, state, publicI, publicR, keys.value, peer, nat);
   const { auth } = state;
-  if (auth.method === "psk") return ok({ ...sendKeyProof(tools, { ...shared, auth }, greet), spent: [state.pair.privateKey] });
+  if (auth.method === "psk") return ok(sendKeyProof(tools, state, { auth, ...shared }, greet));
   if (auth.method === "x509") {
     const asked = hearRequests(auth.asked, got.value.certReq);
-    return ok(signProof(tools, state, { ...shared, auth: { ...auth, asked } }, greet));
+    return ok(signProof(tools, state, { auth: { ...auth, asked }, ...shared }, greet));
   }
-  const stepping = stepProof(state, { ...shared, auth }, auth, token?.value.gss as PayloadOf<"gss">, greet);
+  const stepping = stepProof(state, { auth, ...shared }, auth, token?.value.gss as PayloadOf<"gss">, greet);
   if (!stepping.ok) destroyAgreed(keys.value);
   return stepping;
 }
@@ -231,7 +231,7 @@ function exchangeKeys(
 ): Stepped<KeSent> {
   const pair = tools.crypto.generateKeyPair(suite.group, tools.random);
   const nonce = tools.random(NONCE_OCTETS);
-  const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [
+  const send = encodeMessage(mainMode(cookieI, cookieR), [
     payload("ke", { data: pair.publicValue }),
     payload("nonce", { data: nonce }),
     ...(auth.method === "x509" ? certificateRequests([auth.entry]) : []),
@@ -255,14 +255,14 @@ function answerKeys(
   const keys = agree(tools, state, pair.privateKey, publicI, nonceI, nonceR);
   pair.privateKey.destroy();
   if (!keys.ok) return keys;
-  const send = encodeMessage({ ...mainMode(cookieI, cookieR), flags: 0 }, [
+  const send = encodeMessage(mainMode(cookieI, cookieR), [
     payload("ke", { data: publicR }),
     payload("nonce", { data: nonceR }),
     ...more,
     ...natPayloads(tools, state, peer),
   ]);
-  const keyed: Keyed = { ...agreedBy(tools, state, publicI, publicR), ...keys.value, auth, peer, nat };
-  return ok({ next: { ...keyed, kind: "ke-answered", candidates, offeredSeconds }, send, spent: [] });
+  const shared = agreedBy(tools, state, publicI, publicR, keys.value, peer, nat);
+  return ok({ next: { kind: "ke-answered", candidates, offeredSeconds, auth, ...shared }, send, spent: [] });
 }
 
 /** What both ends know once both public values are there; nothing has been heard under the keys yet. */
@@ -271,10 +271,23 @@ const agreedBy = (
   { path, cookieI, saBody, cookieR, suite }: Pick<Keyed, "path" | "cookieI" | "saBody" | "cookieR" | "suite">,
   publicI: Uint8Array,
   publicR: Uint8Array,
-) => ({
-  ...{ path, cookieI, saBody, cookieR, suite, publicI, publicR },
+  { skeyid, keys }: Agreed,
+  peer: PeerTraits,
+  nat: NatState | null,
+): Omit<Keyed, "auth"> => ({
+  path,
+  cookieI,
+  saBody,
+  cookieR,
+  suite,
+  publicI,
+  publicR,
   iv: phase1Iv(tools.crypto, suite, publicI, publicR),
   heard: NOTHING_HEARD,
+  skeyid,
+  keys,
+  peer,
+  nat,
 });
 
 type Agreeing = Pick<SaAnswered, "path" | "cookieI" | "cookieR" | "suite" | "auth">;
@@ -317,7 +330,7 @@ function agree(
   const skeyids = deriveSkeyids(crypto, suite.hash, skeyid, gxy.value, state.cookieI, state.cookieR);
   const cipher = cipherKey(crypto, suite, skeyids.e);
   gxy.value.destroy();
-  return ok({ skeyid, keys: { ...skeyids, cipher } });
+  return ok({ skeyid, keys: { cipher, ...skeyids } });
 }
 
 function destroyAgreed({ skeyid, keys }: Agreed): void {

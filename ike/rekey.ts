@@ -43,7 +43,8 @@ const LEAST_LOOK = 1000;
 /** Sets the timers of a pair that is in use from now on. */
 export function armChild(core: Core, child: ChildSa): void {
   if (child.state === "draining") return core.timers.set(childOwner(child), "drained", core.now + DRAIN);
-  const { softSeconds, hardSeconds } = limitsOf(child.turn, { ...child, spi: firstSpi(child) }, child.use);
+  const { lifetimeSeconds, lifetimeKilobytes } = child;
+  const { softSeconds, hardSeconds } = limitsOf(child.turn, { lifetimeSeconds, lifetimeKilobytes, spi: firstSpi(child) }, child.use);
   core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
   core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
   judgeVolume(core, child);

@@ -29,8 +29,11 @@ const HEADER = struct("header", {
 /** The header as received; cookies are views of 8 octets, `length` counts header and payloads. */
 export type Header = ValueOf<typeof HEADER>;
 
+/** The header fields that both ends share in one exchange. */
+export type Addressing = Pick<Header, "initiatorCookie" | "responderCookie" | "exchange" | "messageId">;
+
 /** What a sender chooses of the header; version, next payload and length follow from the message. */
-export type HeaderFields = Pick<Header, "initiatorCookie" | "responderCookie" | "exchange" | "flags" | "messageId">;
+export type HeaderFields = Addressing & Pick<Header, "flags">;
 
 /**
  * Reads the header and checks it against the datagram. Octets behind `length` are not part of the message; see `bodyOf`.
@@ -103,21 +106,32 @@ export const firstType = (payloads: readonly Payload[]): number => (payloads[0] 
 /** A header of 28 octets; `length` counts it and what follows, ciphertext included. */
 export function encodeHeader(fields: FullHeader): Uint8Array {
   const out = new Uint8Array(HEADER_SIZE);
-  putHeader(fields, out);
+  putFields(fields, fields.flags, fields.nextPayload, fields.length, out);
   return out;
 }
 
-/** Writes a header into the first 28 octets of `out`. */
-export const putHeader = (fields: FullHeader, out: Uint8Array): void =>
-  HEADER.encode({ ...fields, version: ISAKMP_VERSION }, new Writer(out));
+/** Writes the header of a message into its first 28 octets; `message` has the length that it will have on the wire. */
+export const putHeader = (to: Addressing, flags: number, nextPayload: number, message: Uint8Array): void =>
+  putFields(to, flags, nextPayload, message.length, message);
+
+/** Field by field: a header is written for every message, and a spread with more behind it makes V8 lay out a new kind of object each time. */
+function putFields(
+  { initiatorCookie, responderCookie, exchange, messageId }: Addressing,
+  flags: number,
+  nextPayload: number,
+  length: number,
+  out: Uint8Array,
+): void {
+  const version = ISAKMP_VERSION;
+  HEADER.encode({ initiatorCookie, responderCookie, nextPayload, version, exchange, flags, messageId, length }, new Writer(out));
+}
 
 type FullHeader = HeaderFields & Pick<Header, "nextPayload" | "length">;
 
 /** A message in clear. */
 export function encodeMessage(fields: HeaderFields, payloads: readonly Payload[]): Uint8Array {
-  const length = HEADER_SIZE + chainLength(payloads);
-  const out = new Uint8Array(length);
-  putHeader({ ...fields, nextPayload: firstType(payloads), length }, out);
+  const out = new Uint8Array(HEADER_SIZE + chainLength(payloads));
+  putHeader(fields, fields.flags, firstType(payloads), out);
   putPayloads(payloads, out, HEADER_SIZE);
   return out;
 }

@@ -209,7 +209,7 @@ function deleteBody(): Codec<DeleteBody> {
     encode: ({ spis, ...rest }: DeleteBody, out: Writer) => {
       if (rest.spiSize > LIMITS.spi || spis.length > LIMITS.spis || (rest.spiSize === 0 && spis.length > 0))
         throw new RangeError(`${spis.length} SPIs of ${rest.spiSize} octets`);
-      head.encode({ ...rest, count: spis.length }, out);
+      head.encode({ count: spis.length, ...rest }, out);
       for (const spi of spis) bytes(rest.spiSize).encode(spi, out);
     },
     decode: (r: Reader) => {
@@ -219,7 +219,7 @@ function deleteBody(): Codec<DeleteBody> {
       if (count > LIMITS.spis) r.fail(`delete: ${count} SPIs, at most ${LIMITS.spis} are read`, at + 6);
       if (rest.spiSize === 0 && count > 0) r.fail(`delete: ${count} SPIs of no octets`, at + 5);
       if (count * rest.spiSize !== r.left) r.fail(`delete: ${count} SPIs of ${rest.spiSize} octets in ${r.left}`, at + 6);
-      return { ...rest, spis: Array.from({ length: count }, () => r.bytes(rest.spiSize, "delete: SPI")) };
+      return { spis: Array.from({ length: count }, () => r.bytes(rest.spiSize, "delete: SPI")), ...rest };
     },
     describe: ({ spis, ...rest }: DeleteBody) => `${head.describe({ ...rest, count: spis.length })} spis=${spis.map(toHex).join(",")}`,
   };
