@@ -19,7 +19,7 @@ export function proofRecord(crypto: Crypto, proof: PeerProof, policy: Policy, co
   const base = { method: proof.method, at: placeOf(proof.rule, proof.entry) };
   switch (proof.method) {
     case "psk":
-      return { ...base, key: keyMark(crypto, proof.entry, cookies) };
+      return { key: keyMark(crypto, proof.entry, cookies), ...base };
     case "kerberos":
       return { ...base, principal: proof.peer.principal, names: proof.peer.addressNames };
     case "x509": {

@@ -164,13 +164,13 @@ export class PolicyTable {
       const base = { direction, selector, action, priority };
       if (!protection || origin.kind !== "rule") {
         const rule = origin.kind === "rule" ? origin.rule.name : null;
-        plain.set(keyOf({ direction, selector }), { rule, policies: [{ ...base, templates: [] }] });
+        plain.set(keyOf({ direction, selector }), { rule, policies: [{ templates: [], ...base }] });
         continue;
       }
       const { rule, pair } = origin;
       // All filters of a manual SA share it.
       const reqid = rule.auth.length === 0 ? this.#reqid(rule.name) : this.#reqid(standingKey(rule, pair));
-      const policy: KernelPolicy = { ...base, templates: kernelTemplates(protection, reqid, direction !== "out") };
+      const policy: KernelPolicy = { templates: kernelTemplates(protection, reqid, direction !== "out"), ...base };
       const known = standing.get(reqid);
       if (known) known.policies.push(policy);
       else standing.set(reqid, { rule, selector: pair, policies: [policy] });

@@ -7,21 +7,22 @@ import type { JournalValue } from "./journal-record.ts";
 
 export class Changes {
   /** SAs that came, or that are not what they were. */
-  readonly ikes = new Set<IkeSa>();
-  readonly children = new Set<ChildSa>();
+  ikes: Set<IkeSa> = new Set();
+  children: Set<ChildSa> = new Set();
   /** Message ids that were used up, with the SA that they belong to. */
-  readonly messageIds: (readonly [IkeSa, number])[] = [];
+  messageIds: (readonly [IkeSa, number])[] = [];
   /** Other owners that came, with what is written of them. */
-  readonly came = new Map<string, JournalValue>();
+  came: Map<string, JournalValue> = new Map();
   /** Owners of the journal that are gone. */
-  readonly gone = new Set<string>();
+  gone: Set<string> = new Set();
 
+  /** New ones, and not the same ones emptied: in V8 what a Set held before stays reachable from it until the next full collection. */
   clear(): void {
-    if (this.ikes.size > 0) this.ikes.clear();
-    if (this.children.size > 0) this.children.clear();
-    if (this.messageIds.length > 0) this.messageIds.length = 0;
-    if (this.came.size > 0) this.came.clear();
-    if (this.gone.size > 0) this.gone.clear();
+    if (this.ikes.size > 0) this.ikes = new Set();
+    if (this.children.size > 0) this.children = new Set();
+    if (this.messageIds.length > 0) this.messageIds = [];
+    if (this.came.size > 0) this.came = new Map();
+    if (this.gone.size > 0) this.gone = new Set();
   }
 }
 
