@@ -38,6 +38,9 @@ const AT_ONCE = 100;
 /** Octets that may leave for each octet that came, as long as an address may be forged. */
 const AMPLIFICATION = 3;
 
+/** Octets that no datagram exceeds. */
+const LONGEST = 65_507;
+
 /** The kinds of errors by number: what a row can hold of one. */
 const KINDS = Object.keys(ERROR_POLICY) as readonly IkeError["kind"][];
 
@@ -64,7 +67,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
   const stepped = onOffer(core, path, welcome, header.initiatorCookie, payloads.value);
   if (!stepped.ok) return refuseFirst(core, path, header.initiatorCookie, header.length, stepped.error, candidates[0]);
   const { next, send: flight } = stepped.value;
-  if (flight.length > AMPLIFICATION * header.length) return count(core, "answer too long for its question");
+  if (flight.length > Math.min(AMPLIFICATION * header.length, LONGEST)) return count(core, "answer too long for its question");
   const stranger: Stranger = {
     id,
     path,
@@ -155,7 +158,9 @@ function answerAgain(core: Core, stranger: Stranger): Result<SaAnswered, IkeErro
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return err(noRule(path));
   const welcome = {
-    ...{ candidates, context: String(stranger.id), contact, cookieR, agreed: chosenIn(flight)?.method ?? null },
+    ...{ candidates, context: String(stranger.id), contact, agreed: chosenIn(flight)?.method ?? null },
+    // It may live as long as an SA, which must not hold on to the whole row.
+    cookieR: Uint8Array.from(cookieR),
     unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
   };
   const payloads = decodePayloads(PAYLOAD.SA, offer);

@@ -91,8 +91,8 @@ export function readStranger(row: Buffer): Stranger {
   return {
     id: row.readDoubleBE(AT.id),
     path: {
-      local: { address: row.toString("latin1", AT.rest, local), port: row.readUInt16BE(AT.localPort) },
-      remote: { address: row.toString("latin1", local, remote), port: row.readUInt16BE(AT.remotePort) },
+      local: { address: row.toString("utf8", AT.rest, local), port: row.readUInt16BE(AT.localPort) },
+      remote: { address: row.toString("utf8", local, remote), port: row.readUInt16BE(AT.remotePort) },
     },
     cookieI: row.subarray(AT.cookieI, AT.cookieR),
     cookieR: row.subarray(AT.cookieR, AT.digest),
@@ -118,5 +118,5 @@ export const strangerKey = (cookieI: Uint8Array, remote: string): string => `${S
 /** The same, of a row. */
 export function keyOfRow(row: Buffer): string {
   const from = AT.rest + row.readUInt16BE(AT.lengths);
-  return row.toString("latin1", AT.cookieI, AT.cookieR) + row.toString("latin1", from, from + row.readUInt16BE(AT.lengths + 2));
+  return row.toString("latin1", AT.cookieI, AT.cookieR) + row.toString("utf8", from, from + row.readUInt16BE(AT.lengths + 2));
 }

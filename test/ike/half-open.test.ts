@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { LOAD } from "../../ike/gate.ts";
-import { basic } from "../../isakmp/attributes.ts";
+import { basic, variable } from "../../isakmp/attributes.ts";
 import { encodeMessage } from "../../isakmp/message.ts";
 import { IKE_ATTRIBUTE, NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
@@ -157,6 +157,22 @@ test(
       const ballast = payload("vid", { data: octetsOf(60_000) });
       for (let i = 1; i <= 900; i++) stranger(world, i, far(i), [ballast]);
       assert.equal(ikesOf(world, "A").length, 900);
+    },
+    EVERYBODY,
+  ),
+);
+
+test(
+  "an offer that fills a datagram, and whose answer would be longer than one, leaves nothing",
+  against(
+    {},
+    (world) => {
+      const long = (octets: number): Payload => offerIke([...IKE_ATTRIBUTES, variable(20_000, octetsOf(octets))]);
+      stranger(world, 1, far(1), [], 1, long(60_000));
+      assert.equal(ikesOf(world, "A").length, 1);
+      stranger(world, 2, far(2), [], 1, long(65_380));
+      assert.equal(ikesOf(world, "A").length, 1);
+      assert.equal(world.host("A").engine.counters().get("answer too long for its question"), 1);
     },
     EVERYBODY,
   ),

@@ -329,3 +329,29 @@ test(
     assertTraffic(world);
   }),
 );
+
+const WIDE = towards("10.0.0.0/8", { action: '"request"', start: '"on-traffic"' });
+policyOf(WIDE);
+test(
+  "our answers to clear packets of a thousand forged addresses begin Main Modes at a bounded rate, and with each address one at a time",
+  story({ hosts: [{ name: "A", addresses: [A], policy: policyOf(WIDE) }] }, (world) => {
+    const a = world.host("A");
+    world.run(100);
+    const firsts = (): readonly string[] => world.sent.filter(({ label }) => label === "MM1").map(({ to }) => to);
+    const forged = (): void => {
+      for (let i = 0; i < 1000; i++) world.ping(a, packet(A, `10.0.${i >> 8}.${i & 255}`));
+    };
+    forged();
+    assert.equal(firsts().length, 101);
+    world.run(900);
+    assert.ok(firsts().length <= 101 + 181, `${firsts().length}`);
+    // However often each is asked for: the five messages of one Main Mode, and nothing for a while after it.
+    for (let second = 0; second < 30; second++) {
+      forged();
+      world.run(1000);
+    }
+    const most = new Map<string, number>();
+    for (const to of firsts()) most.set(to, (most.get(to) ?? 0) + 1);
+    assert.equal(Math.max(...most.values()), 5);
+  }),
+);
