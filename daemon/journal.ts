@@ -161,33 +161,28 @@ function readRecord(body: Buffer): JournalRecord | undefined {
   }
 }
 
-/** A record on its way into the file: its text without the secret, and its length in octets with everything. */
-interface Draft {
-  readonly record: JournalRecord;
-  readonly text: string;
-  readonly length: number;
-}
+/** A record's text, without the secret. */
+const textOf = ({ owner, part, value }: JournalRecord): string => JSON.stringify([owner, part, value]);
 
-function draftOf(record: JournalRecord): Draft {
-  const text = JSON.stringify([record.owner, record.part, record.value]);
-  return { record, text, length: HEAD + Buffer.byteLength(text, "utf8") + (record.secret?.length ?? 0) };
-}
+/** Octets that a record with this text takes at most: UTF-8 makes three of a UTF-16 code unit. */
+const mostOctets = (text: string, { secret }: JournalRecord): number => HEAD + 3 * text.length + (secret?.length ?? 0);
 
-/** Puts a record into a buffer that has room for it. */
-function put(into: Buffer, at: number, { record: { secret }, text, length }: Draft): void {
+/** Puts a record into a buffer that has room for it; its length in octets. */
+function put(into: Buffer, at: number, text: string, { secret }: JournalRecord): number {
   const textLength = into.write(text, at + HEAD, "utf8");
+  const length = HEAD + textLength + (secret?.length ?? 0);
   into.writeUInt32LE(length - 4, at);
   into.writeUInt32LE(textLength, at + 8);
   if (secret) into.set(secret, at + HEAD + textLength);
   into.writeUInt32LE(crc32(into.subarray(at + 8, at + length)), at + 4);
+  return length;
 }
 
 /** One record as octets, which hold its secret. */
 export function frameOf(record: JournalRecord): Buffer {
-  const draft = draftOf(record);
-  const frame = Buffer.alloc(draft.length);
-  put(frame, 0, draft);
-  return frame;
+  const text = textOf(record);
+  const frame = Buffer.alloc(mostOctets(text, record));
+  return frame.subarray(0, put(frame, 0, text, record));
 }
 
 class JournalFile implements Journal {
@@ -219,17 +214,21 @@ class JournalFile implements Journal {
 
   write(records: readonly JournalRecord[]): void {
     if (this.#closed) return wipe(records);
-    const drafts = records.map(draftOf);
-    const octets = this.#room(drafts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const draft of drafts) {
-      put(octets, at, draft);
-      at += draft.length;
+    const texts = records.map(textOf);
+    const room = this.#room(texts.reduce((sum, text, i) => sum + mostOctets(text, records[i] as JournalRecord), 0));
+    const lengths: number[] = [];
+    let size = 0;
+    for (const [i, record] of records.entries()) {
+      const length = put(room, size, texts[i] as string, record);
+      lengths.push(length);
+      size += length;
     }
+    const octets = room.subarray(0, size);
     try {
       writeAll(this.#fd, octets);
-      for (const { record, length } of drafts) {
-        this.#index({ owner: record.owner, part: record.part, at: this.#size, length });
+      for (const [i, { owner, part }] of records.entries()) {
+        const length = lengths[i] as number;
+        this.#index({ owner, part, at: this.#size, length });
         this.#size += length;
       }
     } catch (error) {

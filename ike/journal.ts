@@ -20,6 +20,10 @@ import { proofRecord } from "./proof-record.ts";
 export const POLICY = "policy";
 export const REQID = "reqid";
 
+/** The part of a child that changes, and the parts of an IKE SA that name a used message id; the value of the latter counts its Quick Modes. */
+export const NOW = "now";
+export const USED_ID = "id ";
+
 /** The effects of the input that was just handled; where a journal is kept, what changed is written down before anything is done about it. */
 export function journalled(core: Core, kept: boolean): readonly Effect[] {
   const records = kept ? recordsOf(core) : [];
@@ -36,10 +40,11 @@ function recordsOf(core: Core): readonly JournalRecord[] {
   for (const ike of changes.ikes) if (core.store.ikes.get(ike.id) === ike) records.push(ikeRecord(core, ike));
   for (const [ike, id] of changes.messageIds) {
     if (core.store.ikes.get(ike.id) !== ike) continue;
-    const owner = ownerOf.ike(ike.id);
-    records.push({ owner, part: `id ${id}`, value: 1, secret: null }, { owner, part: "quick", value: ike.quickModes, secret: null });
+    records.push({ owner: ownerOf.ike(ike.id), part: `${USED_ID}${id}`, value: ike.quickModes, secret: null });
   }
-  for (const child of changes.children) if (core.store.children.get(child.id) === child) records.push(childRecord(child));
+  for (const child of changes.children) if (core.store.children.get(child.id) === child) records.push(childRecord(child), nowRecord(child));
+  for (const child of changes.touched)
+    if (!changes.children.has(child) && core.store.children.get(child.id) === child) records.push(nowRecord(child));
   for (const [key, reqid] of core.policies.takeChangedReqids())
     records.push({ owner: `${REQID} ${key}`, part: reqid === null ? null : "", value: reqid, secret: null });
   for (const [owner, value] of changes.came) records.push({ owner, part: "", value, secret: null });
@@ -74,6 +79,7 @@ function ikeRecord(core: Core, ike: IkeSa): JournalRecord {
   return { owner: ownerOf.ike(ike.id), part: "", value, secret: joined([sa.keys.d, sa.keys.a, sa.keys.cipher]) };
 }
 
+/** What a child is as long as it lives. */
 function childRecord(child: ChildSa): JournalRecord {
   const { spec, protections } = child;
   const value = {
@@ -91,19 +97,26 @@ function childRecord(child: ChildSa): JournalRecord {
     peerId: identityRecord(child.peerId),
     who: child.who,
     kin: child.kin,
-    encap: child.encap && { ...child.encap },
     cluster: child.cluster,
-    confirmedAt: child.use.confirmedAt,
     wanted: child.wanted,
     lifetimeSeconds: child.lifetimeSeconds,
     lifetimeKilobytes: child.lifetimeKilobytes,
     installedAt: child.installedAt,
     rekeys: child.rekeys,
+  } satisfies JournalValue;
+  return { owner: ownerOf.child(child.id), part: "", value, secret: null };
+}
+
+/** What changes in its life; `store.touch` says that it did. */
+function nowRecord(child: ChildSa): JournalRecord {
+  const value = {
     ike: child.ike,
     draining: child.state === "draining",
     outbound: child.outbound === "installed",
+    encap: child.encap && { ...child.encap },
+    confirmedAt: child.use.confirmedAt,
   } satisfies JournalValue;
-  return { owner: ownerOf.child(child.id), part: "", value, secret: null };
+  return { owner: ownerOf.child(child.id), part: NOW, value, secret: null };
 }
 
 /** Secrets one after the other, each with its length in octets before it (one octet). */

@@ -18,7 +18,7 @@ import { Secret } from "./crypto/secret.ts";
 import { restoreGuard } from "./fronts.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
-import { policyOwner, REQID } from "./journal.ts";
+import { NOW, policyOwner, REQID, USED_ID } from "./journal.ts";
 import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { isManual } from "./manual.ts";
 import { armChildKeepalive, armKeepalive } from "./nat-path.ts";
@@ -57,7 +57,10 @@ const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): 
 export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
-  for (const [id, part] of owners(image, "child ")) restoreChild(core, Number(id), part, sas);
+  for (const [id, part] of owners(image, "child ")) {
+    const now = image.get(`child ${id}`)?.get(NOW);
+    restoreChild(core, Number(id), { ...fieldsOf(part.value), ...fieldsOf(now?.value) }, sas);
+  }
   for (const [id, part] of owners(image, "guard ")) restoreGuard(core, Number(id), fieldsOf(part.value));
   for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
   destroyImage(image);
@@ -92,8 +95,11 @@ function restoreIke(core: Core, id: number, { value, secret }: JournalPart, part
   core.store.skipIds(id);
   const ike = readIke(core, id, fieldsOf(value), secret);
   if (!ike) return count(core, "IKE SA of the last run not taken over");
-  for (const part of parts.keys()) if (part.startsWith("id ")) ike.usedMessageIds.add(Number(part.slice(3)));
-  ike.quickModes = Number(parts.get("quick")?.value ?? 0);
+  for (const [part, { value: quickModes }] of parts) {
+    if (!part.startsWith(USED_ID)) continue;
+    ike.usedMessageIds.add(Number(part.slice(USED_ID.length)));
+    ike.quickModes = Math.max(ike.quickModes, Number(quickModes));
+  }
   core.store.putIke(ike);
   core.timers.set(`ike ${id}`, "expire", ike.expiresAt);
   if (ike.state === "established") armRenewal(core, ike);
@@ -172,9 +178,8 @@ function splitSecrets(all: Uint8Array): readonly Secret[] {
 }
 
 /** A child whose SAs the kernel has in both directions, and whose rule is there. Takes them out of `sas`. */
-function restoreChild(core: Core, id: number, { value }: JournalPart, sas: Map<string, KernelListing["sas"][number]>): void {
+function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, KernelListing["sas"][number]>): void {
   core.store.skipIds(id);
-  const f = fieldsOf(value);
   const child = f["outbound"] === true || f["draining"] === true ? readChild(core, id, f) : undefined;
   const inbound = child ? saKeys(child.spec, child.protections, "in") : [];
   const outbound = child?.outbound === "installed" ? saKeys(child.spec, child.protections, "out") : [];

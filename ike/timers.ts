@@ -1,5 +1,5 @@
 /**
- * Named timers of many owners over one binary heap: set, clear, the earliest, those that are due.
+ * Named timers of many owners over one heap: set, clear, the earliest, those that are due.
  * An owner is a string such as "ike 7"; setting a timer again moves it. Each timer knows its place in the heap, so that one which is
  * cleared leaves nothing behind: most are, and what they left would weigh more than the SAs.
  */
@@ -41,6 +41,8 @@ interface Entry {
 
 export class Timers {
   readonly #heap: Entry[] = [];
+  /** When each entry of the heap is due: most are told apart by that alone, and ten thousand entries lie all over the memory. */
+  readonly #due: Instant[] = [];
   /** The first timer of each owner. */
   readonly #owners = new Map<string, Entry>();
   #serial = 0;
@@ -48,14 +50,18 @@ export class Timers {
   set(owner: string, name: TimerName, at: Instant): void {
     const first = this.#owners.get(owner);
     const known = find(first, name);
-    const entry = known ?? { owner, name, at, serial: 0, place: this.#heap.length, next: first };
-    entry.at = at;
-    entry.serial = ++this.#serial;
-    if (!known) {
-      this.#owners.set(owner, entry);
-      this.#heap.push(entry);
+    const serial = ++this.#serial;
+    if (known) {
+      known.at = at;
+      known.serial = serial;
+      this.#settle(known, known.place);
+      return;
     }
-    this.#settle(entry);
+    const entry = { owner, name, at, serial, place: this.#heap.length, next: first };
+    this.#owners.set(owner, entry);
+    this.#heap.push(entry);
+    this.#due.push(at);
+    this.#rise(entry, entry.place);
   }
 
   clear(owner: string, name: TimerName): void {
@@ -84,7 +90,7 @@ export class Timers {
 
   /** When the earliest timer is due. */
   next(): Instant | undefined {
-    return this.#heap[0]?.at;
+    return this.#due[0];
   }
 
   /** Takes the earliest timer that is due, or undefined. */
@@ -98,49 +104,68 @@ export class Timers {
   /** Takes an entry out of the heap: the last one fills its place. */
   #remove(entry: Entry): void {
     const last = this.#heap.pop() as Entry;
-    if (last === entry) return;
-    this.#put(last, entry.place);
-    this.#settle(last);
+    this.#due.pop();
+    if (last !== entry) this.#settle(last, entry.place);
   }
 
-  /** Moves an entry up or down to where its time belongs. */
-  #settle(entry: Entry): void {
-    this.#rise(entry);
-    this.#sink(entry);
+  /** Puts an entry where its time belongs, up or down from a place that is free for it. */
+  #settle(entry: Entry, place: number): void {
+    const parent = (place - 1) >> FANOUT_BITS;
+    if (place > 0 && this.#isBefore(entry, parent)) this.#rise(entry, place);
+    else this.#sink(entry, place);
   }
 
-  #rise(entry: Entry): void {
-    while (entry.place > 0) {
-      const parent = this.#heap[(entry.place - 1) >> 1] as Entry;
-      if (isEarlier(parent, entry)) return;
-      this.#swap(parent, entry);
+  #rise(entry: Entry, from: number): void {
+    let place = from;
+    while (place > 0) {
+      const parent = (place - 1) >> FANOUT_BITS;
+      if (!this.#isBefore(entry, parent)) break;
+      this.#put(this.#heap[parent] as Entry, place);
+      place = parent;
     }
+    this.#put(entry, place);
   }
 
-  #sink(entry: Entry): void {
-    for (;;) {
-      const left = this.#heap[2 * entry.place + 1];
-      const right = this.#heap[2 * entry.place + 2];
-      const child = left && right && isEarlier(right, left) ? right : left;
-      if (!child || isEarlier(entry, child)) return;
-      this.#swap(entry, child);
+  #sink(entry: Entry, from: number): void {
+    let place = from;
+    for (let child = this.#earliestBelow(place); child !== -1 && !this.#isBefore(entry, child); child = this.#earliestBelow(place)) {
+      this.#put(this.#heap[child] as Entry, place);
+      place = child;
     }
+    this.#put(entry, place);
   }
 
-  #swap(above: Entry, below: Entry): void {
-    const { place } = above;
-    this.#put(above, below.place);
-    this.#put(below, place);
+  /** The place of the earliest entry right below a place, or -1. */
+  #earliestBelow(place: number): number {
+    const first = (place << FANOUT_BITS) + 1;
+    const end = Math.min(first + FANOUT, this.#heap.length);
+    if (first >= end) return -1;
+    let earliest = first;
+    for (let other = first + 1; other < end; other++) if (this.#isAhead(other, earliest)) earliest = other;
+    return earliest;
+  }
+
+  /** Earlier first; equal times in the order in which they were set, so that runs are repeatable. */
+  #isBefore(entry: Entry, place: number): boolean {
+    const due = this.#due[place] as Instant;
+    return entry.at < due || (entry.at === due && entry.serial < (this.#heap[place] as Entry).serial);
+  }
+
+  #isAhead(place: number, other: number): boolean {
+    const [one, two] = [this.#due[place] as Instant, this.#due[other] as Instant];
+    return one < two || (one === two && (this.#heap[place] as Entry).serial < (this.#heap[other] as Entry).serial);
   }
 
   #put(entry: Entry, place: number): void {
     entry.place = place;
     this.#heap[place] = entry;
+    this.#due[place] = entry.at;
   }
 }
 
-/** Earlier first; equal times in the order in which they were set, so that runs are repeatable. */
-const isEarlier = (a: Entry, b: Entry): boolean => a.at < b.at || (a.at === b.at && a.serial < b.serial);
+/** Each entry of the heap has four below it: half as many steps as with two. */
+const FANOUT_BITS = 2;
+const FANOUT = 1 << FANOUT_BITS;
 
 /** An owner has a handful of timers. */
 function find(first: Entry | undefined, name: TimerName): Entry | undefined {

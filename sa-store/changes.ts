@@ -8,7 +8,9 @@ import type { JournalValue } from "./journal-record.ts";
 export class Changes {
   /** SAs that came, or that are not what they were. */
   ikes: Set<IkeSa> = new Set();
+  /** Children that came, and those of which something is different now that may change in a child's life. */
   children: Set<ChildSa> = new Set();
+  touched: Set<ChildSa> = new Set();
   /** Message ids that were used up, with the SA that they belong to. */
   messageIds: (readonly [IkeSa, number])[] = [];
   /** Other owners that came, with what is written of them. */
@@ -20,6 +22,7 @@ export class Changes {
   clear(): void {
     if (this.ikes.size > 0) this.ikes = new Set();
     if (this.children.size > 0) this.children = new Set();
+    if (this.touched.size > 0) this.touched = new Set();
     if (this.messageIds.length > 0) this.messageIds = [];
     if (this.came.size > 0) this.came = new Map();
     if (this.gone.size > 0) this.gone = new Set();

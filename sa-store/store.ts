@@ -122,7 +122,7 @@ export class Store {
 
   /** Says that a child is not what it was. */
   touch(child: ChildSa): void {
-    this.changes.children.add(child);
+    this.changes.touched.add(child);
   }
 
   removeChild(child: ChildSa): void {
