@@ -9,7 +9,7 @@ import { UML_RUN } from "./facts.ts";
 import type { Page } from "./page.ts";
 
 /** The guest is switched off after that long, whatever it does. */
-const SECONDS = 90;
+const SECONDS = 240;
 /** Of `uml-run`: the guest did not start. */
 const NOT_STARTED = 125;
 

@@ -1,6 +1,6 @@
 /**
  * What open sockets meet, in a kernel with ESP: reload, death and restart of the daemon under `require`, and the turn from clear text to protection
- * under discovery, for connected UDP and an open TCP connection (`npm run policy`). Judged by a capture of the wire.
+ * under discovery, for connected UDP and an open TCP connection. Judged by a capture of the wire.
  */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
@@ -11,6 +11,8 @@ import { Lab, type Side, wait } from "./lab.ts";
 const ADDRESS = { us: "192.0.2.1", theirs: "192.0.2.2" } as const;
 const TALK = fileURLToPath(new URL("./talk.js", import.meta.url));
 const CLEAR = "udp port 7000 or tcp port 7000 or icmp";
+/** How often the daemon is reloaded, killed and started (`npm run policy -- --rounds N`). */
+const ROUNDS = Number(process.env["MAINMODE_ROUNDS"] ?? 1);
 
 const configuration = (lab: Lab, side: Side, rule: string, more = ""): string => `[daemon]
 control = "${lab.control(side)}"
@@ -51,9 +53,9 @@ async function talk(lab: Lab): Promise<{ readonly heard: { tcp: number[]; udp: n
 
 const firstWord = (child: ChildProcess): Promise<unknown> => new Promise((resolve) => child.stdout?.once("data", resolve));
 
-async function until(what: string, check: () => boolean): Promise<void> {
-  for (let i = 0; i < 300; i++) {
-    if (check()) return;
+async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 900; i++) {
+    if (await check()) return;
     await wait(100);
   }
   assert.fail(`waited in vain: ${what}`);
@@ -74,13 +76,16 @@ test("require: reload, death and restart of the daemon under traffic; nothing is
   await goesOn("the first packet");
   const before = await lab.status("us");
   const first = heard.udp.at(-1) ?? 0;
-  const block = `[[rule]]\nname = "more"\naction = "block"\nfilters = ["me <-> 192.0.2.77"]`;
-  await lab.reload("us", configuration(lab, "us", rule, block));
-  await goesOn("a reload that adds a rule");
-  await lab.kill("us");
-  await goesOn("the death of our daemon");
-  await lab.start("us", configuration(lab, "us", rule, block));
-  await goesOn("its next start");
+  const block = (round: number): string => `[[rule]]\nname = "more"\naction = "block"\nfilters = ["me <-> 192.0.2.${77 + (round % 2)}"]`;
+  for (let round = 0; round < ROUNDS; round++) {
+    await lab.reload("us", configuration(lab, "us", rule, block(round)));
+    await goesOn("a reload that adds a rule");
+    await wait(Math.random() * 200);
+    await lab.kill("us", round % 3 === 2 ? "SIGTERM" : "SIGKILL");
+    await goesOn("the death of our daemon");
+    await lab.start("us", configuration(lab, "us", rule, block(round)));
+    await goesOn("its next start");
+  }
   const after = await lab.status("us");
   assert.deepEqual(
     after.ikeSas.map(({ initiatorCookie }) => initiatorCookie),
@@ -89,7 +94,7 @@ test("require: reload, death and restart of the daemon under traffic; nothing is
   const last = heard.udp.at(-1) ?? 0;
   const missing = Array.from({ length: last - first }, (_, i) => first + 1 + i).filter((n) => !heard.udp.includes(n));
   assert.deepEqual(missing, [], "datagrams that were lost");
-  await lab.reload("us", configuration(lab, "us", `${rule}\nquick-mode = { lifetime = "9m" }`, block));
+  await lab.reload("us", configuration(lab, "us", `${rule}\nquick-mode = { lifetime = "9m" }`, block(0)));
   await goesOn("a reload that changes what the rule offers");
   await lab.kill("us");
   await lab.kill("theirs");
@@ -108,8 +113,8 @@ test("discovery: a connected UDP socket and an open TCP connection turn from cle
   await until("traffic in clear", () => heard.tcp.length > 20 && heard.udp.length > 20);
   assert.ok((await lab.lines("tcp port 7000")).length > 20);
   await lab.start("theirs", configuration(lab, "theirs", 'action = "respond"'));
-  await until("an SA", () => lab.log("us").includes("protected by esp"));
-  await wait(500);
+  for (const side of ["us", "theirs"] as const)
+    await until("an SA", async () => (await lab.status(side)).childSas.some(({ state }) => state === "installed"));
   const from = Date.now() / 1000;
   const [tcp, udp] = [heard.tcp.length, heard.udp.length];
   await until("protected traffic", () => heard.tcp.length > tcp + 40 && heard.udp.length > udp + 40);

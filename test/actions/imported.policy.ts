@@ -1,6 +1,6 @@
 /**
  * Policies of Windows at work in a kernel with ESP: a script is imported on one host, exported as its mirror image, and that imported on the other
- * one. An isolation policy (Kerberos, request, exemptions), and a tunnel (`npm run policy`).
+ * one. An isolation policy (Kerberos, request, exemptions), and a tunnel.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -94,8 +94,8 @@ async function between(lab: Lab, from: string, to: string, act: () => Promise<nu
 
 /** Pings until the negotiation that they ask for is over. */
 async function reach(lab: Lab, side: Side, from: string, to: string): Promise<void> {
-  for (let i = 0; i < 15; i++) {
-    if ((await lab.ping(side, from, to, 1)) > 0) return;
+  for (let i = 0; i < 60; i++) {
+    if ((await lab.ping(side, from, to, 1, "doubtful")) > 0) return;
     await wait(500);
   }
   assert.fail(`${to} can't be reached\n${lab.log("us")}\n${lab.log("theirs")}`);

@@ -16,6 +16,9 @@ const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
 const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Where the wire's own packets go, which nobody takes: they tell how far the capture is. */
+const NOWHERE = "198.51.100.2";
+
 export interface Packet {
   /** Seconds since 1970. */
   readonly at: number;
@@ -24,6 +27,16 @@ export interface Packet {
   readonly kind: "clear" | "esp" | "ah";
   /** As tcpdump tells it. */
   readonly text: string;
+}
+
+/** Whether answers should come: then they are waited for, as a machine that is busy needs it. */
+export type Patience = "expected" | "doubtful";
+const SECONDS: Readonly<Record<Patience, number>> = { expected: 20, doubtful: 1 };
+
+export interface Pinged {
+  readonly from: string;
+  readonly to: string;
+  readonly patience: Patience;
 }
 
 /** Addresses of each host: both families. */
@@ -35,6 +48,8 @@ export class Lab {
   readonly #daemons = new Map<Side, ChildProcess>();
   readonly #programs: ChildProcess[] = [];
   #wire: ChildProcess | undefined;
+  #marks = 0;
+  #pings = 0;
 
   constructor(addresses: Addresses) {
     for (const name of ["us", "theirs", "wire"]) sh(`ip netns add ${name}`);
@@ -49,9 +64,11 @@ export class Lab {
   /** Starts the capture; resolves when it captures. */
   async watch(): Promise<void> {
     const file = join(this.folder, "wire.pcap");
-    const argv = ["netns", "exec", "wire", "tcpdump", "-i", "bridge", "-U", "-s", "120", "-Z", "root", "-w", file];
+    // Not before the bridge has its ports, and so the address that it keeps: it would forget its neighbour.
+    sh(`ip -n wire address add 198.51.100.1/24 dev bridge; ip -n wire neighbour add ${NOWHERE} lladdr 02:00:00:00:00:01 dev bridge`);
+    const argv = ["netns", "exec", "wire", "tcpdump", "--immediate-mode", "-i", "bridge", "-U", "-s", "120", "-Z", "root", "-w", file];
     this.#wire = spawn("ip", argv, { stdio: "ignore" });
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       await wait(50);
       if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
     }
@@ -65,10 +82,21 @@ export class Lab {
 
   /** What tcpdump says of every packet so far; a filter in its language narrows it. */
   async lines(...filter: readonly string[]): Promise<readonly string[]> {
-    await wait(500);
+    await this.#captured();
     const argv = ["-n", "-tt", "-r", join(this.folder, "wire.pcap"), ...filter];
     const { stdout } = await promisify(execFile)("tcpdump", argv, { maxBuffer: 1 << 26 });
     return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  /** Resolves when everything that was on the wire before is in the file. */
+  async #captured(): Promise<void> {
+    const mark = `mark ${++this.#marks} of the wire`;
+    sh(`ip netns exec wire bash -c 'echo "${mark}" >/dev/udp/${NOWHERE}/9'`);
+    for (let i = 0; i < 1200; i++) {
+      if (readFileSync(join(this.folder, "wire.pcap")).includes(mark)) return;
+      await wait(50);
+    }
+    assert.fail("tcpdump is not there any more");
   }
 
   /** Starts a daemon; resolves when its policies stand. */
@@ -85,7 +113,7 @@ export class Lab {
       writeFileSync(join(this.folder, `${side}.log`), said);
     });
     // The control socket answers before the policies are in the kernel; this is said after that.
-    for (let i = 0; i < 600; i++) {
+    for (let i = 0; i < 1800; i++) {
       if (said.includes("mainmode serves IKE")) return;
       await wait(50);
     }
@@ -136,11 +164,22 @@ export class Lab {
   }
 
   /** Sends `count` pings; how many answers were heard. */
-  ping(side: Side, from: string, to: string, count: number): Promise<number> {
-    const argv = ["netns", "exec", side, "ping", "-n", "-q", "-c", `${count}`, "-i", "0.4", "-W", "1", "-I", from, to];
-    return new Promise((resolve) => {
-      execFile("ip", argv, (_error, stdout) => resolve(Number(/(\d+) received/.exec(stdout)?.[1] ?? 0)));
-    });
+  async ping(side: Side, from: string, to: string, count: number, patience: Patience = "expected"): Promise<number> {
+    const [answers = 0] = await this.pings(side, [{ from, to, patience }], count);
+    return answers;
+  }
+
+  /** The same from and to many at once. */
+  async pings(side: Side, ends: readonly Pinged[], count: number): Promise<readonly number[]> {
+    const first = this.#pings + 1;
+    this.#pings += ends.length;
+    const file = (i: number): string => join(this.folder, `ping-${first + i}`);
+    const lines = ends.map(
+      ({ from, to, patience }, i) => `ping -n -q -c ${count} -i 0.4 -W ${SECONDS[patience]} -I ${from} ${to} >${file(i)} 2>&1 &`,
+    );
+    const child = this.run(side, "/bin/sh", "-c", [...lines, "wait"].join("\n"));
+    await new Promise((resolve) => child.once("close", resolve));
+    return ends.map((_, i) => Number(/(\d+) received/.exec(readFileSync(file(i), "utf8"))?.[1] ?? 0));
   }
 
   /** For whoever looks for secrets in them. */

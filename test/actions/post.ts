@@ -1,5 +1,6 @@
 /**
- * Sends and hears UDP on every address and port that it is told, by lines of JSON. For `random.policy.ts`, in a namespace.
+ * Sends and hears UDP on every address and port that it is told, by lines of JSON, and says when it has heard what was there before it was asked.
+ * For `random.policy.ts`, in a namespace.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { createInterface } from "node:readline";
@@ -20,8 +21,11 @@ async function open(address: string, port: number): Promise<void> {
 }
 
 for (const address of addresses) for (const port of ports) await open(address, port);
+/** Each round of the loop reads from every socket that has something. */
+const rounds = (count: number, then: () => void): void => void setImmediate(() => (count === 0 ? then() : rounds(count - 1, then)));
 createInterface({ input: process.stdin }).on("line", (line) => {
   const { source, sourcePort, destination, destinationPort, text } = JSON.parse(line);
+  if (source === undefined) return rounds(3, () => say({ sent: text }));
   sockets.get(`${source} ${sourcePort}`)?.send(text, destinationPort, destination, () => say({ sent: text }));
 });
 say({ ready: true });

@@ -118,23 +118,30 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Pings 20 times a second while `act` runs; how many were sent, and how many came back. Clear ones are counted on the wire. */
+/**
+ * Pings 20 times a second while `act` runs and until later ones were answered; how many were sent up to the last that was answered, and how many of
+ * those came back. Answers come in order.
+ */
 async function underTraffic(act: () => Promise<void>): Promise<{ readonly sent: number; readonly received: number }> {
-  const ping = spawn("ip", ["netns", "exec", SPACES.a, "ping", "-n", "-q", "-i", "0.05", ADDRESS.b], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const ping = spawn("ip", ["netns", "exec", SPACES.a, "ping", "-n", "-i", "0.05", ADDRESS.b], { stdio: ["ignore", "pipe", "inherit"] });
+  const answered = new Set<number>();
   let said = "";
   ping.stdout?.on("data", (chunk: Buffer) => {
     said += chunk.toString();
+    for (const [, number] of said.matchAll(/icmp_seq=(\d+) .*\n/g)) answered.add(Number(number));
+    said = said.slice(said.lastIndexOf("\n") + 1);
   });
   const gone = new Promise((resolve) => ping.once("close", resolve));
-  await wait(300);
+  const more = async (): Promise<void> => {
+    const enough = Math.max(0, ...answered) + 10;
+    for (let i = 0; i < 1200 && Math.max(0, ...answered) < enough; i++) await wait(50);
+  };
+  await more();
   await act();
-  await wait(500);
+  await more();
   ping.kill("SIGINT");
   await gone;
-  const [, sent = "0", received = "-1"] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
-  return { sent: Number(sent), received: Number(received) };
+  return { sent: Math.max(0, ...answered), received: answered.size };
 }
 
 for (const [what, signal, name] of [

@@ -1,7 +1,7 @@
 /**
  * `npm run interop`: negotiations with strongSwan, libreswan and ourselves over a wire between real kernels.
  *
- *   npm run interop -- [--only PATTERN] [--list] [--as PEER] [-w DIR]
+ *   npm run interop -- [--only PATTERN] [--list] [--as PEER] [--guests N] [-w DIR]
  */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -11,24 +11,26 @@ import { runMatrix } from "./matrix.ts";
 import type { PeerKind, Scenario } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
-const HELP = `npm run interop -- [--only PATTERN] [--list] [--as PEER] [-w DIR]
+const HELP = `npm run interop -- [--only PATTERN] [--list] [--as PEER] [--guests N] [-w DIR]
   --only PATTERN  scenarios whose name this regular expression finds
   --list          print the names and end
   --as PEER       who plays our part: mainmode, or strongswan to try the lab itself
+  --guests N      guests at a time (2)
   -w DIR          where captures, logs and transcripts go (.lab/interop)`;
 
 /** Runs what the command line asks for; resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
   const options = readOptions(argv);
   if (typeof options === "string") return say(options, 2);
-  const { only, as, list, directory } = options;
+  const { only, as, list, guests, directory } = options;
   const chosen = scenarios().filter((one) => only.test(one.name) && canPlay(as, one));
   if (list) return say(chosen.map(({ name }) => name).join("\n"), 0);
   if (chosen.length === 0) return say(`no scenario's name has ${only.source}`, 2);
   const missing = missingFor(new Set([as, ...chosen.map(({ peer }) => peer)]));
   if (missing.length > 0) return say(`not here: ${missing.join(", ")}. To get them, as root: node scripts/setup.js interop`, 1);
+  process.once("SIGTERM", () => process.exit(143));
   const started = performance.now();
-  const outcomes = await runMatrix({ scenarios: chosen, directory, as, tell: print });
+  const outcomes = await runMatrix({ scenarios: chosen, directory, as, guests, tell: print });
   const failed = outcomes.filter(({ wrong }) => wrong.length > 0);
   if (failed.length > 0)
     say(`\nfailed, with what happened in ${directory}/*/NAME.txt:\n${failed.map(({ name }) => `  ${name}`).join("\n")}`, 1);
@@ -40,6 +42,7 @@ interface Options {
   readonly only: RegExp;
   readonly as: PeerKind;
   readonly list: boolean;
+  readonly guests: number;
   readonly directory: string;
 }
 
@@ -51,13 +54,16 @@ function readOptions(argv: readonly string[]): Options | string {
       options: {
         only: { type: "string", default: "" },
         as: { type: "string", default: "mainmode" },
+        guests: { type: "string", default: "2" },
         list: { type: "boolean", default: false },
         directory: { type: "string", short: "w", default: ".lab/interop" },
       },
     });
     const { only, as, list, directory } = values;
+    const guests = Number(values.guests);
+    if (!Number.isInteger(guests) || guests < 1) return HELP;
     if (as !== "mainmode" && as !== "strongswan") return HELP;
-    return { only: new RegExp(only), as, list, directory };
+    return { only: new RegExp(only), as, list, guests, directory };
   } catch (error) {
     return `${error instanceof Error ? error.message : error}\n${HELP}`;
   }

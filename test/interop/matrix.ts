@@ -1,5 +1,5 @@
 /**
- * The host's half: shares the scenarios out among guests, runs two guests at a time, and judges what they bring back.
+ * The host's half: shares the scenarios out among guests, runs some guests at a time, and judges what they bring back.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -18,26 +18,28 @@ export interface MatrixOptions {
   readonly directory: string;
   /** Who plays our part; strongSwan where the lab itself is to be tried. */
   readonly as: PeerKind;
+  /** How many guests run at a time. */
+  readonly guests: number;
   /** Told of every outcome as it comes in. */
   readonly tell: (outcome: Outcome) => void;
 }
 
 /** Runs all scenarios; the outcomes in the order of the guests. A guest that does not end well is an outcome too. */
 export async function runMatrix(options: MatrixOptions): Promise<readonly Outcome[]> {
-  const waiting = shareOut(options.scenarios);
+  const waiting = shareOut(options.scenarios, options.guests);
   const outcomes: Outcome[] = [];
   const worker = async (): Promise<void> => {
     for (let next = waiting.shift(); next; next = waiting.shift()) outcomes.push(...(await runGuest(options, next)));
   };
-  await Promise.all(Array.from({ length: GUESTS_AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: options.guests }, worker));
   return outcomes;
 }
 
-const GUESTS_AT_ONCE = 2;
 const MOST_IN_A_GUEST = 24;
 /** Starting a guest takes as long as some scenarios do. */
 const LEAST_TO_SPLIT = 6;
-const GUEST_SECONDS = 600;
+/** For one that hangs: four times what a slow machine needs. */
+const GUEST_SECONDS = 1500;
 
 interface Share {
   readonly name: string;
@@ -46,8 +48,8 @@ interface Share {
 }
 
 /** One kind of peer to a guest, the shares of a kind of about one size; none so large that the other guest of a pair is done long before. */
-export function shareOut(all: readonly Scenario[]): Share[] {
-  const most = Math.min(MOST_IN_A_GUEST, Math.max(LEAST_TO_SPLIT, Math.ceil(all.length / GUESTS_AT_ONCE)));
+export function shareOut(all: readonly Scenario[], atOnce: number): Share[] {
+  const most = Math.min(MOST_IN_A_GUEST, Math.max(LEAST_TO_SPLIT, Math.ceil(all.length / atOnce)));
   return [...new Set(all.map((one) => one.peer))].flatMap((theirs) => {
     const own = all.filter((one) => one.peer === theirs);
     const guests = Math.ceil(own.length / most);

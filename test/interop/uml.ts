@@ -4,12 +4,14 @@
 import { spawn } from "node:child_process";
 import { appendFileSync, mkdirSync } from "node:fs";
 
-/** Runs `demo/uml-run` with these words; its exit code, and everything that it said. */
+/** Runs `demo/uml-run` with these words; its exit code, and everything that it said. It ends with us. */
 export function uml(argv: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
   return new Promise((done, failed) => {
     // The guest takes this PATH over, and is root, whatever we are.
     const env = { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` };
     const child = spawn("demo/uml-run", argv, { env, stdio: ["ignore", "pipe", "pipe"] });
+    const stop = (): boolean => child.kill();
+    process.once("exit", stop);
     let said = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
@@ -17,7 +19,10 @@ export function uml(argv: readonly string[]): Promise<{ readonly status: number 
       });
     }
     child.on("error", failed);
-    child.on("close", (status) => done({ status, said }));
+    child.on("close", (status) => {
+      process.off("exit", stop);
+      done({ status, said });
+    });
   });
 }
 
