@@ -5,6 +5,7 @@
  */
 import { parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { isLinkLocal, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
 import { manualRule } from "./manual-rule.ts";
 import { FIRST_PRIORITY, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
 import { concreteSelectors } from "./selector.ts";
@@ -41,7 +42,7 @@ export type Origin =
   | { readonly kind: "exemption"; readonly what: Exempted };
 
 /** `this-host`: what it sends to itself. Linux spares that from IPsec on IPv4 (both ways), and not on IPv6. */
-type Exempted = Exemption | "neighbour-discovery" | "this-host";
+type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "this-host";
 
 /**
  * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
@@ -88,21 +89,29 @@ export function levelsOf(rule: Rule): { readonly out: Protection["level"] | null
 function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): readonly WantedPolicy[] {
   // A tunnel without its own end waits for the route that names it.
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return [];
-  return concreteSelectors(filter, rule, addresses).flatMap((pair) =>
-    outwardSelectors(pair).flatMap((outward) =>
-      directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
-        const level = levelsOf(rule)[inward ? "in" : "out"];
-        return {
-          direction,
-          selector: inward ? turned(outward) : outward,
-          action: rule.action === "block" ? "block" : "allow",
-          priority: priorityOf(outward),
-          protection: level && protectionOf(rule, level),
-          origin: { kind: "rule", rule, filter, pair },
-        };
+  const outward = (pairs: readonly TrafficSelector[]) =>
+    pairs.flatMap((pair) =>
+      outwardSelectors(pair).map((selector) => ({ pair, selector, origin: { kind: "rule", rule, filter, pair } as const })),
+    );
+  const ways = directionsOf(rule, filter);
+  const whole = outward(concreteSelectors(filter, rule, addresses)).flatMap(({ selector, origin }) =>
+    ways.map(({ direction, inward }): WantedPolicy => {
+      const level = levelsOf(rule)[inward ? "in" : "out"];
+      return {
+        ...{ direction, selector: inward ? turned(selector) : selector, action: rule.action === "block" ? "block" : "allow" },
+        ...{ priority: priorityOf(selector), protection: level && protectionOf(rule, level), origin },
+      };
+    }),
+  );
+  const onLink = outward(linkLocalSelectors(filter, rule)).flatMap(({ selector, origin }) =>
+    ways.map(
+      ({ direction, inward }): WantedPolicy => ({
+        ...{ direction, selector: inward ? turned(selector) : selector, action: passesOnLink(rule, inward) ? "allow" : "block" },
+        ...{ priority: priorityOf(selector), protection: null, origin },
       }),
     ),
   );
+  return [...whole, ...onLink];
 }
 
 function protectionOf(rule: Rule, level: Protection["level"]): Protection {
@@ -200,6 +209,10 @@ function exemptionsFor(
   const rows = [
     ...exempt.flatMap((what) => EXEMPT[what].map((row) => ({ what, row }))),
     ...discovery.map((row) => ({ what: "neighbour-discovery" as const, row })),
+    ...LINK_UPKEEP.listeners.map((row) => ({ what: "multicast-listeners" as const, row })),
+    ...(demanding.some(({ origin }) => origin.kind === "rule" && isLinkLocal(origin.pair))
+      ? LINK_UPKEEP.dhcp.map((row) => ({ what: "dhcp" as const, row }))
+      : []),
     ...addresses.filter((address) => address.includes(":")).map((address) => ({ what: "this-host" as const, row: toSelf(address) })),
   ];
   const wanted = rows

@@ -30,7 +30,7 @@ export type SelectorContext = Pick<Rule, "action" | "mode" | "tunnel" | "peer">;
 
 /**
  * The selectors that a filter stands for on a host with `localAddresses` (canonical text).
- * `me` is each of them but loopback, link-local and other addresses that no peer can reach; in a tunnel rule its local end.
+ * `me` is each of them but loopback, link-local ones of IPv6 (link-local.ts) and others that no peer can reach; in a tunnel rule its local end.
  * In transport mode every local side is that of single local addresses, since the packets' own ends are the IKE peers (RFC 4301 §4.1),
  * and the remote side is narrowed to the rule's `peer`. What is permitted or blocked may be others' traffic that passes through this host,
  * so there a local side is as written. `icmp` stands for icmpv6 between IPv6 addresses.
@@ -118,7 +118,7 @@ export function rangeOfId({ type, data }: { readonly type: number; readonly data
   return length === undefined ? undefined : prefixRange(family, first.value, length);
 }
 
-/** Whether an address may be `me`: no loopback, link-local, multicast, broadcast or unspecified one. */
+/** Whether an address may be `me`: no loopback, IPv6 link-local, multicast, broadcast or unspecified one. */
 export function isReachable(address: string): boolean {
   return parseAddress(address) !== undefined && !UNREACHABLE.some((range) => includesAddress(range, address));
 }
@@ -137,7 +137,7 @@ const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
   });
 
 const MANY = ranges("224.0.0.0/3", "ff00::/8");
-const UNREACHABLE = [...MANY, ...ranges("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10")];
+const UNREACHABLE = [...MANY, ...ranges("0.0.0.0/8", "127.0.0.0/8", "::/127", "fe80::/10")];
 
 const ADDRESS_IDS: ReadonlyMap<number, { readonly family: Family; readonly kind: "host" | "subnet" | "range" }> = new Map([
   [ID_TYPE.ID_IPV4_ADDR, { family: 4, kind: "host" }],

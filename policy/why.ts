@@ -8,6 +8,7 @@ import { type Direction, decisions, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { formatIdentity } from "./identity.ts";
+import { isLinkLocal } from "./link-local.ts";
 import { peerRanges } from "./select.ts";
 import { formatSelector, isOfMany } from "./selector.ts";
 import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
@@ -79,7 +80,7 @@ export function explain(policy: Policy, addresses: readonly string[], packet: Pa
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: found ? explainPolicy(found) : null,
     negotiation:
-      rule && found && rule.auth.length > 0 && (rule.action === "respond" || found.protection)
+      rule && found && rule.auth.length > 0 && (verdict === "protect-if-asked" || found.protection)
         ? negotiationOf(rule, remoteOf(packet, direction))
         : null,
     answer: { verdict: verdictOf(back, answer.destination), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
@@ -140,7 +141,8 @@ function verdictOf(found: WantedPolicy | undefined, destination: string): Verdic
   if (found.action === "block") return "drop";
   if (toMany(found, destination) && found.origin.kind === "rule") return found.origin.rule.clear.fallback ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
-  return found.origin.kind === "rule" && found.origin.rule.action === "respond" ? "protect-if-asked" : "clear";
+  const { origin } = found;
+  return origin.kind === "rule" && origin.rule.action === "respond" && !isLinkLocal(origin.pair) ? "protect-if-asked" : "clear";
 }
 
 /** Protection is wanted of what goes to nobody in particular. */
@@ -177,7 +179,9 @@ function verdictText(found: WantedPolicy, by: string, coming: boolean, { destina
   const { rule } = found.origin;
   switch (verdictOf(found, destination)) {
     case "drop":
-      return `${by} drops it`;
+      return isLinkLocal(found.origin.pair) && rule.action !== "block"
+        ? `${by} drops it: between link-local addresses IKE can't be spoken, so that nothing can be protected`
+        : `${by} drops it`;
     case "clear":
       return `${by} lets it through in clear`;
     case "protect-if-asked":

@@ -24,6 +24,8 @@ import { evaluate } from "../policy/reference-evaluator.ts";
 
 const RUNS = Number(process.env["MAINMODE_POLICIES"] ?? 25);
 const OURS = ["10.9.0.1", "10.9.0.2", "fd09::1"];
+/** The ends of the wire between the two, as each of them calls them. */
+const ON_LINK = { us: ["fe80::a%va", "fe80::b%va"], them: ["fe80::b%vb", "fe80::a%vb"] } as const;
 const THEIRS = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.9", "fd00::1", "fd00::2", "fd00::5"];
 const PORTS = [1, 2, 3];
 const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
@@ -86,7 +88,8 @@ before(async () => {
   kernel.listen(({ type }) => {
     if (type === "acquire") acquires++;
   });
-  [us, them] = await Promise.all([post("ra", OURS), post("rb", THEIRS)]);
+  sh("ip -n ra addr add fe80::a/64 dev va nodad; ip -n rb addr add fe80::b/64 dev vb nodad");
+  [us, them] = await Promise.all([post("ra", [...OURS, ON_LINK.us[0]]), post("rb", [...THEIRS, ON_LINK.them[0]])]);
 });
 
 after(async () => {
@@ -159,6 +162,30 @@ for (const [what, rule, own6] of [
       [true, true, own6],
     );
     assert.equal(acquires, before, "acquires for itself");
+  });
+
+/** IKE can't be spoken between link-local addresses: nothing is protected there, and what may not be in clear is dropped. */
+for (const [what, rule, leaves, comes] of [
+  ["block", { action: "block", filters: ["me <-> any"] }, false, false],
+  ["require", { action: "require", filters: ["me <-> any"] }, false, false],
+  ["require with inbound-clear", { action: "require", filters: ["me <-> any"], more: "inbound-clear = true" }, false, true],
+  ["require with discovery", { action: "require", filters: ["me <-> any"], more: "discovery = true" }, true, false],
+  ["request", { action: "request", filters: ["me <-> any"] }, true, true],
+  ["require for other addresses", { action: "require", filters: ["me <-> fd00::/16"] }, true, true],
+] as const)
+  test(`${what}: between link-local addresses ${leaves ? "packets leave" : "nothing leaves"} and ${comes ? "packets are heard" : "nothing is heard"}, neighbours find each other, and nobody is asked`, async () => {
+    await install(policyFrom([rule]));
+    sh("ip -n ra neigh flush all; ip -n rb neigh flush all");
+    const before = acquires;
+    const [out, back] = [`link ${++serial}`, `link ${++serial}`] as const;
+    await us.send(ON_LINK.us[0], 1, ON_LINK.us[1], 2, out);
+    await them.send(ON_LINK.them[0], 1, ON_LINK.them[1], 2, back);
+    await until(() => (!leaves || them.heard.has(out)) && (!comes || us.heard.has(back)));
+    // What is not heard would have been: who sent it knows where its neighbour is.
+    await until(() => /fe80::a .*(REACHABLE|STALE|DELAY|PROBE)/.test(sh("ip -n rb neigh")));
+    await Promise.all([us.listened(), them.listened()]);
+    assert.deepEqual([them.heard.has(out), us.heard.has(back)], [leaves, comes]);
+    assert.equal(acquires, before, "acquires");
   });
 
 test(`${RUNS} random policies: packets arrive where the rules let them, and nowhere else`, async () => {

@@ -40,7 +40,7 @@ const ACTIONS: readonly (readonly [string, RuleText, readonly string[]])[] = [
   ],
   ["require one way out", { action: "require", filters: ["me -> 192.0.2.9"] }, ["out allow required"]],
   ["require one way in", { action: "require", filters: ["192.0.2.9 -> me"] }, ["in allow required"]],
-  ["block one way in, written backwards", { action: "block", filters: ["me <- any"] }, ["in block clear"]],
+  ["block one way in, written backwards", { action: "block", filters: ["me <- 0.0.0.0/0"] }, ["in block clear"]],
   [
     "a tunnel",
     {
@@ -62,6 +62,57 @@ for (const [what, rule, expected] of ACTIONS)
     const found = compile(policyOf([rule]), ["192.0.2.1"]);
     assert.deepEqual(shapes(found), [...expected].sort());
   });
+
+/** A rule, and what becomes of packets between link-local addresses: those that leave, and those that come. */
+const ON_LINK: readonly (readonly [RuleText, string, string])[] = [
+  [{ action: "block", filters: ["me <-> any"] }, "block", "block"],
+  [{ action: "block", filters: ["me <- any"] }, "allow", "block"],
+  [{ action: "block", filters: ["any <-> any"] }, "block", "block"],
+  [{ action: "block", filters: ["me <-> 2001:db8::/32"] }, "allow", "allow"],
+  [{ action: "require", filters: ["me <-> any"] }, "block", "block"],
+  [{ action: "require", filters: ["any <-> any"] }, "block", "block"],
+  [{ action: "require", filters: ["me <-> ::/0"] }, "block", "block"],
+  [{ action: "require", filters: ["me <-> fe80::/10"] }, "block", "block"],
+  [{ action: "require", filters: ["me -> any"] }, "block", "allow"],
+  [{ action: "require", filters: ["me <-> 0.0.0.0/0"] }, "allow", "allow"],
+  [{ action: "require", filters: ["me:445 <-> any tcp"] }, "allow", "allow"],
+  [{ action: "require", filters: ["me <-> any udp"] }, "block", "block"],
+  [{ action: "require", filters: ["me <-> any"], more: "inbound-clear = true" }, "block", "allow"],
+  [{ action: "require", filters: ["me <-> any"], more: "discovery = true" }, "allow", "block"],
+  [{ action: "request", filters: ["me <-> any"] }, "allow", "allow"],
+  [{ action: "respond", filters: ["me <-> any"] }, "allow", "allow"],
+  [{ action: "permit", filters: ["me <-> any"] }, "allow", "allow"],
+];
+for (const [rule, out, coming] of ON_LINK)
+  test(`${rule.action} for ${rule.filters.join()}${rule.more ? ` with ${rule.more}` : ""}: between link-local addresses what leaves is ${out}, what comes ${coming}, and nobody is asked`, () => {
+    const index = indexPolicies(compile(policyOf([rule]), ME));
+    const [a, b] = ["fe80::1", "fe80::2"];
+    const packet = { source: a, destination: b, protocol: 17, sourcePort: 7, destinationPort: 7 };
+    for (const [direction, expected] of [
+      ["out", out],
+      ["in", coming],
+    ] as const) {
+      const found = index.decide(packet, direction);
+      assert.deepEqual([found?.action ?? "allow", found?.protection ?? null], [expected, null], direction);
+    }
+  });
+
+test("whatever is shut on the link, neighbours, listeners to multicast and DHCPv6 are heard, and a narrower permit opens it", () => {
+  const shut = { action: "require", filters: ["me <-> any"] };
+  const index = indexPolicies(compile(policyOf([shut]), ME));
+  const passes = (source: string, destination: string, protocol: number, [from, to]: readonly [number, number]): void => {
+    const packet = { source, destination, protocol, sourcePort: from, destinationPort: to };
+    for (const direction of ["out", "in"] as const) assert.equal(index.decide(packet, direction)?.action ?? "allow", "allow");
+  };
+  for (const type of [133, 134, 135, 136]) passes("fe80::1", "fe80::2", 58, [type, 0]);
+  for (const type of [130, 131, 132, 143]) passes("fe80::1", "ff02::16", 58, [type, 0]);
+  passes("fe80::1", "ff02::1:2", 17, [546, 547]);
+  passes("fe80::2", "fe80::1", 17, [547, 546]);
+  const opened = indexPolicies(compile(policyOf([shut, { action: "permit", filters: ["fe80::/10 <-> fe80::/10:179 tcp"] }]), ME));
+  const packet = { source: "fe80::1", destination: "fe80::2", protocol: 6, sourcePort: 9, destinationPort: 179 };
+  assert.equal(opened.decide(packet, "out")?.action, "allow");
+  assert.equal(opened.decide({ ...packet, destinationPort: 180 }, "out")?.action, "block");
+});
 
 test("a respond rule is a hole in a wider rule that protects", () => {
   const policy = policyOf([

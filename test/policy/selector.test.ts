@@ -36,7 +36,7 @@ const tunnel = (local: string | null): SelectorContext => ({
 const texts = (filter: string, context: SelectorContext, addresses: readonly string[]) =>
   concreteSelectors(filterOf(filter), context, addresses).map(formatSelector);
 
-const HOST = ["192.0.2.1", "127.0.0.1", "169.254.7.7", "fe80::1", "::1", "2001:db8::1"];
+const HOST = ["192.0.2.1", "127.0.0.1", "fe80::1", "::1", "2001:db8::1"];
 
 const CONCRETE: readonly (readonly [string, SelectorContext, readonly string[]])[] = [
   ["me <-> 192.0.2.2", transport, ["192.0.2.1 <-> 192.0.2.2"]],
@@ -65,11 +65,10 @@ for (const [filter, context, expected] of CONCRETE) {
   });
 }
 
-test("loopback, link-local, multicast and unspecified addresses are never me, documentation and private ones are", () => {
+test("loopback, IPv6 link-local, multicast and unspecified addresses are never me; documentation, private and IPv4 link-local ones are", () => {
   for (const address of [
     "127.0.0.1",
     "127.9.9.9",
-    "169.254.0.1",
     "0.0.0.0",
     "224.0.0.1",
     "255.255.255.255",
@@ -81,7 +80,7 @@ test("loopback, link-local, multicast and unspecified addresses are never me, do
   ]) {
     assert.equal(isReachable(address), false, address);
   }
-  for (const address of ["192.0.2.1", "10.0.0.1", "169.253.0.1", "128.0.0.1", "::2", "fd00::1", "fec0::1", "2001:db8::1"])
+  for (const address of ["192.0.2.1", "10.0.0.1", "169.253.0.1", "169.254.0.1", "128.0.0.1", "::2", "fd00::1", "fec0::1", "2001:db8::1"])
     assert.equal(isReachable(address), true, address);
 });
 

@@ -269,6 +269,8 @@ test(
   }),
 );
 
+/** Until the policies of a rule about everything stand. */
+const STANDING = 100;
 const walled = (rule: RuleText): string =>
   configuration([
     { name: '"all"', filters: '["me <-> any"]', ...rule },
@@ -280,6 +282,7 @@ const to = (world: World, port: number): string => world.ping(world.host("A"), {
 test(
   "a soft SA opens what its rule is about, and nothing that a narrower rule blocks, although its policy names both hosts",
   scene(pair(walled(request), towards(A, respond)), (world) => {
+    world.run(STANDING);
     silence(world);
     assert.equal(to(world, 22), "acquire");
     world.run(3100);
@@ -297,6 +300,7 @@ for (const [what, rule] of [
   test(
     `what stands in front because of ${what} leaves narrower rules their traffic`,
     scene(pair(walled(rule), towards(A, respond)), (world) => {
+      world.run(STANDING);
       to(world, 22);
       world.run(1000);
       assert.deepEqual([to(world, 22), to(world, 445), to(world, 80)], ["protected", "refused", "clear"]);
@@ -389,6 +393,7 @@ const multicast = (world: World): string => world.ping(world.host("A"), { ...pac
 test(
   "require: what goes to a multicast group, or to this host itself, is dropped, and nobody is asked",
   scene(pair(towards("any", { start: '"on-traffic"' }), towards(A, respond)), (world) => {
+    world.run(STANDING);
     assert.equal(multicast(world), "acquire");
     assert.equal(world.ping(world.host("A"), packet(A, A)), "acquire");
     world.run(1000);
@@ -398,6 +403,7 @@ test(
 test(
   "request: what goes to a multicast group goes in clear at once, and nobody is asked",
   scene(pair(towards("any", request), towards(A, respond)), (world) => {
+    world.run(STANDING);
     assert.equal(multicast(world), "acquire");
     world.run(100);
     // It leaves; nobody here has that address.
