@@ -2,7 +2,7 @@
  * What a rule about this host means between link-local addresses of IPv6 (RFC 4291 §2.5.6). They are this host's too, but IKE can't be spoken there:
  * an address says nothing without its zone, which no ID payload and no kernel policy has. So what may not be in clear is shut, and nobody is asked.
  */
-import { covers, parseRange } from "../isakmp/address.ts";
+import { covers, includesAddress, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { concreteSelectors } from "./selector.ts";
 import type { Filter, Rule, Side, TrafficSelector } from "./types.ts";
@@ -26,6 +26,9 @@ export function passesOnLink({ action, clear }: Rule, inward: boolean): boolean 
 
 /** Whether a selector is one of those that `linkLocalSelectors` makes. */
 export const isLinkLocal = ({ local }: TrafficSelector): boolean => local.family === 6 && local.first === LINK_LOCAL.first;
+
+/** Whether an address is a link-local one of IPv6. */
+export const isOnLink = (address: string): boolean => includesAddress(LINK_LOCAL, address);
 
 /** Packets that keep a link and its addresses alive: source, destination, protocol, ports; both directions. */
 export const LINK_UPKEEP = {

@@ -8,7 +8,7 @@ import { type Direction, decisions, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { formatIdentity } from "./identity.ts";
-import { isLinkLocal } from "./link-local.ts";
+import { isLinkLocal, isOnLink } from "./link-local.ts";
 import { peerRanges } from "./select.ts";
 import { formatSelector, isOfMany } from "./selector.ts";
 import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
@@ -275,7 +275,7 @@ function inSide(side: Side, address: string, addresses: readonly string[], rule:
   if (side.kind === "any") return true;
   if (side.kind === "name") return false;
   if (side.kind === "range") return includesAddress(side.range, address);
-  return rule.tunnel?.local ? rule.tunnel.local === address : addresses.includes(address);
+  return rule.tunnel?.local ? rule.tunnel.local === address : addresses.includes(address) || isOnLink(address);
 }
 
 const sideText = (side: Side): string =>

@@ -108,7 +108,7 @@ test("whatever is shut on the link, neighbours, listeners to multicast and DHCPv
   for (const type of [130, 131, 132, 143]) passes("fe80::1", "ff02::16", 58, [type, 0]);
   passes("fe80::1", "ff02::1:2", 17, [546, 547]);
   passes("fe80::2", "fe80::1", 17, [547, 546]);
-  const opened = indexPolicies(compile(policyOf([shut, { action: "permit", filters: ["fe80::/10 <-> fe80::/10:179 tcp"] }]), ME));
+  const opened = indexPolicies(compile(policyOf([shut, { action: "permit", filters: ["me <-> [fe80::/10]:179 tcp"] }]), ME));
   const packet = { source: "fe80::1", destination: "fe80::2", protocol: 6, sourcePort: 9, destinationPort: 179 };
   assert.equal(opened.decide(packet, "out")?.action, "allow");
   assert.equal(opened.decide({ ...packet, destinationPort: 180 }, "out")?.action, "block");

@@ -97,6 +97,21 @@ test("an exempt packet passes, and every rule says so", () => {
   assert.equal(said.others[0]?.because, "dns is exempt from all rules");
 });
 
+test("between link-local addresses a rule that protects drops, and says why; a narrower permit does not", () => {
+  const policy = policyFrom([
+    { action: "require", filters: ["me <-> any"] },
+    { action: "permit", filters: ["me <-> [fe80::/10]:179 tcp"] },
+  ]);
+  const said = explain(policy, ME, packet("fe80::1", 22, 6, "fe80::2"));
+  assert.deepEqual([said.verdict, said.rule, said.negotiation], ["drop", "r0", null]);
+  assert.match(said.says, /r0 \(require\) drops it: between link-local addresses IKE can't be spoken/);
+  assert.equal(said.others[0]?.because, "the remote port is not known, not 179");
+  const open = explain(policy, ME, { source: "fe80::2", destination: "fe80::1", protocol: 6, sourcePort: 179, destinationPort: 9 });
+  assert.deepEqual([open.verdict, open.rule], ["clear", "r1"]);
+  const respond = explain(policyFrom([{ action: "respond", filters: ["me <-> any"] }]), ME, packet("fe80::1", 22, 6, "fe80::2"));
+  assert.deepEqual([respond.verdict, respond.negotiation], ["clear", null]);
+});
+
 const SPECIAL = policyFrom([
   { action: "require", filters: ["me <-> any"] },
   { action: "block", filters: ["any <-> any udp"] },
