@@ -89,29 +89,26 @@ export function levelsOf(rule: Rule): { readonly out: Protection["level"] | null
 function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): readonly WantedPolicy[] {
   // A tunnel without its own end waits for the route that names it.
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return [];
-  const outward = (pairs: readonly TrafficSelector[]) =>
-    pairs.flatMap((pair) =>
-      outwardSelectors(pair).map((selector) => ({ pair, selector, origin: { kind: "rule", rule, filter, pair } as const })),
-    );
-  const ways = directionsOf(rule, filter);
-  const whole = outward(concreteSelectors(filter, rule, addresses)).flatMap(({ selector, origin }) =>
-    ways.map(({ direction, inward }): WantedPolicy => {
-      const level = levelsOf(rule)[inward ? "in" : "out"];
-      return {
-        ...{ direction, selector: inward ? turned(selector) : selector, action: rule.action === "block" ? "block" : "allow" },
-        ...{ priority: priorityOf(selector), protection: level && protectionOf(rule, level), origin },
-      };
-    }),
-  );
-  const onLink = outward(linkLocalSelectors(filter, rule)).flatMap(({ selector, origin }) =>
-    ways.map(
-      ({ direction, inward }): WantedPolicy => ({
-        ...{ direction, selector: inward ? turned(selector) : selector, action: passesOnLink(rule, inward) ? "allow" : "block" },
-        ...{ priority: priorityOf(selector), protection: null, origin },
+  const pairs = [
+    ...concreteSelectors(filter, rule, addresses).map((pair) => ({ pair, onLink: false })),
+    ...linkLocalSelectors(filter, rule).map((pair) => ({ pair, onLink: true })),
+  ];
+  return pairs.flatMap(({ pair, onLink }) =>
+    outwardSelectors(pair).flatMap((outward) =>
+      directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
+        const level = onLink ? null : levelsOf(rule)[inward ? "in" : "out"];
+        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block";
+        return {
+          direction,
+          selector: inward ? turned(outward) : outward,
+          action: shut ? "block" : "allow",
+          priority: priorityOf(outward),
+          protection: level && protectionOf(rule, level),
+          origin: { kind: "rule", rule, filter, pair },
+        };
       }),
     ),
   );
-  return [...whole, ...onLink];
 }
 
 function protectionOf(rule: Rule, level: Protection["level"]): Protection {

@@ -3,6 +3,8 @@
  * two of ours (test/guest/restart.guest.ts), or one of ours with a peer, every other time by kill -9 (test/soak).
  */
 import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -16,15 +18,21 @@ if (!Number.isInteger(times) || times < 1) {
 process.exitCode = values.peer === undefined ? amongOurselves() : await withPeer(values.peer);
 
 function amongOurselves() {
+  const lab = resolve(".lab/restarts");
+  rmSync(lab, { recursive: true, force: true });
+  mkdirSync(join(lab, "secrets"), { recursive: true, mode: 0o700 });
   const inside = [
     "env",
+    `MAINMODE_LEDGER=${join(lab, "secrets")}`,
     `MAINMODE_RESTARTS=${times}`,
     process.execPath,
     "--test",
     "--test-reporter=spec",
     "dist/test/guest/restart.guest.js",
   ];
-  const { status } = spawnSync("demo/uml-run", ["-t", String(120 + 60 * times), ...inside], { stdio: ["ignore", "inherit", "inherit"] });
+  const { status } = spawnSync("demo/uml-run", ["-t", String(600 + 120 * times), "-w", lab, ...inside], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   return status ?? 1;
 }
 

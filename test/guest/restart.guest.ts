@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ask, type Stats, type Status } from "../../cli/client.ts";
+import { ledgerWords } from "../ledger-words.ts";
 
 const TIMES = Number(process.env["MAINMODE_RESTARTS"] ?? 2);
 const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
@@ -46,7 +47,7 @@ ${more}`;
 }
 
 async function start(name: Name): Promise<void> {
-  const argv = ["netns", "exec", SPACES[name], process.execPath, MAIN, "daemon", "-c", file(name)];
+  const argv = ["netns", "exec", SPACES[name], process.execPath, ...ledgerWords(), MAIN, "daemon", "-c", file(name)];
   const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
   child.stderr?.on("data", (chunk: Buffer) => {
     logs[name] += chunk.toString();
