@@ -1,7 +1,8 @@
 /**
  * Policies that stand in front of a rule's own, for one peer and for a while.
  * `soft`: a `request` rule lets clear text through with a peer that sends no IKE packet at all (Windows' "soft SA"). What opens it is silence
- * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it.
+ * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it, and so
+ * does one that was slow to answer and then fails to.
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
  * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal.
  */
@@ -143,8 +144,12 @@ export function onFrontTimer(core: Core, id: number): void {
   else lift(core, front);
 }
 
+/** Ends of a negotiation that say nothing about the peer. */
+const SILENT: ReadonlySet<IkeError["kind"]> = new Set(["peer-silent", "terminated", "kernel", "no-route", "not-sent"]);
+
 /** A negotiation came to nothing: nobody waits for an answer to it any more. */
 export function onWishFailed(core: Core, spec: ChildSpec, error: IkeError): void {
+  if (!SILENT.has(error.kind) && core.fronts.find("soft", spec)) onProofFailed(core, spec.local, spec.remote);
   const asking = core.fronts.find("asking", spec);
   if (asking && error.kind === "terminated") lift(core, asking);
   else if (asking) settleAsking(core, asking);
@@ -204,6 +209,13 @@ export function onPeerProved(core: Core, local: string, remote: string): void {
     if (front.kind === "asking") lift(core, front);
     else if (front.kind === "soft") closeSoft(core, front, "the peer speaks IKE now");
   }
+}
+
+/** A peer has failed to prove itself, whoever began: it gets no clear text by being silent afterwards, and none by having been silent before. */
+export function onProofFailed(core: Core, local: string, remote: string): void {
+  core.fronts.failed(local, remote, core.now);
+  for (const front of core.fronts.between(local, remote))
+    if (front.kind === "soft") closeSoft(core, front, "the peer speaks IKE, and has not proved itself");
 }
 
 /** A child carries traffic: it watches over its flow itself. */

@@ -19,7 +19,7 @@ import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, explain, type IkeError } from "./errors.ts";
 import { establishedFields } from "./event-fields.ts";
 import { transmit } from "./fragmenting.ts";
-import { onPeerProved } from "./fronts.ts";
+import { onPeerProved, onProofFailed } from "./fronts.ts";
 import { dropContext, jobRefusal, startJob } from "./jobs.ts";
 import { onAnswer, onPublicValue } from "./main-mode.ts";
 import { onGssMessage } from "./main-mode-kerberos.ts";
@@ -170,7 +170,7 @@ export function onStepError(core: Core, n: Negotiation, error: IkeError): void {
 /** Who could not prove himself gets no clear text by being silent afterwards. */
 export function noteFailedProof(core: Core, { path }: Negotiation, { kind }: IkeError): void {
   if (kind === "psk-mismatch" || kind === "id-mismatch" || kind === "auth-failed")
-    core.fronts.failed(path.local.address, path.remote.address, core.now);
+    onProofFailed(core, path.local.address, path.remote.address);
 }
 
 /** Both ends have proved themselves: the negotiation becomes an SA, and the wishes that waited get their Quick Modes. */

@@ -58,7 +58,9 @@ const oneWay = (arrow: Case["arrow"], ...[rule, peer, first, later, inward]: rea
 const PERMIT = 'action = "permit"';
 const BLOCK = 'action = "block"';
 const RESPOND = 'action = "respond"';
-const REQUEST = 'action = "request"\nfallback-after = "2s"\nfallback-for = "2m"';
+const REQUEST = 'action = "request"\nfallback-after = "2s"\nfallback-for = "10m"';
+/** For a peer that answers, however busy the machine is. */
+const PATIENT_REQUEST = REQUEST.replace("2s", "60s");
 const REQUIRE = 'action = "require"';
 const BOUNDARY = `${REQUIRE}\ninbound-clear = true`;
 const DISCOVERY = `${REQUIRE}\ndiscovery = true`;
@@ -75,9 +77,9 @@ export const CASES: readonly Case[] = [
   // It refuses our clear text at first; once it has asked, everything is protected.
   plain(RESPOND, "asker", ANY, ESP, ESP),
   plain(RESPOND, "stranger", CLEAR, CLEAR, CLEAR),
-  plain(REQUEST, "ike", SHUT, ESP, ESP),
+  plain(PATIENT_REQUEST, "ike", SHUT, ESP, ESP),
   plain(REQUEST, "mute", SILENT, CLEAR, CLEAR),
-  plain(REQUEST, "stranger", SILENT, SILENT, UNHEARD),
+  plain(PATIENT_REQUEST, "stranger", SILENT, SILENT, UNHEARD),
   plain(`${REQUEST}\ninbound-clear = false`, "mute", SILENT, CLEAR, CLEAR),
   plain(REQUIRE, "ike", SHUT, ESP, ESP),
   plain(REQUIRE, "asker", SHUT, ESP, ESP),

@@ -412,6 +412,29 @@ test(
   }),
 );
 
+/** It would hear clear text, and answer it. */
+const HEARS_ALL = { "inbound-clear": "true" };
+for (const [what, ours, theirs] of [
+  ["has another key", request, towards(A, { ...HEARS_ALL, auth: '[{ method = "psk", secret = "another throwaway key" }]' })],
+  ["is not whom the rule wants", { ...request, "remote-id": member }, towards(A, HEARS_ALL)],
+  ["refuses what we offer", request, towards(A, HEARS_ALL, { mainMode: ["aes256-sha512-x25519"] })],
+] as const)
+  test(
+    `request, and a peer that is slow to answer and then ${what}: it is let through no longer`,
+    scene(pair(towards(B, ours), theirs), (world) => {
+      silence(world);
+      ping(world);
+      world.run(3500);
+      assert.equal(ping(world), "clear");
+      world.intercept = () => undefined;
+      world.run(MINUTE);
+      const arrivals = world.traffic(world.host("A"), packet(A, B), SECOND);
+      world.run(3 * MINUTE);
+      assert.ok(arrivals.length > 100 && arrivals.every(({ arrival }) => arrival !== "clear"));
+      assert.ok(said(world.host("A")).some((text) => text.includes("no longer in clear, the peer speaks IKE, and has not proved itself")));
+    }),
+  );
+
 test(
   "request, and a peer that has failed its own negotiation and answers nothing: no clear text for it",
   // It would hear clear text, and answer it.
