@@ -108,7 +108,7 @@ export class Udp {
       return;
     }
     try {
-      from.socket.send(from.endpoint.role === "nat" ? [MARKER, bytes] : [bytes], remote.port, remote.address, (error) => {
+      from.socket.send(from.endpoint.role === "nat" ? [MARKER, bytes] : bytes, remote.port, remote.address, (error) => {
         if (error) problem(codeOf(error), error.message);
       });
     } catch (error) {
