@@ -13,8 +13,8 @@ export interface Stranger {
   readonly startedAt: Instant;
   /** Name of the rule that its message 1 was answered by. */
   readonly rule: string;
-  /** By which its message 1 is known when it comes again. */
-  readonly digest: Uint8Array;
+  /** By which its message 1 is known when it comes again: a checksum, since whoever makes another message of the same only hears message 2 again. */
+  readonly print: Uint8Array;
   /** The payloads of message 1 that say something to us, the SA first. */
   readonly offer: Uint8Array;
   /** Message 2. */
@@ -31,7 +31,8 @@ export interface Stranger {
   readonly refused: { readonly digest: Uint8Array; readonly count: number };
 }
 
-/** Octets of a digest: enough to know a message again. */
+/** Octets of a checksum, and of a digest. */
+export const PRINT = 8;
 export const DIGEST = 16;
 
 /** Where things stand in a row. Behind the head: both addresses, the rule's name, message 2 and the offer, whose lengths the head has. */
@@ -46,9 +47,9 @@ const AT = {
   lengths: 23,
   cookieI: 33,
   cookieR: 41,
-  digest: 49,
-  refusedDigest: 65,
-  rest: 81,
+  print: 49,
+  refusedDigest: 57,
+  rest: 73,
 } as const;
 const MARK = { contact: 1, told: 2, fragmented: 4 } as const;
 const PARTS = 5;
@@ -67,7 +68,7 @@ export function writeStranger(s: Stranger): Buffer {
   row[AT.refused] = s.refused.count;
   row.set(s.cookieI, AT.cookieI);
   row.set(s.cookieR, AT.cookieR);
-  row.set(s.digest, AT.digest);
+  row.set(s.print, AT.print);
   row.set(s.refused.digest, AT.refusedDigest);
   let at: number = AT.rest;
   for (const [i, part] of parts.entries()) {
@@ -95,10 +96,10 @@ export function readStranger(row: Buffer): Stranger {
       remote: { address: row.toString("utf8", local, remote), port: row.readUInt16BE(AT.remotePort) },
     },
     cookieI: row.subarray(AT.cookieI, AT.cookieR),
-    cookieR: row.subarray(AT.cookieR, AT.digest),
+    cookieR: row.subarray(AT.cookieR, AT.print),
     startedAt: startOfRow(row),
     rule: row.toString("utf8", remote, rule),
-    digest: row.subarray(AT.digest, AT.refusedDigest),
+    print: row.subarray(AT.print, AT.refusedDigest),
     offer: row.subarray(flight, offer),
     flight: row.subarray(rule, flight),
     contact: (marks & MARK.contact) !== 0,

@@ -18,8 +18,8 @@ const HELP = `npm run flood -- [options]
   --honest N    honest peers, half of them strongSwan's (100)
   -w DIR        where logs go (.lab/flood)`;
 
-/** Kilobytes that the daemon may grow by: V8's young generation is 192 MB of them, and it leaves old garbage lying for a while. */
-const MOST_GROWTH = 400_000;
+/** Kilobytes that the daemon may grow by: V8's young generation is 48 MB of them, and it leaves old garbage lying for a while. */
+const MOST_GROWTH = 300_000;
 
 /** Runs what the command line asks for; resolves with the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {

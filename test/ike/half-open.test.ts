@@ -104,7 +104,7 @@ const strangerOf = (number: number, octets: number, remote = far(number)): Stran
   ...{ id: number, startedAt: number, rule: "peer", contact: false, told: false, fragmented: false, trouble: 0 },
   path: { local: { address: A, port: 500 }, remote: { address: remote, port: 500 } },
   cookieI: octetsOf(8, number & 255),
-  ...{ cookieR: octetsOf(8), digest: octetsOf(16), offer: octetsOf(octets), flight: octetsOf(20) },
+  ...{ cookieR: octetsOf(8), print: octetsOf(8), offer: octetsOf(octets), flight: octetsOf(20) },
   refused: { digest: octetsOf(16), count: 0 },
 });
 
