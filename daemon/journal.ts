@@ -63,8 +63,9 @@ const HEAD = 12;
 const COMPACT_AT = 1 << 20;
 /** Writes between two looks at whether the file is still in its place: nobody who removes it says so. */
 const LOOK_EVERY = 64;
-/** Octets that most groups of records take. */
+/** Octets that most groups of records take, and the most that are kept ready for the next group. */
 const BUFFER = 1 << 13;
+const MOST_KEPT = 1 << 20;
 /** More than this is no record of ours. */
 const LONGEST = 1 << 20;
 
@@ -240,9 +241,10 @@ class JournalFile implements Journal {
     if (grown || (++this.#writes % LOOK_EVERY === 0 && !this.#isInPlace())) this.#compact();
   }
 
-  /** So many octets of the buffer in which records wait to be written: one for all, wiped after each use. */
+  /** So many octets in which records wait to be written, and which are wiped after each use: one buffer for all groups but the rare huge ones. */
   #room(octets: number): Buffer {
-    if (octets > this.#buffer.length) this.#buffer = Buffer.alloc(2 * octets);
+    if (octets > MOST_KEPT) return Buffer.alloc(octets);
+    if (octets > this.#buffer.length) this.#buffer = Buffer.alloc(Math.min(2 * octets, MOST_KEPT));
     return this.#buffer.subarray(0, octets);
   }
 

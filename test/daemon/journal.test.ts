@@ -64,6 +64,26 @@ test("keys are wiped once they are written", () =>
     assert.throws(() => readFileSync(path), { code: "ENOENT" });
   }));
 
+test("groups of any size are read again as they were written, large and small in turn", () =>
+  scratch((path) => {
+    const { journal } = open(path);
+    const words = "a record of some length, \u20ac ".repeat(10);
+    const groups = [1, 40, 5000, 2, 1200, 3].map((records, group) =>
+      Array.from({ length: records }, (_, i) => ({
+        owner: `child ${group} ${i}`,
+        part: "",
+        value: `${words}${i}`,
+        secret: Uint8Array.of(group, 1),
+      })),
+    );
+    for (const group of groups) journal.write(group.map((one) => ({ ...one, secret: Uint8Array.from(one.secret) })));
+    journal.close(false);
+    assert.deepEqual(
+      plain(open(path).image),
+      groups.flat().map(({ owner, value, secret }) => [owner, [["", value, [...secret]]]]),
+    );
+  }));
+
 test("after another boot nothing of it counts", () =>
   scratch((path) => {
     const { journal } = open(path, "one");

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { BUDGETS } from "../../ike/gate.ts";
+import { variable } from "../../isakmp/attributes.ts";
 import { decodeHeader, encodeMessage } from "../../isakmp/message.ts";
-import { NOTIFY } from "../../isakmp/numbers.ts";
+import { FLAG, NOTIFY } from "../../isakmp/numbers.ts";
 import { type Payload, payload } from "../../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../../isakmp/vendor-ids.ts";
 import { kerberos, principalOf, withAuth, x509 } from "./credentials.ts";
@@ -123,6 +124,120 @@ test(
     assert.deepEqual([ikesOf(world, "A").length, counted(world, "other peer's cookies")], [1, 1]);
   }),
 );
+
+test(
+  "pieces of a message are a stranger's only with both cookies, and at the address of ours where it began",
+  story({ hosts: [{ name: "A", addresses: [A, "192.0.2.9"], policy: policyOf(NETWORK) }] }, (world) => {
+    const cookies = begin(world, "192.0.2.11", octetsOf(8, 1));
+    const piece = payload("fragment", { id: 1, number: 1, flags: 0, data: octetsOf(500) });
+    const known = (): readonly number[] => ["fragment kept", "fragment of unknown cookies"].map((what) => counted(world, what));
+    world.deliver("192.0.2.11", A, message({ ...cookies, cookieR: octetsOf(8, 9) }, [piece]), true);
+    assert.deepEqual(known(), [0, 1]);
+    world.deliver("192.0.2.11", "192.0.2.9", message(cookies, [piece]), true);
+    assert.deepEqual(known(), [0, 2]);
+    world.deliver("192.0.2.11", A, message(cookies, [piece]), true);
+    assert.deepEqual(known(), [1, 2]);
+  }),
+);
+
+test(
+  "a stranger's own message 2 that comes back, and a sealed message, are no message 3: nothing is computed, and the good one is taken",
+  holding((world, peer, third) => {
+    const before = ikesOf(world, "A");
+    const { crypto } = world.tap;
+    const { generateKeyPair } = crypto;
+    let made = 0;
+    crypto.generateKeyPair = (...all) => {
+      made++;
+      return generateKeyPair(...all);
+    };
+    const second = world.sent.find(({ label }) => label === "MM2")?.bytes as Uint8Array;
+    world.deliver(B, A, second, true);
+    assert.equal(counted(world, "reflected"), 1);
+    const sealed = Uint8Array.from(third());
+    const FLAGS_AT = 19;
+    sealed[FLAGS_AT] = FLAG.ENCRYPTION;
+    world.deliver(B, A, sealed, true);
+    assert.equal(counted(world, "main-mode out of turn"), 1);
+    assert.deepEqual([made, failed(world), peer.notifies], [0, 0, []]);
+    assert.deepEqual(ikesOf(world, "A"), before);
+    crypto.generateKeyPair = generateKeyPair;
+    world.send(B, A, third());
+    world.run(50);
+    assert.ok(peer.established);
+  }),
+);
+
+test(
+  "whose message 3 was good keeps its cookies, whoever gets the row that it had as a stranger",
+  holding((world, peer, third) => {
+    const cookies = [peer.cookieI, peer.cookieR].map((octets) => Buffer.from(octets).toString("hex"));
+    // The last stranger fills the place of one that goes.
+    begin(world, "192.0.2.10", octetsOf(8, 10));
+    world.send(B, A, third());
+    world.run(6);
+    const has = (): readonly (string | undefined)[] => {
+      const sa = ikesOf(world, "A").find(({ remote }) => remote === `${B}:500`);
+      return [sa?.initiatorCookie, sa?.responderCookie];
+    };
+    for (let i = 1; i <= 3; i++) begin(world, `192.0.2.${10 + i}`, octetsOf(8, i));
+    assert.deepEqual(has(), cookies);
+    world.run(100);
+    assert.ok(peer.established);
+    for (let i = 4; i <= 6; i++) begin(world, `192.0.2.${10 + i}`, octetsOf(8, i));
+    assert.deepEqual(has(), cookies);
+    peer.quick();
+    world.run(100);
+    assert.ok(peer.children.length > 0);
+  }, NETWORK),
+);
+
+test(
+  "a cookie that lives as long as its SA holds on to nothing of the row that it was read from",
+  holding((world, peer, third) => {
+    const memory: number[] = [];
+    const { crypto } = world.tap;
+    const { hmac } = crypto;
+    crypto.hmac = (name, key, ...parts) => {
+      for (const part of parts)
+        if (part instanceof Uint8Array && Buffer.compare(part, peer.cookieR) === 0) memory.push(part.buffer.byteLength);
+      return hmac(name, key, ...parts);
+    };
+    world.send(B, A, third());
+    world.run(100);
+    crypto.hmac = hmac;
+    assert.ok(peer.established);
+    assert.ok(memory.length > 0);
+    assert.deepEqual(new Set(memory), new Set([8]));
+  }),
+);
+
+for (const agreed of [true, false])
+  test(
+    `a peer that comes to port 4500 with message 3 is ${agreed ? "answered there" : "not followed where NAT traversal was not agreed on"}`,
+    against(
+      { edit: agreed ? { MM1: (payloads) => [...payloads, payload("vid", { data: VENDOR_IDS["RFC 3947"].bytes })] } : {} },
+      (world, peer) => {
+        peer.script = {
+          ...peer.script,
+          raw: {
+            MM3: (bytes) => {
+              const third = Uint8Array.from(bytes);
+              world.after(1, () => world.send(B, A, third, { from: 4500, to: 4500 }));
+              return null;
+            },
+          },
+        };
+        peer.start();
+        world.run(100);
+        // Its message 5 comes from port 500 again.
+        assert.ok(peer.established);
+        const where = agreed ? 4500 : 500;
+        const [sa] = ikesOf(world, "A");
+        assert.deepEqual([sa?.local, sa?.remote], [`${A}:${where}`, `${B}:${where}`]);
+      },
+    ),
+  );
 
 test(
   "messages 3 of one address beyond its budget are not even read",
@@ -386,5 +501,22 @@ test(
     assert.equal(of(), 1);
     world.run(5000);
     assert.ok(of() <= 1);
+  }),
+);
+
+test(
+  "where strangers with long offers fill their share, one that comes back from a job costs one of them its place",
+  story(gss(5000), (world) => {
+    const long = variable(20_000, octetsOf(20_000));
+    const from = "192.0.2.33";
+    const cookieI = octetsOf(8, 3);
+    const cookies = begin(world, from, cookieI, makeOffer(cookieI, [long]));
+    world.deliver(from, A, thirdWith(cookies, ticket("host/elsewhere@EXAMPLE.TEST")), true);
+    for (let i = 0; i < 400; i++)
+      world.deliver(`192.0.2.${100 + (i % 100)}`, A, makeOffer(Uint8Array.of(7, 7, 7, 7, 7, 7, i >> 8, i), [long]), true);
+    assert.ok(counted(world, "half-open table full") > 0);
+    const most = ikesOf(world, "A").length - 1;
+    world.run(5000);
+    assert.equal(ikesOf(world, "A").length, most);
   }),
 );

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { liveSecrets, Secret } from "../../ike/crypto/secret.ts";
+import { USED_ID } from "../../ike/journal.ts";
 import type { AuthEntry, X509Entry } from "../../policy/types.ts";
 import { kerberos, OTHER_CA, withAuth, x509 } from "./credentials.ts";
 import { METHODS, methodHosts, PSK_ENTRY } from "./methods.ts";
 import { policyOf, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, ikesOf, packet, pair } from "./setting.ts";
+import { against, proved } from "./versus.ts";
 import { story, type World } from "./world.ts";
 
 const SECOND = 1000;
@@ -154,6 +156,64 @@ test(
     assert.equal(ikesOf(world, "A").length, 0);
     assert.equal(liveSecrets(), before);
   }),
+);
+
+const THREE = { "main-mode": "{ quick-modes = 3 }", start: '"on-traffic"' };
+for (const order of ["in the order in which they came", "the other way round"])
+  test(
+    `the Quick Modes before a restart still count towards the limit of its rule, their records read ${order}`,
+    against(
+      {},
+      (world, peer) => {
+        const a = world.host("A");
+        a.keepJournal();
+        proved(world, peer);
+        const quick = (): number => {
+          peer.quick();
+          world.run(2 * SECOND);
+          return ikesOf(world, "A")[0]?.quickModes ?? 0;
+        };
+        assert.deepEqual([quick(), quick()], [1, 2]);
+        // Which of the used message ids is read first must not matter.
+        const used = (a.journal ?? []).filter(({ part }) => part?.startsWith(USED_ID));
+        assert.ok(used.length >= 2);
+        if (order === "the other way round")
+          a.journal = [...(a.journal ?? []).filter((record) => !used.includes(record)), ...used.reverse()];
+        a.crash();
+        assert.equal(ikesOf(world, "A")[0]?.quickModes, 2);
+        const refused = (): number => a.events.filter(({ reason }) => reason === "quick-mode-limit").length;
+        assert.deepEqual([quick(), refused()], [3, 0]);
+        quick();
+        assert.equal(refused(), 1);
+      },
+      towards(B, THREE),
+    ),
+  );
+
+test(
+  "of two pairs with a peer of another kind the one that was confirmed last goes on after a restart too, whichever end made it",
+  against(
+    {},
+    (world, peer) => {
+      const a = world.host("A");
+      a.keepJournal();
+      bringUp(world);
+      world.run(5 * SECOND);
+      peer.quick();
+      world.run(20 * SECOND);
+      const [ours, theirs] = childrenOf(world, "A").map(({ id }) => id);
+      assert.ok(ours !== undefined && theirs !== undefined);
+      a.crash();
+      for (const { sa } of [...a.xfrm.states.values()]) a.kernelEvents(a.xfrm.expire(sa, false));
+      const left = (): readonly number[] =>
+        childrenOf(world, "A")
+          .filter(({ state }) => state !== "draining")
+          .map(({ id }) => id);
+      world.run(SECOND);
+      assert.ok(left().includes(theirs) && !left().includes(ours), `of ${ours} and ${theirs}: ${left()}`);
+    },
+    towards(B, { start: '"on-traffic"' }),
+  ),
 );
 
 const key = (text: string): AuthEntry => ({ ...PSK_ENTRY, secret: new Secret(new TextEncoder().encode(text)) }) as AuthEntry;
