@@ -9,7 +9,7 @@
 import type { Random } from "./crypto/provider.ts";
 import type { Instant } from "./input.ts";
 
-/** Half-open strangers from which on message 1 has to be repeated. */
+/** Load of the table of strangers from which on message 1 has to be repeated: so many, or the memory of so many. */
 export const LOAD = 1000;
 
 /** Messages at once, and more of them a second: from an address, and from its network (24 bits of IPv4, 64 of IPv6). */
@@ -35,9 +35,9 @@ export class Gate {
     this.#seen = new Seen(secret);
   }
 
-  /** What becomes of a message 1: `again` means that it will be taken when it is repeated. `strangers`: half-open entries without a message 3. */
-  first(address: string, cookie: Uint8Array, strangers: number, now: Instant): Admission {
-    if (strangers < LOAD && this.#budgets.fresh.take(address, now)) return "welcome";
+  /** What becomes of a message 1: `again` means that it will be taken when it is repeated. `load`: of the table of strangers. */
+  first(address: string, cookie: Uint8Array, load: number, now: Instant): Admission {
+    if (load < LOAD && this.#budgets.fresh.take(address, now)) return "welcome";
     if (!this.#seen.note(address, cookie, now)) return "again";
     return this.proven(address, now) ? "welcome" : "limited";
   }

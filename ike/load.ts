@@ -11,11 +11,11 @@ const OWNER = "load all";
 
 /** Called for each first message of a stranger, before the gate decides about it. */
 export function noticeLoad(core: Core): void {
-  const strangers = core.store.halfOpen.strangers.size;
-  if (core.loadSince !== null || strangers < LOAD) return;
+  const { load, strangers } = core.store.halfOpen;
+  if (core.loadSince !== null || load < LOAD) return;
   core.loadSince = core.now;
   core.timers.set(OWNER, "linger", core.now + LOOK);
-  const text = `${strangers} Main Modes that others began have proved nothing: first messages are answered when they come again, or bring a cookie`;
+  const text = `${strangers.size} Main Modes that others began have proved nothing: first messages are answered when they come again, or bring a cookie`;
   const hint = "peers get through all the same; `mainmode stats` counts what is put off, and a packet filter can stop the sources";
   log(core, "svc.dos-mode", "warning", text, { state: "began", hint });
 }
@@ -29,7 +29,7 @@ export function dropLoad(core: Core): void {
 /** Called when the timer of `load` is due. Over is what has fallen to half, so that it does not come and go. */
 export function onLoadTimer(core: Core): void {
   if (core.loadSince === null) return;
-  if (core.store.halfOpen.strangers.size > LOAD / 2) return core.timers.set(OWNER, "linger", core.now + LOOK);
+  if (core.store.halfOpen.load > LOAD / 2) return core.timers.set(OWNER, "linger", core.now + LOOK);
   const seconds = Math.round((core.now - core.loadSince) / 1000);
   core.loadSince = null;
   log(core, "svc.dos-mode", "notice", `after ${seconds} s first messages are answered at once again`, { state: "ended" });

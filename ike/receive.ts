@@ -96,7 +96,7 @@ function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, f
     return receiveFirst(core, path, header, bytes, Uint8Array.from(header.responderCookie));
   }
   noticeLoad(core);
-  const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.strangers.size, core.now);
+  const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.load, core.now);
   if (admission === "welcome") return receiveFirst(core, path, header, bytes);
   if (admission === "limited") return count(core, "message 1 put off: too many from one source");
   const demand = core.challenge.demandFor(path, header, bytes, core.now);

@@ -4,6 +4,7 @@
  * when message 3 is here, message 1 is answered again, in thought, and only where that gives octet for octet what was sent a `Negotiation` begins.
  * Invariant: a message 3 that is no good leaves the row and nothing more, whatever was computed for it.
  */
+import { ownName, readName } from "../auth/gss.ts";
 import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -32,7 +33,7 @@ import { HALF_OPEN } from "./retransmit.ts";
 /** The one timer of all strangers. */
 const OWNER = "strangers all";
 
-/** Strangers whose time is over that one tick forgets before it lets the sockets speak. */
+/** Strangers of a kind, with short or with long offers, whose time is over and that one tick forgets before it lets the sockets speak. */
 const AT_ONCE = 100;
 
 /** Octets that may leave for each octet that came, as long as an address may be forged. */
@@ -114,6 +115,11 @@ function refuseFirst(core: Core, path: Path, cookieI: Uint8Array, length: number
 /** A Main Mode message with a stranger's cookie, from its address: message 1 again, or message 3. */
 export function hearStranger(core: Core, stranger: Stranger, path: Path, header: Header, bytes: Uint8Array): void {
   if (path.local.address !== stranger.path.local.address) return count(core, "other peer's cookies");
+  // One that came back from a job stands behind younger ones.
+  if (stranger.startedAt + HALF_OPEN <= core.now) {
+    forget(core, stranger);
+    return count(core, "stranger's time is over");
+  }
   const first = header.responderCookie.every((octet) => octet === 0);
   // Message 1 bears our cookie where we had demanded one.
   if (!first && !sameOctets(header.responderCookie, stranger.cookieR)) return count(core, "unknown cookies");
@@ -156,11 +162,15 @@ function answerAgain(core: Core, stranger: Stranger): Result<SaAnswered, IkeErro
   const { path, cookieI, cookieR, contact, flight, offer } = stranger;
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return err(noRule(path));
+  const agreed = chosenIn(flight);
+  const name = agreed && readName(agreed.attributes);
   const welcome = {
-    ...{ candidates, context: String(stranger.id), contact, agreed: chosenIn(flight)?.method ?? null },
+    ...{ candidates, context: String(stranger.id), contact, agreed: agreed?.method ?? null },
     // It may live as long as an SA, which must not hold on to the whole row.
     cookieR: Uint8Array.from(cookieR),
-    unusable: (entry: AuthEntry) => isUnanswerable(core, entry),
+    // Whom message 2 named is who takes the ticket, whatever became of others meanwhile.
+    unusable: (entry: AuthEntry) =>
+      name && entry.method === "kerberos" ? !sameOctets(ownName(entry).wire, name.wire) : isUnanswerable(core, entry),
   };
   const payloads = decodePayloads(PAYLOAD.SA, offer);
   if (!payloads.ok) throw new Error(`a kept message 1 can't be read: ${payloads.error.what}`);
@@ -251,7 +261,7 @@ export function endStrangers(core: Core, target: TerminateTarget): number {
 /** The timer of strangers is due: those whose minute is over are forgotten, without a word. */
 export function onStrangersTimer(core: Core): void {
   const { strangers } = core.store.halfOpen;
-  for (let i = 0; i < AT_ONCE && (strangers.since ?? core.now) + HALF_OPEN <= core.now; i++) strangers.removeFirst();
+  strangers.removeOlder(core.now - HALF_OPEN + 1, AT_ONCE);
   armStrangers(core);
 }
 
@@ -260,14 +270,18 @@ function forget(core: Core, { cookieI, path }: Stranger): void {
   armStrangers(core);
 }
 
-/** The timer runs while there are strangers. It may be early, where the one that it was for has gone. */
+/** The timer runs while there are strangers, but never within this tick again. It may be early, where the one that it was for has gone. */
 function armStrangers(core: Core): void {
   const { strangers } = core.store.halfOpen;
   if (strangers.size === 0) core.timers.clearAll(OWNER);
-  else if (!core.timers.has(OWNER, "giveUp")) core.timers.set(OWNER, "giveUp", (strangers.since ?? core.now) + HALF_OPEN);
+  else if (!core.timers.has(OWNER, "giveUp"))
+    core.timers.set(OWNER, "giveUp", Math.max((strangers.since ?? core.now) + HALF_OPEN, core.now + 1));
 }
 
-/** A checksum of 64 bits: twice FNV-1a, with two factors. A few hundred octets take a fraction of what a digest costs. */
+/**
+ * A checksum of 64 bits, twice FNV-1a with two factors, and the length in octets. A few hundred octets take a fraction of what a digest costs; two
+ * messages with the same checksum are made easily. With the length that is harmless: without it a bare header could draw the longest message 2.
+ */
 function printOf(bytes: Uint8Array): Uint8Array {
   let [a, b] = [0x811c9dc5, 0x7ee3623a];
   for (let i = 0; i < bytes.length; i++) {
@@ -280,6 +294,8 @@ function printOf(bytes: Uint8Array): Uint8Array {
     print[i] = a >>> (8 * i);
     print[4 + i] = b >>> (8 * i);
   }
+  print[8] = bytes.length >>> 8;
+  print[9] = bytes.length;
   return print;
 }
 

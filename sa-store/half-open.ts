@@ -26,6 +26,12 @@ export class HalfOpen {
     return this.strangers.size + this.#heard.size;
   }
 
+  /** Strangers, and for the memory that long offers take as many more as would take their share of the table. */
+  get load(): number {
+    const { size, bulky } = this.strangers;
+    return Math.max(size, Math.ceil((bulky / HALF_OPEN_LIMITS.bulky) * HALF_OPEN_LIMITS.entries));
+  }
+
   get octets(): number {
     return this.strangers.octets + this.#heardOctets;
   }

@@ -8,6 +8,8 @@ export interface Rows {
   readonly octets: number;
   /** A copy of a row, which may have zeros behind it. */
   at(place: number): Buffer;
+  /** Octets of a row. */
+  lengthAt(place: number): number;
   /** Adds a row behind the others. */
   push(row: Uint8Array): void;
   set(place: number, row: Uint8Array): void;
@@ -38,6 +40,10 @@ export class Slab implements Rows {
 
   at(place: number): Buffer {
     return Buffer.from(this.#view(place));
+  }
+
+  lengthAt(): number {
+    return this.#width;
   }
 
   push(row: Uint8Array): void {
@@ -82,16 +88,18 @@ export class LooseRows implements Rows {
     return Buffer.from(this.#rows[place] as Buffer);
   }
 
+  lengthAt(place: number): number {
+    return (this.#rows[place] as Buffer).length;
+  }
+
   push(row: Uint8Array): void {
-    const own = Buffer.alloc(row.length);
-    own.set(row);
-    this.#rows.push(own);
+    this.#rows.push(owned(row));
     this.octets += row.length + PIECE;
   }
 
   set(place: number, row: Uint8Array): void {
     this.octets += row.length - (this.#rows[place]?.length ?? 0);
-    this.#rows[place] = Buffer.from(row);
+    this.#rows[place] = owned(row);
   }
 
   take(place: number): Buffer | undefined {
@@ -101,4 +109,11 @@ export class LooseRows implements Rows {
     this.#rows[place] = last;
     return last;
   }
+}
+
+/** A copy in memory of its own: what `Buffer.from` makes of a few hundred octets keeps eight thousand alive, which nobody counts. */
+function owned(row: Uint8Array): Buffer {
+  const own = Buffer.alloc(row.length);
+  own.set(row);
+  return own;
 }

@@ -13,7 +13,10 @@ export interface Stranger {
   readonly startedAt: Instant;
   /** Name of the rule that its message 1 was answered by. */
   readonly rule: string;
-  /** By which its message 1 is known when it comes again: a checksum, since whoever makes another message of the same only hears message 2 again. */
+  /**
+   * By which its message 1 is known when it comes again: a checksum and the length. Whoever makes another message of the same hears message 2 again,
+   * and nothing is gained by that: it is as long, and message 2 at most three times that.
+   */
   readonly print: Uint8Array;
   /** The payloads of message 1 that say something to us, the SA first. */
   readonly offer: Uint8Array;
@@ -31,8 +34,8 @@ export interface Stranger {
   readonly refused: { readonly digest: Uint8Array; readonly count: number };
 }
 
-/** Octets of a checksum, and of a digest. */
-export const PRINT = 8;
+/** Octets of a checksum with a length, and of a digest. */
+export const PRINT = 10;
 export const DIGEST = 16;
 
 /** Where things stand in a row. Behind the head: both addresses, the rule's name, message 2 and the offer, whose lengths the head has. */
@@ -48,8 +51,8 @@ const AT = {
   cookieI: 33,
   cookieR: 41,
   print: 49,
-  refusedDigest: 57,
-  rest: 73,
+  refusedDigest: 59,
+  rest: 75,
 } as const;
 const MARK = { contact: 1, told: 2, fragmented: 4 } as const;
 const PARTS = 5;

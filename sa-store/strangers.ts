@@ -2,6 +2,7 @@
  * All strangers, as rows of octets: those whose row fits into one of fixed width, and apart from them the few whose offer is longer.
  * Invariant: of one in a row of fixed width nothing is kept but that row and its place under a short key: 1000 octets at most.
  */
+import type { Instant } from "../ike/input.ts";
 import { LooseRows, type Rows, Slab } from "./rows.ts";
 import { keyOfRow, readStranger, type Stranger, startOfRow, strangerKey, writeStranger } from "./stranger.ts";
 
@@ -54,9 +55,13 @@ export class Strangers {
     else this.#bulky.removeAt(number - this.#lean.size);
   }
 
-  /** Takes away one of those with long offers. `pick`: a whole number below what it is given. */
+  /**
+   * Takes away the longer one of two of those with long offers: who forges the longest pushes out his own kind first, and honest offers are a little
+   * longer than a row at most. `pick`: a whole number below what it is given.
+   */
   removeBulky(pick: (below: number) => number): void {
-    this.#bulky.removeAt(pick(this.#bulky.size));
+    const [one, other] = [pick(this.#bulky.size), pick(this.#bulky.size)];
+    this.#bulky.removeAt(this.#bulky.lengthAt(other) > this.#bulky.lengthAt(one) ? other : one);
   }
 
   /** When the first of those here came; of one that came back from a job, later. */
@@ -65,10 +70,9 @@ export class Strangers {
     return lean === undefined || bulky === undefined ? (lean ?? bulky) : Math.min(lean, bulky);
   }
 
-  /** Takes away the first of those who came at `since`. */
-  removeFirst(): void {
-    const { since } = this;
-    if (since !== undefined) (this.#lean.since === since ? this.#lean : this.#bulky).removeFirst();
+  /** Takes away those who came before `limit`, `most` of each kind at once. */
+  removeOlder(limit: Instant, most: number): void {
+    for (const shelf of [this.#lean, this.#bulky]) shelf.removeOlder(limit, most);
   }
 
   /** All of them, in no order. Nothing may be put or removed meanwhile. */
@@ -131,9 +135,17 @@ class Shelf {
     return place === undefined ? undefined : startOfRow(this.#rows.at(place));
   }
 
-  removeFirst(): void {
-    const [first] = this.#places.keys();
-    if (first !== undefined) this.remove(first);
+  /** One walk for all of them: each would pass all places that are empty by now. */
+  removeOlder(limit: Instant, most: number): void {
+    let removed = 0;
+    for (const [key, place] of this.#places) {
+      if (removed++ === most || startOfRow(this.#rows.at(place)) >= limit) return;
+      this.remove(key);
+    }
+  }
+
+  lengthAt(place: number): number {
+    return this.#rows.lengthAt(place);
   }
 
   *rows(): Generator<Buffer> {

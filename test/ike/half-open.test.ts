@@ -104,7 +104,7 @@ const strangerOf = (number: number, octets: number, remote = far(number)): Stran
   ...{ id: number, startedAt: number, rule: "peer", contact: false, told: false, fragmented: false, trouble: 0 },
   path: { local: { address: A, port: 500 }, remote: { address: remote, port: 500 } },
   cookieI: octetsOf(8, number & 255),
-  ...{ cookieR: octetsOf(8), print: octetsOf(8), offer: octetsOf(octets), flight: octetsOf(20) },
+  ...{ cookieR: octetsOf(8), print: octetsOf(10), offer: octetsOf(octets), flight: octetsOf(20) },
   refused: { digest: octetsOf(16), count: 0 },
 });
 
@@ -189,7 +189,7 @@ test(
       const signed = offerIke(
         IKE_ATTRIBUTES.map((one) => (one.type === IKE_ATTRIBUTE["Authentication Method"] ? basic(one.type, 9) : one)),
       );
-      for (let i = 1; i <= 900; i++) stranger(world, i, far(i), names, 1, signed);
+      for (let i = 1; i <= 900; i++) stranger(world, i, far(i), names, 2, signed);
       const kept = ikesOf(world, "A").length;
       assert.ok(kept > 10 && kept * 60_000 <= HALF_OPEN_LIMITS.bulky + 70_000, `${kept}`);
     },

@@ -15,7 +15,7 @@ const anyStranger: fc.Arbitrary<Stranger> = fc.record({
   cookieR: octets(8),
   startedAt: fc.double({ min: 0, max: 1e12, noNaN: true }),
   rule: fc.string({ unit: "grapheme", maxLength: 40 }),
-  print: octets(8),
+  print: octets(10),
   offer: fc.uint8Array({ maxLength: 2000 }),
   flight: fc.uint8Array({ maxLength: 400 }),
   contact: fc.boolean(),
@@ -50,7 +50,7 @@ const numbered = (number: number, octetsOfOffer: number, startedAt: number): Str
   cookieR: new Uint8Array(8).fill(number),
   startedAt,
   rule: "peer",
-  print: new Uint8Array(8),
+  print: new Uint8Array(10),
   offer: new Uint8Array(octetsOfOffer).fill(number),
   flight: new Uint8Array(100).fill(number),
   contact: false,
@@ -91,7 +91,7 @@ test("whatever is put, removed, drawn or too old: those that are left are found 
         } else if (what === "first" && model.size > 0) {
           const oldest = Math.min(...[...model.values()].map(({ startedAt }) => startedAt));
           assert.equal(table.since, oldest);
-          table.removeFirst();
+          table.removeOlder(oldest + 1, 3);
           for (const [name, { startedAt }] of model) if (startedAt === oldest) model.delete(name);
         }
         assert.equal(table.size, model.size);
@@ -107,7 +107,7 @@ test("what was read stays what it was when its row goes to somebody else", () =>
   const table = new Strangers();
   for (let i = 1; i <= 3; i++) table.put(numbered(i, 50, i));
   const read = table.find(numbered(1, 0, 0).cookieI, "192.0.2.1");
-  table.removeFirst();
+  table.removeOlder(2, 1);
   for (let i = 4; i <= 6; i++) table.put(numbered(i, 50, i));
   assert.deepEqual(plain(read), plain(numbered(1, 50, 1)));
 });
@@ -125,4 +125,34 @@ test("rows take what they need and give it back; long ones are counted with what
   assert.ok(table.bulky >= 10 * 1500, `${table.bulky}`);
   while (table.size > 0) table.removeAt(table.size - 1);
   assert.equal(table.octets, 0);
+});
+
+test("who is too old goes, no more than were asked for at once, and nobody else", () => {
+  const table = new Strangers();
+  for (let i = 1; i <= 300; i++) table.put(numbered(i, i % 3 === 0 ? 2000 : 50, i));
+  table.removeOlder(200, 40);
+  assert.equal(table.size, 300 - 80);
+  table.removeOlder(200, 1000);
+  assert.deepEqual(
+    [...table].map(({ id }) => id).sort((a, b) => a - b),
+    Array.from({ length: 101 }, (_, i) => 200 + i),
+  );
+  assert.equal(table.since, 200);
+});
+
+test("of two with long offers the longer one makes room", () => {
+  const table = new Strangers();
+  for (const length of [900, 9000, 950]) table.put(numbered(length, length, length));
+  const lengths = (): number[] => [...table].map(({ offer }) => offer.length).sort((a, b) => a - b);
+  for (const [draws, left] of [
+    [
+      [0, 1],
+      [900, 950],
+    ],
+    [[1, 0], [900]],
+  ] as const) {
+    const drawn = [...draws];
+    table.removeBulky(() => drawn.shift() ?? 0);
+    assert.deepEqual(lengths(), left);
+  }
 });
