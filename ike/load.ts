@@ -15,7 +15,8 @@ export function noticeLoad(core: Core): void {
   if (core.loadSince !== null || load < LOAD) return;
   core.loadSince = core.now;
   core.timers.set(OWNER, "linger", core.now + LOOK);
-  const text = `${strangers.size} Main Modes that others began have proved nothing: first messages are answered when they come again, or bring a cookie`;
+  const kept = strangers.bulky > 0 ? `, and keep ${Math.ceil(strangers.bulky / 1000)} kB with long offers` : "";
+  const text = `${strangers.size} Main Modes that others began have proved nothing${kept}: first messages are answered when they come again, or bring a cookie`;
   const hint = "peers get through all the same; `mainmode stats` counts what is put off, and a packet filter can stop the sources";
   log(core, "svc.dos-mode", "warning", text, { state: "began", hint });
 }

@@ -20,7 +20,7 @@ import { isRepeat, receiveMainMode, repeatMainMode } from "./phase1.ts";
 import { onClearNotify } from "./phase1-end.ts";
 import { receiveQuickMode } from "./phase2.ts";
 import { answersDelete } from "./reliable-delete.ts";
-import { hearStranger, receiveFirst, strangerInPieces } from "./strangers.ts";
+import { hearStranger, receiveFirst, strangerInPieces, strangerOf } from "./strangers.ts";
 
 /** A datagram: cookies and message id decide where the message belongs; nothing else of it is read before. */
 export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void {
@@ -69,7 +69,7 @@ function onMainMode(core: Core, path: Path, header: Header, bytes: Uint8Array): 
     (first ? undefined : core.store.byCookies(header.initiatorCookie, header.responderCookie)) ??
     core.store.byInitiatorCookie(header.initiatorCookie, path.remote.address);
   if (!entry) {
-    const stranger = core.store.halfOpen.strangers.find(header.initiatorCookie, path.remote.address);
+    const stranger = strangerOf(core, header.initiatorCookie, path.remote.address);
     return stranger ? hearStranger(core, stranger, path, header, bytes) : onStranger(core, path, header, bytes, first);
   }
   if (!mayComeFrom(entry, path)) return count(core, "other peer's cookies");

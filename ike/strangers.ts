@@ -22,7 +22,7 @@ import type { Cutter } from "./fragmenting.ts";
 import type { Path, TerminateTarget } from "./input.ts";
 import { jobRefusal } from "./jobs.ts";
 import { onKeyExchange } from "./main-mode.ts";
-import { chosenIn, essenceOf, onOffer } from "./main-mode-offer.ts";
+import { chosenIn, essenceOf, onOffer, type Welcome } from "./main-mode-offer.ts";
 import type { SaAnswered } from "./main-mode-states.ts";
 import type { Step } from "./main-mode-table.ts";
 import { isUnanswerable, planFor } from "./methods.ts";
@@ -112,14 +112,17 @@ function refuseFirst(core: Core, path: Path, cookieI: Uint8Array, length: number
   if (answer.length <= length) send(core, path, answer);
 }
 
+/** The stranger of a cookie and an address. One whose minute is over is forgotten here: it may stand behind younger ones, if it came back from a job. */
+export function strangerOf(core: Core, cookieI: Uint8Array, remote: string): Stranger | undefined {
+  const stranger = core.store.halfOpen.strangers.find(cookieI, remote);
+  if (!stranger || stranger.startedAt + HALF_OPEN > core.now) return stranger;
+  forget(core, stranger);
+  return undefined;
+}
+
 /** A Main Mode message with a stranger's cookie, from its address: message 1 again, or message 3. */
 export function hearStranger(core: Core, stranger: Stranger, path: Path, header: Header, bytes: Uint8Array): void {
   if (path.local.address !== stranger.path.local.address) return count(core, "other peer's cookies");
-  // One that came back from a job stands behind younger ones.
-  if (stranger.startedAt + HALF_OPEN <= core.now) {
-    forget(core, stranger);
-    return count(core, "stranger's time is over");
-  }
   const first = header.responderCookie.every((octet) => octet === 0);
   // Message 1 bears our cookie where we had demanded one.
   if (!first && !sameOctets(header.responderCookie, stranger.cookieR)) return count(core, "unknown cookies");
@@ -159,24 +162,24 @@ function onThird(core: Core, stranger: Stranger, header: Header, bytes: Uint8Arr
 
 /** What message 1 led to, once more. An error where the policy of today answers otherwise than what was sent. */
 function answerAgain(core: Core, stranger: Stranger): Result<SaAnswered, IkeError> {
-  const { path, cookieI, cookieR, contact, flight, offer } = stranger;
+  const { path, cookieI, contact, flight, offer } = stranger;
   const candidates = rulesForPeer(core.policy, path.local.address, path.remote.address);
   if (candidates.length === 0) return err(noRule(path));
   const agreed = chosenIn(flight);
-  const name = agreed && readName(agreed.attributes);
-  const welcome = {
-    ...{ candidates, context: String(stranger.id), contact, agreed: agreed?.method ?? null },
-    // It may live as long as an SA, which must not hold on to the whole row.
-    cookieR: Uint8Array.from(cookieR),
-    // Whom message 2 named is who takes the ticket, whatever became of others meanwhile.
-    unusable: (entry: AuthEntry) =>
-      name && entry.method === "kerberos" ? !sameOctets(ownName(entry).wire, name.wire) : isUnanswerable(core, entry),
-  };
+  // It may live as long as an SA, which must not hold on to the whole row.
+  const cookieR = Uint8Array.from(stranger.cookieR);
+  const welcome = { candidates, context: String(stranger.id), contact, agreed: agreed?.method ?? null, cookieR };
   const payloads = decodePayloads(PAYLOAD.SA, offer);
   if (!payloads.ok) throw new Error(`a kept message 1 can't be read: ${payloads.error.what}`);
-  const stepped = onOffer({ crypto: core.crypto, random: core.random, note: silent }, path, welcome, cookieI, payloads.value);
+  const tools = { crypto: core.crypto, random: core.random, note: silent };
+  const again = (unusable: Welcome["unusable"]) => onOffer(tools, path, { ...welcome, unusable }, cookieI, payloads.value);
+  const fits = (one: ReturnType<typeof again>): boolean => one.ok && sameOctets(one.value.send, flight);
+  const today = again((entry) => isUnanswerable(core, entry));
+  // What works may have changed meanwhile: whom message 2 named is who takes the ticket.
+  const name = fits(today) || !agreed ? undefined : readName(agreed.attributes);
+  const stepped = name ? again((entry) => entry.method === "kerberos" && !sameOctets(ownName(entry).wire, name.wire)) : today;
   if (!stepped.ok) return stepped;
-  if (!sameOctets(stepped.value.send, flight))
+  if (!fits(stepped))
     return err({ kind: "no-proposal", what: "the policy was changed since message 1 was answered, and answers it otherwise now" });
   return ok(stepped.value.next);
 }

@@ -56,12 +56,12 @@ export class Strangers {
   }
 
   /**
-   * Takes away the longer one of two of those with long offers: who forges the longest pushes out his own kind first, and honest offers are a little
-   * longer than a row at most. `pick`: a whole number below what it is given.
+   * Takes away one of those with long offers, of two the one that is much longer: who forges the longest pushes out his own kind first, and honest
+   * offers (eight transforms of Kerberos with a long name take two rows) are not much longer than any others. `pick`: a whole number below what it is given.
    */
   removeBulky(pick: (below: number) => number): void {
     const [one, other] = [pick(this.#bulky.size), pick(this.#bulky.size)];
-    this.#bulky.removeAt(this.#bulky.lengthAt(other) > this.#bulky.lengthAt(one) ? other : one);
+    this.#bulky.removeAt(this.#bulky.lengthAt(other) > 2 * this.#bulky.lengthAt(one) ? other : one);
   }
 
   /** When the first of those here came; of one that came back from a job, later. */

@@ -140,7 +140,7 @@ test("who is too old goes, no more than were asked for at once, and nobody else"
   assert.equal(table.since, 200);
 });
 
-test("of two with long offers the longer one makes room", () => {
+test("of two with long offers the one that is much longer makes room", () => {
   const table = new Strangers();
   for (const length of [900, 9000, 950]) table.put(numbered(length, length, length));
   const lengths = (): number[] => [...table].map(({ offer }) => offer.length).sort((a, b) => a - b);

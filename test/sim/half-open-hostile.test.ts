@@ -6,6 +6,7 @@ import { variable } from "../../isakmp/attributes.ts";
 import { fromHex } from "../../isakmp/hex.ts";
 import { decodeHeader, encodeMessage } from "../../isakmp/message.ts";
 import { payload } from "../../isakmp/payloads.ts";
+import type { AuthEntry, Rule } from "../../policy/types.ts";
 import { HALF_OPEN_LIMITS } from "../../sa-store/half-open.ts";
 import { kerberos, principalOf, withAuth } from "./credentials.ts";
 import { failure, makeToken } from "./jobs.ts";
@@ -110,7 +111,7 @@ test(
       const before = jobs();
       world.deliver("192.0.2.33", A, third({ cookieI, cookieR }, principalOf("A")), true);
       world.run(100);
-      assert.deepEqual([before, jobs(), counted(world, "stranger's time is over")], [1, 1, 1]);
+      assert.deepEqual([before, jobs(), counted(world, "unknown cookies")], [1, 1, 1]);
       assert.equal(ikesOf(world, "A").length, 1);
     },
   ),
@@ -148,4 +149,46 @@ test(
       assert.equal(world.host("B").outcome(id).exit, 0);
     },
   ),
+);
+
+/** Two rules of A's for B, one entry each; what B's attempt comes to. */
+const inTwoRules = (one: AuthEntry, other: AuthEntry, prepare?: (world: World) => void) => {
+  const policy = policyOf(towards(B));
+  const [rule] = policy.rules as [Rule, ...Rule[]];
+  const rules = [
+    { ...rule, name: "first", auth: [one] },
+    { ...rule, name: "peer", auth: [other] },
+  ];
+  return story(
+    {
+      hosts: [
+        { name: "A", addresses: [A], policy: { ...policy, rules } },
+        { name: "B", addresses: [B], policy: withAuth(policyOf(towards(A)), kerberos("B")) },
+      ],
+    },
+    (world) => {
+      prepare?.(world);
+      const id = world.host("B").initiate();
+      world.run(40_000);
+      assert.equal(world.host("B").outcome(id).exit, 0);
+    },
+  );
+};
+
+test(
+  "a rule that writes our principal in another encoding takes its peers though the first one does not",
+  inTwoRules(kerberos("A", { peerPrincipal: "host/elsewhere@EXAMPLE.TEST" }), kerberos("A", {}, { nameEncoding: "latin-1" })),
+);
+
+test(
+  "of two keytabs of one principal the one that works takes the ticket",
+  inTwoRules(kerberos("A", { keytab: "/k1" }), kerberos("A", { keytab: "/k2" }), (world) => {
+    const a = world.host("A");
+    const { runJob } = a;
+    a.runJob = (job) =>
+      "entry" in job && job.entry.method === "kerberos" && job.entry.keytab === "/k1"
+        ? failure("provider-failed", "no keytab", "me")
+        : runJob(job);
+    a.initiate("first");
+  }),
 );
