@@ -18,6 +18,8 @@ const LEAST = { unit: 40, guest: 1, judged: 1, kerberos: 3, secrets: 10_000, out
  */
 const CERTIFICATES =
   "rsa2048|rsa3072-chain-list|ecdsa256|ecdsa384-chain|not-asked|x509-or-psk|kerberos-or-psk|other-authority|expired|revoked|old-list|old-list-rsa|other-identity";
+/** What strongSwan shows of policies: negotiations that traffic asks for, ports, pings alone, several filters, subnets behind tunnels. */
+const POLICIES = "on-traffic|on-traffic-tunnel|on-traffic-ipv6|pings-only|one-port|two-filters|office";
 const OURS = "usual|ah-esp|ah-esp-tunnel|two-filters|on-traffic|wrong-psk|other-selectors|rsa2048";
 
 const compiled = readdirSync("dist/test", { recursive: true })
@@ -62,7 +64,7 @@ const guests = [
     // One after the other: their hosts have the same names.
     run: (out) => testFiles(out, "policies", [...inGuest(), "env", `MAINMODE_LEDGER=${resolve(ledger)}`], policies, 1),
   },
-  negotiations("strongswan", `(initiator|responder)-(${CERTIFICATES})`, [
+  negotiations("strongswan", `(initiator|responder)-(${CERTIFICATES}|${POLICIES})`, [
     ...["/usr/sbin/charon-systemd", "/usr/sbin/swanctl", "/usr/sbin/krb5kdc"],
   ]),
   negotiations("libreswan", `(initiator|responder)-(${CERTIFICATES})`, [".lab/libreswan-root/usr/sbin/ipsec"]),
