@@ -215,20 +215,18 @@ class JournalFile implements Journal {
 
   write(records: readonly JournalRecord[]): void {
     if (this.#closed) return wipe(records);
-    const texts = records.map(textOf);
-    const room = this.#room(texts.reduce((sum, text, i) => sum + mostOctets(text, records[i] as JournalRecord), 0));
-    const lengths: number[] = [];
+    const drafts = records.map((record) => ({ record, text: textOf(record), length: 0 }));
+    const room = this.#room(drafts.reduce((sum, { record, text }) => sum + mostOctets(text, record), 0));
     let size = 0;
-    for (const [i, record] of records.entries()) {
-      const length = put(room, size, texts[i] as string, record);
-      lengths.push(length);
-      size += length;
+    for (const draft of drafts) {
+      draft.length = put(room, size, draft.text, draft.record);
+      size += draft.length;
     }
     const octets = room.subarray(0, size);
     try {
       writeAll(this.#fd, octets);
-      for (const [i, { owner, part }] of records.entries()) {
-        const length = lengths[i] as number;
+      for (const { record, length } of drafts) {
+        const { owner, part } = record;
         this.#index({ owner, part, at: this.#size, length });
         this.#size += length;
       }
