@@ -4,7 +4,7 @@
  * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it, and so
  * does one that was slow to answer and then fails to.
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
- * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal.
+ * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal, as does who spoke IKE (spoke.ts).
  */
 import { ruleCoveringSelectors } from "../policy/select.ts";
 import { formatSelector } from "../policy/selector.ts";
@@ -16,11 +16,13 @@ import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, count, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
 import { selectorOfRecord, selectorRecord } from "./identity-record.ts";
-import type { Instant } from "./input.ts";
+import type { Instant, Path } from "./input.ts";
 import { policyValue } from "./journal.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
+import { isHeldOff } from "./retry.ts";
+import { rememberSpoke, Spoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
-import { specKey } from "./wishes.ts";
+import { specKey, wishFor } from "./wishes.ts";
 
 /** `asking`: the peer has been asked for protection, and it is not known yet whether it will answer. */
 export interface Front {
@@ -34,9 +36,6 @@ export interface Front {
 /** How long a flow that was protected is kept out of the clear once its last SA has ended. Milliseconds. */
 const GUARD = 300_000;
 
-/** Peers of which is remembered that they speak IKE. */
-const MOST_SPOKE = 20_000;
-
 const peerKey = ({ local, remote }: Pick<ChildSpec, "local" | "remote">): string => `${local} ${remote}`;
 const keyOf = (kind: Front["kind"], spec: ChildSpec): string => `${kind} ${specKey(spec)}`;
 
@@ -47,8 +46,8 @@ export class Fronts {
   readonly #byPeer = new MultiIndex<string, Front>();
   /** Peers that were asked and have said nothing since, by both addresses. */
   readonly #silent = new Set<string>();
-  /** Peers that were asked and have said something, and until when that counts, oldest first. */
-  readonly #spoke = new Map<string, Instant>();
+  /** Peers that have shown lately that they speak IKE. */
+  readonly spoke = new Spoke();
 
   get size(): number {
     return this.#byId.size;
@@ -91,29 +90,13 @@ export class Fronts {
     if (!this.between(front.spec.local, front.spec.remote).some(({ kind }) => kind === "asking")) this.#silent.delete(peerKey(front.spec));
   }
 
-  /** An IKE packet has come from there, whatever it says: for a while its silence means nothing. */
-  heard(local: string, remote: string, now: Instant): void {
-    if (this.#silent.size === 0) return;
-    const key = peerKey({ local, remote });
-    if (this.#silent.delete(key)) this.#note(key, now);
+  /** They have said something. Whether they were asked and had been silent. */
+  isSilentNoLonger(addresses: string): boolean {
+    return this.#silent.delete(addresses);
   }
 
-  /** A peer has failed to prove itself, whoever began: its silence means nothing either. */
-  failed(local: string, remote: string, now: Instant): void {
-    const key = peerKey({ local, remote });
-    this.#silent.delete(key);
-    this.#note(key, now);
-  }
-
-  #note(key: string, now: Instant): void {
-    this.#spoke.delete(key);
-    this.#spoke.set(key, now + GUARD);
-    if (this.#spoke.size > MOST_SPOKE) this.#spoke.delete(this.#spoke.keys().next().value ?? "");
-  }
-
-  /** Whether an IKE packet came from there lately. */
-  spoke(spec: ChildSpec, now: Instant): boolean {
-    return (this.#spoke.get(peerKey(spec)) ?? Number.NEGATIVE_INFINITY) > now;
+  get awaitsSomebody(): boolean {
+    return this.#silent.size > 0;
   }
 
   isSilent(spec: ChildSpec): boolean {
@@ -121,10 +104,18 @@ export class Fronts {
   }
 }
 
+/** An IKE packet has come from there, whatever it says: for a while its silence means nothing. Every datagram passes here. */
+export function onHeard(core: Core, local: string, remote: string): void {
+  if (!core.fronts.awaitsSomebody) return;
+  const addresses = peerKey({ local, remote });
+  if (core.fronts.isSilentNoLonger(addresses)) rememberSpoke(core, addresses);
+}
+
 /** Main Mode begins for a child: where its rule may fall back to clear text, the peer's time to answer runs. */
 export function awaitAnswer(core: Core, spec: ChildSpec): void {
   const { fallback } = spec.rule.clear;
-  if (!fallback || core.fronts.spoke(spec, core.now) || core.fronts.find("asking", spec) || core.fronts.find("soft", spec)) return;
+  if (!fallback || core.fronts.spoke.has(peerKey(spec), core.now)) return;
+  if (core.fronts.find("asking", spec) || core.fronts.find("soft", spec)) return;
   stand(core, "asking", spec, fallback.afterSeconds * 1000, []);
 }
 
@@ -213,9 +204,21 @@ export function onPeerProved(core: Core, local: string, remote: string): void {
 
 /** A peer has failed to prove itself, whoever began: it gets no clear text by being silent afterwards, and none by having been silent before. */
 export function onProofFailed(core: Core, local: string, remote: string): void {
-  core.fronts.failed(local, remote, core.now);
+  const addresses = peerKey({ local, remote });
+  core.fronts.isSilentNoLonger(addresses);
+  rememberSpoke(core, addresses);
   for (const front of core.fronts.between(local, remote))
     if (front.kind === "soft") closeSoft(core, front, "the peer speaks IKE, and has not proved itself");
+}
+
+/**
+ * A peer has begun a negotiation, and what it offers was refused. Anybody can write its address on such a message, so it closes no soft SA; but the
+ * peer seems to speak IKE after all, and is asked: if it answers, the soft SA does not outlive that.
+ */
+export function askAgain(core: Core, { local, remote }: Path): void {
+  if (core.fronts.size === 0) return;
+  for (const { kind, spec } of core.fronts.between(local.address, remote.address))
+    if (kind === "soft" && !isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 
 /** A child carries traffic: it watches over its flow itself. */

@@ -11,6 +11,7 @@ import { type Core, count, ikeFields, logError, peerName, ruleOf } from "./core.
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { transmit } from "./fragmenting.ts";
+import { onProofFailed } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { dropContext } from "./jobs.ts";
 import { type AuthSent, destroyMainMode, settledState } from "./main-mode-states.ts";
@@ -46,6 +47,7 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   n.tries++;
   const patience = n.state.kind === "sa-sent" ? n.plan.patience : RETRANSMIT_WAITS.length;
   const over = n.tries >= patience || (n.refusal !== null && n.tries >= n.refusal.tries + 2);
+  if (over) noteAnswer(core, n);
   if (over) return offerAnew(core, n, reasonFor(n), null) ? undefined : giveUp(core, n);
   // What kept the last message here may be over.
   if (n.lastError?.kind === "not-sent") n.lastError = null;
@@ -111,7 +113,13 @@ export function giveUp(core: Core, n: Negotiation): void {
   const error = reasonFor(n);
   if (n.role === "initiator" || settledState(n.state).kind === "ke-answered")
     logError(core, "ike.failed", `${peerName(n.path)}: Main Mode given up`, error, ikeFields(n));
+  noteAnswer(core, n);
   endNegotiation(core, n, error);
+}
+
+/** Whoever has answered message 1 speaks IKE, whatever kept him from the end: clear text is for peers that do not. */
+function noteAnswer(core: Core, n: Negotiation): void {
+  if (n.role === "initiator" && settledState(n.state).kind !== "sa-sent") onProofFailed(core, n.path.local.address, n.path.remote.address);
 }
 
 /** Takes a negotiation away; its wishes fail with the reason. */

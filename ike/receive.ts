@@ -11,6 +11,7 @@ import { type Core, count, logError, peerName, ruleOf, send } from "./core.ts";
 import { sameOctets } from "./crypto/compare.ts";
 import type { IkeError } from "./errors.ts";
 import { type Cutter, receiveFragment } from "./fragmenting.ts";
+import { onHeard } from "./fronts.ts";
 import { clearNotify, receiveInformational } from "./informational.ts";
 import type { Path } from "./input.ts";
 import { hearRefused } from "./last-words.ts";
@@ -28,7 +29,7 @@ export function receiveDatagram(core: Core, path: Path, bytes: Uint8Array): void
   const header = decodeHeader(bytes);
   if (!header.ok) return count(core, `malformed: ${header.error.what.replace(/\d+/g, "N")}`);
   if (isZero(header.value.initiatorCookie)) return count(core, "zero initiator cookie");
-  core.fronts.heard(path.local.address, path.remote.address, core.now);
+  onHeard(core, path.local.address, path.remote.address);
   // Windows' AuthIP begins beside its Main Mode, perhaps with the same cookie. Any answer would be taken for AuthIP (MS-AIPS).
   if (header.value.exchange >= AUTHIP.first && header.value.exchange <= AUTHIP.last) return count(core, "authip ignored");
   if (header.value.nextPayload === PAYLOAD.FRAGMENT)

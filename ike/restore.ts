@@ -26,6 +26,7 @@ import { proofOfRecord } from "./proof-record.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { armRenewal } from "./renewal.ts";
 import { DRAIN, LINGER } from "./retransmit.ts";
+import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
 import { specKey } from "./wishes.ts";
 
@@ -62,6 +63,7 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
     restoreChild(core, Number(id), { ...fieldsOf(part.value), ...fieldsOf(now?.value) }, sas);
   }
   for (const [id, part] of owners(image, "guard ")) restoreGuard(core, Number(id), fieldsOf(part.value));
+  restoreSpoke(core, owners(image, "spoke "));
   for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
   destroyImage(image);
   core.policies.dropUnwanted(core);

@@ -19,6 +19,7 @@ import type { EventFields } from "./effect.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { pathFields } from "./event-fields.ts";
 import type { Cutter } from "./fragmenting.ts";
+import { askAgain } from "./fronts.ts";
 import type { Path, TerminateTarget } from "./input.ts";
 import { jobRefusal } from "./jobs.ts";
 import { onKeyExchange } from "./main-mode.ts";
@@ -106,6 +107,7 @@ function refuseFirst(core: Core, path: Path, cookieI: Uint8Array, length: number
     initiatorCookie: hex(cookieI),
     ...{ exchange: "main-mode", role: "responder", state: "none" },
   });
+  askAgain(core, path);
   const { notify } = ERROR_POLICY[error.kind];
   if (notify === null) return;
   const answer = clearNotify(cookieI, core.random(8), notify, core);

@@ -34,4 +34,6 @@ export const ownerOf = {
   ike: (id: number): string => `ike ${id}`,
   child: (id: number): string => `child ${id}`,
   guard: (id: number): string => `guard ${id}`,
+  /** A peer that speaks IKE, by both addresses. */
+  spoke: (addresses: string): string => `spoke ${addresses}`,
 };
