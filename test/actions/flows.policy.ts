@@ -11,7 +11,7 @@ import { Lab, type Side, wait } from "./lab.ts";
 const ADDRESS = { us: "192.0.2.1", theirs: "192.0.2.2" } as const;
 const TALK = fileURLToPath(new URL("./talk.js", import.meta.url));
 const CLEAR = "udp port 7000 or tcp port 7000 or icmp";
-/** How often the daemon is reloaded, killed and started (`npm run policy -- --rounds N`). */
+/** How often the daemon is reloaded, killed and started, stopped in order and started (`npm run policy -- --rounds N`). */
 const ROUNDS = Number(process.env["MAINMODE_ROUNDS"] ?? 1);
 
 const configuration = (lab: Lab, side: Side, rule: string, more = ""): string => `[daemon]
@@ -61,7 +61,7 @@ async function until(what: string, check: () => boolean | Promise<boolean>): Pro
   assert.fail(`waited in vain: ${what}`);
 }
 
-test("require: reload, death and restart of the daemon under traffic; nothing is ever in clear, and everything is heard", async (t) => {
+test("require: reload, death and orderly restart of the daemon under traffic; nothing is ever in clear, and everything is heard", async (t) => {
   const lab = new Lab({ us: [ADDRESS.us], theirs: [ADDRESS.theirs] });
   t.after(() => lab.end());
   await lab.watch();
@@ -80,11 +80,13 @@ test("require: reload, death and restart of the daemon under traffic; nothing is
   for (let round = 0; round < ROUNDS; round++) {
     await lab.reload("us", configuration(lab, "us", rule, block(round)));
     await goesOn("a reload that adds a rule");
-    await wait(Math.random() * 200);
-    await lab.kill("us", round % 3 === 2 ? "SIGTERM" : "SIGKILL");
-    await goesOn("the death of our daemon");
-    await lab.start("us", configuration(lab, "us", rule, block(round)));
-    await goesOn("its next start");
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await wait(Math.random() * 200);
+      await lab.kill("us", signal);
+      await goesOn(`the end of our daemon by ${signal}`);
+      await lab.start("us", configuration(lab, "us", rule, block(round)));
+      await goesOn("its next start");
+    }
   }
   const after = await lab.status("us");
   assert.deepEqual(

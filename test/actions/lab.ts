@@ -11,6 +11,8 @@ import { ask, type Status } from "../../cli/client.ts";
 import { ledgerWords } from "../ledger-words.ts";
 
 export type Side = "us" | "theirs";
+/** `mute`: one more host on the wire, where no daemon runs. */
+export type Place = Side | "mute";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.js", import.meta.url));
 const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
@@ -40,7 +42,7 @@ export interface Pinged {
 }
 
 /** Addresses of each host: both families. */
-export type Addresses = Readonly<Record<Side, readonly string[]>>;
+export type Addresses = Readonly<Record<Side, readonly string[]> & { readonly mute?: readonly string[] }>;
 
 /** The hosts, their daemons and the wire between them. */
 export class Lab {
@@ -48,15 +50,17 @@ export class Lab {
   readonly #daemons = new Map<Side, ChildProcess>();
   readonly #programs: ChildProcess[] = [];
   #wire: ChildProcess | undefined;
+  readonly #places: readonly Place[];
   #marks = 0;
   #pings = 0;
 
   constructor(addresses: Addresses) {
-    for (const name of ["us", "theirs", "wire"]) sh(`ip netns add ${name}`);
+    this.#places = addresses.mute ? ["us", "theirs", "mute"] : ["us", "theirs"];
+    for (const name of [...this.#places, "wire"]) sh(`ip netns add ${name}`);
     sh("ip -n wire link add bridge type bridge forward_delay 0; ip -n wire link set bridge up");
-    for (const side of ["us", "theirs"] as const) {
+    for (const side of this.#places) {
       sh(`ip link add ${side} netns wire type veth peer name eth0 netns ${side}; ip -n wire link set ${side} master bridge up`);
-      const lines = addresses[side].map((one) => `address add ${one}/${one.includes(":") ? "64 nodad" : "24"} dev eth0`);
+      const lines = (addresses[side] ?? []).map((one) => `address add ${one}/${one.includes(":") ? "64 nodad" : "24"} dev eth0`);
       execFileSync("ip", ["-n", side, "-batch", "-"], { input: [...lines, "link set lo up", "link set eth0 up"].join("\n") });
     }
   }
@@ -157,7 +161,7 @@ export class Lab {
   }
 
   /** A program on a host, by its words; it ends with the lab. */
-  run(side: Side, ...words: readonly string[]): ChildProcess {
+  run(side: Place, ...words: readonly string[]): ChildProcess {
     const child = spawn("ip", ["netns", "exec", side, ...words], { stdio: ["pipe", "pipe", "inherit"] });
     this.#programs.push(child);
     return child;
@@ -170,7 +174,7 @@ export class Lab {
   }
 
   /** The same from and to many at once. */
-  async pings(side: Side, ends: readonly Pinged[], count: number): Promise<readonly number[]> {
+  async pings(side: Place, ends: readonly Pinged[], count: number): Promise<readonly number[]> {
     const first = this.#pings + 1;
     this.#pings += ends.length;
     const file = (i: number): string => join(this.folder, `ping-${first + i}`);
@@ -194,7 +198,7 @@ export class Lab {
     for (const side of ["us", "theirs"] as const) await this.kill(side);
     for (const program of this.#programs) program.kill("SIGKILL");
     this.#wire?.kill("SIGKILL");
-    for (const name of ["us", "theirs", "wire"]) sh(`ip netns del ${name}`);
+    for (const name of [...this.#places, "wire"]) sh(`ip netns del ${name}`);
     this.#keepLogs();
     rmSync(this.folder, { recursive: true });
   }

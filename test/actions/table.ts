@@ -3,10 +3,10 @@
  */
 
 /**
- * The other host: `ike` negotiates with our key, `asker` demands protection itself, `mute` speaks no IKE at all, `stranger` speaks it and has
- * another key.
+ * The other host: `ike` negotiates with our key, `asker` demands protection itself, `mute` speaks no IKE at all. Two fail to prove themselves, since
+ * they have another key: `stranger` when it is asked, and `caller`, which begins itself and would hear and send clear text all the while.
  */
-export type Peer = "ike" | "asker" | "mute" | "stranger";
+export type Peer = "ike" | "asker" | "mute" | "stranger" | "caller";
 
 /** What is on the wire in one direction. `shut`: nothing in clear, whatever else; `any`: the stage is not judged. */
 export type Seen = "clear" | "esp" | "ah" | "nothing" | "shut" | "any";
@@ -21,10 +21,11 @@ export interface Case {
   /** Between our address and the peer's. */
   readonly arrow: "<->" | "->" | "<-";
   readonly peer: Peer;
-  /** We ping first, before anything was negotiated; again once every negotiation is over. */
+  /** Whose packet is the very first, before anything was negotiated. */
+  readonly opener: "us" | "theirs";
   readonly first: Stage;
+  /** We ping, once every negotiation is over; then the peer pings us. */
   readonly later: Stage;
-  /** Then the peer pings us. */
   readonly inward: Stage;
 }
 
@@ -41,11 +42,15 @@ const ANY: Stage = ["any", "any", null];
 /** Packets leave in clear; the answers are on the wire, and not let in. */
 const DEAF: Stage = ["clear", "clear", false];
 
+/** Clear text comes; by the time of the answer an SA may be there. */
+const ANSWERED: Stage = ["clear", "shut", null];
+
 const plain = (rule: string, peer: Peer, ...[first, later, inward]: readonly [Stage, Stage, Stage]): Case => ({
   name: `${rule.replace(/ = /g, "=").replaceAll("\n", ", ")}, ${peer}`,
   rule,
   arrow: "<->",
   peer,
+  opener: "us",
   first,
   later,
   inward,
@@ -53,6 +58,11 @@ const plain = (rule: string, peer: Peer, ...[first, later, inward]: readonly [St
 const oneWay = (arrow: Case["arrow"], ...[rule, peer, first, later, inward]: readonly [string, Peer, Stage, Stage, Stage]): Case => {
   const whole = plain(rule, peer, first, later, inward);
   return { ...whole, arrow, name: `${whole.name}, ${arrow}` };
+};
+/** The peer's packet is the first. */
+const opened = (rule: string, peer: Peer, ...stages: readonly [Stage, Stage, Stage]): Case => {
+  const whole = plain(rule, peer, ...stages);
+  return { ...whole, opener: "theirs", name: `${whole.name} first` };
 };
 
 const PERMIT = 'action = "permit"';
@@ -64,13 +74,17 @@ const PATIENT_REQUEST = REQUEST.replace("2s", "60s");
 const REQUIRE = 'action = "require"';
 const BOUNDARY = `${REQUIRE}\ninbound-clear = true`;
 const DISCOVERY = `${REQUIRE}\ndiscovery = true`;
+/** Windows' boundary mode of negotiation discovery. */
+const REQUEST_DISCOVERY = `${REQUEST}\ndiscovery = true`;
 
 /** Each is tried on IPv4 and on IPv6. */
 export const CASES: readonly Case[] = [
   plain(PERMIT, "ike", CLEAR, CLEAR, CLEAR),
   plain(PERMIT, "mute", CLEAR, CLEAR, CLEAR),
+  plain(PERMIT, "stranger", CLEAR, CLEAR, CLEAR),
   plain(BLOCK, "ike", SILENT, SILENT, UNHEARD),
   plain(BLOCK, "mute", SILENT, SILENT, UNHEARD),
+  plain(BLOCK, "stranger", SILENT, SILENT, UNHEARD),
   oneWay("<-", BLOCK, "mute", DEAF, DEAF, UNHEARD),
   plain(RESPOND, "ike", CLEAR, CLEAR, CLEAR),
   plain(RESPOND, "mute", CLEAR, CLEAR, CLEAR),
@@ -98,6 +112,36 @@ export const CASES: readonly Case[] = [
   plain(DISCOVERY, "stranger", DEAF, DEAF, UNHEARD),
   plain(`${DISCOVERY}\ninbound-clear = true`, "mute", CLEAR, CLEAR, CLEAR),
   plain(`${DISCOVERY}\ninbound-clear = true`, "ike", ANY, ESP, ESP),
-  plain(`${REQUEST}\ndiscovery = true`, "mute", CLEAR, CLEAR, CLEAR),
-  plain(`${REQUEST}\ndiscovery = true`, "ike", ANY, ESP, ESP),
+  plain(`${DISCOVERY}\ninbound-clear = true`, "stranger", CLEAR, CLEAR, CLEAR),
+  plain(REQUEST_DISCOVERY, "mute", CLEAR, CLEAR, CLEAR),
+  plain(REQUEST_DISCOVERY, "ike", ANY, ESP, ESP),
+  plain(REQUEST_DISCOVERY, "stranger", CLEAR, CLEAR, CLEAR),
+
+  opened(PERMIT, "ike", CLEAR, CLEAR, CLEAR),
+  opened(PERMIT, "mute", CLEAR, CLEAR, CLEAR),
+  opened(PERMIT, "caller", CLEAR, CLEAR, CLEAR),
+  opened(BLOCK, "ike", UNHEARD, SILENT, UNHEARD),
+  opened(BLOCK, "mute", UNHEARD, SILENT, UNHEARD),
+  opened(BLOCK, "caller", UNHEARD, SILENT, UNHEARD),
+  opened(RESPOND, "ike", CLEAR, CLEAR, CLEAR),
+  opened(RESPOND, "asker", SHUT, ESP, ESP),
+  opened(RESPOND, "mute", CLEAR, CLEAR, CLEAR),
+  opened(RESPOND, "caller", CLEAR, CLEAR, CLEAR),
+  opened(PATIENT_REQUEST, "ike", ANSWERED, ESP, ESP),
+  opened(PATIENT_REQUEST, "asker", SHUT, ESP, ESP),
+  opened(REQUEST, "mute", UNHEARD, CLEAR, CLEAR),
+  opened(REQUEST, "caller", UNHEARD, SILENT, UNHEARD),
+  opened(REQUIRE, "ike", UNHEARD, ESP, ESP),
+  opened(REQUIRE, "asker", SHUT, ESP, ESP),
+  opened(REQUIRE, "mute", UNHEARD, SILENT, UNHEARD),
+  opened(REQUIRE, "caller", UNHEARD, SILENT, UNHEARD),
+  opened(BOUNDARY, "ike", ANSWERED, ESP, ESP),
+  opened(BOUNDARY, "mute", UNHEARD, SILENT, UNHEARD),
+  opened(BOUNDARY, "caller", UNHEARD, SILENT, UNHEARD),
+  opened(DISCOVERY, "ike", UNHEARD, ESP, ESP),
+  opened(DISCOVERY, "mute", UNHEARD, DEAF, UNHEARD),
+  opened(DISCOVERY, "caller", UNHEARD, DEAF, UNHEARD),
+  opened(REQUEST_DISCOVERY, "ike", CLEAR, ESP, ESP),
+  opened(REQUEST_DISCOVERY, "mute", CLEAR, CLEAR, CLEAR),
+  opened(REQUEST_DISCOVERY, "caller", CLEAR, CLEAR, CLEAR),
 ];
