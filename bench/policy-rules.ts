@@ -30,10 +30,44 @@ const FILTERS = 5;
 const LOOK_UPS = 10_000;
 const ADDRESSES = ["192.0.2.1", "192.0.2.5"];
 
+/** What there is to do with a policy; `lookUp` is many look-ups. */
+export type PolicyStep = "load" | "compile" | "lookUp" | "why" | "install" | "reload";
+
+/** Carries out a step, and notes what it costs. */
+export type PolicyMeter = <T>(step: PolicyStep, run: () => T) => T;
+
+/** What stands, and how many commands the kernel got for it and for the reload. */
+export interface PolicyWork {
+  readonly kernelPolicies: number;
+  readonly installed: number;
+  readonly reloaded: number;
+}
+
 /** Measures one policy of `rules` rules. */
 export function measurePolicy(rules: number): PolicyCost {
-  const [loadMs, policy] = timed(() => read(rules, ""));
-  const [compileMs, compiled] = timed(() => compile(policy, ADDRESSES));
+  const cost = new Map<PolicyStep, number>();
+  const { kernelPolicies } = walkPolicy(rules, (step, run) => {
+    const [milliseconds, value] = timed(run);
+    cost.set(step, milliseconds);
+    return value;
+  });
+  const of = (step: PolicyStep): number => cost.get(step) ?? 0;
+  return {
+    rules,
+    kernelPolicies,
+    loadMs: of("load"),
+    compileMs: of("compile"),
+    installMs: of("install"),
+    reloadMs: of("reload"),
+    whyMs: of("why"),
+    lookUpMicroseconds: (of("lookUp") * 1000) / LOOK_UPS,
+  };
+}
+
+/** Every step once, with a policy of `rules` rules. */
+export function walkPolicy(rules: number, meter: PolicyMeter): PolicyWork {
+  const policy = meter("load", () => policyOfRules(rules, ""));
+  const compiled = meter("compile", () => compile(policy, ADDRESSES));
   const index = indexPolicies(compiled);
   const packet = (k: number) => ({
     source: "192.0.2.1",
@@ -42,26 +76,17 @@ export function measurePolicy(rules: number): PolicyCost {
     sourcePort: 5,
     destinationPort: 1001,
   });
-  const [lookUps] = timed(() => {
+  meter("lookUp", () => {
     for (let k = 0; k < LOOK_UPS; k++) index.decide(packet(k), "out");
   });
-  const [whyMs] = timed(() => explain(policy, ADDRESSES, packet(7)));
-  const { installMs, reloadMs } = measureFollowing(policy, read(rules, "another"));
+  meter("why", () => explain(policy, ADDRESSES, packet(7)));
+  const followed = walkFollowing(policy, policyOfRules(rules, "another"), meter);
   destroyPolicy(policy);
-  return {
-    rules,
-    kernelPolicies: compiled.length,
-    loadMs,
-    compileMs,
-    installMs,
-    reloadMs,
-    whyMs,
-    lookUpMicroseconds: (lookUps * 1000) / LOOK_UPS,
-  };
+  return { kernelPolicies: compiled.length, ...followed };
 }
 
 /** The policy of `rules` rules, of which the last one has a key that ends in `ending`. */
-function read(rules: number, ending: string): Policy {
+export function policyOfRules(rules: number, ending: string): Policy {
   const texts = Array.from({ length: rules }, (_, r) => ruleText(r, r === rules - 1 ? ending : ""));
   const parsed = parseConfiguration(texts.join("\n"), "bench.toml", () => ({ ok: false, error: "no files here" }));
   if (!parsed.ok) throw new Error(parsed.error[0]?.message);
@@ -69,23 +94,29 @@ function read(rules: number, ending: string): Policy {
 }
 
 /** What the core and a kernel in memory have to do for one policy, and then for another. */
-function measureFollowing(first: Policy, second: Policy): Pick<PolicyCost, "installMs" | "reloadMs"> {
+function walkFollowing(first: Policy, second: Policy, meter: PolicyMeter): Pick<PolicyWork, "installed" | "reloaded"> {
   const engine = createEngine({ crypto: opensslCrypto, random: systemRandom, port: 500 });
   const xfrm = memoryXfrm();
-  const follow = (input: Input): void => {
+  let commands = 0;
+  const follow = (input: Input): number => {
+    const before = commands;
     for (const inputs = [input]; inputs.length > 0; ) {
       const effects = engine.handle(inputs.shift() as Input, 0);
-      for (const effect of effects)
-        if (effect.type === "kernel") inputs.push({ type: "kernel-done", id: effect.id, outcome: xfrm.apply(effect.commands) });
+      for (const effect of effects) {
+        if (effect.type !== "kernel") continue;
+        commands += effect.commands.length;
+        inputs.push({ type: "kernel-done", id: effect.id, outcome: xfrm.apply(effect.commands) });
+      }
     }
+    return commands - before;
   };
   follow({ type: "addresses", addresses: ADDRESSES });
-  const [installMs] = timed(() => follow({ type: "policy", policy: first }));
+  const installed = meter("install", () => follow({ type: "policy", policy: first }));
   const stands = xfrm.policies.size;
-  const [reloadMs] = timed(() => follow({ type: "policy", policy: second }));
+  const reloaded = meter("reload", () => follow({ type: "policy", policy: second }));
   if (stands === 0 || xfrm.policies.size !== stands) throw new Error(`${stands} policies, and ${xfrm.policies.size} after the reload`);
   destroyPolicy(second);
-  return { installMs, reloadMs };
+  return { installed, reloaded };
 }
 
 function ruleText(r: number, ending: string): string {

@@ -6,6 +6,7 @@ import { type AddressRange, covers, formatAddress, intersection, isHost, parseAd
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { decisions, type WantedPolicy } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
+import { MeetingRanges } from "./meeting-ranges.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors } from "./selector.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
@@ -30,7 +31,7 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   if (reach.length <= MOST_COMPARED) reportUnreachable(placed, own, reach, report);
 }
 
-/** Of more kernel policies than these nothing is judged, and not which filters never decide: each is compared with each. */
+/** Of more kernel policies than these nothing is judged, and not which filters never decide: where all of them meet, each is compared with each. */
 const [MOST_JUDGED, MOST_COMPARED] = [50_000, 10_000];
 
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
@@ -169,32 +170,48 @@ function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report)
 
 /** Filters of which every packet is decided by stronger ones, or is never looked at. */
 function reportUnreachable({ policy, raw, addresses }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
-  const at = new Map((["out", "in", "fwd"] as const).map((way) => [way, reach.filter(({ wanted }) => wanted.direction === way)]));
+  const byWay: ByWay = new Map((["out", "in", "fwd"] as const).map((way) => [way, rivalsOf(reach, way)]));
+  const byFilter = new Map<Filter, Reach[]>();
+  for (const one of reach) if (one.wanted.origin.kind === "rule") listed(byFilter, one.wanted.origin.filter).push(one);
   for (const [i, rule] of policy.rules.entries()) {
     if (rule.defaultResponse) continue;
     for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
       if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
-      const why = whyNever(rule, filter, own, addresses !== null, reach, at);
+      const why = whyNever(rule, filter, own, addresses !== null, byFilter.get(filter) ?? [], byWay);
       if (why !== undefined) report.warning(["rule", i, "filters", k], `${why}; the filter never decides`);
     }
   }
 }
 
+/** Policies of a direction, by their remote sides. */
+type ByWay = ReadonlyMap<WantedPolicy["direction"], MeetingRanges<Reach>>;
+const rivalsOf = (reach: readonly Reach[], way: WantedPolicy["direction"]): MeetingRanges<Reach> =>
+  new MeetingRanges(
+    reach.filter(({ wanted }) => wanted.direction === way),
+    ({ remote }) => remote,
+  );
+
+function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
+}
+
+/** `mine`: what the filter comes to. */
 function whyNever(
   rule: Rule,
   filter: Filter,
   own: readonly string[],
   known: boolean,
-  reach: readonly Reach[],
-  at: ReadonlyMap<WantedPolicy["direction"], readonly Reach[]>,
+  mine: readonly Reach[],
+  byWay: ByWay,
 ): string | undefined {
   if ([filter.local, filter.remote].some((side) => side.kind === "range" && LOOPBACK.some((range) => covers(range, side.range))))
     return "what a host sends to itself by loopback is never looked at";
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return undefined;
   if (concreteSelectors(filter, rule, own).length === 0) return known ? "no address of [daemon] addresses is in it" : undefined;
-  const mine = reach.filter(({ wanted: { origin } }) => origin.kind === "rule" && origin.rule === rule && origin.filter === filter);
   // Where none is left, equal ones of stronger rules have taken all its places.
-  const stronger = mine.map((one) => coverOf(one, at.get(one.wanted.direction) ?? []));
+  const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.with(one.remote) ?? []));
   const [first] = stronger;
   // Of a respond rule that was said where the other one stands.
   if (mine.length === 0) return rule.action === "respond" ? undefined : "a stronger rule is about just the same traffic";
@@ -205,7 +222,7 @@ function whyNever(
 
 const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);
 
-/** Stronger policies that together are about every packet of one; undefined where something is left to it. */
+/** Of policies whose remote sides meet that of one, stronger ones that together are about every packet of one; undefined where something is left to it. */
 function coverOf(one: Reach, others: readonly Reach[]): readonly Reach[] | undefined {
   const candidates = others
     .filter(
@@ -214,8 +231,7 @@ function coverOf(one: Reach, others: readonly Reach[]): readonly Reach[] | undef
         fits(other.protocol, one.protocol) &&
         fits(other.localPort, one.localPort) &&
         fits(other.remotePort, one.remotePort) &&
-        covers(other.local, one.local) &&
-        meets(other.remote, one.remote),
+        covers(other.local, one.local),
     )
     .sort((a, b) => (a.remote.first < b.remote.first ? -1 : a.remote.first > b.remote.first ? 1 : 0));
   let next = one.remote.first;

@@ -116,7 +116,10 @@ const softOf = (world: World) => world.host("A").engine.view(world.now).softSas;
 /** Messages 1 of A that were not repeated. */
 const questions = (world: World): number =>
   new Set(world.sent.filter(({ from, label }) => from === A && label === "MM1").map(({ bytes }) => bytes.subarray(0, 8).join())).size;
-const offersOther = pair(towards(B, { ...request, "fallback-for": '"60m"' }), towards(A, HEARS_ALL, { mainMode: ["aes256-sha512-x25519"] }));
+const offersOther = pair(
+  towards(B, { ...request, "fallback-for": '"60m"' }),
+  towards(A, HEARS_ALL, { mainMode: ["aes256-sha512-x25519"] }),
+);
 
 test(
   "a soft SA, and a peer that begins with offers that are refused: it is asked, answers, and is let through no longer",
