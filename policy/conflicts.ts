@@ -8,7 +8,7 @@ import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { manualRule } from "./manual-rule.ts";
 import type { RawRule } from "./schema.ts";
-import { negotiates, peerRanges } from "./select.ts";
+import { negotiates, peersOfFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
 /** Reports conflicts. `raw` are the same rules with the filters at the indexes of the file. */
@@ -117,7 +117,7 @@ function remoteKey(side: Side, rule: Shape, family: Family): string | undefined 
   return narrowed?.family === family ? formatRange(narrowed) : undefined;
 }
 
-/** Main Mode needs the key before it knows who calls, so a peer's address can have one key only (RFC 2409 §5.4). */
+/** Main Mode needs the key before it knows who calls, so a peer's address can have one key only at each of ours (RFC 2409 §5.4). */
 function reportKeys(rules: readonly Rule[], report: Report): void {
   const first = new Map<string, { readonly rule: Rule; readonly secret: Secret }>();
   for (const [i, rule] of rules.entries()) {
@@ -127,17 +127,22 @@ function reportKeys(rules: readonly Rule[], report: Report): void {
     for (const other of others) {
       if (!sameSecret(entry.secret, other.secret)) report.warning(["rule", i, "auth"], ONE_KEY);
     }
-    for (const range of peerRanges(rule)) {
-      const key = `${rule.tunnel?.local ?? ""} ${formatRange(range)}`;
-      const before = first.get(key);
-      if (!before) first.set(key, { rule, secret: entry.secret });
-      else if (!sameSecret(before.secret, entry.secret)) {
-        reportOtherKey(report, i, before.rule, range);
-        break;
-      }
+    const own = rule.filters.flatMap((filter) => peersOfFilter(rule, filter).map((range) => ({ range, end: ownEnd(rule, filter) })));
+    for (const { range, end } of own) {
+      const peer = formatRange(range);
+      // A rule for any of our addresses meets every other; those for two of them meet only where they are the same.
+      const before = end === "" ? first.get(`${peer} somewhere`) : (first.get(`${peer} ${end}`) ?? first.get(`${peer} `));
+      for (const key of [`${peer} ${end}`, `${peer} somewhere`]) if (!first.has(key)) first.set(key, { rule, secret: entry.secret });
+      if (!before || sameSecret(before.secret, entry.secret)) continue;
+      reportOtherKey(report, i, before.rule, range);
+      break;
     }
   }
 }
+
+/** Where a filter's negotiations end here; "": at any of our addresses. */
+const ownEnd = ({ tunnel }: Rule, { local }: Filter): string =>
+  tunnel ? (tunnel.local ?? "") : local.kind === "range" ? formatRange(local.range).replace(/\/(32|128)$/, "") : "";
 
 /** An offer has one transform for each method and algorithm, so that two entries of one method can't be told apart in it. */
 function reportTwins({ auth }: Rule, index: number, report: Report): void {

@@ -184,7 +184,8 @@ function rangeClass(range: AddressRange): number {
   return prefixLength(range) === 0 ? 2 : 1;
 }
 
-function peersOfFilter(rule: Rule, filter: Filter): readonly AddressRange[] {
+/** The same of one filter. */
+export function peersOfFilter(rule: Rule, filter: Filter): readonly AddressRange[] {
   if (rule.tunnel) {
     const end = parseAddress(rule.tunnel.remote);
     return end ? [hostRange(end.family, end.value)] : [];

@@ -299,6 +299,25 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
       '9:8: warning: rule "b": auth: rule "hr" has another pre-shared key for 192.0.2.2/32; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one',
     ],
   ],
+  [
+    "two keys for one peer, each for an address of ours",
+    `${RULE.replace('"me ', '"192.0.2.1 ')}${RULE.replace("hr", "b").replace('"me ', '"192.0.2.3 ').replace('"k"', '"K"')}`,
+    [],
+  ],
+  [
+    "two keys for one peer, one of them for one address of ours",
+    `${RULE}${RULE.replace("hr", "b").replace("2.2", "2.2 udp").replace('"me ', '"192.0.2.3 ').replace('"k"', '"K"')}`,
+    [
+      '9:8: warning: rule "b": auth: rule "hr" has another pre-shared key for 192.0.2.2/32; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one',
+    ],
+  ],
+  [
+    "the same the other way round",
+    `${RULE.replace('"me ', '"192.0.2.3 ')}${RULE.replace("hr", "b").replace("2.2", "2.2 udp").replace('"k"', '"K"')}`,
+    [
+      '9:8: warning: rule "b": auth: rule "hr" has another pre-shared key for 192.0.2.2/32; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one',
+    ],
+  ],
   ["one key for one peer in two rules", `${RULE}${RULE.replace("hr", "b").replace("2.2", "2.2 udp")}`, []],
   [
     "two keys in one rule",
