@@ -318,6 +318,13 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
       '9:8: warning: rule "b": auth: rule "hr" has another pre-shared key for 192.0.2.2/32; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one',
     ],
   ],
+  [
+    "two keys for one peer, one of them for a tunnel with it",
+    `${RULE}${RULE.replace("hr", "b").replace("me <-> 192.0.2.2", "10.1.0.0/16 <-> 10.2.0.0/16").replace('"k"', '"K"')}mode = "tunnel"\ntunnel = { local = "192.0.2.3", remote = "192.0.2.2" }\n`,
+    [
+      '9:8: warning: rule "b": auth: rule "hr" has another pre-shared key for 192.0.2.2/32; Main Mode picks the key by address before it knows who calls, so calls from there are checked with that one',
+    ],
+  ],
   ["one key for one peer in two rules", `${RULE}${RULE.replace("hr", "b").replace("2.2", "2.2 udp")}`, []],
   [
     "two keys in one rule",
