@@ -7,12 +7,15 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { CHILD_ENVIRONMENT } from "../kernel/ip-text.ts";
+import { isOnLink } from "../policy/selector.ts";
 
 export interface LocalAddresses {
-  /** Every unicast address but loopback (if there is another) and link-local ones: what `me` means. Canonical, sorted. */
+  /** Every unicast address but loopback (if there is another) and link-local ones of IPv6; 169.254/16 is as any other. Canonical, sorted. */
   readonly local: readonly string[];
   /** Those that IKE is served on: the configured ones, or all of `local`. */
   readonly served: readonly string[];
+  /** Link-local ones of IPv6: `why` tells by them which way a packet goes. */
+  readonly onLink: readonly string[];
 }
 
 /**
@@ -20,11 +23,12 @@ export interface LocalAddresses {
  * `me` protects every address of the host. Configured addresses count as local, loopback ones included.
  */
 export function sortAddresses(found: readonly string[], configured: readonly string[] | null): LocalAddresses {
-  const usable = found.flatMap((text) => canonicalAddress(text) ?? []).filter((address) => !isLinkLocal(address));
+  const all = found.flatMap((text) => canonicalAddress(text) ?? []);
+  const usable = all.filter((address) => !isOnLink(address));
   const outer = usable.filter((address) => !isLoopback(address));
   const wanted = (configured ?? []).flatMap((text) => canonicalAddress(text) ?? []);
   const local = sorted([...(outer.length > 0 || wanted.length > 0 ? outer : usable), ...wanted]);
-  return { local, served: configured ? sorted(wanted) : local };
+  return { local, served: configured ? sorted(wanted) : local, onLink: sorted(all.filter(isOnLink)) };
 }
 
 /** The addresses in the text of `ip -o address show`; of a point-to-point link our end. */
@@ -120,8 +124,5 @@ function lineReader(onLine: (line: string) => void): (chunk: Buffer) => void {
 }
 
 const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1";
-
-/** fe80::/10: such an address means nothing without its zone, which no ID payload can carry. 169.254/16 is served like any other. */
-const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/.test(address);
 
 const sorted = (addresses: readonly string[]): readonly string[] => [...new Set(addresses)].sort();

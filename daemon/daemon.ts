@@ -101,7 +101,7 @@ class RunningDaemon implements Daemon {
   readonly #problems: UdpProblem[] = [];
   #control: Control | undefined;
   #watch: AddressWatch | undefined;
-  #addresses: LocalAddresses = { local: [], served: [] };
+  #addresses: LocalAddresses = { local: [], served: [], onLink: [] };
   #bypassPorts: readonly number[] = [];
   #stopping = false;
   #reading = false;
@@ -178,7 +178,8 @@ class RunningDaemon implements Daemon {
   #situation(): Situation {
     const { policy, configuration } = this.#policy;
     const { port, natPort } = configuration.daemon;
-    return { policy, sources: configuration.sources, addresses: this.#addresses.local, ports: [port, natPort] };
+    const { local, onLink } = this.#addresses;
+    return { policy, sources: configuration.sources, addresses: local, onLink, ports: [port, natPort] };
   }
 
   /** Another policy is followed from now on. */
@@ -339,7 +340,7 @@ class RunningDaemon implements Daemon {
 
   /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
   async #follow(now: LocalAddresses): Promise<void> {
-    const changed = JSON.stringify(now) !== JSON.stringify(this.#addresses);
+    const changed = now.local.join() !== this.#addresses.local.join() || now.served.join() !== this.#addresses.served.join();
     this.#addresses = now;
     if (changed) {
       this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });

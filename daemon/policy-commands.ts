@@ -16,6 +16,8 @@ import type { Reply, Request } from "./control-protocol.ts";
 export interface Situation {
   readonly policy: Policy;
   readonly addresses: readonly string[];
+  /** Its link-local ones of IPv6. */
+  readonly onLink: readonly string[];
   /** UDP ports of IKE. */
   readonly ports: readonly number[];
   /** The policy as written. */
@@ -58,7 +60,7 @@ export function answerPolicy(
   }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
-  const explanation = explain(policy, addresses, packet, situation.ports);
+  const explanation = explain(policy, addresses, packet, situation.ports, situation.onLink);
   const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && isWithin(packet, explanation.direction === "in", sa);
   const installed = status.childSas.filter(carries);
   const soft = status.softSas.filter(carries);

@@ -1,7 +1,7 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
-import { formatSelector, isOfMany } from "../policy/selector.ts";
+import { formatSelector, hasNoPeer } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
@@ -256,7 +256,7 @@ function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
-  if (isOfMany(remote) || core.addresses.includes(remote)) return askNobody(core, spec);
+  if (hasNoPeer(remote) || core.addresses.includes(remote)) return askNobody(core, spec);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

@@ -155,7 +155,8 @@ function settleAsking(core: Core, asking: Front): void {
 
 /** Traffic to a multicast group, to everybody or to ourselves wants protection: there is no peer to negotiate with, so that it is silent by nature. */
 export function askNobody(core: Core, spec: ChildSpec): void {
-  if (!spec.rule.clear.fallback) return count(core, "an acquire for multicast, broadcast or ourselves, whom nobody can negotiate with");
+  if (!spec.rule.clear.fallback)
+    return count(core, "an acquire for multicast, broadcast, a link-local address or ourselves, whom nobody can negotiate with");
   if (!core.fronts.find("soft", spec)) openSoft(core, spec);
 }
 

@@ -34,6 +34,18 @@ interface Plain {
   readonly policies: readonly KernelPolicy[];
 }
 
+/** What the kernel hears at once, strongest first: policies of one rule and one strength, which are those of a selector for every direction. */
+function stepsOf(all: readonly Pick<Plain, "policies">[]): readonly (readonly KernelPolicy[])[] {
+  const steps = all.flatMap(({ policies }) => {
+    const strengths = [...new Set(policies.map(({ priority }) => priority))];
+    const [strength] = strengths;
+    if (strength === undefined) return [];
+    if (strengths.length === 1) return { strength, policies };
+    return strengths.map((each) => ({ strength: each, policies: policies.filter(({ priority }) => priority === each) }));
+  });
+  return steps.sort((a, b) => a.strength - b.strength).map(({ policies }) => policies);
+}
+
 const keyOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${selectorKey(selector)}`;
 
 export class PolicyTable {
@@ -121,8 +133,9 @@ export class PolicyTable {
   }
 
   /**
-   * What the policy wants standing now, against what stands. Additions first, one group for each selector, then removals: in between a
-   * packet meets what was decided about it before or what is decided now, never neither. What the kernel refused before is asked again.
+   * What the policy wants standing now, against what stands. Additions first, one group for each selector, the strongest before the others; then removals,
+   * the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. What the kernel refused
+   * before is asked again.
    */
   sync(core: Core): void {
     if (core.stopping) return;
@@ -136,7 +149,7 @@ export class PolicyTable {
     this.#plain = plain;
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
-    for (const { policies } of [...now, ...before]) upkeep(core, this.#slots.settle(policies));
+    for (const step of [...stepsOf(now), ...[...stepsOf(before)].reverse()]) upkeep(core, this.#slots.settle(step));
     this.#freeUnused(core, old);
   }
 

@@ -5,10 +5,11 @@
  */
 import { parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
-import { isLinkLocal, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
+import { isLinkWide, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
 import { manualRule } from "./manual-rule.ts";
-import { FIRST_PRIORITY, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
-import { concreteSelectors } from "./selector.ts";
+import { neededPolicies } from "./needed.ts";
+import { FIRST_PRIORITY, inFrontOf, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
+import { concreteSelectors, isOnLink } from "./selector.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 
 export type Direction = "in" | "out" | "fwd";
@@ -49,13 +50,13 @@ type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "thi
  * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file.
  * A tunnel rule whose own end is not known yet (`tunnel.local` null), and names that are not resolved, make none.
  */
-export function compile(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
-  const all = decisions(policy, addresses);
-  // Respond rules are holes in what others demand: alone they need no policy.
-  return all.some(demands) ? all : all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action !== "respond");
-}
+export const compile = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => installed(decisions(policy, addresses));
 
-/** The same with the respond rules in any case: what `why` looks up. */
+/** Those of all decisions that the kernel has to hold. Respond rules are holes in what others demand: alone they need no policy. */
+export const installed = (all: readonly WantedPolicy[]): readonly WantedPolicy[] =>
+  neededPolicies(all.some(demands) ? all : all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action !== "respond"));
+
+/** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
 export function decisions(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
   const bySlot = new Map<string, WantedPolicy>();
   for (const rule of strongestFirst([...policy.rules, ...policy.manual.map(manualRule)])) {
@@ -207,15 +208,26 @@ function exemptionsFor(
     ...exempt.flatMap((what) => EXEMPT[what].map((row) => ({ what, row }))),
     ...discovery.map((row) => ({ what: "neighbour-discovery" as const, row })),
     ...LINK_UPKEEP.listeners.map((row) => ({ what: "multicast-listeners" as const, row })),
-    ...(demanding.some(({ origin }) => origin.kind === "rule" && isLinkLocal(origin.pair))
-      ? LINK_UPKEEP.dhcp.map((row) => ({ what: "dhcp" as const, row }))
-      : []),
-    ...addresses.filter((address) => address.includes(":")).map((address) => ({ what: "this-host" as const, row: toSelf(address) })),
+    ...addresses
+      .filter((address) => address.includes(":") && !isOnLink(address))
+      .map((address) => ({ what: "this-host" as const, row: toSelf(address) })),
   ];
   const wanted = rows
     .filter(({ row: [source] }) => families.has(familyOfText(source)))
     .flatMap(({ what, row }) => (["out", "in"] as const).filter((way) => (row[5] ?? way) === way).map((way) => exemption(what, row, way)));
-  return families.has(6) ? [...wanted, ...LOOPBACK] : wanted;
+  return families.has(6) ? [...wanted, ...LOOPBACK, ...dhcpOnLink(demanding)] : wanted;
+}
+
+/** DHCPv6 passes just in front of what shuts the link as a whole; filters that are narrower than that still come first. */
+function dhcpOnLink(demanding: readonly WantedPolicy[]): readonly WantedPolicy[] {
+  return (["out", "in"] as const).flatMap((way) => {
+    const walls = demanding.filter(
+      ({ direction, origin }) => direction === way && origin.kind === "rule" && isLinkWide(origin.rule, origin.filter, origin.pair),
+    );
+    if (walls.length === 0) return [];
+    const priority = inFrontOf(walls.reduce((least, wall) => Math.min(least, wall.priority), Number.POSITIVE_INFINITY));
+    return LINK_UPKEEP.dhcp[way].map((row) => ({ ...exemption("dhcp", row, way), priority }));
+  });
 }
 
 /**

@@ -6,7 +6,7 @@ import { type Family, formatAddress, parseAddress, prefixRange } from "../isakmp
 import type { Direction, WantedPolicy } from "./compile.ts";
 import { hasPorts } from "./filter.ts";
 import { type PacketSelector, selectorKey } from "./packet-selector.ts";
-import { isOfMany } from "./selector.ts";
+import { isOfMany, isOnLink } from "./selector.ts";
 
 /** A packet as the kernel's policies see it. Addresses are canonical; ports are 0 where the protocol has none; of ICMP `sourcePort` is the type. */
 export interface Packet {
@@ -121,13 +121,18 @@ export function packetOf(source: string, destination: string, protocol: number, 
   return { source, destination, protocol, sourcePort: ports ? sourcePort : 0, destinationPort: ports ? destinationPort : 0 };
 }
 
-/** How this host meets a packet: it sends it, gets it, or passes it on. What goes to many, or to a link's own addresses, is not passed on. */
+/**
+ * How this host meets a packet: it sends it, gets it, or passes it on. What goes to many, or to a link's own addresses, is not passed on. Where none of
+ * `addresses` is a link-local one, ours are not known: a packet from one to another kind of address leaves, and one between two of them comes.
+ */
 export function directionOf({ source, destination }: Packet, addresses: readonly string[]): Direction {
   if (addresses.includes(source) || source === "0.0.0.0" || source === "::") return "out";
-  return addresses.includes(destination) || isOfMany(destination) || /^fe[89ab]/.test(destination) ? "in" : "fwd";
+  if (addresses.includes(destination)) return "in";
+  if (isOnLink(source) && !isOnLink(destination) && !addresses.some(isOnLink)) return "out";
+  return isOfMany(destination) || isOnLink(destination) ? "in" : "fwd";
 }
 
-/** Whether a packet never leaves this host. */
+/** Whether a packet never leaves this host. What it sends to its own link-local addresses meets the rules for what leaves all the same. */
 export const staysHere = ({ source, destination }: Packet, addresses: readonly string[]): boolean =>
   [source, destination].some((one) => one.startsWith("127.") || one === "::1") ||
-  (addresses.includes(source) && addresses.includes(destination));
+  (addresses.includes(source) && addresses.includes(destination) && !isOnLink(destination));

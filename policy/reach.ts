@@ -6,9 +6,10 @@ import { type AddressRange, covers, formatAddress, intersection, isHost, parseAd
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { decisions, type WantedPolicy } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
+import { linkLocalSelectors } from "./link-local.ts";
 import { MeetingRanges } from "./meeting-ranges.ts";
 import type { RawRule } from "./schema.ts";
-import { concreteSelectors } from "./selector.ts";
+import { concreteSelectors, isOnLink } from "./selector.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
 
 /** A policy with its filters where they stand in the file. */
@@ -44,7 +45,7 @@ function ownAddresses({ policy, addresses }: Placed): readonly string[] {
     side.kind === "range" && isHost(side.range) ? [formatAddress(side.range.family, side.range.first)] : [],
   );
   return STAND_INS.flatMap((one) => {
-    const ofFamily = [...new Set(named)].filter((address) => address.includes(":") === one.includes(":"));
+    const ofFamily = [...new Set(named)].filter((address) => address.includes(":") === one.includes(":") && !isOnLink(address));
     return ofFamily.length > 0 ? ofFamily : [one];
   });
 }
@@ -209,7 +210,9 @@ function whyNever(
   if ([filter.local, filter.remote].some((side) => side.kind === "range" && LOOPBACK.some((range) => covers(range, side.range))))
     return "what a host sends to itself by loopback is never looked at";
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return undefined;
-  if (concreteSelectors(filter, rule, own).length === 0) return known ? "no address of [daemon] addresses is in it" : undefined;
+  // Link-local addresses are this host's whatever others it has.
+  if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
+    return known ? "no address of [daemon] addresses is in it" : undefined;
   // Where none is left, equal ones of stronger rules have taken all its places.
   const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.with(one.remote) ?? []));
   const [first] = stronger;

@@ -118,7 +118,10 @@ export function rangeOfId({ type, data }: { readonly type: number; readonly data
   return length === undefined ? undefined : prefixRange(family, first.value, length);
 }
 
-/** Whether an address may be `me`: no loopback, IPv6 link-local, multicast, broadcast or unspecified one. */
+/**
+ * Whether an address may be `me`: no loopback, IPv6 link-local, multicast, broadcast or unspecified one. 240.0.0.0/4 and 0.0.0.0/8, but for their ends, are
+ * addresses as any others to Linux (since 2.6.25 and 5.3).
+ */
 export function isReachable(address: string): boolean {
   return parseAddress(address) !== undefined && !UNREACHABLE.some((range) => includesAddress(range, address));
 }
@@ -129,6 +132,12 @@ export const isOfMany = (address: string): boolean => MANY.some((range) => inclu
 /** Whether a range holds nothing else. */
 export const isRangeOfMany = (range: AddressRange): boolean => MANY.some((many) => covers(many, range));
 
+/** Whether an address is a link-local one of IPv6 (RFC 4291 §2.5.6). */
+export const isOnLink = (address: string): boolean => includesAddress(LINK_LOCAL, address);
+
+/** Whether nobody can be negotiated with at an address: it is that of many, or says nothing without a zone, which IKE can't carry. */
+export const hasNoPeer = (address: string): boolean => isOfMany(address) || isOnLink(address);
+
 const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
   texts.map((text) => {
     const range = parseRange(text);
@@ -136,8 +145,10 @@ const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
     return range;
   });
 
-const MANY = ranges("224.0.0.0/3", "ff00::/8");
-const UNREACHABLE = [...MANY, ...ranges("0.0.0.0/8", "127.0.0.0/8", "::/127", "fe80::/10")];
+/** Where link-local addresses of IPv6 are. */
+export const LINK_LOCAL: AddressRange = { family: 6, first: 0xfe80n << 112n, last: (0xfec0n << 112n) - 1n };
+const MANY = ranges("224.0.0.0/4", "255.255.255.255", "ff00::/8");
+const UNREACHABLE = [...MANY, LINK_LOCAL, ...ranges("0.0.0.0", "127.0.0.0/8", "::/127")];
 
 const ADDRESS_IDS: ReadonlyMap<number, { readonly family: Family; readonly kind: "host" | "subnet" | "range" }> = new Map([
   [ID_TYPE.ID_IPV4_ADDR, { family: 4, kind: "host" }],
@@ -169,8 +180,8 @@ function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly
     const end = rule.tunnel?.local;
     return end == null ? reachableHosts(localAddresses) : hosts([end]);
   }
-  // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches.
-  if (side.kind === "range" && isHost(side.range)) return [side.range];
+  // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches. What a link-local one means: link-local.ts.
+  if (side.kind === "range" && isHost(side.range)) return covers(LINK_LOCAL, side.range) ? [] : [side.range];
   const mine = reachableHosts(localAddresses);
   return side.kind === "range" ? mine.filter((host) => covers(side.range, host)) : mine;
 }

@@ -6,7 +6,7 @@ import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
-import { isRangeOfMany } from "./selector.ts";
+import { isRangeOfMany, LINK_LOCAL } from "./selector.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 
 /** Reports what is worth a second look. */
@@ -36,12 +36,18 @@ function reportHeader(rule: Rule, i: number, report: Report): void {
     );
 }
 
-/** Nobody can be negotiated with about multicast and broadcast. */
+/** Nobody can be negotiated with about multicast and broadcast, nor by link-local addresses. */
 function reportMany(rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
   if (rule.mode === "tunnel" || !protects(rule)) return;
-  for (const [k, filter] of (raw?.filters ?? []).entries())
+  for (const [k, filter] of (raw?.filters ?? []).entries()) {
     if (filter?.remote.kind === "range" && isRangeOfMany(filter.remote.range))
       report.warning(["rule", i, "filters", k], "multicast and broadcast can't be protected: a rule can only permit or block them");
+    if ([filter?.local, filter?.remote].some((side) => side?.kind === "range" && covers(LINK_LOCAL, side.range)))
+      report.warning(
+        ["rule", i, "filters", k],
+        "link-local addresses can't be protected (IKE carries no zone): a rule can only permit or block them",
+      );
+  }
 }
 
 const sameTraffic = (a: Filter, b: Filter): boolean =>

@@ -4,13 +4,13 @@
 import { childSuiteName, ikeSuiteName } from "../ike/crypto/suite.ts";
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
-import { type Direction, decisions, type WantedPolicy } from "./compile.ts";
+import { type Direction, decisions, installed, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { formatIdentity } from "./identity.ts";
-import { isLinkLocal, isOnLink } from "./link-local.ts";
+import { isLinkLocal } from "./link-local.ts";
 import { peerRanges } from "./select.ts";
-import { formatSelector, isOfMany } from "./selector.ts";
+import { formatSelector, hasNoPeer, isOfMany, isOnLink } from "./selector.ts";
 import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
 
 /** What happens to a packet that meets no SA. */
@@ -65,34 +65,49 @@ export interface ExplainedNegotiation {
 /** Ports of IKE where nothing else is said. */
 const IKE_PORTS: readonly number[] = [500, 4500];
 
-/** Explains one packet under a policy on a host with these addresses (canonical), whose daemon has these ports. */
-export function explain(policy: Policy, addresses: readonly string[], packet: Packet, ikePorts = IKE_PORTS): Explanation {
-  const direction = wayOf(packet, addresses);
-  const index = indexOf(policy, addresses);
-  const beyond = beyondPolicy(packet, direction, addresses, ikePorts, index);
+/**
+ * Explains one packet under a policy on a host with these addresses (canonical), whose daemon has these ports. `onLink`: its link-local addresses,
+ * where they are known.
+ */
+export function explain(
+  policy: Policy,
+  addresses: readonly string[],
+  packet: Packet,
+  ikePorts = IKE_PORTS,
+  onLink: readonly string[] = [],
+): Explanation {
+  const own = [...addresses, ...onLink];
+  const direction = wayOf(packet, own);
+  const { index, standing } = indexOf(policy, addresses);
+  const beyond = beyondPolicy(packet, direction, own, ikePorts, index);
   const found = beyond === undefined ? index.decide(packet, direction) : undefined;
   const { rule, filter } = found?.origin.kind === "rule" ? found.origin : { rule: null, filter: null };
-  const verdict = verdictOf(found, packet.destination);
+  const verdict = verdictOf(found, packet);
   const answer = answerTo(packet);
-  const back = beyond === undefined ? index.decide(answer, wayOf(answer, addresses)) : undefined;
+  const back = beyond === undefined ? index.decide(answer, wayBack(answer, direction, own)) : undefined;
+  const stands = found && (standing.has(found) ? found : indexPolicies([...standing]).decide(packet, direction));
   return {
     ...{ packet, direction, verdict, says: beyond ?? sentence(found, direction, policy, packet) },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
-    policy: found ? explainPolicy(found) : null,
+    policy: stands ? explainPolicy(stands) : null,
     negotiation:
-      rule && found && rule.auth.length > 0 && (verdict === "protect-if-asked" || found.protection)
+      rule && found && rule.auth.length > 0 && (verdict === "protect-if-asked" || (found.protection && !hasNobody(found, packet)))
         ? negotiationOf(rule, remoteOf(packet, direction))
         : null,
-    answer: { verdict: verdictOf(back, answer.destination), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
-    others: othersOf(policy, addresses, packet, direction, found).map((other) =>
-      beyond === undefined ? other : { ...other, because: beyond },
-    ),
+    answer: { verdict: verdictOf(back, answer), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
+    others: othersOf(policy, own, packet, direction, found).map((other) => (beyond === undefined ? other : { ...other, because: beyond })),
   };
 }
 
 /** What a host sends to itself Linux spares from IPsec on IPv4; on IPv6 what leaves is exempt, and what comes is held against the rules. */
 const wayOf = (packet: Packet, addresses: readonly string[]): Direction =>
   staysHere(packet, addresses) ? (packet.source.includes(":") && packet.source !== "::1" ? "in" : "out") : directionOf(packet, addresses);
+
+/** The same of an answer: where nothing is known of two link-local addresses, it goes the other way. */
+const wayBack = (answer: Packet, direction: Direction, addresses: readonly string[]): Direction => {
+  const way = wayOf(answer, addresses);
+  return way === "in" && direction === "in" && isOnLink(answer.source) && isOnLink(answer.destination) ? "out" : way;
+};
 
 /** Why no rule is asked about a packet at all, if so. */
 function beyondPolicy(
@@ -102,7 +117,7 @@ function beyondPolicy(
   ikePorts: readonly number[],
   index: DecisionIndex,
 ): string | undefined {
-  const isShut = (): boolean => ["drop", "protect"].includes(verdictOf(index.decide(packet, direction), packet.destination));
+  const isShut = (): boolean => ["drop", "protect"].includes(verdictOf(index.decide(packet, direction), packet));
   if (staysHere(packet, addresses) && (direction === "out" || !isShut()))
     return "it stays on this host, and nothing of this policy is about that";
   const port = direction === "out" ? packet.sourcePort : packet.destinationPort;
@@ -125,31 +140,43 @@ export function explainPolicy({ direction, selector: s, action, protection, prio
   return { direction, selector, action, level: protection?.level ?? null, priority };
 }
 
-/** An index is made once for a policy and a list of addresses. */
-function indexOf(policy: Policy, addresses: readonly string[]): DecisionIndex {
-  const known = INDEXES.get(policy);
-  if (known?.addresses === addresses) return known.index;
-  const index = indexPolicies(decisions(policy, addresses));
-  INDEXES.set(policy, { addresses, index });
-  return index;
+interface Indexed {
+  readonly addresses: readonly string[];
+  readonly index: DecisionIndex;
+  /** Those of the index that the kernel has. */
+  readonly standing: ReadonlySet<WantedPolicy>;
 }
 
-const INDEXES = new WeakMap<Policy, { readonly addresses: readonly string[]; readonly index: DecisionIndex }>();
+/** An index is made once for a policy and a list of addresses. */
+function indexOf(policy: Policy, addresses: readonly string[]): Indexed {
+  const known = INDEXES.get(policy);
+  if (known?.addresses === addresses) return known;
+  const all = decisions(policy, addresses);
+  const made = { addresses, index: indexPolicies(all), standing: new Set(installed(all)) };
+  INDEXES.set(policy, made);
+  return made;
+}
 
-function verdictOf(found: WantedPolicy | undefined, destination: string): Verdict {
+const INDEXES = new WeakMap<Policy, Indexed>();
+
+function verdictOf(found: WantedPolicy | undefined, packet: Packet): Verdict {
   if (!found) return "clear";
   if (found.action === "block") return "drop";
-  if (toMany(found, destination) && found.origin.kind === "rule") return found.origin.rule.clear.fallback ? "clear" : "drop";
+  if (hasNobody(found, packet) && found.origin.kind === "rule")
+    return found.protection?.level === "use" || found.origin.rule.clear.fallback ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
   const { origin } = found;
   return origin.kind === "rule" && origin.rule.action === "respond" && !isLinkLocal(origin.pair) ? "protect-if-asked" : "clear";
 }
 
-/** Protection is wanted of what goes to nobody in particular. */
-const toMany = ({ protection, direction }: WantedPolicy, destination: string): boolean =>
-  protection?.level === "required" && direction === "out" && isOfMany(destination);
+/** Protection is wanted, and the other end is nobody who could be asked for it. Keys of the file need nobody. */
+const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, destination }: Packet): boolean =>
+  protection?.mode === "transport" &&
+  (origin.kind !== "rule" || origin.rule.auth.length > 0) &&
+  (direction === "out" ? hasNoPeer(destination) : direction === "in" && isOnLink(source));
 
 const MANY = "multicast and broadcast can't be protected";
+const ON_LINK = "with a link-local address IKE can't be spoken, so that nothing can be protected";
 
 function sentence(found: WantedPolicy | undefined, direction: Direction, policy: Policy, packet: Packet): string {
   const coming = direction === "in";
@@ -160,28 +187,27 @@ function sentence(found: WantedPolicy | undefined, direction: Direction, policy:
   if (found.origin.kind === "exemption") return `it passes in clear whatever the rules say: ${found.origin.what} is exempt`;
   const { rule } = found.origin;
   const by = `rule ${rule.name} (${rule.action})`;
-  const many = toMany(found, packet.destination);
   // The question may leave the type open; the kernel knows it.
   const discovery =
     packet.protocol === IP_PROTOCOL.icmpv6 && packet.sourcePort === 0
       ? "; but neighbour discovery (types 133 to 137) always passes in clear"
       : "";
-  return `${many ? manyText(found, by) : verdictText(found, by, coming, packet)}${discovery}`;
+  return `${hasNobody(found, packet) ? nobodyText(found, by, packet) : verdictText(found, by, coming, packet)}${discovery}`;
 }
 
-const manyText = (found: WantedPolicy, by: string): string =>
-  verdictOf(found, "224.0.0.1") === "clear"
-    ? `${by}: ${MANY}, and there is nobody to ask, so it goes in clear`
-    : `${by} drops it: ${MANY}; exempt = ["multicast", "broadcast"] would let it through`;
+function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {
+  const many = found.direction === "out" && isOfMany(packet.destination);
+  if (verdictOf(found, packet) === "drop")
+    return many ? `${by} drops it: ${MANY}; exempt = ["multicast", "broadcast"] would let it through` : `${by} drops it: ${ON_LINK}`;
+  return `${by}: ${many ? MANY : ON_LINK}, and there is nobody to ask, so it ${found.direction === "in" ? "is accepted" : "goes"} in clear`;
+}
 
-function verdictText(found: WantedPolicy, by: string, coming: boolean, { destination }: Packet): string {
+function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: Packet): string {
   if (found.origin.kind !== "rule") throw new Error("an exemption has its own words");
   const { rule } = found.origin;
-  switch (verdictOf(found, destination)) {
+  switch (verdictOf(found, packet)) {
     case "drop":
-      return isLinkLocal(found.origin.pair) && rule.action !== "block"
-        ? `${by} drops it: between link-local addresses IKE can't be spoken, so that nothing can be protected`
-        : `${by} drops it`;
+      return isLinkLocal(found.origin.pair) && rule.action !== "block" ? `${by} drops it: ${ON_LINK}` : `${by} drops it`;
     case "clear":
       return `${by} lets it through in clear`;
     case "protect-if-asked":

@@ -5,8 +5,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { createInterface } from "node:readline";
 
-const { addresses, ports } = JSON.parse(process.argv[2] ?? "{}") as {
+const { addresses, groups, ports } = JSON.parse(process.argv[2] ?? "{}") as {
   readonly addresses: readonly string[];
+  /** Multicast ones that it hears, with their device. */
+  readonly groups: readonly string[];
   readonly ports: readonly number[];
 };
 const sockets = new Map<string, Socket>();
@@ -17,10 +19,12 @@ async function open(address: string, port: number): Promise<void> {
   socket.on("message", (message) => say({ heard: message.toString() }));
   socket.on("error", () => {});
   await new Promise<void>((resolve) => socket.bind(port, address, resolve));
+  const [group = "", device] = address.split("%");
+  if (groups.includes(address)) socket.addMembership(group, `::%${device}`);
   sockets.set(`${address} ${port}`, socket);
 }
 
-for (const address of addresses) for (const port of ports) await open(address, port);
+for (const address of [...addresses, ...groups]) for (const port of ports) await open(address, port);
 /** Each round of the loop reads from every socket that has something. */
 const rounds = (count: number, then: () => void): void => void setImmediate(() => (count === 0 ? then() : rounds(count - 1, then)));
 createInterface({ input: process.stdin }).on("line", (line) => {

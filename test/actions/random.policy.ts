@@ -23,11 +23,15 @@ import { policyFrom, randomPolicy } from "../policy/random-policies.ts";
 import { evaluate } from "../policy/reference-evaluator.ts";
 
 const RUNS = Number(process.env["MAINMODE_POLICIES"] ?? 25);
-const OURS = ["10.9.0.1", "10.9.0.2", "fd09::1"];
+/** Of every kind that Linux takes for an address of a host, but for link-local ones. */
+const OURS = ["10.9.0.1", "240.9.0.1", "0.9.0.1", "fd09::1"];
 /** The ends of the wire between the two, as each of them calls them. */
 const ON_LINK = { us: ["fe80::a%va", "fe80::b%va"], them: ["fe80::b%vb", "fe80::a%vb"] } as const;
 const THEIRS = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.9", "fd00::1", "fd00::2", "fd00::5"];
 const PORTS = [1, 2, 3];
+const [LINK_OURS, LINK_THEIRS, GROUP] = ["fe80::a", "fe80::b", "ff02::fb"] as const;
+/** An address as it is called on a device: those of a link say nothing without it. */
+const on = (device: "va" | "vb", address: string): string => (/^f(e80|f02):/.test(address) ? `${address}%${device}` : address);
 const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
 /** Sends and hears UDP in a namespace: lines of JSON in and out. */
@@ -46,8 +50,8 @@ let them: Post;
 let acquires = 0;
 let serial = 0;
 
-async function post(space: string, addresses: readonly string[]): Promise<Post> {
-  const child = spawn("ip", ["netns", "exec", space, process.execPath, POST, JSON.stringify({ addresses, ports: PORTS })], {
+async function post(space: string, addresses: readonly string[], groups: readonly string[]): Promise<Post> {
+  const child = spawn("ip", ["netns", "exec", space, process.execPath, POST, JSON.stringify({ addresses, groups, ports: PORTS })], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const heard = new Set<string>();
@@ -89,7 +93,10 @@ before(async () => {
     if (type === "acquire") acquires++;
   });
   sh("ip -n ra addr add fe80::a/64 dev va nodad; ip -n rb addr add fe80::b/64 dev vb nodad");
-  [us, them] = await Promise.all([post("ra", [...OURS, ON_LINK.us[0]]), post("rb", [...THEIRS, ON_LINK.them[0]])]);
+  [us, them] = await Promise.all([
+    post("ra", [...OURS, ON_LINK.us[0]], [on("va", GROUP)]),
+    post("rb", [...THEIRS, ON_LINK.them[0]], [on("vb", GROUP)]),
+  ]);
 });
 
 after(async () => {
@@ -98,15 +105,26 @@ after(async () => {
   sh("ip netns del ra; ip netns del rb");
 });
 
+const ends = fc
+  .record({ own: fc.constantFrom(...OURS), other: fc.constantFrom(...THEIRS), out: fc.boolean() })
+  .filter(({ own, other }) => own.includes(":") === other.includes(":"));
+/** One end at least is a link's own, or a group. */
+const endsOnLink = fc
+  .boolean()
+  .chain((out) =>
+    fc.record({
+      own: fc.constantFrom("fd09::1", LINK_OURS, LINK_OURS, ...(out ? [] : [GROUP])),
+      other: fc.constantFrom("fd00::1", LINK_THEIRS, LINK_THEIRS, ...(out ? [GROUP] : [])),
+      out: fc.constant(out),
+    }),
+  )
+  .filter(({ own, other }) => own !== "fd09::1" || other !== "fd00::1");
 const packet = fc
   .record({
-    own: fc.constantFrom(...OURS),
-    other: fc.constantFrom(...THEIRS),
+    ends: fc.oneof({ weight: 2, arbitrary: ends }, { weight: 1, arbitrary: endsOnLink }),
     ports: fc.tuple(fc.constantFrom(...PORTS), fc.constantFrom(...PORTS)),
-    out: fc.boolean(),
   })
-  .filter(({ own, other }) => own.includes(":") === other.includes(":"))
-  .map(({ own, other, ports: [a, b], out }): Packet & { readonly out: boolean } => ({
+  .map(({ ends: { own, other, out }, ports: [a, b] }): Packet & { readonly out: boolean } => ({
     ...{ source: out ? own : other, destination: out ? other : own, protocol: 17, sourcePort: a, destinationPort: b },
     out,
   }));
@@ -131,8 +149,8 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
 async function pass(packets: readonly (Packet & { readonly out: boolean })[], expected: readonly boolean[]): Promise<readonly boolean[]> {
   const names = packets.map(() => `p${++serial}`);
   for (const [i, one] of packets.entries()) {
-    const from = one.out ? us : them;
-    await from.send(one.source, one.sourcePort, one.destination, one.destinationPort, names[i] as string);
+    const [from, device] = one.out ? ([us, "va"] as const) : ([them, "vb"] as const);
+    await from.send(on(device, one.source), one.sourcePort, on(device, one.destination), one.destinationPort, names[i] as string);
   }
   const arrived = (i: number): boolean => (packets[i]?.out ? them : us).heard.has(names[i] as string);
   await until(() => expected.every((one, i) => !one || arrived(i)));
@@ -150,7 +168,7 @@ for (const [what, rule, own6] of [
   test(`everything is ${what}: a host hears itself on IPv4 and loopback${own6 ? " and IPv6" : ""}, and is not asked to negotiate with itself`, async () => {
     await install(policyFrom([rule]));
     const before = acquires;
-    const [first, second, third] = OURS as [string, string, string];
+    const [first, second, third] = ["10.9.0.1", "240.9.0.1", "fd09::1"] as const;
     const names = ["self 1", "self 2", "self 3"].map((name) => `${name} ${++serial}`) as [string, string, string];
     await us.send(first, 1, first, 2, names[0]);
     await us.send(first, 1, second, 2, names[1]);
@@ -171,7 +189,9 @@ for (const [what, rule, leaves, comes] of [
   ["require with inbound-clear", { action: "require", filters: ["me <-> any"], more: "inbound-clear = true" }, false, true],
   ["require with discovery", { action: "require", filters: ["me <-> any"], more: "discovery = true" }, true, false],
   ["request", { action: "request", filters: ["me <-> any"] }, true, true],
-  ["require for other addresses", { action: "require", filters: ["me <-> fd00::/16"] }, true, true],
+  ["require for other addresses", { action: "require", filters: ["me <-> fd00::/16", "me <-> fe80::5", "me <-> ff02::/16"] }, true, true],
+  ["block for the neighbour alone", { action: "block", filters: ["me <-> fe80::b"] }, false, false],
+  ["require for a part of the link, one way", { action: "require", filters: ["me -> fe80::/64"] }, false, true],
 ] as const)
   test(`${what}: between link-local addresses ${leaves ? "packets leave" : "nothing leaves"} and ${comes ? "packets are heard" : "nothing is heard"}, neighbours find each other, and nobody is asked`, async () => {
     await install(policyFrom([rule]));
@@ -189,20 +209,24 @@ for (const [what, rule, leaves, comes] of [
   });
 
 test(`${RUNS} random policies: packets arrive where the rules let them, and nowhere else`, async () => {
+  let linked = 0;
   await fc.assert(
     fc.asyncProperty(randomPolicy(6), fc.array(packet, { minLength: 12, maxLength: 16 }), async (policy, packets) => {
       await install(policy);
       const verdicts = packets.map(({ out, ...one }) => evaluate(policy, OURS, one, out ? "out" : "in"));
       const expected = verdicts.map(({ what }) => what === "clear" || what === "use");
       const arrived = await pass(packets, expected);
-      for (const [i, { out: _, ...one }] of packets.entries()) {
+      for (const [i, { out, ...one }] of packets.entries()) {
         const { what, rule } = verdicts[i] as (typeof verdicts)[number];
         const text = `${one.source}:${one.sourcePort} > ${one.destination}:${one.destinationPort}, rule ${rule}: ${what}`;
         assert.equal(arrived[i], expected[i], text);
-        assert.equal(explain(policy, OURS, one).rule, rule, text);
+        const said = explain(policy, OURS, one, undefined, [LINK_OURS]);
+        assert.deepEqual([said.rule, said.direction], [rule, out ? "out" : "in"], text);
+        if (/fe80|ff02/.test(text)) linked++;
       }
     }),
     { numRuns: RUNS, ...(process.env["MAINMODE_SEED"] ? { seed: Number(process.env["MAINMODE_SEED"]) } : {}) },
   );
   assert.ok(acquires > 0, "nothing ever asked for protection");
+  assert.ok(linked > 2 * RUNS, `${linked} packets with addresses of the link`);
 });

@@ -8,24 +8,25 @@ const HOST = [...LO, "192.0.2.7", "2001:DB8::7", "fe80::1", "198.51.100.1", "192
 
 test("every unicast address is local and served, but loopback and link-local ones", () => {
   const all = ["192.0.2.7", "198.51.100.1", "2001:db8::7"];
-  assert.deepEqual(sortAddresses(HOST, null), { local: all, served: all });
+  assert.deepEqual(sortAddresses(HOST, null), { local: all, served: all, onLink: ["fe80::1"] });
 });
 
 test("loopback is served where there is nothing else", () => {
-  assert.deepEqual(sortAddresses([...LO, "fe80::1"], null), { local: LO, served: LO });
-  assert.deepEqual(sortAddresses([], null), { local: [], served: [] });
+  assert.deepEqual(sortAddresses([...LO, "fe80::1"], null), { local: LO, served: LO, onLink: ["fe80::1"] });
+  assert.deepEqual(sortAddresses([], null), { local: [], served: [], onLink: [] });
 });
 
 test("configured addresses restrict what is served and not what rules about this host protect", () => {
   assert.deepEqual(sortAddresses(HOST, ["192.0.2.7"]), {
     local: ["192.0.2.7", "198.51.100.1", "2001:db8::7"],
     served: ["192.0.2.7"],
+    onLink: ["fe80::1"],
   });
 });
 
 test("a configured address counts even before the system has it, and loopback where it is wanted", () => {
   const both = ["127.0.0.2", "203.0.113.1"];
-  assert.deepEqual(sortAddresses(LO, both), { local: both, served: both });
+  assert.deepEqual(sortAddresses(LO, both), { local: both, served: both, onLink: [] });
 });
 
 /** As iproute2 6.1 prints it. */

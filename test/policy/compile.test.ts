@@ -69,6 +69,9 @@ const ON_LINK: readonly (readonly [RuleText, string, string])[] = [
   [{ action: "block", filters: ["me <- any"] }, "allow", "block"],
   [{ action: "block", filters: ["any <-> any"] }, "block", "block"],
   [{ action: "block", filters: ["me <-> 2001:db8::/32"] }, "allow", "allow"],
+  [{ action: "block", filters: ["me <-> fe80::2"] }, "block", "block"],
+  [{ action: "require", filters: ["me <-> fe80::/64"] }, "block", "block"],
+  [{ action: "require", filters: ["me <-> fe80::3"] }, "allow", "allow"],
   [{ action: "require", filters: ["me <-> any"] }, "block", "block"],
   [{ action: "require", filters: ["any <-> any"] }, "block", "block"],
   [{ action: "require", filters: ["me <-> ::/0"] }, "block", "block"],
@@ -88,13 +91,85 @@ for (const [rule, out, coming] of ON_LINK)
     const index = indexPolicies(compile(policyOf([rule]), ME));
     const [a, b] = ["fe80::1", "fe80::2"];
     const packet = { source: a, destination: b, protocol: 17, sourcePort: 7, destinationPort: 7 };
-    for (const [direction, expected] of [
-      ["out", out],
-      ["in", coming],
+    for (const [direction, met, expected] of [
+      ["out", packet, out],
+      ["in", { ...packet, source: b, destination: a }, coming],
     ] as const) {
-      const found = index.decide(packet, direction);
+      const found = index.decide(met, direction);
       assert.deepEqual([found?.action ?? "allow", found?.protection ?? null], [expected, null], direction);
     }
+  });
+
+/** Rules together, a packet, and what becomes of it on its way out and in. Ours is fe80::1. */
+const FROM_LINK: readonly (readonly [
+  readonly RuleText[],
+  destination: string,
+  protocol: number,
+  port: number,
+  out: string,
+  coming: string,
+])[] = [
+  [[{ action: "require", filters: ["me <-> 2001:db8::/32"] }], "2001:db8::5", 6, 22, "block", "block"],
+  [[{ action: "block", filters: ["me <-> 2001:db8::66"] }], "2001:db8::66", 6, 22, "block", "block"],
+  [[{ action: "block", filters: ["me <-> 2001:db8::66"] }], "2001:db8::67", 6, 22, "allow", "allow"],
+  [
+    [
+      { action: "permit", filters: ["me <-> any"] },
+      { action: "block", filters: ["me <-> fe80::5"] },
+    ],
+    "fe80::5",
+    6,
+    22,
+    "block",
+    "block",
+  ],
+  [
+    [
+      { action: "require", filters: ["me <-> any"] },
+      { action: "permit", filters: ["me <-> [fe80::5]:179 tcp"] },
+    ],
+    "fe80::5",
+    6,
+    179,
+    "allow",
+    "allow",
+  ],
+  [
+    [
+      { action: "require", filters: ["me <-> any"] },
+      { action: "permit", filters: ["me <-> [fe80::5]:179 tcp"] },
+    ],
+    "fe80::6",
+    6,
+    179,
+    "block",
+    "block",
+  ],
+  [
+    [
+      { action: "require", filters: ["me <-> any"] },
+      { action: "permit", filters: ["me <-> [ff02::fb]:5353 udp"] },
+    ],
+    "ff02::fb",
+    17,
+    5353,
+    "allow",
+    "allow",
+  ],
+];
+for (const [rules, destination, protocol, port, out, coming] of FROM_LINK)
+  test(`${rules.map(({ action, filters }) => `${action} ${filters}`).join(", ")}: from a link-local address to ${destination} ${out}, back ${coming}`, () => {
+    const index = indexPolicies(compile(policyOf(rules), ME));
+    const packet = { source: "fe80::1", destination, protocol, sourcePort: 7, destinationPort: port };
+    const answer = { source: destination, destination: "fe80::1", protocol, sourcePort: port, destinationPort: 7 };
+    const found = [index.decide(packet, "out"), index.decide(answer, "in")];
+    assert.deepEqual(
+      found.map((one) => [one?.action ?? "allow", one?.protection ?? null]),
+      [
+        [out, null],
+        [coming, null],
+      ],
+    );
   });
 
 test("whatever is shut on the link, neighbours, listeners to multicast and DHCPv6 are heard, and a narrower permit opens it", () => {

@@ -33,13 +33,13 @@ function tryPolicy(rules: readonly RuleText[], top: string): Policy | string {
 }
 
 /** Addresses of the host that the random policies are for. */
-export const ADDRESSES: readonly string[] = ["10.9.0.1", "10.9.0.2", "fd09::1", "127.0.0.1"];
+export const ADDRESSES: readonly string[] = ["10.9.0.1", "10.9.0.2", "240.9.0.1", "fd09::1", "127.0.0.1", "fe80::a"];
 
 const PLACES = [
   ...["any", "10.0.0.0/30", "10.0.0.0/31", "10.0.0.1", "10.0.0.2", "10.0.0.1-10.0.0.6", "10.0.0.3-10.0.0.9"],
-  ...["fd00::/126", "fd00::1", "fd00::1-fd00::6"],
+  ...["fd00::/126", "fd00::1", "fd00::1-fd00::6", "fe80::/10", "fe80::/64", "fe80::b", "fe80::b-fe80::e", "ff02::fb"],
 ];
-const OWN = ["me", "me", "10.9.0.1", "10.9.0.0/30", "any", "fd09::1"];
+const OWN = ["me", "me", "me", "10.9.0.1", "10.9.0.0/30", "any", "any", "fd09::1", "fe80::a", "fe80::/64"];
 const port = fc.constantFrom("", "", ":1", ":2");
 
 const filter = fc
@@ -57,7 +57,7 @@ const filter = fc
     const sides = [end(own, p), end(place, q)];
     return `${(turn && own === "me" ? sides.reverse() : sides).join(` ${arrow} `)} ${protocol}`.trim();
   })
-  .filter((text) => !(text.includes("fd0") && /10\./.test(text)));
+  .filter((text) => !(/f[de][08]|ff02/.test(text) && /10\./.test(text)));
 
 const rule = fc
   .record({
@@ -81,8 +81,11 @@ export const randomPolicy = (most: number): fc.Arbitrary<Policy> =>
 /** Packets from, to and past that host. */
 export const randomPacket = fc
   .record({
-    source: fc.constantFrom(...ADDRESSES, "10.0.0.1", "10.0.0.2", "10.0.0.5", "10.9.0.3", "fd00::1", "fd00::5"),
-    destination: fc.constantFrom(...ADDRESSES, "10.0.0.1", "10.0.0.3", "10.0.0.6", "10.9.0.3", "fd00::1", "fd00::3"),
+    source: fc.constantFrom(...ADDRESSES, "10.0.0.1", "10.0.0.2", "10.0.0.5", "10.9.0.3", "fd00::1", "fd00::5", "fe80::b"),
+    destination: fc.constantFrom(
+      ...ADDRESSES,
+      ...["10.0.0.1", "10.0.0.3", "10.0.0.6", "10.9.0.3", "fd00::1", "fd00::3", "fe80::b", "ff02::fb"],
+    ),
     protocol: fc.constantFrom(6, 17, 1, 58, 50),
     sourcePort: fc.constantFrom(1, 2, 3),
     destinationPort: fc.constantFrom(1, 2, 3),

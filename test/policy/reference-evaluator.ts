@@ -2,7 +2,7 @@
  * What a packet meets, worked out the slow way straight from the rules: no prefixes, no priorities, no index. The property tests hold
  * `compile` and `decide` against it.
  */
-import { type AddressRange, includesAddress, parseAddress } from "../../isakmp/address.ts";
+import { type AddressRange, includesAddress, intersection, parseAddress, parseRange } from "../../isakmp/address.ts";
 import type { Direction } from "../../policy/compile.ts";
 import type { Packet } from "../../policy/decide.ts";
 import { isReachable } from "../../policy/selector.ts";
@@ -22,12 +22,14 @@ export function evaluate(policy: Policy, addresses: readonly string[], packet: P
     rule.defaultResponse ? [] : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
   );
   const [best] = hits.sort((a, b) => compare(a.rank, b.rank));
-  return best ? { rule: best.rule.name, what: verdictOf(best.rule, best.inward) } : CLEAR;
+  return best ? { rule: best.rule.name, what: verdictOf(best.rule, best.inward, isOnLink(best.local)) } : CLEAR;
 }
 
 interface Hit {
   readonly rule: Rule;
   readonly inward: boolean;
+  /** Our end of the packet. */
+  readonly local: string;
   readonly rank: readonly number[];
 }
 
@@ -57,7 +59,7 @@ function hitsOf(
     const given = [filter.protocol, filter.remotePort, filter.localPort].map((number) => (number === 0 ? 1 : 0));
     const strength = ["block", "permit", "require", "request", "respond"].indexOf(rule.action);
     const rank = [kind(theirs), kind(ours), -theirs, -ours, ...given, rule.mode === "tunnel" ? 1 : 0, strength, order];
-    return [{ rule, inward, rank }];
+    return [{ rule, inward, local, rank }];
   });
 }
 
@@ -88,7 +90,20 @@ function blockIn(range: AddressRange, address: string): number {
   throw new Error(`${address} is not in the range`);
 }
 
+const LINK_LOCAL = parseRange("fe80::/10") as AddressRange;
+const isOnLink = (address: string): boolean => includesAddress(LINK_LOCAL, address);
+
+/** Every link-local address is this host's, taken together: nobody tells which ones it has. */
+function bitsOnLink(rule: Rule, side: Side, address: string): number | undefined {
+  if (side.kind === "me") return 10;
+  if (rule.action === "permit" || rule.action === "block") return bitsAt(side, address, { ...rule, peer: null });
+  if (side.kind === "any") return 10;
+  const own = side.kind === "range" && includesAddress(side.range, address) ? intersection(side.range, LINK_LOCAL) : undefined;
+  return own && blockIn(own, address);
+}
+
 function localBits(rule: Rule, side: Side, address: string, addresses: readonly string[]): number | undefined {
+  if (rule.mode === "transport" && isOnLink(address)) return bitsOnLink(rule, side, address);
   const width = address.includes(":") ? 128 : 32;
   const mine = addresses.includes(address) && isReachable(address);
   if (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block") {
@@ -102,9 +117,12 @@ function localBits(rule: Rule, side: Side, address: string, addresses: readonly 
   return mine && side.kind !== "name" ? width : undefined;
 }
 
-function verdictOf(rule: Rule, inward: boolean): Verdict["what"] {
+function verdictOf(rule: Rule, inward: boolean, onLink: boolean): Verdict["what"] {
   if (rule.action === "block") return "drop";
   if (rule.action === "permit" || rule.action === "respond") return "clear";
+  // From and to there nothing can be protected, and what may be in clear is.
+  if (onLink && rule.mode === "transport")
+    return rule.action === "request" || (inward ? rule.clear.inbound : rule.clear.discovery) ? "clear" : "drop";
   if (inward) return rule.clear.inbound ? "use" : "required";
   return rule.clear.discovery ? "use" : "required";
 }

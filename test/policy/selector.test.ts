@@ -8,6 +8,7 @@ import {
   coversSelector,
   formatSelector,
   idPayloadOf,
+  isOfMany,
   isReachable,
   rangeOfId,
   type SelectorContext,
@@ -49,6 +50,8 @@ const CONCRETE: readonly (readonly [string, SelectorContext, readonly string[]])
   ["me <-> any icmp", transport, ["192.0.2.1 <-> 0.0.0.0/0 icmp", "2001:db8::1 <-> ::/0 icmpv6"]],
   ["me <-> any icmpv6", transport, ["2001:db8::1 <-> ::/0 icmpv6"]],
   ["127.0.0.1 <-> 127.0.0.2", transport, ["127.0.0.1 <-> 127.0.0.2"]],
+  ["fe80::1 <-> any", transport, []],
+  ["fe80::1 <-> any", { ...transport, action: "block" }, ["fe80::1 <-> ::/0"]],
   ["192.0.2.0/24 <-> 10.0.0.1", transport, ["192.0.2.1 <-> 10.0.0.1"]],
   ["any <-> 10.0.0.1", transport, ["192.0.2.1 <-> 10.0.0.1"]],
   ["192.168.0.0/24 <-> 10.0.0.1", transport, []],
@@ -65,12 +68,13 @@ for (const [filter, context, expected] of CONCRETE) {
   });
 }
 
-test("loopback, IPv6 link-local, multicast and unspecified addresses are never me; documentation, private and IPv4 link-local ones are", () => {
+test("loopback, IPv6 link-local, multicast and unspecified addresses are never me; documentation, private, IPv4 link-local ones and those of 0/8 and 240/4 are", () => {
   for (const address of [
     "127.0.0.1",
     "127.9.9.9",
     "0.0.0.0",
     "224.0.0.1",
+    "239.255.255.255",
     "255.255.255.255",
     "::",
     "::1",
@@ -80,8 +84,21 @@ test("loopback, IPv6 link-local, multicast and unspecified addresses are never m
   ]) {
     assert.equal(isReachable(address), false, address);
   }
-  for (const address of ["192.0.2.1", "10.0.0.1", "169.253.0.1", "169.254.0.1", "128.0.0.1", "::2", "fd00::1", "fec0::1", "2001:db8::1"])
+  const four = [
+    "192.0.2.1",
+    "10.0.0.1",
+    "169.253.0.1",
+    "169.254.0.1",
+    "128.0.0.1",
+    "0.0.0.1",
+    "0.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+  ];
+  for (const address of [...four, "::2", "fd00::1", "fec0::1", "2001:db8::1"]) {
     assert.equal(isReachable(address), true, address);
+    assert.equal(isOfMany(address), false, address);
+  }
 });
 
 const REFUSED: readonly (readonly [string, string])[] = [

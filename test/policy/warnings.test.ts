@@ -20,6 +20,21 @@ const TUNNEL = 'mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "20
 const ROWS: readonly (readonly [what: string, text: string, expected: readonly RegExp[]])[] = [
   ["a plain rule", rule("a", "require", ["me <-> 192.0.2.2"]), []],
   [
+    "a permit on the link of a host whose address for IKE is of IPv4",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "require", ["me <-> 10.0.0.0/8"])}${rule("b", "permit", ["me <-> [fe80::/10]:179 tcp", "me <-> fe80::5"])}`,
+    [],
+  ],
+  [
+    "an own network that the host has no address of",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "require", ["10.1.0.0/16 <-> 10.0.0.0/8"])}`,
+    [/no address of \[daemon\] addresses is in it; the filter never decides/],
+  ],
+  [
+    "protection between link-local addresses",
+    rule("a", "require", ["me <-> fe80::5", "fe80::/64 <-> 2001:db8::5", "me <-> fd00::5"]) + rule("b", "block", ["me <-> fe80::6"]),
+    [/^4: .*link-local addresses can't be protected/, /^4: .*link-local addresses can't be protected/],
+  ],
+  [
     "everything required, SSH included",
     rule("a", "require", ["me <-> any"]),
     [/^4: .*lets SSH to this host in only from peers that negotiate/],

@@ -15,9 +15,15 @@ const packet = (destination: string, dport = 80, protocol = 6, source = "192.0.2
 };
 
 test("why and a plain evaluation of the rules agree about any packet under any policy", () => {
-  const verdict = (what: string, action: string | undefined): Verdict => {
+  const onLink = (address: string): boolean => address.startsWith("fe80:");
+  const verdict = (what: string, action: string | undefined, mode: string | undefined, { source, destination }: Packet): Verdict => {
+    const out = directionOf({ source, destination } as Packet, ADDRESSES) === "out";
     if (what === "drop") return "drop";
-    if (what === "clear") return action === "respond" ? "protect-if-asked" : "clear";
+    if (what === "clear") return action === "respond" && !onLink(out ? source : destination) ? "protect-if-asked" : "clear";
+    // There is nobody to ask for it: neither at a group's address nor at one of a link.
+    const [remote] = out ? [destination] : [source];
+    if (mode === "transport" && (onLink(remote) || remote.startsWith("ff02:")))
+      return what === "use" || action === "request" ? "clear" : "drop";
     return what === "use" ? "protect-if-possible" : "protect";
   };
   fc.assert(
@@ -25,9 +31,9 @@ test("why and a plain evaluation of the rules agree about any packet under any p
       // Neighbour discovery is exempt whatever the rules say; ports stand for the type, and 1 to 3 are others.
       for (const each of sent) {
         const expected = evaluate(policy, ADDRESSES, each, directionOf(each, ADDRESSES));
-        const action = policy.rules.find(({ name }) => name === expected.rule)?.action;
+        const { action, mode } = policy.rules.find(({ name }) => name === expected.rule) ?? {};
         const said = explain(policy, ADDRESSES, each);
-        assert.deepEqual([said.rule, said.verdict], [expected.rule, verdict(expected.what, action)]);
+        assert.deepEqual([said.rule, said.verdict], [expected.rule, verdict(expected.what, action, mode, each)]);
         // Every filter but the one that decides is accounted for.
         const filters = policy.rules.reduce((sum, { filters }) => sum + filters.length, 0);
         assert.equal(said.others.length, filters - (said.filter === null ? 0 : 1));
@@ -104,12 +110,51 @@ test("between link-local addresses a rule that protects drops, and says why; a n
   ]);
   const said = explain(policy, ME, packet("fe80::1", 22, 6, "fe80::2"));
   assert.deepEqual([said.verdict, said.rule, said.negotiation], ["drop", "r0", null]);
-  assert.match(said.says, /r0 \(require\) drops it: between link-local addresses IKE can't be spoken/);
+  assert.match(said.says, /r0 \(require\) drops it: with a link-local address IKE can't be spoken/);
   assert.equal(said.others[0]?.because, "the remote port is not known, not 179");
   const open = explain(policy, ME, { source: "fe80::2", destination: "fe80::1", protocol: 6, sourcePort: 179, destinationPort: 9 });
   assert.deepEqual([open.verdict, open.rule], ["clear", "r1"]);
   const respond = explain(policyFrom([{ action: "respond", filters: ["me <-> any"] }]), ME, packet("fe80::1", 22, 6, "fe80::2"));
   assert.deepEqual([respond.verdict, respond.negotiation], ["clear", null]);
+});
+
+test("from a link-local address to another kind, and to a group, a packet is one that leaves; where the host's own are known, those decide", () => {
+  const policy = policyFrom([{ action: "require", filters: ["me <-> any"], more: "inbound-clear = true" }]);
+  const ways = (source: string, destination: string, onLink: readonly string[] = []) => {
+    const { direction, verdict, answer } = explain(policy, [...ME, "2001:db8::1"], packet(destination, 22, 6, source), undefined, onLink);
+    return [direction, verdict, answer.verdict];
+  };
+  for (const destination of ["2001:db8::9", "ff02::1"]) assert.deepEqual(ways("fe80::1", destination).slice(0, 2), ["out", "drop"]);
+  assert.deepEqual(ways("2001:db8::9", "fe80::1"), ["in", "clear", "drop"]);
+  assert.deepEqual(ways("fe80::5", "2001:db8::1"), ["in", "clear", "drop"]);
+  assert.deepEqual(ways("fe80::1", "fe80::2"), ["in", "clear", "drop"]);
+  const own = ["fe80::1"];
+  assert.deepEqual(ways("fe80::1", "fe80::2", own), ["out", "drop", "clear"]);
+  assert.deepEqual(ways("fe80::2", "fe80::1", own), ["in", "clear", "drop"]);
+  assert.deepEqual(ways("fe80::1", "2001:db8::9", own), ["out", "drop", "clear"]);
+  assert.deepEqual(ways("fe80::2", "ff02::fb", own).slice(0, 2), ["in", "clear"]);
+});
+
+test("why names nobody to negotiate with at a link-local address, and the kernel policy that is there", () => {
+  const policy = policyFrom([
+    { action: "require", filters: ["me <-> any"] },
+    { action: "require", filters: ["me <-> 2001:db8:5::/48"] },
+    { action: "request", filters: ["me <-> fe80::5"] },
+  ]);
+  const own = ["2001:db8::1"];
+  const neighbour = explain(policy, own, packet("fe80::7", 22, 6, "2001:db8::1"));
+  assert.deepEqual([neighbour.verdict, neighbour.negotiation], ["drop", null]);
+  assert.match(neighbour.says, /r0 \(require\) drops it: with a link-local address IKE can't be spoken/);
+  const asked = explain(policy, own, packet("fe80::5", 22, 6, "2001:db8::1"));
+  assert.deepEqual([asked.verdict, asked.negotiation, asked.rule], ["clear", null, "r2"]);
+  assert.match(asked.says, /there is nobody to ask, so it goes in clear/);
+  // The kernel needs no policy of its own for what the wider rule shuts as well.
+  const wide = explain(policy, own, packet("2001:db8:5::1", 22, 6, "fe80::1"));
+  assert.deepEqual([wide.rule, wide.policy?.selector], ["r1", "fe80::/10 -> ::/0"]);
+  assert.equal(
+    explain(policyFrom([{ action: "permit", filters: ["me <-> fe80::5"] }]), own, packet("fe80::5", 22, 6, "fe80::1")).policy,
+    null,
+  );
 });
 
 const SPECIAL = policyFrom([

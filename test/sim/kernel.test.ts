@@ -294,7 +294,7 @@ test("a foreign policy for neighbour discovery stays, through our start and our 
       bringUp(world);
       assertTraffic(world);
       assert.ok([...world.host("A").xfrm.policies.values()].includes(policy));
-      assert.equal(world.host("A").xfrm.policies.size, 10 + 8 + 3 + 2);
+      assert.equal(world.host("A").xfrm.policies.size, 10 + 8 + 3 + 2 + 2);
     },
     { foreign: 1 },
   )();
