@@ -64,9 +64,9 @@ export function ruleForKey(
   peerId: Identity,
   peerAddress: string,
 ): Result<Found<PskChoice>, IkeError> {
-  const sharing = candidates.flatMap((rule) =>
-    rule.auth.flatMap((entry): readonly PskChoice[] => (sharesKey(entry, psk.entry) ? [{ method: "psk", rule, entry }] : [])),
-  );
+  const sharing: PskChoice[] = [];
+  for (const rule of candidates)
+    for (const entry of rule.auth) if (sharesKey(entry, psk.entry)) sharing.push({ method: "psk", rule, entry });
   return allowed(sharing, peerId, (willing) => ruleForIdentity(willing, peerId, peerAddress));
 }
 

@@ -64,13 +64,15 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
   bug: row("a defect of mainmode: please report it"),
 };
 
+const NO_NUMBERS = row("");
+
 /** A record with the numbers of the Windows events that say the same; those that it has already stay. */
 export function withWindowsIds(record: LogRecord): LogRecord {
-  const { windows, xp } = isNoTrouble(record) ? row("") : (EVENTS[record.event] ?? row(""));
+  const { windows, xp } = isNoTrouble(record) ? NO_NUMBERS : (EVENTS[record.event] ?? NO_NUMBERS);
   const winEventId = record.winEventId ?? exactWindows(record) ?? windows;
   const winEventIdXp = record.winEventIdXp ?? exactXp(record) ?? xp;
-  const ids = winEventId === null ? {} : { winEventId };
-  return Object.assign({}, record, ids, winEventIdXp === null ? {} : { winEventIdXp });
+  if (winEventId === null) return winEventIdXp === null ? record : { winEventIdXp, ...record };
+  return winEventIdXp === null ? { winEventId, ...record } : { winEventId, winEventIdXp, ...record };
 }
 
 /** Windows' numbers for these say that something failed, or failed altogether; here the same event has good news and small ones, too. */

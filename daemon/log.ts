@@ -157,9 +157,18 @@ export function textLine(record: LogRecord, options: Pick<LogOptions, "prefixed"
   let fields: string = record.event;
   for (const name of TEXT_FIELDS) if (record[name] !== undefined) fields += ` ${name}=${quoted(String(record[name]))}`;
   const hint = record.hint === undefined ? "" : ` (${oneLine(record.hint)})`;
-  const head = options.prefixed ? `<${PRIORITY[record.level]}>` : `${new Date(options.time()).toISOString()} ${record.level} `;
+  const head = options.prefixed ? `<${PRIORITY[record.level]}>` : `${timeText(options.time())} ${record.level} `;
   return `${head}${oneLine(record.text)}${hint} [${fields}]`;
 }
+
+/** ISO 8601 in UTC. All that comes in one second has the same text up to the point. */
+function timeText(time: number): string {
+  const second = Math.floor(time / 1000);
+  if (second !== lastSecond.second) lastSecond = { second, text: new Date(second * 1000).toISOString().slice(0, -4) };
+  return `${lastSecond.text}${String(Math.floor(time) - second * 1000).padStart(3, "0")}Z`;
+}
+
+let lastSecond = { second: Number.NaN, text: "" };
 
 /** Fields of the journal's native protocol: capital letters; WIN_EVENT_ID stands for the Windows event. */
 export function journalFields(record: LogRecord): ReadonlyMap<string, string> {

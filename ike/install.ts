@@ -128,7 +128,10 @@ export interface PolicySpec {
 /** Policies in, out and (tunnels) fwd; a range that is no prefix becomes several. */
 export function kernelPolicies(spec: PolicySpec): readonly KernelPolicy[] {
   const directions: readonly PolicyDirection[] = spec.mode === "tunnel" ? ["out", "in", "fwd"] : ["out", "in"];
-  return kernelSelectors(spec.selector).flatMap((selector) => directions.map((direction) => kernelPolicy(spec, selector, direction)));
+  const policies: KernelPolicy[] = [];
+  for (const selector of kernelSelectors(spec.selector))
+    for (const direction of directions) policies.push(kernelPolicy(spec, selector, direction));
+  return policies;
 }
 
 function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
@@ -166,4 +169,4 @@ const layerMode = (spec: SaSpec, layer: number): "transport" | "tunnel" =>
 
 /** ESP before AH: the order in which an outgoing packet meets them. */
 const innerFirst = <T>(items: readonly T[], suite: (item: T) => { readonly protocol: "esp" | "ah" }): readonly T[] =>
-  [...items].sort((a, b) => Number(suite(a).protocol === "ah") - Number(suite(b).protocol === "ah"));
+  items.length < 2 ? items : [...items].sort((a, b) => Number(suite(a).protocol === "ah") - Number(suite(b).protocol === "ah"));

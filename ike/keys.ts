@@ -2,6 +2,7 @@
  * Every key of IKE, from nonces and g^xy to the octets that go into the kernel: RFC 2409 §5, §5.5 and appendix B.
  * Pure functions; a Secret that is passed in stays the caller's to destroy, one that is returned becomes the caller's.
  */
+import { uint32Octets } from "../isakmp/integers.ts";
 import type { Crypto } from "./crypto/provider.ts";
 import { Secret } from "./crypto/secret.ts";
 import type { HashAlgorithm, IkeSuite } from "./crypto/suite.ts";
@@ -64,8 +65,7 @@ export function phase1Iv(crypto: Crypto, suite: IkeSuite, gxi: Uint8Array, gxr: 
  * `messageId` is an unsigned 32-bit number. RFC 2409 appendix B.
  */
 export function phase2Iv(crypto: Crypto, suite: IkeSuite, lastBlock: Uint8Array, messageId: number): Uint8Array {
-  const id = Uint8Array.of(messageId >>> 24, (messageId >>> 16) & 255, (messageId >>> 8) & 255, messageId & 255);
-  return crypto.hash(suite.hash.name, join(lastBlock, id)).slice(0, suite.encryption.blockOctets);
+  return crypto.hash(suite.hash.name, lastBlock, uint32Octets(messageId)).slice(0, suite.encryption.blockOctets);
 }
 
 /**
@@ -119,16 +119,21 @@ function expand(octets: number, next: (last: Uint8Array | undefined) => Uint8Arr
     const following = next(block);
     block?.fill(0);
     block = following;
-    const part = following.length > octets - filled ? following.subarray(0, octets - filled) : following;
+    const part = following.length > octets - filled ? copyOf(following, 0, octets - filled) : following;
     material.set(part, filled);
     filled += part.length;
+    if (part !== following) part.fill(0);
   }
   block?.fill(0);
   return new Secret(material);
 }
 
 /** A copy, even where the octets are a Buffer, whose own `slice` would share them. */
-const copyOf = (octets: Uint8Array, start: number, end: number): Uint8Array => Uint8Array.from(octets.subarray(start, end));
+function copyOf(octets: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  for (let i = start; i < end; i++) copy[i - start] = octets[i] as number;
+  return copy;
+}
 
 function join(a: Uint8Array, b: Uint8Array): Uint8Array {
   const joined = new Uint8Array(a.length + b.length);

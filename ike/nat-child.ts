@@ -77,9 +77,10 @@ export function asSeenHere(ike: IkeSa, request: ChildRequest, mode: Rule["mode"]
  * and in transport mode all hosts behind one NAT are one address.
  */
 export function takenByAnother(core: Core, ike: IkeSa, spec: ChildSpec): string | undefined {
-  const ids = core.policies.holders(spec);
-  const others = [...core.store.byKey(specKey(spec)), ...ids.flatMap((id) => core.store.children.get(id) ?? [])];
-  const other = others.find((child) => child.state !== "draining" && (ike.sa.nat ?? child.encap) !== null && !isOwn(child, ike));
+  const isInTheWay = (child: ChildSa | undefined): child is ChildSa =>
+    child !== undefined && child.state !== "draining" && (ike.sa.nat ?? child.encap) !== null && !isOwn(child, ike);
+  const holders = (): readonly (ChildSa | undefined)[] => core.policies.holders(spec).map((id) => core.store.children.get(id));
+  const other = core.store.byKey(specKey(spec)).find(isInTheWay) ?? holders().find(isInTheWay);
   if (!other) return undefined;
   return `${formatSelector(spec.selector)} belongs to ${formatIdentity(other.peerId)} at ${other.spec.remote} already: give each host behind a NAT an inner address of its own, in tunnel mode`;
 }

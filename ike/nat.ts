@@ -2,7 +2,7 @@
  * NAT traversal, RFC 3947 and its drafts 02 and 03: what is announced, how a NAT is found, and what both ends do about it. Pure.
  * Invariant: the hashes of NAT-D come in clear, so a forger can make us encapsulate, or keep us from it; it can never redirect anything.
  */
-import { addressBytes, parseAddress } from "../isakmp/address.ts";
+import { addressOctets } from "../isakmp/address.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
 import type { Rule } from "../policy/types.ts";
@@ -65,12 +65,9 @@ type End = Path["local"];
 
 /** HASH(CKY-I | CKY-R | IP | port), RFC 3947 §3.2; hash: the one that Main Mode agreed on. */
 export function natHash(crypto: Crypto, hash: HashAlgorithm, { cookieI, cookieR }: Cookies, { address, port }: End): Uint8Array {
-  const parsed = parseAddress(address);
-  if (!parsed) throw new Error(`not an address: ${address}`);
-  return crypto.hash(
-    hash.name,
-    Uint8Array.from([...cookieI, ...cookieR, ...addressBytes(parsed.family, parsed.value), port >> 8, port & 255]),
-  );
+  const octets = addressOctets(address);
+  if (!octets) throw new Error(`not an address: ${address}`);
+  return crypto.hash(hash.name, cookieI, cookieR, octets, Uint8Array.of(port >> 8, port & 255));
 }
 
 /** The NAT-D payloads of message 3 or 4: the far end first, then our own. `force`: a hash of nothing for ours, so that the peer sees a NAT. */

@@ -3,6 +3,7 @@
  * Proposals that share a number belong together (AH and ESP on one packet); transforms of one proposal are alternatives.
  */
 import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
+import { uint32, uint32Octets } from "../isakmp/integers.ts";
 import {
   IPSEC_ATTRIBUTE as A,
   AH_TRANSFORM,
@@ -93,7 +94,7 @@ export function offerChild(suites: readonly ChildSuite[], terms: ChildTerms, spi
 const protocolNumber = (suite: ProtocolSuite): number => (suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH);
 
 /** The four octets of an SPI, as in payloads and in KEYMAT. */
-export const spiBytes = (spi: number): Uint8Array => Uint8Array.of(spi >>> 24, (spi >>> 16) & 255, (spi >>> 8) & 255, spi & 255);
+export const spiBytes = (spi: number): Uint8Array => uint32Octets(spi);
 
 function transformOf(suite: ProtocolSuite, number: number, terms: ChildTerms): Transform {
   const attributes: Attribute[] = [
@@ -128,9 +129,9 @@ function modeOf(number: number): { readonly mode: "transport" | "tunnel"; readon
 /** Reads one transform of one proposal; the error says why it can't be used, in words. */
 export function readChildTransform(proposal: Proposal, transform: Transform): Result<ProtocolOffer, string> {
   if (proposal.spi.length !== 4) return err(`an SPI of ${proposal.spi.length} octets`);
-  const spi = new DataView(proposal.spi.buffer, proposal.spi.byteOffset, 4).getUint32(0);
+  const spi = uint32(proposal.spi);
   if (spi < 256) return err(`SPI ${spi} is reserved (RFC 2406 §2.1)`);
-  const numbers = new Map<number, number>();
+  const numbers: Numbers = [];
   for (const attribute of transform.attributes) {
     const problem = readAttribute(attribute, numbers);
     if (problem) return err(problem);
@@ -142,10 +143,10 @@ export function readChildTransform(proposal: Proposal, transform: Transform): Re
         ? ahSuite(transform.id, numbers)
         : err(`protocol ${nameOf(PROTOCOL, proposal.protocol)}`);
   if (!suite.ok) return suite;
-  const group = numbers.get(A["Group Description"]);
+  const group = numbers[A["Group Description"]];
   const row = GROUPS.find((g) => g.ike === group);
   if (group !== undefined && !row) return err(`group ${nameOf(GROUP, group)} is not supported`);
-  const encapsulation = numbers.get(A["Encapsulation Mode"]);
+  const encapsulation = numbers[A["Encapsulation Mode"]];
   const mode = encapsulation === undefined ? null : modeOf(encapsulation);
   if (encapsulation !== undefined && mode === undefined)
     return err(`encapsulation mode ${nameOf(ENCAPSULATION, encapsulation)} is not supported here`);
@@ -167,22 +168,25 @@ const READ: ReadonlySet<number> = new Set([
 ]);
 const LIFE: ReadonlySet<number> = new Set([A["SA Life Type"], A["SA Life Duration"]]);
 
-function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
+/** Values by the number of their attribute; the numbers of all in READ are small. */
+type Numbers = (number | undefined)[];
+
+function readAttribute(attribute: Attribute, into: Numbers): string | undefined {
   if (LIFE.has(attribute.type)) return undefined;
   if (!READ.has(attribute.type))
     return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
   const value = attributeNumber(attribute);
   if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
-  if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
-  into.set(attribute.type, value);
+  if (into[attribute.type] !== undefined) return `${nameOf(A, attribute.type)} stands twice`;
+  into[attribute.type] = value;
   return undefined;
 }
 
-function espSuite(id: number, numbers: ReadonlyMap<number, number>): Result<ProtocolSuite, string> {
-  const bits = numbers.get(A["Key Length"]) ?? null;
+function espSuite(id: number, numbers: Readonly<Numbers>): Result<ProtocolSuite, string> {
+  const bits = numbers[A["Key Length"]] ?? null;
   const cipher = ESP_CIPHERS.find((row) => row.esp === id && row.keyLengthAttribute === bits);
   if (!cipher) return err(`${nameOf(ESP_TRANSFORM, id)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
-  const attribute = numbers.get(A["Authentication Algorithm"]);
+  const attribute = numbers[A["Authentication Algorithm"]];
   if (cipher.icvBits !== null)
     return attribute === undefined
       ? ok({ protocol: "esp", cipher, integrity: null })
@@ -197,10 +201,10 @@ function espSuite(id: number, numbers: ReadonlyMap<number, number>): Result<Prot
   return ok({ protocol: "esp", cipher, integrity });
 }
 
-function ahSuite(id: number, numbers: ReadonlyMap<number, number>): Result<ProtocolSuite, string> {
+function ahSuite(id: number, numbers: Readonly<Numbers>): Result<ProtocolSuite, string> {
   const integrity = INTEGRITIES.find((row) => row.ah === id);
   if (!integrity) return err(`${nameOf(AH_TRANSFORM, id)} is not supported`);
-  if (numbers.get(A["Authentication Algorithm"]) !== integrity.attribute)
+  if (numbers[A["Authentication Algorithm"]] !== integrity.attribute)
     return err("AH transform and authentication algorithm contradict each other (RFC 2407 §4.4.3)");
   return ok({ protocol: "ah", cipher: null, integrity });
 }

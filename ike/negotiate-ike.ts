@@ -78,7 +78,7 @@ export function offerIke(suites: readonly IkeSuite[], methods: readonly OfferedM
 /** Reads one transform; the error says why it can't be used, in words. */
 export function readIkeTransform(transform: Transform): Result<IkeOffer, string> {
   if (transform.id !== ISAKMP_TRANSFORM.KEY_IKE) return err(`transform id ${transform.id} is not KEY_IKE`);
-  const numbers = new Map<number, number>();
+  const numbers: Numbers = [];
   for (const attribute of transform.attributes) {
     if (attribute.type === A["Life Type"] || attribute.type === A["Life Duration"]) continue;
     const problem = readAttribute(attribute, numbers);
@@ -86,7 +86,7 @@ export function readIkeTransform(transform: Transform): Result<IkeOffer, string>
   }
   const suite = suiteOf(numbers);
   if (!suite.ok) return suite;
-  const method = numbers.get(A["Authentication Method"]);
+  const method = numbers[A["Authentication Method"]];
   if (method === undefined) return err("no authentication method");
   const { seconds } = readLife(transform.attributes, A["Life Type"], A["Life Duration"]);
   return ok({ suite: suite.value, method, lifetimeSeconds: seconds, attributes: transform.attributes });
@@ -101,26 +101,29 @@ const READ: ReadonlySet<number> = new Set([
   A["Key Length"],
 ]);
 
+/** Values by the number of their attribute; the numbers of all in READ are small. */
+type Numbers = (number | undefined)[];
+
 /** Files one attribute by number; returns what is wrong with it, if anything. */
-function readAttribute(attribute: Attribute, into: Map<number, number>): string | undefined {
+function readAttribute(attribute: Attribute, into: Numbers): string | undefined {
   if (!READ.has(attribute.type))
     return attribute.type >= PRIVATE_ATTRIBUTES ? undefined : `attribute ${nameOf(A, attribute.type)} is not supported`;
   const value = attributeNumber(attribute);
   if (value === undefined) return `${nameOf(A, attribute.type)} is no number`;
-  if (into.has(attribute.type)) return `${nameOf(A, attribute.type)} stands twice`;
-  into.set(attribute.type, value);
+  if (into[attribute.type] !== undefined) return `${nameOf(A, attribute.type)} stands twice`;
+  into[attribute.type] = value;
   return undefined;
 }
 
-function suiteOf(numbers: ReadonlyMap<number, number>): Result<IkeSuite, string> {
-  const [cipher, bits] = [numbers.get(A["Encryption Algorithm"]) ?? 0, numbers.get(A["Key Length"]) ?? null];
+function suiteOf(numbers: Readonly<Numbers>): Result<IkeSuite, string> {
+  const [cipher, bits] = [numbers[A["Encryption Algorithm"]] ?? 0, numbers[A["Key Length"]] ?? null];
   const encryption = ENCRYPTIONS.find((row) => row.ike === cipher && row.keyLengthAttribute === bits);
   if (!encryption)
     return err(`encryption ${nameOf(ENCRYPTION, cipher)} with ${bits === null ? "no key length" : `key length ${bits}`} is not supported`);
-  const hash = HASHES.find((row) => row.ike === numbers.get(A["Hash Algorithm"]));
-  if (!hash) return err(`hash ${nameOf(HASH, numbers.get(A["Hash Algorithm"]) ?? 0)} is not supported`);
-  const group = GROUPS.find((row) => row.ike === numbers.get(A["Group Description"]));
-  if (!group) return err(`group ${nameOf(GROUP, numbers.get(A["Group Description"]) ?? 0)} is not supported`);
+  const hash = HASHES.find((row) => row.ike === numbers[A["Hash Algorithm"]]);
+  if (!hash) return err(`hash ${nameOf(HASH, numbers[A["Hash Algorithm"]] ?? 0)} is not supported`);
+  const group = GROUPS.find((row) => row.ike === numbers[A["Group Description"]]);
+  if (!group) return err(`group ${nameOf(GROUP, numbers[A["Group Description"]] ?? 0)} is not supported`);
   return ok({ encryption, hash, group });
 }
 

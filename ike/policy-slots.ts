@@ -87,7 +87,12 @@ export class PolicySlots {
 
   /** What the kernel must hear so that the slots of these policies hold what they should. Nothing for those that wait for an answer. */
   settle(policies: readonly PolicyKey[]): readonly KernelCommand[] {
-    return policies.flatMap((policy) => this.#settleSlot(keyOf(policy)) ?? []);
+    const commands: KernelCommand[] = [];
+    for (const policy of policies) {
+      const command = this.#settleSlot(keyOf(policy));
+      if (command) commands.push(command);
+    }
+    return commands;
   }
 
   #settleSlot(key: string): KernelCommand | undefined {

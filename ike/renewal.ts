@@ -3,7 +3,9 @@
  * older, which is deleted only then, and some time later: strongSwan destroys children with their IKE SA unless it has had time to adopt them.
  * Of two that both ends began at once neither is deleted: the newer is used, the other ends by itself.
  */
+
 import { acceptsProof, speaksAs } from "../auth/proof.ts";
+import { uint32 } from "../isakmp/integers.ts";
 import { sameIdentity } from "../policy/identity.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
@@ -24,7 +26,7 @@ const owner = (ike: IkeSa): string => `ike ${ike.id}`;
 
 /** Sets the timer of an SA that was just established. */
 export function armRenewal(core: Core, ike: IkeSa): void {
-  const dice = new DataView(ike.sa.cookieR.buffer, ike.sa.cookieR.byteOffset).getUint16(0);
+  const dice = uint32(ike.sa.cookieR) >>> 16;
   core.timers.set(owner(ike), "rekey", ike.establishedAt + ikeRenewal(ike.role, ike.sa.lifetimeSeconds, dice));
 }
 

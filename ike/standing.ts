@@ -243,7 +243,9 @@ export class PolicyTable {
   holders(spec: ChildSpec): readonly number[] {
     const { selector, reqid } = spec;
     const policies = kernelPolicies({ selector, mode: spec.rule.mode, tunnel: null, protocols: [], reqid });
-    return [...new Set(policies.flatMap((policy) => this.#slots.wantedAt(policy).children))];
+    const holders = new Set<number>();
+    for (const policy of policies) for (const child of this.#slots.wantedAt(policy).children) holders.add(child);
+    return [...holders];
   }
 
   /** The same policies just in front of the rule's own, and behind whatever is more specific than those. */
@@ -284,11 +286,12 @@ export class PolicyTable {
     const done = refusal?.index ?? commands.length;
     this.#slots.answered(commands, done);
     const refused = commands[done];
-    const left = commands.flatMap((command, i): readonly KernelCommand[] => {
-      if (command === refused || command.do === "add-sa" || command.do === "update-sa" || command.do === "read-sa") return [];
-      if (command.do === "add-policy" || command.do === "update-policy") return this.#slots.settle([command.policy]);
-      return i < done ? [] : [command];
-    });
+    const left: KernelCommand[] = [];
+    for (const [i, command] of commands.entries()) {
+      if (command === refused || command.do === "add-sa" || command.do === "update-sa" || command.do === "read-sa") continue;
+      if (command.do === "add-policy" || command.do === "update-policy") left.push(...this.#slots.settle([command.policy]));
+      else if (i >= done) left.push(command);
+    }
     upkeep(core, left);
     return refused && refusal ? this.#onRefused(core, refused, refusal) : [];
   }

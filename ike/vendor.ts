@@ -2,15 +2,17 @@
  * Vendor ids, RFC 2408 §3.16: what we announce, and the few announcements of peers that change what we do. Nothing protects them: they may make
  * us more careful or more patient, and never end or weaken anything. AuthIP is never announced, or Windows would not answer in IKE.
  */
+import { uint32 } from "../isakmp/integers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
-import { sameOctets } from "./crypto/compare.ts";
+
 import type { Crypto } from "./crypto/provider.ts";
 import type { PayloadOf } from "./flight.ts";
 import { NAT_DIALECTS, type NatDialect, natDialectOf, natVendorIds } from "./nat.ts";
 
 /** RFC 3706 §5.1: 14 octets, then major and minor version. */
 const DPD = Uint8Array.from(Buffer.from("afcad71368a1f1c96b8696fc77570100", "hex"));
+const DPD_ID = DPD.slice(0, 14);
 /** Of Main Mode. strongSwan and racoon want to see the capability, Windows takes it with or without one, and sends none. */
 const FRAGMENTATION = Uint8Array.from([...VENDOR_IDS.FRAGMENTATION.bytes, 0x80, 0, 0, 0]);
 
@@ -79,25 +81,42 @@ export function ownVendorIds(crypto: Crypto, { gss, fragments, contact, nat }: A
 
 /** All that `traitsOf` looks for. */
 const TELLING: readonly Uint8Array[] = [
-  DPD.subarray(0, 14),
+  DPD_ID,
   ...GSS,
   ...PATIENT,
   ...NAT_DIALECTS.map((name) => VENDOR_IDS[name].bytes),
   ...(["FRAGMENTATION", "MamieExists", "NLBS", "libreswan"] as const).map((name) => VENDOR_IDS[name].bytes),
 ];
 
+/** The same by their first four octets, so that a vendor id is compared with the one or two that it may be; none is shorter than that. */
+const BY_START: ReadonlyMap<number, readonly Uint8Array[]> = TELLING.reduce(
+  (map, id) => map.set(uint32(id), [...(map.get(uint32(id)) ?? []), id]),
+  new Map<number, readonly Uint8Array[]>(),
+);
+
+const NONE: readonly Uint8Array[] = [];
+const candidatesFor = (data: Uint8Array): readonly Uint8Array[] => (data.length < 4 ? NONE : (BY_START.get(uint32(data)) ?? NONE));
+
+function begins(data: Uint8Array, id: Uint8Array): boolean {
+  if (data.length < id.length) return false;
+  for (let i = 0; i < id.length; i++) if (data[i] !== id[i]) return false;
+  return true;
+}
+
 /** Whether a vendor id may say something to us; what `traitsOf` reads from a message does not depend on the others. */
-export const isTelling = ({ value: { data } }: PayloadOf<"vid">): boolean =>
-  TELLING.some((id) => sameOctets(data.subarray(0, id.length), id));
+export const isTelling = ({ value: { data } }: PayloadOf<"vid">): boolean => candidatesFor(data).some((id) => begins(data, id));
 
 /** Reads a message's vendor ids; unknown ones are no concern of ours. */
 export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
-  const find = (id: Uint8Array) => vids.find(({ value: { data } }) => sameOctets(data.subarray(0, id.length), id))?.value.data;
-  const has = (id: Uint8Array) => find(id) !== undefined;
+  const said = new Map<Uint8Array, Uint8Array>();
+  for (const { value } of vids)
+    for (const id of candidatesFor(value.data)) if (!said.has(id) && begins(value.data, id)) said.set(id, value.data);
+  const find = (id: Uint8Array): Uint8Array | undefined => said.get(id);
+  const has = (id: Uint8Array): boolean => said.has(id);
   const windows = find(VENDOR_IDS["MS NT5"].bytes);
   const fragmentation = find(VENDOR_IDS.FRAGMENTATION.bytes);
   return {
-    dpd: has(DPD.subarray(0, 14)),
+    dpd: has(DPD_ID),
     windows: windows !== undefined,
     release: windows?.length === 20 ? (windows[19] ?? null) : null,
     authip: has(VENDOR_IDS.MamieExists.bytes),

@@ -2,6 +2,8 @@
  * IPv4 and IPv6 addresses, prefixes and ranges: text, octets, and sets of addresses as closed intervals.
  * Text is canonical: dotted quad, or RFC 5952. A link-local zone ("%eth0") is refused, since ID payloads can't carry it.
  */
+import { uint32, uint32Octets } from "./integers.ts";
+
 export type Family = 4 | 6;
 
 /** A closed interval of addresses of one family; a host is a range of one. */
@@ -109,12 +111,17 @@ export function intersection(a: AddressRange, b: AddressRange): AddressRange | u
   return first <= last ? { family: a.family, first, last } : undefined;
 }
 
+/** The 4 or 16 octets of an address as text, network order; undefined for a text that is none. */
+export function addressOctets(text: string): Uint8Array | undefined {
+  const quad = ipv4Number(text);
+  if (quad !== undefined) return uint32Octets(quad);
+  const address = parseAddress(text);
+  return address && addressBytes(address.family, address.value);
+}
+
 /** 4 or 16 octets, network order. */
 export function addressBytes(family: Family, value: bigint): Uint8Array {
-  if (family === 4) {
-    const quad = Number(value);
-    return Uint8Array.of(quad >>> 24, (quad >>> 16) & 255, (quad >>> 8) & 255, quad & 255);
-  }
+  if (family === 4) return uint32Octets(Number(value));
   const out = new Uint8Array(16);
   let rest = value;
   for (let i = out.length - 1; i >= 0; i--, rest >>= 8n) out[i] = Number(rest & 0xffn);
@@ -123,10 +130,11 @@ export function addressBytes(family: Family, value: bigint): Uint8Array {
 
 /** The address in 4 or 16 octets; undefined for any other length. */
 export function addressFromBytes(bytes: Uint8Array): { readonly family: Family; readonly value: bigint } | undefined {
-  if (bytes.length !== 4 && bytes.length !== 16) return undefined;
+  if (bytes.length === 4) return { family: 4, value: BigInt(uint32(bytes)) };
+  if (bytes.length !== 16) return undefined;
   let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return { family: bytes.length === 4 ? 4 : 6, value };
+  for (let at = 0; at < 16; at += 4) value = (value << 32n) | BigInt(uint32(bytes, at));
+  return { family: 6, value };
 }
 
 /** Canonical text of an address. */

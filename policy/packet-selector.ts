@@ -18,17 +18,20 @@ export interface PacketSelector {
 
 /** The selectors of a pair as packets see it that leave us. */
 export function outwardSelectors(selector: TrafficSelector): readonly PacketSelector[] {
-  return prefixesOf(selector.local).flatMap((local) =>
-    prefixesOf(selector.remote).map((remote) => ({
-      source: local.address,
-      sourceLength: local.length,
-      destination: remote.address,
-      destinationLength: remote.length,
-      protocol: selector.protocol,
-      sourcePort: selector.localPort,
-      destinationPort: selector.remotePort,
-    })),
-  );
+  const out: PacketSelector[] = [];
+  const remotes = prefixesOf(selector.remote);
+  for (const local of prefixesOf(selector.local))
+    for (const remote of remotes)
+      out.push({
+        source: local.address,
+        sourceLength: local.length,
+        destination: remote.address,
+        destinationLength: remote.length,
+        protocol: selector.protocol,
+        sourcePort: selector.localPort,
+        destinationPort: selector.remotePort,
+      });
+  return out;
 }
 
 /** The same for packets that come. */
@@ -53,15 +56,17 @@ export const FIRST_PRIORITY = 10_000;
 export function priorityOf(s: PacketSelector): number {
   const bits = bitsOf(s.source.includes(":") ? 6 : 4);
   const [remote, local] = [s.destinationLength, s.sourceLength];
-  const values = [
-    ...[kindOf(remote, bits), kindOf(local, bits), bits - remote, bits - local],
-    ...[s.protocol, s.destinationPort, s.sourcePort].map((number) => (number === 0 ? 1 : 0)),
-  ];
+  const any = (number: number): number => (number === 0 ? 1 : 0);
+  const lengths = ((kindOf(remote, bits) * BASE.kind + kindOf(local, bits)) * BASE.length + bits - remote) * BASE.length + bits - local;
+  const number = ((lengths * BASE.any + any(s.protocol)) * BASE.any + any(s.destinationPort)) * BASE.any + any(s.sourcePort);
   // Every other number is left free, for what stands just in front.
-  return values.reduce((number, value, i) => number * (BASES[i] as number) + value, 0) * 2 + FIRST_PRIORITY + 1;
+  return number * 2 + FIRST_PRIORITY + 1;
 }
 
-const BASES: readonly number[] = [3, 3, 129, 129, 2, 2, 2];
+/** How many values each digit of a priority has. */
+const BASE = { kind: 3, length: 129, any: 2 } as const;
+/** The digits from the last to the first. */
+const BASES: readonly number[] = [BASE.any, BASE.any, BASE.any, BASE.length, BASE.length, BASE.kind, BASE.kind];
 
 /**
  * Just in front of what `priorityOf` gave: of all that a rule's policy is about, a part that is treated otherwise for a while. Whatever is more
@@ -75,7 +80,7 @@ export function isFrontOf(priority: number, s: PacketSelector): boolean {
   if (rest < 0 || rest % 2 !== 0) return false;
   rest /= 2;
   const values: number[] = [];
-  for (const base of [...BASES].reverse()) {
+  for (const base of BASES) {
     values.unshift(rest % base);
     rest = Math.floor(rest / base);
   }
