@@ -7,6 +7,7 @@ import { acceptsProof } from "../auth/proof.ts";
 import { type AddressRange, hostRange, includesAddress, intersection, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
 import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import {
@@ -83,7 +84,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
     startedAt: core.now,
     role: "responder",
     iv,
-    received: Uint8Array.from(message.bytes),
+    received: copyOf(message.bytes),
     flight: null,
     tries: 0,
     state: { kind: "installing", agreed, spec, wish: null, answer: bytes, request: message, tries },
@@ -238,7 +239,7 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
     startedAt: core.now,
     role: "responder",
     iv: message.iv,
-    received: Uint8Array.from(message.bytes),
+    received: copyOf(message.bytes),
     flight: told,
     tries: 0,
     state: { kind: "done" },

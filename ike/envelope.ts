@@ -5,6 +5,7 @@
 
 import { type Addressing, chainLength, decodePayloads, firstType, type Header, putHeader, withEncoded } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Crypto } from "./crypto/provider.ts";
@@ -57,5 +58,5 @@ export function open(
   const payloads = decodePayloads(header.nextPayload, plain, { padding: true });
   if (!payloads.ok)
     return err({ kind: "undecryptable", what: `decrypts to no payloads: ${payloads.error.what} at octet ${payloads.error.offset}` });
-  return ok({ payloads: payloads.value, plain, iv: Uint8Array.from(sealed.subarray(sealed.length - block)) });
+  return ok({ payloads: payloads.value, plain, iv: copyOf(sealed.subarray(sealed.length - block)) });
 }

@@ -2,7 +2,7 @@
  * Every key of IKE, from nonces and g^xy to the octets that go into the kernel: RFC 2409 §5, §5.5 and appendix B.
  * Pure functions; a Secret that is passed in stays the caller's to destroy, one that is returned becomes the caller's.
  */
-import { uint32Octets } from "../isakmp/integers.ts";
+import { uint32Octets } from "../isakmp/octets.ts";
 import type { Crypto } from "./crypto/provider.ts";
 import { Secret } from "./crypto/secret.ts";
 import type { HashAlgorithm, IkeSuite } from "./crypto/suite.ts";
@@ -51,7 +51,7 @@ export function deriveSkeyids(
 export function cipherKey(crypto: Crypto, suite: IkeSuite, skeyidE: Secret): Secret {
   const octets = suite.encryption.keyOctets;
   return skeyidE.use((key) =>
-    key.length >= octets ? new Secret(copyOf(key, 0, octets)) : expand(octets, (last) => crypto.hmac(suite.hash.name, key, last ?? ZERO)),
+    key.length >= octets ? new Secret(part(key, 0, octets)) : expand(octets, (last) => crypto.hmac(suite.hash.name, key, last ?? ZERO)),
   );
 }
 
@@ -101,7 +101,7 @@ export function splitKeymat(material: Secret, lengths: readonly number[]): Secre
   return material.use((octets) =>
     lengths.map((length) => {
       offset += length;
-      return new Secret(copyOf(octets, offset - length, offset));
+      return new Secret(part(octets, offset - length, offset));
     }),
   );
 }
@@ -119,17 +119,17 @@ function expand(octets: number, next: (last: Uint8Array | undefined) => Uint8Arr
     const following = next(block);
     block?.fill(0);
     block = following;
-    const part = following.length > octets - filled ? copyOf(following, 0, octets - filled) : following;
-    material.set(part, filled);
-    filled += part.length;
-    if (part !== following) part.fill(0);
+    const fitting = following.length > octets - filled ? part(following, 0, octets - filled) : following;
+    material.set(fitting, filled);
+    filled += fitting.length;
+    if (fitting !== following) fitting.fill(0);
   }
   block?.fill(0);
   return new Secret(material);
 }
 
 /** A copy, even where the octets are a Buffer, whose own `slice` would share them. */
-function copyOf(octets: Uint8Array, start: number, end: number): Uint8Array {
+function part(octets: Uint8Array, start: number, end: number): Uint8Array {
   const copy = new Uint8Array(end - start);
   for (let i = start; i < end; i++) copy[i - start] = octets[i] as number;
   return copy;

@@ -2,12 +2,14 @@
  * Message 1 at the responder: the first of the initiator's transforms that a rule for this peer allows, method and algorithms together.
  * Nothing here costs more than reading: the sender's address may be forged.
  */
+
 import { type AuthChoice, choiceOf, methodNumber } from "../auth/choice.ts";
 import { freshRecord, isNameAttribute, nameAttribute, nameFault, ownName, readName } from "../auth/gss.ts";
 import { sharesKeytab } from "../auth/proof.ts";
 import { choosePsk, hasKey } from "../auth/psk.ts";
 import { decodePayloads, encodeMessage, encodePayloads, HEADER_SIZE } from "../isakmp/message.ts";
 import { AUTH_METHOD, PAYLOAD } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
@@ -62,7 +64,7 @@ export function onOffer(
   const chosen = choose(welcome, got.value.sa.value, peer, tools.note);
   if (!chosen.ok) return chosen;
   const { offer: theirs, answer, choice, rules } = chosen.value;
-  const [cookieI, cookieR] = [Uint8Array.from(initiatorCookie), welcome.cookieR ?? tools.random(8)];
+  const [cookieI, cookieR] = [copyOf(initiatorCookie), welcome.cookieR ?? tools.random(8)];
   const { auth, body } = begin(choice, theirs, answer, welcome.context, hearRequests(NOTHING_ASKED, got.value.certReq));
   const vids = ownVendorIds(tools.crypto, {
     gss: auth.method === "kerberos",
@@ -77,7 +79,7 @@ export function onOffer(
     path,
     cookieI,
     cookieR,
-    saBody: Uint8Array.from(got.value.sa.raw),
+    saBody: copyOf(got.value.sa.raw),
     candidates: rules,
     auth,
     suite: theirs.suite,

@@ -2,9 +2,11 @@
  * Messages 5 and 6 of Main Mode: what every method shares, and pre-shared keys in full (RFC 2409 §5.4).
  * A step computes a new state or an error; nothing changes where it fails, so a forged message can't end a negotiation.
  */
+
 import { ownIdentity, type PskChoice } from "../auth/choice.ts";
 import { type Found, ruleForKey } from "../auth/proof.ts";
 import { NOTIFY } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { identityOf, idPayloadValue, phase1IdFault } from "../policy/identity.ts";
@@ -159,7 +161,7 @@ function establishedSa(keyed: Keyed, found: Found, peerId: Identity, ownId: Iden
     proof,
     suite,
     keys,
-    lastBlock: Uint8Array.from(iv),
+    lastBlock: copyOf(iv),
     ownId,
     peerId,
     lifetimeSeconds,

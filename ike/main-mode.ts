@@ -8,6 +8,7 @@ import { freshRecord, nameAttribute, ownName, readName, ticketTarget } from "../
 import type { GssSteppedOutcome } from "../auth/method.ts";
 import { wantsNames } from "../auth/proof.ts";
 import { encodeMessage, type Header } from "../isakmp/message.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Rule } from "../policy/types.ts";
@@ -83,7 +84,7 @@ export function onAnswer(
   tools.note(() => `the peer took ${ikeOfferName(answer.value)}`);
   const choice = state.choices.find(({ entry }) => methodNumber(entry) === answer.value.method);
   if (!choice) return err({ kind: "not-offered", what: "the peer answered a method that we did not offer" });
-  const [cookieR, peer] = [Uint8Array.from(header.responderCookie), traitsOf(got.value.vid)];
+  const [cookieR, peer] = [copyOf(header.responderCookie), traitsOf(got.value.vid)];
   const { suite } = answer.value;
   if (choice.method === "kerberos")
     return askTicket(state, { ...choice, gss: namesOf(choice, answer.value, context) }, cookieR, suite, peer);
@@ -115,7 +116,7 @@ export function onPublicValue(
   if (bad) return err(bad);
   const token = state.auth.method === "kerberos" ? match(MAIN_MODE_KERBEROS.m4, payloads) : undefined;
   if (token && !token.ok) return token;
-  const [publicI, publicR] = [state.pair.publicValue, Uint8Array.from(got.value.ke.value.data)];
+  const [publicI, publicR] = [state.pair.publicValue, copyOf(got.value.ke.value.data)];
   const keys = agree(tools, state, state.pair.privateKey, publicR, state.nonce, nonceR);
   if (!keys.ok) return keys;
   const peer = addTraits(state.peer, got.value.vid);
@@ -142,13 +143,13 @@ export function onKeyExchange(
 ): Result<Stepped<KeAnswered> | Asking<Accepting>, IkeError> {
   const got = match(MAIN_MODE.m3, payloads);
   if (!got.ok) return got;
-  const nonceI = Uint8Array.from(got.value.nonce.value.data);
+  const nonceI = copyOf(got.value.nonce.value.data);
   const bad = badNonce(nonceI);
   if (bad) return err(bad);
   const { group } = state.suite;
   // Before we pay for a key pair.
   if (got.value.ke.raw.length !== group.publicOctets) return err(badValue(`has ${got.value.ke.raw.length} octets`));
-  const publicI = Uint8Array.from(got.value.ke.value.data);
+  const publicI = copyOf(got.value.ke.value.data);
   const peer = addTraits(state.peer, got.value.vid);
   const { auth } = state;
   const nat = natOf(tools, state, peer, got.value);

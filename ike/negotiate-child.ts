@@ -3,7 +3,6 @@
  * Proposals that share a number belong together (AH and ESP on one packet); transforms of one proposal are alternatives.
  */
 import { type Attribute, attributeNumber, numberAttribute } from "../isakmp/attributes.ts";
-import { uint32, uint32Octets } from "../isakmp/integers.ts";
 import {
   IPSEC_ATTRIBUTE as A,
   AH_TRANSFORM,
@@ -16,6 +15,7 @@ import {
   PROTOCOL,
   SITUATION,
 } from "../isakmp/numbers.ts";
+import { uint32, uint32Octets } from "../isakmp/octets.ts";
 import type { Proposal, Transform } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";

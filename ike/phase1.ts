@@ -7,6 +7,7 @@ import { methodName } from "../auth/choice.ts";
 import { type PeerProof, provenName } from "../auth/proof.ts";
 import { decodePayloads, encodeMessage, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { err } from "../isakmp/result.ts";
 import { formatIdentity } from "../policy/identity.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
@@ -68,7 +69,7 @@ export function receiveMainMode(core: Core, n: Negotiation, header: Header, byte
   const stepped = step(core, n, header, bytes);
   if (stepped.ok) n.cameFrom = core.arrival ?? n.path;
   if (!stepped.ok) return onStepError(core, n, stepped.error);
-  commit(core, n, stepped.value, Uint8Array.from(bytes));
+  commit(core, n, stepped.value, copyOf(bytes));
 }
 
 /** Whether a message is the one that moved a negotiation last. */

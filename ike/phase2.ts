@@ -2,8 +2,10 @@
  * The driver of Quick Mode: routes its messages to steps, repeats flights, gives up. What needs the kernel is in `child-install.ts`,
  * what a peer may ask for in `child-request.ts`. Until a message's HASH is right nothing changes.
  */
+
 import type { Header } from "../isakmp/message.ts";
 import { FLAG } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildWish, IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
@@ -169,7 +171,7 @@ function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, byte
   const bad = checkConfirmation(core, ike.sa, ex.messageId, state.agreed, payloads);
   if (bad) return drop(core, ike, "message 3", bad);
   follow(core, ike);
-  Object.assign(ex, { received: Uint8Array.from(bytes), iv, flight: null });
+  Object.assign(ex, { received: copyOf(bytes), iv, flight: null });
   confirmByPeer(core, ike, ex);
 }
 
@@ -199,7 +201,7 @@ function onAnswer(
     [offered.spis.esp, offered.spis.ah].filter((spi) => agreed.value.keys.every((key) => key.spiIn !== spi)),
   );
   const sealed = sealConfirmation(core, ike.sa, chainOf(core, ike, ex.messageId, iv), ex.messageId, agreed.value);
-  Object.assign(ex, { received: Uint8Array.from(bytes), iv: sealed.iv, flight: null, tries: 0 });
+  Object.assign(ex, { received: copyOf(bytes), iv: sealed.iv, flight: null, tries: 0 });
   core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
   ex.state = { kind: "installing", agreed: agreed.value, spec: wish.spec, wish, answer: sealed.bytes, request: null, tries: 0 };
   installInbound(core, ike, ex);

@@ -6,6 +6,7 @@
 import { isHost } from "../isakmp/address.ts";
 import { chainLength, withEncoded } from "../isakmp/message.ts";
 import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { idPayloadOf, rangeOfId } from "../policy/selector.ts";
@@ -207,7 +208,7 @@ export function onChildAnswer(
   tools.note(() => `the peer took ${answer.value.suite.map(protocolSuiteName).join("+")}`);
   const different = differentIds(state.selector, got.value.id, state.terms);
   if (different) return err(different);
-  const nr = Uint8Array.from(got.value.nonce.value.data);
+  const nr = copyOf(got.value.nonce.value.data);
   const fault = badNonce(nr);
   if (fault) return err(fault);
   const gxy = sharedSecret(tools, state.terms.group, state.pair, got.value.ke);
@@ -259,7 +260,7 @@ export function readRequest(
   if (!got.ok) return got;
   const selector = readSelector(got.value.id, false, hosts);
   if (!selector.ok) return selector;
-  const ni = Uint8Array.from(got.value.nonce.value.data);
+  const ni = copyOf(got.value.nonce.value.data);
   const fault = badNonce(ni);
   if (fault) return err(fault);
   return ok({

@@ -2,8 +2,10 @@
  * Where a datagram belongs: an exchange of an SA that its cookies name, a new Main Mode, or nowhere.
  * Invariant: who is not the peer of an SA by its addresses does not reach it, and what belongs nowhere is counted and leaves nothing behind.
  */
+
 import { decodeHeader, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, NOTIFY, PAYLOAD } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { nameOf } from "../isakmp/registry.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { onCookieDemand } from "./cookie-demand.ts";
@@ -94,7 +96,7 @@ function onStranger(core: Core, path: Path, header: Header, bytes: Uint8Array, f
   if (!first) {
     if (!core.challenge.isOurs(path, header, core.now)) return count(core, "unknown cookies");
     if (!core.gate.proven(address, core.now)) return count(core, "message 1 put off: too many from one source");
-    return receiveFirst(core, path, header, bytes, Uint8Array.from(header.responderCookie));
+    return receiveFirst(core, path, header, bytes, copyOf(header.responderCookie));
   }
   noticeLoad(core);
   const admission = core.gate.first(address, header.initiatorCookie, core.store.halfOpen.load, core.now);

@@ -5,7 +5,7 @@
  */
 
 import { acceptsProof, speaksAs } from "../auth/proof.ts";
-import { uint32 } from "../isakmp/integers.ts";
+import { uint32 } from "../isakmp/octets.ts";
 import { sameIdentity } from "../policy/identity.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";

@@ -4,9 +4,11 @@
  * when message 3 is here, message 1 is answered again, in thought, and only where that gives octet for octet what was sent a `Negotiation` begins.
  * Invariant: a message 3 that is no good leaves the row and nothing more, whatever was computed for it.
  */
+
 import { ownName, readName } from "../auth/gss.ts";
 import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
+import { copyOf } from "../isakmp/octets.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { rulesForPeer } from "../policy/select.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
@@ -159,7 +161,7 @@ function onThird(core: Core, stranger: Stranger, header: Header, bytes: Uint8Arr
   core.store.putIke(n);
   core.timers.set(`ike ${n.id}`, "giveUp", n.startedAt + HALF_OPEN);
   n.cameFrom = core.arrival ?? n.path;
-  commit(core, n, stepped.value, Uint8Array.from(bytes));
+  commit(core, n, stepped.value, copyOf(bytes));
 }
 
 /** What message 1 led to, once more. An error where the policy of today answers otherwise than what was sent. */
@@ -169,7 +171,7 @@ function answerAgain(core: Core, stranger: Stranger): Result<SaAnswered, IkeErro
   if (candidates.length === 0) return err(noRule(path));
   const agreed = chosenIn(flight);
   // It may live as long as an SA, which must not hold on to the whole row.
-  const cookieR = Uint8Array.from(stranger.cookieR);
+  const cookieR = copyOf(stranger.cookieR);
   const welcome = { candidates, context: String(stranger.id), contact, agreed: agreed?.method ?? null, cookieR };
   const payloads = decodePayloads(PAYLOAD.SA, offer);
   if (!payloads.ok) throw new Error(`a kept message 1 can't be read: ${payloads.error.what}`);

@@ -2,7 +2,7 @@
  * Vendor ids, RFC 2408 §3.16: what we announce, and the few announcements of peers that change what we do. Nothing protects them: they may make
  * us more careful or more patient, and never end or weaken anything. AuthIP is never announced, or Windows would not answer in IKE.
  */
-import { uint32 } from "../isakmp/integers.ts";
+import { uint32 } from "../isakmp/octets.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { VENDOR_IDS } from "../isakmp/vendor-ids.ts";
 

@@ -2,7 +2,7 @@
  * IPv4 and IPv6 addresses, prefixes and ranges: text, octets, and sets of addresses as closed intervals.
  * Text is canonical: dotted quad, or RFC 5952. A link-local zone ("%eth0") is refused, since ID payloads can't carry it.
  */
-import { uint32, uint32Octets } from "./integers.ts";
+import { uint32, uint32Octets } from "./octets.ts";
 
 export type Family = 4 | 6;
 

@@ -92,24 +92,26 @@ export function readStranger(row: Buffer): Stranger {
   }
   const [local = 0, remote = 0, rule = 0, flight = 0, offer = 0] = ends;
   const marks = row[AT.marks] ?? 0;
+  // Views of views: those of a Buffer cost several times as much.
+  const octets = new Uint8Array(row.buffer, row.byteOffset, row.length);
   return {
     id: row.readDoubleBE(AT.id),
     path: {
       local: { address: row.toString("utf8", AT.rest, local), port: row.readUInt16BE(AT.localPort) },
       remote: { address: row.toString("utf8", local, remote), port: row.readUInt16BE(AT.remotePort) },
     },
-    cookieI: row.subarray(AT.cookieI, AT.cookieR),
-    cookieR: row.subarray(AT.cookieR, AT.print),
+    cookieI: octets.subarray(AT.cookieI, AT.cookieR),
+    cookieR: octets.subarray(AT.cookieR, AT.print),
     startedAt: startOfRow(row),
     rule: row.toString("utf8", remote, rule),
-    print: row.subarray(AT.print, AT.refusedDigest),
-    offer: row.subarray(flight, offer),
-    flight: row.subarray(rule, flight),
+    print: octets.subarray(AT.print, AT.refusedDigest),
+    offer: octets.subarray(flight, offer),
+    flight: octets.subarray(rule, flight),
     contact: (marks & MARK.contact) !== 0,
     told: (marks & MARK.told) !== 0,
     fragmented: (marks & MARK.fragmented) !== 0,
     trouble: row[AT.trouble] ?? 0,
-    refused: { digest: row.subarray(AT.refusedDigest, AT.rest), count: row[AT.refused] ?? 0 },
+    refused: { digest: octets.subarray(AT.refusedDigest, AT.rest), count: row[AT.refused] ?? 0 },
   };
 }
 

@@ -2,6 +2,7 @@
  * Key material. A Secret owns its octets, shows them only inside `use`, prints as its length, and can be wiped.
  * What JavaScript cannot promise (copies by the garbage collector, big integers, strings) is listed in SECURITY.md.
  */
+
 import { inspect } from "node:util";
 
 let live = 0;
@@ -31,7 +32,7 @@ export class Secret {
 
   /** A secret with a copy of the same octets and a life of its own. */
   clone(): Secret {
-    return this.use((bytes) => new Secret(Uint8Array.from(bytes)));
+    return this.use((bytes) => new Secret(new Uint8Array(bytes)));
   }
 
   /** Fills the octets with zeros. Idempotent. */
