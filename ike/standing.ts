@@ -110,7 +110,8 @@ export class PolicyTable {
     // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
     for (const { templates } of present)
       for (const { reqid } of templates) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
-    for (const policy of present) this.#slots.adopt(policy);
+    // What of it goes again goes in this order, the weakest first as in `sync`.
+    for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy);
   }
 
   /** What is left of an earlier run and wanted by nobody goes. After `sync`. */

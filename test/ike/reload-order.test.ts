@@ -15,21 +15,16 @@ import { NO_POLICY } from "../../policy/traffic-keys.ts";
 import type { Policy } from "../../policy/types.ts";
 import { ADDRESSES, policyFrom, randomPacket, randomPolicy } from "../policy/random-policies.ts";
 
-/** A table, and what a kernel that carries everything out has been told, in order. */
-function follower() {
+/** A table, and what a kernel that carries everything out has been told, in order. `left`: what a run before left there. */
+function follower(left: readonly KernelPolicy[] = []) {
   const table = new PolicyTable();
-  const state = {
-    store: { children: new Map() },
-    policy: NO_POLICY,
-    addresses: ADDRESSES,
-    effects: [] as Effect[],
-    pending: new Map(),
-    nextOp: 0,
-  };
-  const core = state as unknown as Core & { policy: Policy; effects: Effect[] };
+  const world = { store: { children: new Map() }, addresses: ADDRESSES, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
+  const core = { ...world, policy: NO_POLICY } as unknown as Core & { policy: Policy; effects: Effect[] };
+  table.restore([], left);
   return (policy: Policy): readonly KernelCommand[] => {
     core.policy = policy;
     table.sync(core);
+    table.dropUnwanted(core);
     const told: KernelCommand[] = [];
     while (core.effects.length > 0) {
       const commands = core.effects.flatMap((effect) => (effect.type === "kernel" ? effect.commands : []));
@@ -82,19 +77,20 @@ function verdicts(packet: Packet, standing: readonly KernelPolicy[], commands: r
 const added = (commands: readonly KernelCommand[]): readonly KernelPolicy[] =>
   commands.flatMap((command) => (command.do === "add-policy" ? [command.policy] : []));
 
+/** The second policy in place of the first: by a reload, and by a start of a daemon that finds what another has left. */
 function assertSudden(first: Policy, second: Policy, packets: readonly Packet[]): void {
   const follow = follower();
   const standing = added(follow(first));
-  const commands = follow(second);
-  for (const packet of packets) {
-    // What passes through may meet two of one priority, and the older one counts.
-    if (directionOf(packet, ADDRESSES) === "fwd") continue;
-    const seen = verdicts(packet, standing, commands);
-    for (const one of seen) assert.ok(one === seen[0] || one === seen.at(-1), `${JSON.stringify(packet)}: ${seen.join(", ")}`);
-  }
+  for (const commands of [follow(second), follower(standing)(second)])
+    for (const packet of packets) {
+      // What passes through may meet two of one priority, and the older one counts.
+      if (directionOf(packet, ADDRESSES) === "fwd") continue;
+      const seen = verdicts(packet, standing, commands);
+      for (const one of seen) assert.ok(one === seen[0] || one === seen.at(-1), `${JSON.stringify(packet)}: ${seen.join(", ")}`);
+    }
 }
 
-test("while any policy replaces any other, no packet meets what neither of them says", () => {
+test("while any policy replaces any other, by a reload or a restart, no packet meets what neither of them says", () => {
   fc.assert(fc.property(randomPolicy(5), randomPolicy(5), fc.array(randomPacket, { minLength: 10, maxLength: 20 }), assertSudden), {
     numRuns: 300,
   });
