@@ -108,11 +108,11 @@ export const isTelling = ({ value: { data } }: PayloadOf<"vid">): boolean => can
 
 /** Reads a message's vendor ids; unknown ones are no concern of ours. */
 export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
-  const said = new Map<Uint8Array, Uint8Array>();
-  for (const { value } of vids)
-    for (const id of candidatesFor(value.data)) if (!said.has(id) && begins(value.data, id)) said.set(id, value.data);
-  const find = (id: Uint8Array): Uint8Array | undefined => said.get(id);
-  const has = (id: Uint8Array): boolean => said.has(id);
+  if (vids.length === 0) return SILENT;
+  const said: { readonly id: Uint8Array; readonly data: Uint8Array }[] = [];
+  for (const { value } of vids) for (const id of candidatesFor(value.data)) if (begins(value.data, id)) said.push({ id, data: value.data });
+  const find = (id: Uint8Array): Uint8Array | undefined => said.find((one) => one.id === id)?.data;
+  const has = (id: Uint8Array): boolean => find(id) !== undefined;
   const windows = find(VENDOR_IDS["MS NT5"].bytes);
   const fragmentation = find(VENDOR_IDS.FRAGMENTATION.bytes);
   return {
@@ -130,8 +130,23 @@ export function traitsOf(vids: readonly PayloadOf<"vid">[]): PeerTraits {
   };
 }
 
+/** Of a message without vendor ids. */
+const SILENT: PeerTraits = {
+  dpd: false,
+  windows: false,
+  release: null,
+  authip: false,
+  cluster: false,
+  fragments: false,
+  gss: false,
+  nat: null,
+  mainmode: false,
+  hasty: false,
+};
+
 /** Vendor ids may come in any message of Main Mode. */
 export const addTraits = (traits: PeerTraits, vids: readonly PayloadOf<"vid">[]): PeerTraits => {
+  if (vids.length === 0) return traits;
   const more = traitsOf(vids);
   return {
     dpd: traits.dpd || more.dpd,

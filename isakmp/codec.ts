@@ -131,17 +131,23 @@ interface Slot {
   readonly told: number;
 }
 
+/** That of a field, if it has one; a layout has two at most. */
+function slotOf(open: readonly Slot[], key: string): Slot | undefined {
+  for (const slot of open) if (slot.measure.measures === key) return slot;
+  return undefined;
+}
+
 function encodeFields(rows: Rows, value: Values, out: Writer): void {
-  let open: Map<string, Slot> | undefined;
+  let open: Slot[] | undefined;
   for (const [key, field] of rows) {
     if ("reserved" in field) out.reserve(field.reserved);
     else if ("measures" in field) {
-      open ??= new Map();
-      open.set(field.measures, { at: out.reserve(field.size), measure: field, told: 0 });
+      open ??= [];
+      open.push({ at: out.reserve(field.size), measure: field, told: 0 });
     } else {
       const start = out.length;
       field.encode(value[key], out);
-      const slot = open?.get(key);
+      const slot = open && slotOf(open, key);
       if (slot) out.patch(slot.at, measured(slot.measure, value[key], out.length - start), slot.measure.size);
     }
   }
@@ -152,14 +158,14 @@ const measured = (measure: Measure<string>, value: unknown, octets: number): num
 
 function decodeFields(rows: Rows, r: Reader): Values {
   const value: Record<string, unknown> = {};
-  let open: Map<string, Slot> | undefined;
+  let open: Slot[] | undefined;
   for (const [key, field, label] of rows) {
     if ("reserved" in field) r.bytes(field.reserved, label);
     else if ("measures" in field) {
-      open ??= new Map();
+      open ??= [];
       const at = r.at;
-      open.set(field.measures, { at, measure: field, told: r.uint(field.size, label) });
-    } else value[key] = decodeField(label, field, r, open?.get(key));
+      open.push({ at, measure: field, told: r.uint(field.size, label) });
+    } else value[key] = decodeField(label, field, r, open && slotOf(open, key));
   }
   return value;
 }

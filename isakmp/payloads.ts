@@ -107,27 +107,33 @@ export const payloadType = (p: Payload): number => (p.name === "unknown" ? p.typ
 /** Reads the body of a payload that fills `r` to its end. A type without a row is kept as octets. */
 export function decodeBody(type: number, r: Reader, start: number): Payload {
   const end = r.at + r.left;
-  const name = NAME_OF_TYPE.get(type);
-  const view = r.peek();
-  const unknown: UnknownPayload = { name: "unknown", type, raw: view, start, end };
-  if (name === undefined) return unknown;
+  const row = ROW_OF_TYPE[type];
+  const raw = r.peek();
+  if (row === undefined) return { name: "unknown", type, raw, start, end };
   // Private numbers have no owner: what does not look like the payload that we know is somebody else's.
-  if (type >= PRIVATE_PAYLOADS && !readWith(view, (whole) => readBody(name, whole)).ok) return unknown;
-  return { name, value: readBody(name, r), raw: view, start, end } as Payload;
+  if (type >= PRIVATE_PAYLOADS && !readWith(raw, (whole) => readBody(row, whole)).ok) return { name: "unknown", type, raw, start, end };
+  return { name: row.name, value: readBody(row, r), raw, start, end } as Payload;
 }
 
 /** Payload types from here on are for private use (RFC 2408 §3.1). */
 const PRIVATE_PAYLOADS = 128;
 
-function readBody(name: PayloadName, r: Reader): unknown {
-  const value = PAYLOADS[name].body.decode(r);
-  r.finish(PAYLOADS[name].body.name);
+function readBody({ body }: PayloadRow, r: Reader): unknown {
+  const value = body.decode(r);
+  r.finish(body.name);
   return value;
 }
 
-const NAME_OF_TYPE: ReadonlyMap<number, PayloadName> = new Map(
-  (Object.keys(PAYLOADS) as PayloadName[]).map((name) => [PAYLOADS[name].type, name]),
-);
+interface PayloadRow {
+  readonly name: PayloadName;
+  readonly body: Codec<unknown>;
+}
+
+/** The table by type, which is one octet: every payload of every message is looked up here. */
+const ROW_OF_TYPE: readonly (PayloadRow | undefined)[] = Array.from({ length: 256 }, (_, type) => {
+  const name = (Object.keys(PAYLOADS) as PayloadName[]).find((one) => PAYLOADS[one].type === type);
+  return name && { name, body: PAYLOADS[name].body as Codec<unknown> };
+});
 
 /**
  * Proposals of an SA or transforms of a proposal: each has a generic header whose next-payload is `type`, or NONE on the last.
