@@ -4,8 +4,6 @@
 
 /**
  * One thread collects garbage: its helpers on other cores cost more than they save for heaps as small as ours. Young garbage gets 16 MiB before
- * it is collected, since nearly all of a negotiation is garbage when it is over; more saves no time, and stays resident. Node's own code lies in
- * large pages where the system has them: a negotiation runs through so much of it that looking up pages took a fifth of what it costs beside
- * cryptography, on a virtual machine; 10 MB more are resident then, since that code is no longer shared with other processes.
+ * it is collected, since nearly all of a negotiation is garbage when it is over; more saves no time, and stays resident.
  */
-export const V8_OPTIONS: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=16", "--use-largepages=silent"];
+export const V8_OPTIONS: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=16"];

@@ -41,7 +41,7 @@ test("the service tells when it is ready and alive, and keeps what a restart nee
   assert.ok(Number(service.get("FileDescriptorStoreMax")?.[0]) > 0);
   assert.match(
     service.get("ExecStart")?.[0] ?? "",
-    /node --single-threaded-gc --max-semi-space-size=16 --use-largepages=silent \S+main\.js daemon -c \S+$/,
+    /node --single-threaded-gc --max-semi-space-size=16 \S+main\.js daemon -c \S+$/,
   );
 });
 
