@@ -15,7 +15,7 @@ import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, count, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
-import { selectorOfRecord, selectorRecord } from "./identity-record.ts";
+import { selectorRecord } from "./identity-record.ts";
 import type { Instant, Path } from "./input.ts";
 import { policyValue } from "./journal.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
@@ -34,7 +34,7 @@ export interface Front {
 }
 
 /** How long a flow that was protected is kept out of the clear once its last SA has ended. Milliseconds. */
-const GUARD = 300_000;
+export const GUARD = 300_000;
 
 const peerKey = ({ local, remote }: Pick<ChildSpec, "local" | "remote">): string => `${local} ${remote}`;
 const keyOf = (kind: Front["kind"], spec: ChildSpec): string => `${kind} ${specKey(spec)}`;
@@ -150,8 +150,12 @@ export function onWishFailed(core: Core, spec: ChildSpec, error: IkeError): void
 function settleAsking(core: Core, asking: Front): void {
   const silent = core.fronts.isSilent(asking.spec);
   lift(core, asking);
-  if (silent && !core.stopping && !core.fronts.find("guard", asking.spec)) openSoft(core, asking.spec);
+  if (silent && !core.stopping && !isGuarded(core, asking.spec)) openSoft(core, asking.spec);
 }
+
+/** A peer that was protected, in whatever flow, gets no clear text for its silence. */
+const isGuarded = (core: Core, { local, remote }: ChildSpec): boolean =>
+  core.fronts.between(local, remote).some(({ kind }) => kind === "guard");
 
 /** Traffic to a multicast group, to everybody or to ourselves wants protection: there is no peer to negotiate with, so that it is silent by nature. */
 export function askNobody(core: Core, spec: ChildSpec): void {
@@ -247,9 +251,11 @@ export function successorOf(core: Core, { rule, selector }: ChildSpec): Rule | u
   return covering.ok ? covering.value.rule : undefined;
 }
 
-const mayGoClear = ({ clear }: Rule): boolean => clear.discovery || clear.fallback !== null;
+/** Whether a rule lets what it is about out in clear at times. */
+export const mayGoClear = ({ clear }: Rule): boolean => clear.discovery || clear.fallback !== null;
 
-function standGuard(core: Core, spec: ChildSpec, milliseconds: number, policies: readonly KernelPolicy[]): void {
+/** Keeps a flow from the clear; `policies`: what stands in front of its rule's own for that. */
+export function standGuard(core: Core, spec: ChildSpec, milliseconds: number, policies: readonly KernelPolicy[]): void {
   const front = stand(core, "guard", spec, milliseconds, policies);
   core.store.changes.came.set(ownerOf.guard(front.id), guardRecord(front));
   upkeep(core, core.policies.layFront(front.id, front.policies));
@@ -264,21 +270,6 @@ const guardRecord = ({ spec, until, policies }: Front): JournalValue => ({
   until,
   policies: policies.map(policyValue),
 });
-
-/** A guard that an earlier run stood, by what the journal says of it; nothing where its time is over, or its rule is gone. */
-export function restoreGuard(core: Core, id: number, record: Readonly<Record<string, unknown>>): void {
-  core.store.skipIds(id);
-  const rule = core.policy.rules.find(({ name }) => name === record["rule"]);
-  const selector = selectorOfRecord(record["selector"]);
-  const left = Number(record["until"]) - core.now;
-  const { policies } = record;
-  if (!rule || !selector || !(left > 0) || !Array.isArray(policies)) return void core.store.changes.gone.add(ownerOf.guard(id));
-  const spec = { rule, selector, local: String(record["local"]), remote: String(record["remote"]), reqid: Number(record["reqid"]) };
-  const front: Front = { id, kind: "guard", spec, until: core.now + left, policies: policies as readonly KernelPolicy[] };
-  core.fronts.put(front);
-  core.timers.set(`front ${id}`, "expire", front.until);
-  upkeep(core, core.policies.layFront(id, front.policies));
-}
 
 /** Soft SAs go, or everything. */
 export function dropFronts(core: Core, which: "soft" | "all"): void {

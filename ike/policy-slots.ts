@@ -20,6 +20,8 @@ interface Slot {
   present: KernelPolicy | null;
   /** An update was not carried out: `present` is not what the kernel has. */
   stale: boolean;
+  /** An earlier run left a policy that demands protection: nothing weaker takes its place before it is known what keeps flows from the clear. */
+  held: boolean;
 }
 
 export class PolicySlots {
@@ -54,11 +56,14 @@ export class PolicySlots {
 
   /** A policy of ours that an earlier run left in the kernel. */
   adopt(policy: KernelPolicy): void {
-    this.#at(policy).present = policy;
+    const slot = this.#at(policy);
+    slot.present = policy;
+    slot.held = stopsClear(policy);
   }
 
   /** What the kernel must hear so that every slot holds what it should. */
   settleAll(): readonly KernelCommand[] {
+    for (const slot of this.#slots.values()) slot.held = false;
     return [...this.#slots.keys()].flatMap((key) => this.#settleSlot(key) ?? []);
   }
 
@@ -109,6 +114,7 @@ export class PolicySlots {
       return { do: "add-policy", policy: wanted };
     }
     if (!slot.stale && samePolicy(present, wanted)) return undefined;
+    if (slot.held && !stopsClear(wanted)) return undefined;
     slot.present = wanted;
     slot.stale = false;
     return { do: "update-policy", policy: wanted };
@@ -133,13 +139,17 @@ export class PolicySlots {
     const key = keyOf(policy);
     const known = this.#slots.get(key);
     if (known) return known;
-    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false };
+    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false, held: false };
     this.#slots.set(key, slot);
     return slot;
   }
 }
 
 const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
+
+/** Whether no packet gets past it without protection. */
+const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
+  action === "block" || templates.some(({ level }) => level === "required");
 
 /** Whether two policies of one slot say the same. */
 const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>

@@ -9,17 +9,18 @@ import { isFrontOf, priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
 import { negotiates, ruleCoveringSelectors } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
+import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
 import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
 import { LEAST_QUICK_MODE, tellDelete } from "./children.ts";
 import { type Core, count, log } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
-import { restoreGuard } from "./fronts.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { NOW, policyOwner, REQID, USED_ID } from "./journal.ts";
 import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
+import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
 import { armChildKeepalive, armKeepalive } from "./nat-path.ts";
 import { proofOfRecord } from "./proof-record.ts";
@@ -58,11 +59,18 @@ const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): 
 export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
+  const lost: LostFlow[] = [];
   for (const [id, part] of owners(image, "child ")) {
-    const now = image.get(`child ${id}`)?.get(NOW);
-    restoreChild(core, Number(id), { ...fieldsOf(part.value), ...fieldsOf(now?.value) }, sas);
+    const fields = { ...fieldsOf(part.value), ...fieldsOf(image.get(`child ${id}`)?.get(NOW)?.value) };
+    if (!restoreChild(core, Number(id), fields, sas)) lost.push(...flowOfChild(core, fields, hasAny(sas, fields)));
   }
-  for (const [id, part] of owners(image, "guard ")) restoreGuard(core, Number(id), fieldsOf(part.value));
+  for (const [id, part] of owners(image, "guard ")) {
+    core.store.skipIds(Number(id));
+    // It is stood anew, as the present rules have it.
+    core.store.changes.gone.add(ownerOf.guard(Number(id)));
+    lost.push(...flowOfGuard(fieldsOf(part.value)));
+  }
+  guardLostFlows(core, lost);
   restoreSpoke(core, owners(image, "spoke "));
   for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
   destroyImage(image);
@@ -179,18 +187,21 @@ function splitSecrets(all: Uint8Array): readonly Secret[] {
   return secrets;
 }
 
-/** A child whose SAs the kernel has in both directions, and whose rule is there. Takes them out of `sas`. */
-function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, KernelListing["sas"][number]>): void {
+/** A child whose SAs the kernel has in both directions, and whose rule is there. Takes them out of `sas`. Whether it is taken over. */
+function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, KernelListing["sas"][number]>): boolean {
   core.store.skipIds(id);
   const child = f["outbound"] === true || f["draining"] === true ? readChild(core, id, f) : undefined;
   const inbound = child ? saKeys(child.spec, child.protections, "in") : [];
   const outbound = child?.outbound === "installed" ? saKeys(child.spec, child.protections, "out") : [];
-  if (!child || ![...inbound, ...outbound].every((sa) => sas.has(saText(sa))))
-    return count(core, "child SA of the last run not taken over");
+  if (!child || ![...inbound, ...outbound].every((sa) => sas.has(saText(sa)))) {
+    count(core, "child SA of the last run not taken over");
+    return false;
+  }
   if (!isStillAbout(core, child, f["mode"])) {
     const carrier = child.ike === null ? undefined : core.store.ikes.get(child.ike);
     if (carrier?.phase === "established") tellDelete(core, carrier, child, true);
-    return count(core, "child SA of the last run whose rule is about something else now");
+    count(core, "child SA of the last run whose rule is about something else now");
+    return false;
   }
   for (const [direction, keys] of [
     ["in", inbound],
@@ -209,7 +220,20 @@ function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, Kernel
   armChild(core, child);
   if (child.ike === null) armChildKeepalive(core, child);
   if (child.outbound === "installed") upkeep(core, core.policies.take(child));
+  return true;
 }
+
+/** Whether the kernel has an SA of a child that the journal knows, in either direction. */
+function hasAny(sas: ReadonlyMap<string, unknown>, f: Fields): boolean {
+  const [local, remote] = [String(f["local"]), String(f["remote"])];
+  return spisOf(f).some(
+    ({ protocol, spiIn, spiOut }) =>
+      sas.has(saText({ protocol, spi: spiIn, destination: local })) || sas.has(saText({ protocol, spi: spiOut, destination: remote })),
+  );
+}
+
+type Spis = readonly { readonly protocol: SaKey["protocol"]; readonly spiIn: number; readonly spiOut: number }[];
+const spisOf = (f: Fields): Spis => (Array.isArray(f["spis"]) ? (f["spis"] as Spis) : []);
 
 /**
  * Whether a rule is still for what its child carries. It may have been written anew under its name, and the child would stand in front of what
@@ -230,7 +254,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
   const rule = ruleCalled(core, f["rule"]);
   const selector = selectorOfRecord(f["selector"]);
   const suite = parseChildSuite(String(f["suite"]));
-  const spis = f["spis"] as readonly { readonly protocol: string; readonly spiIn: number; readonly spiOut: number }[];
+  const spis = spisOf(f);
   const peerId = identityOfRecord(f["peerId"]);
   if (!rule || !selector || !suite.ok || !peerId) return undefined;
   const protections = suite.value.flatMap((part): readonly Protection[] => {

@@ -57,7 +57,13 @@ export const installed = (all: readonly WantedPolicy[]): readonly WantedPolicy[]
   neededPolicies(all.some(demands) ? all : all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action !== "respond"));
 
 /** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
-export function decisions(policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] {
+export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => weigh(policy, addresses).decide;
+
+/** The same, and what filters would come to of which an exemption has the very selector: it comes before all rules. */
+export function weigh(
+  policy: Policy,
+  addresses: readonly string[],
+): { readonly decide: readonly WantedPolicy[]; readonly exempted: readonly WantedPolicy[] } {
   const bySlot = new Map<string, WantedPolicy>();
   for (const rule of strongestFirst([...policy.rules, ...policy.manual.map(manualRule)])) {
     for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
@@ -65,11 +71,17 @@ export function decisions(policy: Policy, addresses: readonly string[]): readonl
       if (!bySlot.has(key)) bySlot.set(key, wanted);
     }
   }
-  const rules = [...bySlot.values()];
-  const exemptions = exemptionsFor(policy.exempt, rules.filter(demands), addresses).filter(
-    ({ direction, selector }) => !bySlot.has(`${direction} ${selectorKey(selector)}`),
-  );
-  return [...exemptions, ...rules].sort((a, b) => a.priority - b.priority);
+  const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses);
+  const exempted: WantedPolicy[] = [];
+  const standing = exemptions.filter((exemption) => {
+    const key = `${exemption.direction} ${selectorKey(exemption.selector)}`;
+    const rule = bySlot.get(key);
+    // What lies behind narrower rules lies behind one for just the same, too.
+    if (!rule || !isExemption(exemption)) return !rule;
+    exempted.push(rule);
+    return bySlot.delete(key);
+  });
+  return { decide: [...standing, ...bySlot.values()].sort((a, b) => a.priority - b.priority), exempted };
 }
 
 const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;

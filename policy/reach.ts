@@ -4,7 +4,7 @@
  */
 import { type AddressRange, covers, formatAddress, intersection, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
-import { decisions, type WantedPolicy } from "./compile.ts";
+import { type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { MeetingRanges } from "./meeting-ranges.ts";
@@ -24,12 +24,12 @@ export interface Placed {
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
   const { policy } = placed;
   const own = ownAddresses(placed);
-  const wanted = decisions(policy, own);
+  const { decide: wanted, exempted } = weigh(policy, own);
   if (wanted.length > MOST_JUDGED) return;
   const reach = wanted.map(reachOf);
   reportLockOut(placed, own, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
-  if (reach.length <= MOST_COMPARED) reportUnreachable(placed, own, reach, report);
+  if (reach.length <= MOST_COMPARED) reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }
 
 /** Of more kernel policies than these nothing is judged, and not which filters never decide: where all of them meet, each is compared with each. */
@@ -169,17 +169,23 @@ function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report)
   );
 }
 
-/** Filters of which every packet is decided by stronger ones, or is never looked at. */
-function reportUnreachable({ policy, raw, addresses }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
+/** Filters of which every packet is decided by stronger ones, or is never looked at. `exempted`: what exemptions took of them. */
+function reportUnreachable(
+  { policy, raw, addresses }: Placed,
+  own: readonly string[],
+  reach: readonly Reach[],
+  exempted: readonly Reach[],
+  report: Report,
+): void {
   const byWay: ByWay = new Map((["out", "in", "fwd"] as const).map((way) => [way, rivalsOf(reach, way)]));
   const byFilter = new Map<Filter, Reach[]>();
-  for (const one of reach) if (one.wanted.origin.kind === "rule") listed(byFilter, one.wanted.origin.filter).push(one);
+  for (const one of [...reach, ...exempted]) if (one.wanted.origin.kind === "rule") listed(byFilter, one.wanted.origin.filter).push(one);
   for (const [i, rule] of policy.rules.entries()) {
     if (rule.defaultResponse) continue;
     for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
       if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
       const why = whyNever(rule, filter, own, addresses !== null, byFilter.get(filter) ?? [], byWay);
-      if (why !== undefined) report.warning(["rule", i, "filters", k], `${why}; the filter never decides`);
+      if (why !== undefined) report.warning(["rule", i, "filters", k], why);
     }
   }
 }
@@ -208,19 +214,30 @@ function whyNever(
   byWay: ByWay,
 ): string | undefined {
   if ([filter.local, filter.remote].some((side) => side.kind === "range" && LOOPBACK.some((range) => covers(range, side.range))))
-    return "what a host sends to itself by loopback is never looked at";
+    return `what a host sends to itself by loopback is never looked at; ${NEVER}`;
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return undefined;
   // Link-local addresses are this host's whatever others it has.
   if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
-    return known ? "no address of [daemon] addresses is in it" : undefined;
+    return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
   // Where none is left, equal ones of stronger rules have taken all its places.
   const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.with(one.remote) ?? []));
   const [first] = stronger;
   // Of a respond rule that was said where the other one stands.
-  if (mine.length === 0) return rule.action === "respond" ? undefined : "a stronger rule is about just the same traffic";
-  if (!first || stronger.includes(undefined)) return undefined;
+  if (mine.length === 0) return rule.action === "respond" ? undefined : `a stronger rule is about just the same traffic; ${NEVER}`;
+  if (first && !stronger.includes(undefined)) return `${aboutAll(stronger)} about all of it and more specific; ${NEVER}`;
+  // Exemptions are about this host's own packets.
+  const ofHost = stronger.filter((_, i) => mine[i]?.wanted.direction !== "fwd");
+  const isExempt = ofHost.length > 0 && ofHost.every((covering) => covering?.every(({ wanted }) => wanted.origin.kind === "exemption"));
+  return isExempt
+    ? `${aboutAll(ofHost)} about all packets of this host in it; the filter decides only about what passes through`
+    : undefined;
+}
+
+const NEVER = "the filter never decides";
+
+function aboutAll(stronger: readonly (readonly Reach[] | undefined)[]): string {
   const names = [...new Set(stronger.flatMap((covering) => (covering ?? []).map(nameOf)))];
-  return `${names.slice(0, 3).join(" and ")}${names.length > 3 ? " and others" : ""} ${names.length === 1 ? "is" : "are"} about all of it and more specific`;
+  return `${names.slice(0, 3).join(" and ")}${names.length > 3 ? " and others" : ""} ${names.length === 1 ? "is" : "are"}`;
 }
 
 const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);

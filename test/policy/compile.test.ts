@@ -241,6 +241,26 @@ test("exemptions stand before all rules, in the families where something is bloc
   assert.ok(strongest && weakest < strongest.priority);
 });
 
+test("a rule with the very filter of an exemption does not take its place, and decides only about what passes through", () => {
+  const rules: readonly RuleText[] = [{ action: "block", filters: ["any <-> any icmp", "any <-> any", "any:88 <-> any tcp"] }];
+  const policy = policyOf(rules, '[policy]\nexempt = ["icmp", "kerberos"]');
+  for (const all of [decisions(policy, ME), compile(policy, ME)]) {
+    const index = indexPolicies(all);
+    for (const [direction, one, verdict] of [
+      ["out", packet("192.0.2.1", "10.0.0.1", 1, 8, 0), "allow"],
+      ["in", packet("10.0.0.1", "192.0.2.1", 1, 8, 0), "allow"],
+      ["fwd", packet("10.0.0.1", "10.0.0.2", 1, 8, 0), "block"],
+      ["out", packet("192.0.2.1", "10.0.0.1", 6, 88, 5), "allow"],
+      ["out", packet("2001:db8::1", "2001:db8::2", 58, 128, 0), "allow"],
+      ["fwd", packet("2001:db8::5", "2001:db8::2", 58, 128, 0), "block"],
+      ["out", packet("192.0.2.1", "10.0.0.1", 6, 1, 2), "block"],
+    ] as const)
+      assert.equal(index.decide(one, direction)?.action, verdict, `${direction} ${one.source} ${one.protocol}`);
+    const keys = all.map(({ direction, selector }) => `${direction} ${JSON.stringify(selector)}`);
+    assert.equal(new Set(keys).size, keys.length);
+  }
+});
+
 test("what this host sends to itself is exempt on IPv6, where Linux does not spare it: by its destination, never by a source that anybody may write", () => {
   const own = compile(policyOf([{ action: "block", filters: ["any <-> any"] }]), ME).filter(
     ({ origin }) => origin.kind === "exemption" && origin.what === "this-host",

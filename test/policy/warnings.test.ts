@@ -80,6 +80,19 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     [/^6: .*the exemption icmp is about all of it and more specific; the filter never decides/, /^12: .*the exemption dns is about/],
   ],
   [
+    "what an exemption is about, packet for packet",
+    `[policy]\nexempt = ["icmp"]\n${rule("a", "block", ["192.0.2.1 <-> any icmp", "any <-> any icmp"])}`,
+    [
+      /^6: .*the exemption icmp is about all packets of this host/,
+      /^6: .*the exemption icmp is about all packets of this host in it; the filter decides only about what passes/,
+    ],
+  ],
+  [
+    "what an exemption is about, where only this host is meant",
+    `[policy]\nexempt = ["multicast"]\n${rule("a", "block", ["any -> ff00::/8"])}`,
+    [/^6: .*the exemption multicast is about all packets of this host/],
+  ],
+  [
     "a filter whose two halves are another rule's",
     rule("a", "block", ["me <-> 10.0.0.0/24"]) + rule("b", "permit", ["me <-> 10.0.0.0/25", "me <-> 10.0.0.128/25"]),
     [/^4: .*rule "b" is about all of it and more specific; the filter never decides/],

@@ -1,0 +1,76 @@
+/**
+ * Flows that were protected in the last run and have no child now: their SAs ended while no daemon ran, or are not taken over. What may go in clear
+ * under the present rules gets a guard, as where the last SA of a flow ends in a running daemon; those that the last run stood go on.
+ * Invariant: all guards stand before a policy of the last run goes. What a flow costs follows from the filters about its peer, not from all flows or rules.
+ */
+
+import { compareSpecificity, filtersTowards } from "../policy/select.ts";
+import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
+import type { TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { Core } from "./core.ts";
+import { GUARD, mayGoClear, standGuard } from "./fronts.ts";
+import { selectorOfRecord } from "./identity-record.ts";
+import type { Instant } from "./input.ts";
+import { specKey } from "./wishes.ts";
+
+/** What the journal says of a flow; `until`: how long it stays out of the clear at least. */
+export interface LostFlow {
+  readonly selector: TrafficSelector;
+  readonly local: string;
+  readonly remote: string;
+  readonly until: Instant;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The flow of a guard that the last run stood. */
+export const flowOfGuard = (record: Fields): readonly LostFlow[] => flowOf(record, Number(record["until"]));
+
+/**
+ * The flow of a child that is not taken over; none where it carried nothing outwards, or another was to do that already. `lives`: an SA of it is
+ * in the kernel yet, and protects until its life ends.
+ */
+export function flowOfChild(core: Core, record: Fields, lives: boolean): readonly LostFlow[] {
+  if (record["outbound"] !== true || record["draining"] === true) return [];
+  const end = lives ? Number(record["installedAt"]) + Number(record["lifetimeSeconds"]) * 1000 : core.now;
+  return flowOf(record, Math.max(end, core.now) + GUARD);
+}
+
+function flowOf(record: Fields, until: Instant): readonly LostFlow[] {
+  const selector = selectorOfRecord(record["selector"]);
+  return selector && Number.isFinite(until) ? [{ selector, local: String(record["local"]), remote: String(record["remote"]), until }] : [];
+}
+
+/** Stands guards. After the children that were taken over: whose flow one of them carries needs none. */
+export function guardLostFlows(core: Core, flows: readonly LostFlow[]): void {
+  if (flows.length === 0) return;
+  const carried = new Set(
+    Array.from(core.store.children.values(), ({ outbound, spec }) => (outbound === "installed" ? placeOf(spec) : "")),
+  );
+  const guards = new Map<string, { readonly spec: ChildSpec; readonly until: Instant }>();
+  for (const flow of flows) {
+    if (flow.until <= core.now || carried.has(placeOf(flow))) continue;
+    const spec = specNow(core, flow);
+    const known = spec && guards.get(specKey(spec));
+    if (spec && !(known && known.until >= flow.until)) guards.set(specKey(spec), { spec, until: flow.until });
+  }
+  for (const { spec, until } of guards.values()) standGuard(core, spec, until - core.now, core.policies.guardFor(spec));
+}
+
+const placeOf = ({ local, remote, selector }: Pick<ChildSpec, "local" | "remote" | "selector">): string =>
+  `${local} ${remote} ${formatSelector(selector)}`;
+
+/** The flow under the rule that decides about it now, where that may let it out in clear. The rule may have had another name. */
+function specNow(core: Core, { selector, local, remote }: LostFlow): ChildSpec | undefined {
+  const [decides] = filtersTowards(core.policy, selector.remote)
+    .flatMap(({ rule, filter }) => {
+      // Which of our addresses there are may be another question at this moment.
+      const pair = concreteSelectors(filter, rule, [local]).find((one) => coversSelector(one, selector));
+      return pair ? [{ rule, pair }] : [];
+    })
+    .sort((a, b) => compareSpecificity(a.pair, b.pair));
+  if (!decides || !mayGoClear(decides.rule)) return undefined;
+  const { rule, pair } = decides;
+  return { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, pair, selector, remote) };
+}
