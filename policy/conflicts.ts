@@ -7,6 +7,7 @@ import { type AddressRange, everyAddress, type Family, formatRange, intersection
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { manualRule } from "./manual-rule.ts";
+import { isAboutForwarded } from "./overlaps.ts";
 import type { RawRule } from "./schema.ts";
 import { negotiates, peersOfFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
@@ -20,6 +21,7 @@ export function reportConflicts(
 ): void {
   reportNames(rules, report);
   const taken = reportSelectors(rules, raw, report);
+  reportTurned(rules, raw, report);
   for (const [i, sa] of manual.entries()) reportManual(sa, i, taken, report);
   reportKeys(rules, report);
 }
@@ -62,6 +64,39 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
     }
   }
   return first;
+}
+
+/**
+ * For packets that pass through it makes no difference which side a filter names first: two that want different things of the same ones are equal, with
+ * their sides exchanged. This host's own packets tell such filters apart, so that two of one action may both be meant.
+ */
+function reportTurned(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
+  const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
+  for (const [i, rule] of rules.entries())
+    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
+      if (!filter || report.failed(["rule", i, "filters", k])) continue;
+      const keys = forwardedKeys(filter, rule).map((key) => ({ same: `${rule.mode === "tunnel" ? "tunnel" : rule.action} ${key}`, key }));
+      const others = (["block", "permit", "tunnel"] as const).filter((kind) => kind !== (rule.mode === "tunnel" ? "tunnel" : rule.action));
+      const before = keys.flatMap(({ key }) => others.map((kind) => first.get(`${kind} ${key}`))).find((found) => found !== undefined);
+      for (const { same } of keys) if (!first.has(same)) first.set(same, { rule, filter });
+      if (before)
+        report.error(
+          ["rule", i, "filters", k],
+          `rule ${JSON.stringify(before.rule.name)} (${before.rule.action}) has a filter for the same forwarded packets, "${before.filter.text}"; remove one, or make it narrower`,
+        );
+    }
+}
+
+/** A filter as texts that are equal where the same forwarded packets are meant, from their source to their destination; none of own traffic. */
+export function forwardedKeys(filter: Filter, rule: Shape): readonly string[] {
+  if (!isAboutForwarded(rule, filter)) return [];
+  return FAMILIES.flatMap((family) => {
+    const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
+    if (!local || !remote) return [];
+    const out = `${local} ${filter.localPort} ${remote} ${filter.remotePort} ${filter.protocol}`;
+    const back = `${remote} ${filter.remotePort} ${local} ${filter.localPort} ${filter.protocol}`;
+    return [...(filter.direction === "in" ? [] : [out]), ...(filter.direction === "out" ? [] : [back])];
+  });
 }
 
 type Taken = ReadonlyMap<string, { readonly rule: Rule; readonly filter: Filter }>;

@@ -25,15 +25,19 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   const { policy } = placed;
   const own = ownAddresses(placed);
   const { decide: wanted, exempted } = weigh(policy, own);
-  if (wanted.length > MOST_JUDGED) return;
+  if (wanted.length > MOST_JUDGED)
+    return report.warning(
+      ["rule"],
+      `the filters come to ${wanted.length} kernel policies; which of them never decide, and whether SSH is shut, is looked for up to ${MOST_JUDGED} only`,
+    );
   const reach = wanted.map(reachOf);
   reportLockOut(placed, own, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
-  if (reach.length <= MOST_COMPARED) reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
+  reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }
 
-/** Of more kernel policies than these nothing is judged, and not which filters never decide: where all of them meet, each is compared with each. */
-const [MOST_JUDGED, MOST_COMPARED] = [50_000, 10_000];
+/** Of more kernel policies than these nothing is judged; and where more pairs of them meet than these, not which filters never decide. */
+const [MOST_JUDGED, MOST_MEETING] = [50_000, 5_000_000];
 
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
 const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;
@@ -184,19 +188,43 @@ function reportUnreachable(
     if (rule.defaultResponse) continue;
     for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
       if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
+      if ([...byWay.values()].some((rivals) => rivals.looked > MOST_MEETING))
+        return report.warning(
+          ["rule", i, "filters", k],
+          "so many filters meet that from here on it was not looked for which of them never decide; mainmode why tells what decides",
+        );
       const why = whyNever(rule, filter, own, addresses !== null, byFilter.get(filter) ?? [], byWay);
       if (why !== undefined) report.warning(["rule", i, "filters", k], why);
     }
   }
 }
 
-/** Policies of a direction, by their remote sides. */
-type ByWay = ReadonlyMap<WantedPolicy["direction"], MeetingRanges<Reach>>;
-const rivalsOf = (reach: readonly Reach[], way: WantedPolicy["direction"]): MeetingRanges<Reach> =>
-  new MeetingRanges(
-    reach.filter(({ wanted }) => wanted.direction === way),
-    ({ remote }) => remote,
-  );
+/** Policies of a direction, so that of thousands few are looked at: the kernel's many are of as many ports, or of as many remote sides. */
+class Rivals {
+  readonly #byNumbers: ReadonlyMap<string, MeetingRanges<Reach>>;
+  /** How many were looked at so far. */
+  looked = 0;
+
+  constructor(reach: readonly Reach[]) {
+    const lists = new Map<string, Reach[]>();
+    for (const one of reach) listed(lists, `${one.protocol} ${one.localPort} ${one.remotePort}`).push(one);
+    this.#byNumbers = new Map([...lists].map(([numbers, list]) => [numbers, new MeetingRanges(list, ({ remote }) => remote)]));
+  }
+
+  /** Those whose remote sides meet that of one, and whose protocol and ports are its own or any. */
+  of({ remote, protocol, localPort, remotePort }: Reach): readonly Reach[] {
+    const own = (number: number): readonly number[] => (number === 0 ? [0] : [0, number]);
+    const found = own(protocol).flatMap((a) =>
+      own(localPort).flatMap((b) => own(remotePort).flatMap((c) => this.#byNumbers.get(`${a} ${b} ${c}`)?.with(remote) ?? [])),
+    );
+    this.looked += found.length;
+    return found;
+  }
+}
+
+type ByWay = ReadonlyMap<WantedPolicy["direction"], Rivals>;
+const rivalsOf = (reach: readonly Reach[], way: WantedPolicy["direction"]): Rivals =>
+  new Rivals(reach.filter(({ wanted }) => wanted.direction === way));
 
 function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
   const list = lists.get(key) ?? [];
@@ -220,7 +248,7 @@ function whyNever(
   if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
     return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
   // Where none is left, equal ones of stronger rules have taken all its places.
-  const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.with(one.remote) ?? []));
+  const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.of(one) ?? []));
   const [first] = stronger;
   // Of a respond rule that was said where the other one stands.
   if (mine.length === 0) return rule.action === "respond" ? undefined : `a stronger rule is about just the same traffic; ${NEVER}`;

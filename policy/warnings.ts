@@ -1,13 +1,14 @@
 /**
  * What `check` warns about although every key is in order: rules that will bite, never decide, or shut the administrator out.
  */
-import { covers, isHost, sameRange } from "../isakmp/address.ts";
+import { covers } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
-import { familyOf } from "./filter.ts";
+import { reportFragments } from "./fragments.ts";
+import { reportOverlaps, sameSide } from "./overlaps.ts";
 import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
 import { isRangeOfMany, LINK_LOCAL } from "./selector.ts";
-import type { Filter, Policy, Rule, Side } from "./types.ts";
+import type { Filter, Policy, Rule } from "./types.ts";
 
 /** Reports what is worth a second look. */
 export function reportWarnings(placed: Placed, explicitExempt: boolean, report: Report): void {
@@ -18,6 +19,7 @@ export function reportWarnings(placed: Placed, explicitExempt: boolean, report: 
     reportHeader(rule, i, report);
     reportMany(rule, i, raw[i], report);
     reportHalfTunnel(policy, rule, i, raw[i], report);
+    reportFragments(placed, rule, i, report);
   }
   reportReach(placed, explicitExempt, report);
   reportOverlaps(policy, raw, report);
@@ -58,11 +60,6 @@ const sameTraffic = (a: Filter, b: Filter): boolean =>
   a.remotePort === b.remotePort &&
   (a.direction === "both" || a.direction === b.direction);
 
-const sameSide = (a: Side, b: Side): boolean =>
-  a.kind === "range" && b.kind === "range"
-    ? sameRange(a.range, b.range)
-    : a.kind === b.kind && (a.kind !== "name" || b.kind !== "name" || a.name === b.name);
-
 /** A tunnel for one direction: what comes back has to have a rule, too, and they share the SAs, so that both must want the same. */
 function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
   if (rule.mode !== "tunnel" || !protects(rule)) return;
@@ -90,95 +87,3 @@ function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | 
 }
 
 const sameWishes = (a: Rule, b: Rule): boolean => JSON.stringify([a.quickMode, a.mainMode]) === JSON.stringify([b.quickMode, b.mainMode]);
-
-interface PlacedFilter {
-  readonly rule: Rule;
-  readonly filter: Filter;
-  readonly at: readonly [number, number];
-}
-
-/** Of more filters than this, overlaps are not looked for: each is compared with each. */
-const MOST_COMPARED = 2000;
-
-/**
- * Two filters of rules with different actions that share packets, neither of which is within the other: which decides is no longer plain
- * from either alone. Filters within another one are what rules are for.
- */
-function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[], report: Report): void {
-  const placed = rules.flatMap((rule, i) =>
-    rule.defaultResponse
-      ? []
-      : (raw[i]?.filters ?? []).flatMap((filter, k): readonly PlacedFilter[] => (filter ? [{ rule, filter, at: [i, k] }] : [])),
-  );
-  if (placed.length > MOST_COMPARED)
-    return report.warning(
-      ["rule"],
-      `${placed.length} filters: which of them overlap is looked for up to ${MOST_COMPARED} only; mainmode why tells what decides`,
-    );
-  for (const [n, later] of placed.entries())
-    for (const earlier of placed.slice(0, n)) {
-      const found = earlier.rule.action === later.rule.action ? undefined : crosses(earlier, later);
-      if (!found) continue;
-      if (found === "equal")
-        report.warning(
-          ["rule", later.at[0], "filters", later.at[1]],
-          `for the addresses of this host that both mean it is about the same traffic as "${earlier.filter.text}" of rule ${JSON.stringify(earlier.rule.name)} (${earlier.rule.action}); block comes before permit, permit before require, then request, then respond`,
-        );
-      else
-        report.warning(
-          ["rule", later.at[0], "filters", later.at[1]],
-          `it shares packets with "${earlier.filter.text}" of rule ${JSON.stringify(earlier.rule.name)} (${earlier.rule.action}), and neither is within the other; the one with the narrower remote side decides, then the local side, then the one with protocol and ports (mainmode why tells)`,
-        );
-      break;
-    }
-}
-
-/** -1: equal; 0: `a` within `b`; 1: `b` within `a`; 2: they share something, each with a part of its own; undefined: nothing. */
-type Relation = -1 | 0 | 1 | 2 | undefined;
-
-/** Whether two filters share packets, and neither of them is the narrower one: `equal` where their local sides come to the same addresses. */
-function crosses(a: PlacedFilter, b: PlacedFilter): "crossing" | "equal" | undefined {
-  const [one, two] = [a.filter, b.filter];
-  if (one.direction !== "both" && two.direction !== "both" && one.direction !== two.direction) return undefined;
-  const relations = [
-    localSides(a, b),
-    sides(one.remote, two.remote),
-    numbers(one.protocol, two.protocol),
-    numbers(one.localPort, two.localPort),
-    numbers(one.remotePort, two.remotePort),
-  ];
-  if (relations.includes(undefined)) return undefined;
-  if (relations.includes(2) || (relations.includes(0) && relations.includes(1))) return "crossing";
-  const same = sameSide(ownSide(a), ownSide(b));
-  return relations.every((relation) => relation === -1) && !same && a.rule.mode === b.rule.mode ? "equal" : undefined;
-}
-
-/** In transport mode a rule that protects is about this host's own addresses, whatever its local side says. */
-const isAboutHosts = ({ rule }: PlacedFilter): boolean => rule.mode === "transport" && rule.action !== "permit" && rule.action !== "block";
-
-const ownSide = (placed: PlacedFilter): Side =>
-  placed.filter.local.kind === "any" && isAboutHosts(placed) ? { kind: "me" } : placed.filter.local;
-
-/** `me` and a local address or network that is written out have addresses in common: the same single ones, or those of the network. */
-function localSides(a: PlacedFilter, b: PlacedFilter): Relation {
-  const [one, two] = [ownSide(a), ownSide(b)];
-  const single = ({ filter }: PlacedFilter, other: PlacedFilter): boolean =>
-    filter.local.kind === "range" && (isHost(filter.local.range) || isAboutHosts(other));
-  if (one.kind === "me" && two.kind === "range") return single(b, b) ? -1 : 0;
-  if (two.kind === "me" && one.kind === "range") return single(a, a) ? -1 : 1;
-  return sides(one, two);
-}
-
-const numbers = (a: number, b: number): Relation => (a === b ? -1 : a === 0 ? 1 : b === 0 ? 0 : undefined);
-
-function sides(a: Side, b: Side): Relation {
-  if (sameSide(a, b)) return -1;
-  const [families, others] = [familyOf(a), familyOf(b)];
-  if (families && others && families !== others) return undefined;
-  if (a.kind === "any") return 1;
-  if (b.kind === "any") return 0;
-  if (a.kind !== "range" || b.kind !== "range") return undefined;
-  if (covers(a.range, b.range)) return 1;
-  if (covers(b.range, a.range)) return 0;
-  return a.range.first <= b.range.last && b.range.first <= a.range.last ? 2 : undefined;
-}

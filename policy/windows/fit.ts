@@ -4,7 +4,7 @@
  */
 
 import { canonicalAddress, parseAddress } from "../../isakmp/address.ts";
-import { selectorKeys } from "../conflicts.ts";
+import { forwardedKeys, selectorKeys } from "../conflicts.ts";
 import { familyOf, parseFilter } from "../filter.ts";
 import type { Filter } from "../types.ts";
 import { parseDuration, parseVolume } from "../units.ts";
@@ -132,9 +132,11 @@ const STRENGTH: readonly DraftRule["action"][] = ["block", "permit", "require", 
 const strength = (rule: DraftRule | undefined): number => STRENGTH.indexOf(rule?.action ?? "respond");
 
 /** Takes the selectors of a filter that are free. Rules that only answer have none of their own. */
-function take(mine: Held, rules: readonly DraftRule[], owners: Map<string, Held>, { findings }: DraftContext): void {
+function take(mine: Held, rules: readonly DraftRule[], owners: Map<string, Held>, context: DraftContext): void {
+  const { findings } = context;
   const rule = rules[mine.rule] as DraftRule;
   const around = { action: rule.action, mode: rule.tunnel ? ("tunnel" as const) : ("transport" as const), tunnel: rule.tunnel, peer: null };
+  if (isTurned(mine, around, rules, owners, context)) return;
   const prefix = rule.action === "respond" ? "respond " : "";
   let before: Held | undefined;
   const lost = new Set<string>();
@@ -160,6 +162,29 @@ function take(mine: Held, rules: readonly DraftRule[], owners: Map<string, Held>
     rule,
     `rule ${JSON.stringify(rule.name)} has "${mine.text}" ${before.rule === mine.rule ? "twice" : `as rule ${JSON.stringify(other.name)} (${other.action}), which decides`}`,
   );
+}
+
+/** Whether a rule that wants something else has the same forwarded packets, by a filter with its sides exchanged: it decides, as the stronger one. */
+function isTurned(
+  mine: Held,
+  around: Parameters<typeof forwardedKeys>[1],
+  rules: readonly DraftRule[],
+  owners: Map<string, Held>,
+  { findings }: DraftContext,
+): boolean {
+  const rule = rules[mine.rule] as DraftRule;
+  const kind = (one: DraftRule): string => (one.tunnel ? "tunnel" : one.action);
+  const keys = forwardedKeys(mine.filter, around).map((key) => `forwarded ${key}`);
+  const owner = keys.map((key) => owners.get(key)).find((found) => found && kind(rules[found.rule] as DraftRule) !== kind(rule));
+  for (const key of keys) if (!owner && !owners.has(key)) owners.set(key, mine);
+  if (!owner || selectorKeys(mine.filter, around).some((key) => owners.has(key))) return false;
+  const other = rules[owner.rule] as DraftRule;
+  findings.say(
+    "E_SAME_FILTER",
+    rule,
+    `rule ${JSON.stringify(rule.name)} has "${mine.text}" for the forwarded packets of "${owner.text}" in rule ${JSON.stringify(other.name)} (${other.action}), which decides`,
+  );
+  return true;
 }
 
 /** `any` is of both families: where other rules have all of one of them, the filter for the other. */

@@ -116,8 +116,37 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
   [
     "ranges that come to more kernel policies than are judged",
     rule("a", "block", ["1::1-1fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe <-> 2::1-2fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"]),
+    [/the filters come to \d+ kernel policies; which of them never decide, and whether SSH is shut, is looked for up to 50000 only/],
+  ],
+  [
+    "a tunnel for a port of two networks, whose fragments have no ports",
+    rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16:9999 udp"], TUNNEL),
+    [
+      /^4: rule "a": filters: of packets that this host forwards, fragments have no ports .*write it without ports \("10\.1\.0\.0\/16 <-> 10\.2\.0\.0\/16 udp"\)/,
+    ],
+  ],
+  [
+    "a block of a port of two networks of IPv6",
+    rule("a", "block", ["[fd01::/16]:53 -> [fd02::/16]:99 udp"]),
+    [/fragments have no ports .*\("\[fd01::\/16\] -> \[fd02::\/16\] udp"\)/],
+  ],
+  ["a block of a port of everybody", rule("a", "block", ["any:80<->10.0.0.0/8 tcp"]), [/\("any<->10\.0\.0\.0\/8 tcp"\)/]],
+  [
+    "a port of two networks, whose fragments another rule stops",
+    rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16:9999 udp"], TUNNEL) + rule("b", "block", ["10.2.0.0/16 <-> 10.0.0.0/8 udp"]),
     [],
   ],
+  [
+    "a port of two networks, whose fragments another rule stops one way only",
+    rule("a", "block", ["10.1.0.0/16 <-> 10.2.0.0/16:9999 udp"]) + rule("b", "block", ["10.2.0.0/16 -> 10.0.0.0/8 udp"]),
+    [/fragments have no ports/],
+  ],
+  [
+    "ports of this host's own packets, which are cut late and joined early",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "block", ["me <-> 10.2.0.0/16:9999 udp", "192.0.2.1:99 <-> 10.5.0.0/16 udp"])}${rule("b", "require", ["me <-> 10.3.0.0/16:9 udp"])}${rule("c", "require", ["me <-> 10.4.0.0/16:9 udp"], TUNNEL)}`,
+    [],
+  ],
+  ["a permit for a port of two networks", rule("a", "permit", ["10.1.0.0/16 <-> 10.2.0.0/16:9999 udp"]), []],
   ["loopback", rule("a", "block", ["me <-> 127.0.0.1"]), [/^4: .*never looked at; the filter never decides/]],
   [
     "a network of ours in which no address of ours is",

@@ -1,0 +1,165 @@
+/** Rules that want different things of the same packets are told of, also where a filter names the other side first and the packets only pass through. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { decisions, type WantedPolicy } from "../../policy/compile.ts";
+import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
+import type { Diagnostic } from "../../policy/diagnostic.ts";
+import { coversPackets, type PacketSelector } from "../../policy/packet-selector.ts";
+
+const TUNNEL = 'auth = [{ method = "psk", secret = "k" }]\nmode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }\n';
+
+const rule = (name: string, action: string, ...filters: readonly string[]): string =>
+  `[[rule]]\nname = "${name}"\naction = "${action}"\nfilters = ${JSON.stringify(filters)}\n${action === "require" ? TUNNEL : ""}`;
+
+function findingsOf(text: string): readonly Diagnostic[] {
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
+  if (!parsed.ok) return parsed.error;
+  destroyPolicy(parsed.value.policy);
+  return parsed.value.warnings;
+}
+
+const ROWS: readonly (readonly [what: string, text: string, severity: Diagnostic["severity"], expected: RegExp])[] = [
+  [
+    "the same networks, the other one first",
+    rule("p", "permit", "10.1.0.0/16 <-> 10.2.0.0/16") + rule("b", "block", "10.2.0.0/16 <-> 10.1.0.0/16"),
+    "error",
+    /rule "b": filters: rule "p" \(permit\) has a filter for the same forwarded packets, "10\.1\.0\.0\/16 <-> 10\.2\.0\.0\/16"/,
+  ],
+  [
+    "one direction, written both ways",
+    rule("p", "permit", "10.1.0.0/16 -> 10.2.0.0/16") + rule("b", "block", "10.2.0.0/16 <- 10.1.0.0/16"),
+    "error",
+    /rule "b": filters: rule "p" \(permit\) has a filter for the same forwarded packets/,
+  ],
+  [
+    "a service, from both of its ends",
+    rule("p", "permit", "any <-> 10.2.0.0/16:80 tcp") + rule("b", "block", "10.2.0.0/16:80 -> any tcp"),
+    "error",
+    /same forwarded packets/,
+  ],
+  [
+    "a tunnel, and a permit for its networks the other way round",
+    rule("t", "require", "10.1.0.0/16 <-> 10.2.0.0/16") + rule("p", "permit", "10.2.0.0/16 <-> 10.1.0.0/16"),
+    "error",
+    /rule "p": filters: rule "t" \(require\) has a filter for the same forwarded packets/,
+  ],
+  [
+    "networks that cross once the sides are exchanged",
+    rule("p", "permit", "10.1.0.0/24 <-> 10.2.0.0/16") + rule("b", "block", "10.2.0.0/24 <-> 10.1.0.0/16"),
+    "warning",
+    /rule "b": filters: it shares forwarded packets with "10\.1\.0\.0\/24 <-> 10\.2\.0\.0\/16" of rule "p" \(permit\), which has the sides the other way round/,
+  ],
+  [
+    "a narrower filter that is the weaker one, as its remote side is the wider",
+    rule("p", "permit", "10.1.0.0/24 <-> 10.2.0.0/16") + rule("b", "block", "10.2.0.0/16 <-> 10.1.0.0/23"),
+    "warning",
+    /it shares forwarded packets with/,
+  ],
+];
+for (const [what, text, severity, expected] of ROWS)
+  test(`forwarded packets with two actions, ${what}: ${severity === "error" ? "an error" : "a warning"}`, () => {
+    const found = findingsOf(text);
+    assert.deepEqual(
+      found.map((one) => one.severity),
+      [severity],
+      found.map(({ message }) => message).join("\n"),
+    );
+    assert.match(found[0]?.message ?? "", expected);
+  });
+
+for (const [what, text] of [
+  ["of one action", rule("p", "permit", "10.1.0.0/16 <-> 10.2.0.0/16") + rule("q", "permit", "10.2.0.0/16 <-> 10.1.0.0/16")],
+  [
+    "two tunnels of a hub, one for each of the networks",
+    `${rule("t", "require", "10.1.0.0/16 <-> 10.2.0.0/16")}${rule("u", "require", "10.2.0.0/16 <-> 10.1.0.0/16").replace("203.0.113.9", "203.0.113.10")}`,
+  ],
+  ["one about this host", rule("p", "permit", "me <-> 10.2.0.0/16 tcp") + rule("b", "block", "10.2.0.0/16 <-> 10.1.0.0/16 tcp")],
+  ["opposite directions", rule("p", "permit", "10.1.0.0/16 -> 10.2.0.0/16") + rule("b", "block", "10.2.0.0/16 -> 10.1.0.0/16")],
+  ["a narrower one that decides", rule("p", "permit", "10.1.0.0/16 <-> 10.2.0.0/24") + rule("b", "block", "10.2.0.0/16 <-> 10.1.0.0/16")],
+  [
+    "one that is within the other without that",
+    rule("p", "permit", "10.20.0.0/16 <-> 10.0.0.0/8") + rule("b", "block", "10.20.0.0/16 <-> 10.0.0.0/9"),
+  ],
+  ["a filter that is its own other side", rule("b", "block", "10.1.0.0/16 <-> 10.1.0.0/16")],
+] as const)
+  test(`filters with their sides exchanged, ${what}: nothing is said`, () => {
+    assert.deepEqual(
+      findingsOf(text).map(({ message }) => message),
+      [],
+    );
+  });
+
+/** What two rules, each by itself, come to for forwarded packets. */
+function throughOf(text: string): readonly WantedPolicy[] {
+  const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
+  assert.ok(parsed.ok);
+  destroyPolicy(parsed.value.policy);
+  return decisions(parsed.value.policy, ["192.0.2.1"]).filter(({ direction, origin }) => direction === "fwd" && origin.kind === "rule");
+}
+
+const meet = (a: PacketSelector, b: PacketSelector): boolean => {
+  const narrower = (one: string, oneLength: number, other: string, otherLength: number) =>
+    oneLength >= otherLength ? ([one, oneLength] as const) : ([other, otherLength] as const);
+  const [source, sourceLength] = narrower(a.source, a.sourceLength, b.source, b.sourceLength);
+  const [destination, destinationLength] = narrower(a.destination, a.destinationLength, b.destination, b.destinationLength);
+  const common: PacketSelector = {
+    ...{ source, sourceLength, destination, destinationLength },
+    ...{
+      protocol: a.protocol || b.protocol,
+      sourcePort: a.sourcePort || b.sourcePort,
+      destinationPort: a.destinationPort || b.destinationPort,
+    },
+  };
+  return coversPackets(a, common) && coversPackets(b, common);
+};
+
+const place = fc.oneof(
+  fc.constantFrom("10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "10.1.1.0/24", "10.2.1.0/24", "10.1.1.1", "10.2.1.1"),
+  fc.constant("any"),
+);
+const filter = fc
+  .tuple(place, fc.constantFrom("", ":80"), fc.constantFrom("<->", "->", "<-"), place, fc.constantFrom("", ":80"))
+  .map(([left, own, arrow, right, theirs]) => `${left}${own} ${arrow} ${right}${theirs} tcp`);
+
+test("of permits and blocks of forwarded packets that no priority tells apart, check always says something", () => {
+  let ties = 0;
+  fc.assert(
+    fc.property(filter, filter, (one, other) => {
+      const [permit, block] = [rule("p", "permit", one), rule("b", "block", other)];
+      const [permitted, blocked] = [throughOf(permit), throughOf(block)];
+      const tied = permitted.some((a) => blocked.some((b) => a.priority === b.priority && meet(a.selector, b.selector)));
+      if (!tied) return;
+      ties += 1;
+      const about = findingsOf(permit + block).filter(({ message }) => /same traffic|shares|same forwarded/.test(message));
+      assert.ok(about.length > 0, `${one}\n${other}`);
+    }),
+    { numRuns: 1500 },
+  );
+  assert.ok(ties > 0);
+});
+
+/** 2,600 rules for TCP with a network each, which come to 10,400 kernel policies. */
+const many = Array.from({ length: 2600 }, (_, i) =>
+  rule(`r${i}`, i % 2 ? "permit" : "block", `me <-> 10.${i >> 8}.${i & 255}.0/24 tcp`),
+).join("");
+
+test("of thousands of filters, too, those that never decide and those that overlap are found", () => {
+  const hosts = '[daemon]\naddresses = ["192.0.2.1", "192.0.2.2"]\n';
+  const last = rule("never", "permit", "me <-> 10.7.4.0/23 tcp") + rule("crossing", "permit", "me:22 <-> 10.0.0.0/8 tcp");
+  assert.deepEqual(
+    findingsOf(hosts + many + last).map(({ message }) => message.replace(/(?<=any|all of it|shares packets with "[^"]*").*/, "")),
+    [
+      'rule "never": filters: rule "r1796" and rule "r1797" are about all of it',
+      'rule "crossing": filters: it shares packets with "me <-> 10.0.0.0/24 tcp"',
+    ],
+  );
+});
+
+test("where too many filters meet to look at each pair, that is said once, with the first filter that was left out", () => {
+  const wide = Array.from({ length: 6000 }, (_, i) => rule(`r${i}`, i % 2 ? "permit" : "block", `192.0.${i >> 8}.${i & 255} <-> any`)).join(
+    "",
+  );
+  const found = findingsOf(wide).map(({ message }) => message);
+  assert.equal(found.filter((message) => /not looked for which of them overlap/.test(message)).length, 1, found.slice(0, 4).join("\n"));
+});
