@@ -1,6 +1,6 @@
 /**
  * Filters of rules with different actions that share packets, neither of which is the narrower one. Forwarded packets are also those of a filter with its
- * sides exchanged. Found by their remote sides, without a look at each pair.
+ * sides exchanged. Found by their ports and remote sides, without a look at each pair.
  */
 import { covers, everyAddress, isHost, sameRange } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
@@ -19,7 +19,7 @@ interface PlacedFilter {
 }
 
 /** Where more pairs of filters meet, the rest of them is not compared. */
-const MOST_MEETING = 5_000_000;
+const MOST_MEETING = 20_000_000;
 
 /**
  * Two filters of rules with different actions that share packets, neither of which is within the other: which decides is no longer plain
@@ -33,15 +33,14 @@ export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undef
         : (raw[i]?.filters ?? []).flatMap((filter, k) => (filter ? [{ rule, filter, at: [i, k] as [number, number] }] : [])),
     )
     .map((one, order): PlacedFilter => ({ ...one, order }));
-  const straight = byAction(placed, ({ filter }) => filter.remote);
+  const straight = byAction(placed.map((one) => ({ one, as: one.filter })));
   const passing = byAction(
-    placed.filter(({ rule, filter }) => isAboutForwarded(rule, filter)),
-    ({ filter }) => filter.local,
+    placed.filter(({ rule, filter }) => isAboutForwarded(rule, filter)).map((one) => ({ one, as: turnedFilter(one.filter) })),
   );
   let looked = 0;
   for (const later of placed) {
     const others = (indexes: ByAction): readonly PlacedFilter[] =>
-      [...indexes].flatMap(([action, index]) => (action === later.rule.action ? [] : index.with(later.filter.remote)));
+      [...indexes].flatMap(([action, index]) => (action === later.rule.action ? [] : index(later.filter)));
     const candidates = [...others(straight), ...(isAboutForwarded(later.rule, later.filter) ? others(passing) : [])];
     looked += candidates.length;
     if (looked > MOST_MEETING)
@@ -94,40 +93,51 @@ export const sameSide = (a: Side, b: Side): boolean =>
     ? sameRange(a.range, b.range)
     : a.kind === b.kind && (a.kind !== "name" || b.kind !== "name" || a.name === b.name);
 
-/** Filters by one of their sides. */
-interface SideIndex {
-  /** Those whose side may have something in common with a side; some may be there twice. */
-  with(side: Side): readonly PlacedFilter[];
-}
-type ByAction = ReadonlyMap<Action, SideIndex>;
-
-function byAction(placed: readonly PlacedFilter[], sideOf: (one: PlacedFilter) => Side): ByAction {
-  const actions = new Set(placed.map(({ rule }) => rule.action));
-  return new Map(
-    [...actions].map((action) => [
-      action,
-      indexSides(
-        placed.filter(({ rule }) => rule.action === action),
-        sideOf,
-      ),
-    ]),
-  );
+/** A filter, and what of it is compared: itself, or with its sides exchanged. */
+interface Item {
+  readonly one: PlacedFilter;
+  readonly as: Filter;
 }
 
-function indexSides(placed: readonly PlacedFilter[], sideOf: (one: PlacedFilter) => Side): SideIndex {
-  const ranges = placed.flatMap((one) => {
-    const side = sideOf(one);
-    return side.kind === "range" ? [{ one, range: side.range }] : [];
-  });
+/** Those of some filters that may have something in common with one; local sides are not looked at. */
+type Meeting = (filter: Filter) => readonly PlacedFilter[];
+type ByAction = ReadonlyMap<Action, Meeting>;
+
+const byAction = (items: readonly Item[]): ByAction =>
+  new Map([...grouped(items, ({ one }) => one.rule.action)].map(([action, list]) => [action, indexNumbers(list, NUMBERS)]));
+
+const NUMBERS = ["protocol", "localPort", "remotePort"] as const;
+
+/** A tree by protocol and ports, of which 0 meets all. */
+function indexNumbers(items: readonly Item[], [number, ...rest]: readonly (typeof NUMBERS)[number][]): Meeting {
+  if (number === undefined) return indexRemotes(items);
+  const below = new Map([...grouped(items, ({ as }) => as[number])].map(([value, list]) => [value, indexNumbers(list, rest)]));
+  return (filter) => {
+    const wanted = filter[number] === 0 ? [...below.keys()] : [0, filter[number]];
+    return wanted.length === 1 ? (below.get(wanted[0] ?? 0)?.(filter) ?? []) : wanted.flatMap((value) => below.get(value)?.(filter) ?? []);
+  };
+}
+
+function grouped<K>(items: readonly Item[], keyOf: (item: Item) => K): ReadonlyMap<K, readonly Item[]> {
+  const groups = new Map<K, Item[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}
+
+function indexRemotes(items: readonly Item[]): Meeting {
+  const all = items.map(({ one }) => one);
+  const ranges = items.flatMap(({ one, as: { remote } }) => (remote.kind === "range" ? [{ one, range: remote.range }] : []));
   const meeting = new MeetingRanges(ranges, ({ range }) => range);
-  const everywhere = placed.filter((one) => sideOf(one).kind === "any");
-  const names = placed.filter((one) => sideOf(one).kind === "name");
-  return {
-    with: (side) => {
-      if (side.kind === "any") return placed;
-      if (side.kind === "range") return [...meeting.with(side.range).map(({ one }) => one), ...everywhere];
-      return [...names.filter((one) => sameSide(sideOf(one), side)), ...everywhere];
-    },
+  const everywhere = items.filter(({ as }) => as.remote.kind === "any").map(({ one }) => one);
+  const names = items.filter(({ as }) => as.remote.kind === "name");
+  return ({ remote }) => {
+    if (remote.kind === "any") return all;
+    if (remote.kind === "range") return [...meeting.with(remote.range).map(({ one }) => one), ...everywhere];
+    return [...names.filter(({ as }) => sameSide(as.remote, remote)).map(({ one }) => one), ...everywhere];
   };
 }
 

@@ -157,9 +157,13 @@ test("of thousands of filters, too, those that never decide and those that overl
 });
 
 test("where too many filters meet to look at each pair, that is said once, with the first filter that was left out", () => {
-  const wide = Array.from({ length: 6000 }, (_, i) => rule(`r${i}`, i % 2 ? "permit" : "block", `192.0.${i >> 8}.${i & 255} <-> any`)).join(
+  const wide = Array.from({ length: 2400 }, (_, i) => rule(`r${i}`, i % 2 ? "permit" : "block", `192.0.${i >> 8}.${i & 255} <-> any`)).join(
     "",
   );
   const found = findingsOf(wide).map(({ message }) => message);
-  assert.equal(found.filter((message) => /not looked for which of them overlap/.test(message)).length, 1, found.slice(0, 4).join("\n"));
+  assert.equal(
+    found.filter((message) => /not looked for which of them never decide/.test(message)).length,
+    1,
+    found.slice(0, 4).join("\n"),
+  );
 });

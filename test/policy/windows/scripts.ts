@@ -304,6 +304,17 @@ const TROUBLE: readonly ScriptRow[] = [
     codes: ["E_SAME_FILTER@7"],
   },
   {
+    name: "a permit and a block of the same forwarded packets, each with the other side first: the block stays",
+    script: framed(
+      "netsh ipsec static add filter L 10.1.0.0 10.2.0.0 srcmask=16 dstmask=16",
+      "netsh ipsec static add filter M 10.2.0.0 10.1.0.0 srcmask=16 dstmask=16",
+      "netsh ipsec static add rule R P L Permit",
+      "netsh ipsec static add rule S P M Block",
+    ),
+    rules: ["# R: permit 10.1.0.0/16 <-> 10.2.0.0/16", "S: block 10.2.0.0/16 <-> 10.1.0.0/16"],
+    codes: ["E_SAME_FILTER@7"],
+  },
+  {
     name: "a one-way block within a mirrored filter leaves it the other way",
     script: framed(
       "netsh ipsec static add filter L me any protocol=TCP srcport=445",
