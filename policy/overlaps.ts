@@ -19,7 +19,7 @@ interface PlacedFilter {
 }
 
 /** Where more pairs of filters meet, the rest of them is not compared. */
-const MOST_MEETING = 20_000_000;
+const MOST_MEETING = 5_000_000;
 
 /**
  * Two filters of rules with different actions that share packets, neither of which is within the other: which decides is no longer plain
