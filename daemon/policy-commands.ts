@@ -61,7 +61,9 @@ export function answerPolicy(
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
   const explanation = explain(policy, addresses, packet, situation.ports, situation.onLink);
-  const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && isWithin(packet, explanation.direction === "in", sa);
+  // What passes through goes into a tunnel, or comes out of it.
+  const ways = explanation.direction === "fwd" ? [false, true] : [explanation.direction === "in"];
+  const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && ways.some((turned) => isWithin(packet, turned, sa));
   const installed = status.childSas.filter(carries);
   const soft = status.softSas.filter(carries);
   return [

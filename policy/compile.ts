@@ -10,6 +10,7 @@ import { manualRule } from "./manual-rule.ts";
 import { neededPolicies } from "./needed.ts";
 import { FIRST_PRIORITY, inFrontOf, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
+import { waysOfTunnels } from "./tunnel-ways.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 
 export type Direction = "in" | "out" | "fwd";
@@ -65,7 +66,8 @@ export function weigh(
   addresses: readonly string[],
 ): { readonly decide: readonly WantedPolicy[]; readonly exempted: readonly WantedPolicy[] } {
   const bySlot = new Map<string, WantedPolicy>();
-  for (const rule of strongestFirst([...policy.rules, ...policy.manual.map(manualRule)])) {
+  const all = strongestFirst([...policy.rules, ...policy.manual.map(manualRule)]);
+  for (const rule of all) {
     for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
       const key = `${wanted.direction} ${selectorKey(wanted.selector)}`;
       if (!bySlot.has(key)) bySlot.set(key, wanted);
@@ -81,7 +83,8 @@ export function weigh(
     exempted.push(rule);
     return bySlot.delete(key);
   });
-  return { decide: [...standing, ...bySlot.values()].sort((a, b) => a.priority - b.priority), exempted };
+  const decided = [...bySlot.values()];
+  return { decide: [...standing, ...decided, ...waysOfTunnels(decided, all, addresses)].sort((a, b) => a.priority - b.priority), exempted };
 }
 
 const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;
@@ -140,7 +143,10 @@ const IN: Way = { direction: "in", inward: true };
 const THROUGH: Way = { direction: "fwd", inward: true };
 const THROUGH_OUTWARD: Way = { direction: "fwd", inward: false };
 
-/** A gateway's packets out of a tunnel are forwarded, or for itself. Others' packets that only pass are permitted and blocked both ways. */
+/**
+ * A gateway's packets out of a tunnel are forwarded, or for itself. Others' packets that only pass are permitted and blocked both ways. What passes into
+ * a tunnel is protected as it leaves; past blocks it has ways of its own (tunnel-ways.ts).
+ */
 function directionsOf(rule: Rule, filter: Filter): readonly Way[] {
   const passing = rule.mode === "transport" && (rule.action === "permit" || rule.action === "block") && mayBeOthers(filter.local);
   const all = [OUT, IN, ...(rule.mode === "tunnel" || passing ? [THROUGH] : []), ...(passing ? [THROUGH_OUTWARD] : [])];

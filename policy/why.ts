@@ -78,16 +78,16 @@ export function explain(
 ): Explanation {
   const own = [...addresses, ...onLink];
   const direction = wayOf(packet, own);
-  const { index, standing } = indexOf(policy, addresses);
+  const { index, standing, byFilter } = indexOf(policy, addresses);
   const beyond = beyondPolicy(packet, direction, own, ikePorts, index);
-  const found = beyond === undefined ? index.decide(packet, direction) : undefined;
+  const [found, next] = beyond === undefined ? metBy(index, packet, direction) : [];
   const { rule, filter } = found?.origin.kind === "rule" ? found.origin : { rule: null, filter: null };
   const verdict = verdictOf(found, packet);
   const answer = answerTo(packet);
-  const back = beyond === undefined ? index.decide(answer, wayBack(answer, direction, own)) : undefined;
-  const stands = found && (standing.has(found) ? found : indexPolicies([...standing]).decide(packet, direction));
+  const back = beyond === undefined ? metBy(index, answer, wayBack(answer, direction, own))[0] : undefined;
+  const stands = found && (standing.has(found) ? found : indexPolicies([...standing]).decide(packet, found.direction));
   return {
-    ...{ packet, direction, verdict, says: beyond ?? sentence(found, direction, policy, packet) },
+    ...{ packet, direction, verdict, says: beyond ?? sentences(found, next, policy, packet) },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: stands ? explainPolicy(stands) : null,
     negotiation:
@@ -95,9 +95,26 @@ export function explain(
         ? negotiationOf(rule, remoteOf(packet, direction))
         : null,
     answer: { verdict: verdictOf(back, answer), rule: back?.origin.kind === "rule" ? back.origin.rule.name : null },
-    others: othersOf(policy, own, packet, direction, found).map((other) => (beyond === undefined ? other : { ...other, because: beyond })),
+    others: othersOf(policy, { own, packet, direction, found, byFilter }).map((other) =>
+      beyond === undefined ? other : { ...other, because: beyond },
+    ),
   };
 }
+
+/**
+ * What decides about a packet. One that passes through is looked at when it comes and when it leaves: the stricter of the two counts, of equals the more
+ * specific, and a second one where both protect.
+ */
+function metBy(index: DecisionIndex, packet: Packet, direction: Direction): readonly [WantedPolicy?, WantedPolicy?] {
+  const first = index.decide(packet, direction);
+  const second = direction === "fwd" ? index.decide(packet, "out") : undefined;
+  if (!first || !second) return first ? [first] : second ? [second] : [];
+  const [a, b] = [first, second].map((one) => STRICTEST.indexOf(verdictOf(one, packet))) as [number, number];
+  if (a === b && first.protection && second.protection) return [first, second];
+  return a < b || (a === b && first.priority <= second.priority) ? [first] : [second];
+}
+
+const STRICTEST: readonly Verdict[] = ["drop", "protect", "protect-if-possible", "protect-if-asked", "clear"];
 
 /** What a host sends to itself Linux spares from IPsec on IPv4; on IPv6 what leaves is exempt, and what comes is held against the rules. */
 const wayOf = (packet: Packet, addresses: readonly string[]): Direction =>
@@ -145,6 +162,7 @@ interface Indexed {
   readonly index: DecisionIndex;
   /** Those of the index that the kernel has. */
   readonly standing: ReadonlySet<WantedPolicy>;
+  readonly byFilter: ReadonlyMap<Filter, readonly WantedPolicy[]>;
 }
 
 /** An index is made once for a policy and a list of addresses. */
@@ -152,7 +170,14 @@ function indexOf(policy: Policy, addresses: readonly string[]): Indexed {
   const known = INDEXES.get(policy);
   if (known?.addresses === addresses) return known;
   const all = decisions(policy, addresses);
-  const made = { addresses, index: indexPolicies(all), standing: new Set(installed(all)) };
+  const byFilter = new Map<Filter, WantedPolicy[]>();
+  for (const one of all) {
+    if (one.origin.kind !== "rule") continue;
+    const known = byFilter.get(one.origin.filter);
+    if (known) known.push(one);
+    else byFilter.set(one.origin.filter, [one]);
+  }
+  const made = { addresses, index: indexPolicies(all), standing: new Set(installed(all)), byFilter };
   INDEXES.set(policy, made);
   return made;
 }
@@ -178,8 +203,10 @@ const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, de
 const MANY = "multicast and broadcast can't be protected";
 const ON_LINK = "with a link-local address IKE can't be spoken, so that nothing can be protected";
 
-function sentence(found: WantedPolicy | undefined, direction: Direction, policy: Policy, packet: Packet): string {
-  const coming = direction === "in";
+const sentences = (found: WantedPolicy | undefined, next: WantedPolicy | undefined, policy: Policy, packet: Packet): string =>
+  next ? `${sentence(found, policy, packet)}; then ${sentence(next, policy, packet)}` : sentence(found, policy, packet);
+
+function sentence(found: WantedPolicy | undefined, policy: Policy, packet: Packet): string {
   if (!found) {
     const default_ = policy.rules.find(({ defaultResponse }) => defaultResponse);
     return `no filter is about it, so it passes in clear${default_ ? `; should the peer ask for protection, rule ${default_.name} (the default response rule) answers` : ""}`;
@@ -192,7 +219,7 @@ function sentence(found: WantedPolicy | undefined, direction: Direction, policy:
     packet.protocol === IP_PROTOCOL.icmpv6 && packet.sourcePort === 0
       ? "; but neighbour discovery (types 133 to 137) always passes in clear"
       : "";
-  return `${hasNobody(found, packet) ? nobodyText(found, by, packet) : verdictText(found, by, coming, packet)}${discovery}`;
+  return `${hasNobody(found, packet) ? nobodyText(found, by, packet) : verdictText(found, by, found.direction !== "out", packet)}${discovery}`;
 }
 
 function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {
@@ -251,38 +278,61 @@ function authText(entry: AuthEntry): string {
   return wanted === null ? entry.method : `${entry.method} (peer ${wanted})`;
 }
 
-function othersOf(
-  policy: Policy,
-  addresses: readonly string[],
-  packet: Packet,
-  direction: Direction,
-  found: WantedPolicy | undefined,
-): Explanation["others"] {
-  const decided = found?.origin.kind === "rule" ? found.origin : undefined;
+/** A question, and what was found. */
+interface Asked {
+  /** All addresses of this host. */
+  readonly own: readonly string[];
+  readonly packet: Packet;
+  readonly direction: Direction;
+  readonly found: WantedPolicy | undefined;
+  readonly byFilter: ReadonlyMap<Filter, readonly WantedPolicy[]>;
+}
+
+function othersOf(policy: Policy, asked: Asked): Explanation["others"] {
+  const decided = asked.found?.origin.kind === "rule" ? asked.found.origin : undefined;
   return policy.rules.flatMap((rule) =>
     rule.filters
       .filter((filter) => filter !== decided?.filter)
-      .map((filter) => ({ rule: rule.name, filter: filter.text, because: becauseOf(rule, filter, addresses, packet, direction, found) })),
+      .map((filter) => ({ rule: rule.name, filter: filter.text, because: becauseOf(rule, filter, asked) })),
   );
 }
 
 /** The first thing by which a filter is not about the packet, or who comes before it. */
-function becauseOf(
-  rule: Rule,
-  filter: Filter,
-  addresses: readonly string[],
-  packet: Packet,
-  direction: Direction,
-  found: WantedPolicy | undefined,
-): string {
+function becauseOf(rule: Rule, filter: Filter, asked: Asked): string {
+  const { own, packet, direction, found } = asked;
   if (rule.defaultResponse) return "it answers peers that ask, and has no say about packets";
-  // Packets that pass through may be meant either way round; they are held against the side that fits.
-  const inward = direction === "in" || (direction === "fwd" && !inSide(filter.local, packet.source, addresses, rule));
+  // Packets that pass through may be meant either way round; of those that fit neither, they are held against the side that fits.
+  const outwardFirst = direction === "out" || (direction === "fwd" && inSide(filter.local, packet.source, own, rule));
+  const ways = direction === "fwd" ? [!outwardFirst, outwardFirst] : [!outwardFirst];
+  const misses = ways.map((inward) => missOf(rule, filter, own, packet, inward));
+  if (!misses.includes(undefined)) return misses[0] ?? "";
+  if (rule.mode === "tunnel" && !rule.tunnel?.local) return "its own tunnel end follows the route, which is not known here";
+  if (direction === "fwd" && rule.mode === "transport" && rule.action !== "permit" && rule.action !== "block")
+    return "it is about packets of this host";
+  if (!found) return "it is about packets of this host";
+  return precedence(filter, asked, found);
+}
+
+/** Why a filter that is about the packet does not decide. */
+function precedence(filter: Filter, { packet, byFilter }: Asked, found: WantedPolicy): string {
+  if (found.origin.kind === "exemption") return `${found.origin.what} is exempt from all rules`;
+  const [by, pair] = [`rule ${found.origin.rule.name}`, formatSelector(found.origin.pair)];
+  const mine = indexPolicies(byFilter.get(filter) ?? []);
+  const same = mine.decide(packet, found.direction);
+  if (same && same.priority > found.priority) return `${by} is more specific here: ${pair}`;
+  const elsewhere = found.direction === "out" ? "fwd" : "out";
+  if (!same && found.direction !== "in" && mine.decide(packet, elsewhere))
+    return `${by} is stricter, and decides as the packet ${found.direction === "out" ? "leaves" : "comes"}: ${pair}`;
+  return `${by} is as specific, and comes first: ${pair}`;
+}
+
+/** The first thing by which a filter is not about a packet that comes (`inward`) or leaves; undefined: it is about it. */
+function missOf(rule: Rule, filter: Filter, own: readonly string[], packet: Packet, inward: boolean): string | undefined {
   const [local, remote] = inward ? [packet.destination, packet.source] : [packet.source, packet.destination];
   const [localPort, remotePort] = inward ? [packet.destinationPort, packet.sourcePort] : [packet.sourcePort, packet.destinationPort];
   if (filter.local.kind === "name" || filter.remote.kind === "name") return "its name stands for no address now";
-  if (!inSide(filter.remote, remote, addresses, rule)) return `${remote} is not ${sideText(filter.remote)}`;
-  if (!inSide(filter.local, local, addresses, rule)) return `${local} is not ${sideText(filter.local)}`;
+  if (!inSide(filter.remote, remote, own, rule)) return `${remote} is not ${sideText(filter.remote)}`;
+  if (!inSide(filter.local, local, own, rule)) return `${local} is not ${sideText(filter.local)}`;
   if (filter.protocol !== 0 && filter.protocol !== packet.protocol && !(filter.protocol === 1 && packet.protocol === 58))
     return `the protocol is ${formatProtocol(packet.protocol)}, not ${formatProtocol(filter.protocol)}`;
   if (filter.remotePort !== 0 && filter.remotePort !== remotePort)
@@ -291,10 +341,7 @@ function becauseOf(
   if (filter.direction !== "both" && (filter.direction === "in") !== inward)
     return `it is one-way, about packets that ${filter.direction === "in" ? "come" : "leave"}`;
   if (rule.peer && !includesAddress(rule.peer, remote)) return `${remote} is not its peer ${formatRange(rule.peer)}`;
-  if (rule.mode === "tunnel" && !rule.tunnel?.local) return "its own tunnel end follows the route, which is not known here";
-  if (found?.origin.kind === "exemption") return `${found.origin.what} is exempt from all rules`;
-  if (found?.origin.kind === "rule") return `rule ${found.origin.rule.name} is more specific here: ${formatSelector(found.origin.pair)}`;
-  return "it is about packets of this host";
+  return undefined;
 }
 
 function inSide(side: Side, address: string, addresses: readonly string[], rule: Rule): boolean {

@@ -11,17 +11,38 @@ import type { Filter, Policy, Rule, Side } from "../../policy/types.ts";
 export interface Verdict {
   readonly rule: string | null;
   readonly what: "clear" | "drop" | "required" | "use";
+  /** It is said of a packet that comes. */
+  readonly inward: boolean;
+  /** Smaller is more specific. */
+  readonly rank: readonly number[];
 }
 
-const CLEAR: Verdict = { rule: null, what: "clear" };
+const CLEAR: Verdict = { rule: null, what: "clear", inward: false, rank: [] };
+const STRICTEST: readonly Verdict["what"][] = ["drop", "required", "use", "clear"];
 
-/** The verdict of the most specific filter; exemptions are not looked at. */
+/** What becomes of a packet. What passes through this host comes and leaves: of both verdicts the stricter one. Exemptions are not looked at. */
 export function evaluate(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
-  const hits = policy.rules.flatMap((rule, order) =>
-    rule.defaultResponse ? [] : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
-  );
+  const first = evaluateAt(policy, addresses, packet, direction);
+  if (direction !== "fwd") return first;
+  const second = evaluateAt(policy, addresses, packet, "out");
+  if (first.rule === null || second.rule === null) return first.rule === null ? second : first;
+  const stricter = STRICTEST.indexOf(first.what) - STRICTEST.indexOf(second.what);
+  if (stricter !== 0) return stricter < 0 ? first : second;
+  // Where it comes protected and leaves protected, it comes first.
+  return first.what === "required" || first.what === "use" || compare(first.rank, second.rank) <= 0 ? first : second;
+}
+
+/** The verdict of the most specific filter where the kernel asks: what passes through is asked for as it comes (`fwd`), and as it leaves (`out`). */
+export function evaluateAt(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
+  const hits = policy.rules
+    .flatMap((rule, order) =>
+      rule.defaultResponse ? [] : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
+    )
+    .filter((hit) => !onlyPasses(hit, direction) || !isKept(policy, addresses, hit, packet, direction));
   const [best] = hits.sort((a, b) => compare(a.rank, b.rank));
-  return best ? { rule: best.rule.name, what: verdictOf(best.rule, best.inward, isOnLink(best.local)) } : CLEAR;
+  if (!best) return CLEAR;
+  const what = onlyPasses(best, direction) ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
+  return { rule: best.rule.name, what, inward: best.inward, rank: best.rank };
 }
 
 interface Hit {
@@ -40,10 +61,10 @@ function hitsOf(
   packet: Packet,
   direction: Direction,
 ): readonly Hit[] {
-  const ways = direction === "out" ? [false] : direction === "in" ? [true] : [false, true];
+  const ways = direction === "in" ? [true] : direction === "fwd" || rule.mode === "tunnel" ? [false, true] : [false];
   return ways.flatMap((inward) => {
     if (filter.direction !== "both" && (filter.direction === "in") !== inward) return [];
-    if (direction === "fwd" && !passes(rule, filter, inward)) return [];
+    if (direction === "fwd" && !passes(rule, filter)) return [];
     const [local, remote] = inward ? [packet.destination, packet.source] : [packet.source, packet.destination];
     const [localPort, remotePort] = inward ? [packet.destinationPort, packet.sourcePort] : [packet.sourcePort, packet.destinationPort];
     // ICMP of IPv6 is another protocol by the same name.
@@ -62,9 +83,47 @@ function hitsOf(
   });
 }
 
-/** Forwarded packets: what comes out of a tunnel, and what is permitted or blocked for others. */
-const passes = (rule: Rule, filter: Filter, inward: boolean): boolean =>
-  rule.mode === "tunnel" ? inward : (rule.action === "permit" || rule.action === "block") && filter.local.kind !== "me";
+/** What goes into a tunnel is looked after as it leaves, and what comes out of one as it comes; the other time it only passes. */
+const onlyPasses = ({ rule, inward }: Hit, direction: Direction): boolean =>
+  rule.mode === "tunnel" && ((direction === "fwd" && !inward) || (direction === "out" && inward));
+
+/** Whether there might be packets that only pass by a filter, and that are this host's, or some tunnel's to look after: then no block is opened. */
+function isKept(policy: Policy, addresses: readonly string[], { rank, inward }: Hit, packet: Packet, direction: Direction): boolean {
+  const [local, remote] = [-(rank[3] ?? 0), -(rank[2] ?? 0)];
+  const [source, destination] = [blockAt(packet.source, inward ? remote : local), blockAt(packet.destination, inward ? local : remote)];
+  if (direction === "out" && addresses.some((address) => includesAddress(source, address))) return true;
+  const [from, to] = direction === "fwd" ? [destination, source] : [source, destination];
+  return policy.rules.some(
+    (rule) =>
+      rule.mode === "tunnel" &&
+      rule.filters.some(
+        (filter) =>
+          filter.direction !== (direction === "fwd" ? "out" : "in") &&
+          meetsSide(filter.local, from, rule.tunnel?.local ?? null) &&
+          meetsSide(filter.remote, to, null),
+      ),
+  );
+}
+
+function blockAt(address: string, bits: number): AddressRange {
+  const range = parseRange(`${address}/${bits}`);
+  if (range) return range;
+  const parsed = parseAddress(address);
+  if (!parsed) throw new Error(address);
+  const size = 1n << BigInt((parsed.family === 4 ? 32 : 128) - bits);
+  const first = (parsed.value / size) * size;
+  return { family: parsed.family, first, last: first + size - 1n };
+}
+
+function meetsSide(side: Side, range: AddressRange, end: string | null): boolean {
+  if (side.kind === "any") return true;
+  if (side.kind === "me") return end !== null && includesAddress(range, end);
+  return side.kind === "range" && intersection(side.range, range) !== undefined;
+}
+
+/** Forwarded packets: what goes into a tunnel and comes out of it, and what is permitted or blocked for others. */
+const passes = (rule: Rule, filter: Filter): boolean =>
+  rule.mode === "tunnel" || ((rule.action === "permit" || rule.action === "block") && filter.local.kind !== "me");
 
 /** Bits of the largest aligned block round the address that the side covers; undefined where it is not in it. */
 function bitsAt(side: Side, address: string, rule: Rule): number | undefined {

@@ -16,8 +16,13 @@ const packet = (destination: string, dport = 80, protocol = 6, source = "192.0.2
 
 test("why and a plain evaluation of the rules agree about any packet under any policy", () => {
   const onLink = (address: string): boolean => address.startsWith("fe80:");
-  const verdict = (what: string, action: string | undefined, mode: string | undefined, { source, destination }: Packet): Verdict => {
-    const out = directionOf({ source, destination } as Packet, ADDRESSES) === "out";
+  const verdict = (
+    { what, inward }: ReturnType<typeof evaluate>,
+    action: string | undefined,
+    mode: string | undefined,
+    { source, destination }: Packet,
+  ): Verdict => {
+    const out = !inward;
     if (what === "drop") return "drop";
     if (what === "clear") return action === "respond" && !onLink(out ? source : destination) ? "protect-if-asked" : "clear";
     // There is nobody to ask for it: neither at a group's address nor at one of a link.
@@ -33,7 +38,7 @@ test("why and a plain evaluation of the rules agree about any packet under any p
         const expected = evaluate(policy, ADDRESSES, each, directionOf(each, ADDRESSES));
         const { action, mode } = policy.rules.find(({ name }) => name === expected.rule) ?? {};
         const said = explain(policy, ADDRESSES, each);
-        assert.deepEqual([said.rule, said.verdict], [expected.rule, verdict(expected.what, action, mode, each)]);
+        assert.deepEqual([said.rule, said.verdict], [expected.rule, verdict(expected, action, mode, each)]);
         // Every filter but the one that decides is accounted for.
         const filters = policy.rules.reduce((sum, { filters }) => sum + filters.length, 0);
         assert.equal(said.others.length, filters - (said.filter === null ? 0 : 1));
@@ -56,6 +61,60 @@ test("of two that are as strong, one for each way of what passes through, the fi
   ]);
   const said = explain(policy, ADDRESSES, packet("10.0.0.3", 1, 6, "10.0.0.2"));
   assert.deepEqual([said.direction, said.rule, said.verdict], ["fwd", "r0", "clear"]);
+});
+
+const SITE = 'mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }';
+const BRANCH: RuleText = { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: SITE };
+const WAYS: readonly (readonly [string, readonly RuleText[], source: string, destination: string, Verdict, rule: string, says: RegExp])[] =
+  [
+    ["into a tunnel", [BRANCH], "10.1.0.5", "10.2.0.5", "protect", "r0", /^rule r0 \(require\): sent only protected/],
+    ["out of a tunnel", [BRANCH], "10.2.0.5", "10.1.0.5", "protect", "r0", /^rule r0 \(require\): accepted only protected$/],
+    [
+      "into a tunnel past a wider block",
+      [{ action: "block", filters: ["any <-> any"] }, BRANCH],
+      ...(["10.1.0.5", "10.2.0.5", "protect", "r1", /^rule r1 \(require\): sent only protected/] as const),
+    ],
+    [
+      "into a tunnel beside a wider permit",
+      [{ action: "permit", filters: ["any <-> any"] }, BRANCH],
+      ...(["10.1.0.5", "10.2.0.5", "protect", "r1", /^rule r1 \(require\): sent only protected/] as const),
+    ],
+    [
+      "that a narrower filter blocks",
+      [
+        { action: "block", filters: ["10.1.0.5 <-> any"] },
+        { ...BRANCH, filters: ["10.0.0.0/15 <-> any"] },
+      ],
+      ...(["10.1.0.5", "10.2.0.5", "drop", "r0", /^rule r0 \(block\) drops it$/] as const),
+    ],
+    [
+      "out of one tunnel into another",
+      [
+        { ...BRANCH, filters: ["10.0.0.0/8 <-> 10.2.0.0/16"] },
+        { action: "require", filters: ["10.0.0.0/8 <-> 10.3.0.0/16"], more: SITE.replace("113.9", "113.10") },
+      ],
+      ...(["10.2.0.5", "10.3.0.5", "protect", "r0", /^rule r0 .*: accepted only protected; then rule r1 .*: sent only protected/] as const),
+    ],
+  ];
+for (const [what, rules, source, destination, verdict, rule, says] of WAYS)
+  test(`why about a packet of others ${what}: ${rule} decides`, () => {
+    const said = explain(policyFrom(rules), ["198.51.100.1"], packet(destination, 80, 6, source));
+    assert.deepEqual([said.direction, said.verdict, said.rule], ["fwd", verdict, rule]);
+    assert.match(said.says, says);
+    assert.equal(said.policy?.direction, says.source.includes("accepted") || verdict === "drop" ? "fwd" : "out");
+  });
+
+test("who is stricter or only as specific is not said to be more specific", () => {
+  const because = (rules: readonly RuleText[], source: string, destination: string) =>
+    explain(policyFrom(rules), ["198.51.100.1"], packet(destination, 80, 6, source)).others.map((other) => other.because);
+  const wall: RuleText = { action: "block", filters: ["any <-> any"] };
+  // What may come out of the tunnel must come protected, so that the wall is not opened for the sides' common part.
+  assert.deepEqual(because([wall, { ...BRANCH, filters: ["10.0.0.0/8 <-> 10.2.0.0/16"] }], "10.1.0.5", "10.2.0.5"), [
+    "rule r0 is stricter, and decides as the packet comes: 0.0.0.0/0 <-> 0.0.0.0/0",
+  ]);
+  assert.deepEqual(because([wall, BRANCH], "10.1.0.5", "10.2.0.5"), ["rule r1 is more specific here: 10.1.0.0/16 <-> 10.2.0.0/16"]);
+  const equals = ["any <-> 10.0.0.3-10.0.0.9", "any <-> 10.0.0.2"].map((filter): RuleText => ({ action: "permit", filters: [filter] }));
+  assert.match(because(equals, "10.0.0.2", "10.0.0.3")[0] ?? "", /^rule r0 is as specific, and comes first: /);
 });
 
 test("why names the rule, its kernel policy, and what would be negotiated", () => {
