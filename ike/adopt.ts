@@ -7,11 +7,12 @@ import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
-import { end, findTunnelEnds } from "./commands.ts";
+import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
 import { carryFronts, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
+import { endsFound, followRoutes, withEnd } from "./tunnel-ends.ts";
 import { wishFor } from "./wishes.ts";
 
 /** What `settleChanges` has to see to. */
@@ -22,9 +23,9 @@ export interface Changes {
   readonly refitted: ReadonlyMap<Rule, Rule>;
 }
 
-/** A new policy; rules that leave their own tunnel end open get it from the route to the far end. Nothing of the old one has ended yet. */
+/** A new policy; rules that leave their own tunnel end open get it from the route to the far end, and have that which is known until then. Nothing of the old one has ended yet. */
 export function adoptPolicy(core: Core, read: Policy): Changes {
-  const before = core.policy;
+  const [before, ends] = [core.policy, endsFound(core)];
   const { kept, refitted, dropped } = diffPolicies(core.asRead, read);
   // A rule that is what it was stays the same object: its SAs, its keys, and the tunnel end that was found for it.
   const known = new Map(kept.map(([old, again]) => [again, old]));
@@ -35,10 +36,16 @@ export function adoptPolicy(core: Core, read: Policy): Changes {
     return there ? (fitted.has(rule) ? refit(there, rule) : there) : rule;
   };
   core.asRead = { ...read, rules: read.rules.map((rule) => now(rule, () => known.get(rule) ?? fitted.get(rule))) };
-  core.policy = { ...read, rules: read.rules.map((rule) => now(rule, ({ name }) => current.get(name))) };
-  core.roaming.clear();
-  for (const rule of core.asRead.rules) if (rule.tunnel?.local === null) core.roaming.add(rule.name);
-  findTunnelEnds(core);
+  core.policy = {
+    ...read,
+    rules: read.rules.map((rule) =>
+      withEnd(
+        now(rule, ({ name }) => current.get(name)),
+        ends,
+      ),
+    ),
+  };
+  followRoutes(core, core.asRead);
   const changed = new Set(refitted.map(([{ name }]) => name));
   const successors = core.policy.rules.flatMap((rule): readonly (readonly [Rule, Rule])[] => {
     const old = changed.has(rule.name) ? current.get(rule.name) : undefined;

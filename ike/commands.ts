@@ -25,6 +25,7 @@ import { endExchange } from "./phase2.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { endStrangers } from "./strangers.ts";
+import { dropTunnelEnds, onTunnelEnd } from "./tunnel-ends.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
 import { failWish, isUp, specKey, wishFor } from "./wishes.ts";
 
@@ -118,7 +119,10 @@ export function onRouteDone(core: Core, id: number, local: string | undefined): 
   core.routes.delete(id);
   const rule = question && core.policy.rules.find((candidate) => candidate.name === question.resume.rule);
   if (!question || !rule || core.stopping) return;
-  if (question.resume.kind === "tunnel-end") return onTunnelEnd(core, rule, local);
+  if (question.resume.kind === "tunnel-end") {
+    const settled = onTunnelEnd(core, rule, question.remote, local);
+    return settled?.start === "now" ? begin(core, settled, peersFor(settled, undefined), null) : undefined;
+  }
   const watch = question.resume.watch === null ? null : (core.watches.get(question.resume.watch) ?? null);
   // A command that waited no longer has begun all the same, but looks for a route this once only.
   onRoute(core, rule, question.remote, local, watch, question.resume.watch === null);
@@ -142,25 +146,6 @@ function onRoute(core: Core, rule: Rule, remote: string, local: string | undefin
   };
   if (watch) settle(core, [watch.id], `route ${remote}`, specs.length === 0 ? error : null);
   else if (specs.length === 0 && again) core.timers.set(`start ${rule.name}`, "retry", core.now + ROUTE_RETRY);
-}
-
-/** Asks for our end of every tunnel that leaves it open; again whenever our addresses change. */
-export function findTunnelEnds(core: Core): void {
-  if (core.addresses.length === 0) return;
-  for (const rule of core.policy.rules) {
-    if (!rule.tunnel || !core.roaming.has(rule.name)) continue;
-    const id = ++core.nextOp;
-    core.routes.set(id, { remote: rule.tunnel.remote, resume: { kind: "tunnel-end", rule: rule.name } });
-    emit(core, { type: "route", id, remote: rule.tunnel.remote });
-  }
-}
-
-function onTunnelEnd(core: Core, rule: Rule, local: string | undefined): void {
-  if (!rule.tunnel || local === undefined || local === rule.tunnel.local) return;
-  const settled: Rule = { ...rule, tunnel: { ...rule.tunnel, local } };
-  core.policy = { ...core.policy, rules: core.policy.rules.map((other) => (other === rule ? settled : other)) };
-  core.policies.sync(core);
-  if (settled.start === "now") begin(core, settled, peersFor(settled, undefined), null);
 }
 
 /**
@@ -304,6 +289,7 @@ function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean
 /** A full stop takes down what we put up, and nothing else; `keep` leaves kernel and peers as they are. */
 function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "keep"): void {
   core.stopping = true;
+  dropTunnelEnds(core);
   // Nobody would end a soft SA while we are away.
   dropFronts(core, keep ? "soft" : "all");
   if (!keep) {

@@ -26,6 +26,7 @@ import type { ChildAgreed } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
+import type { EndSearch } from "./tunnel-ends.ts";
 import type { Watch } from "./watch.ts";
 
 export interface Core extends Tools {
@@ -79,7 +80,7 @@ export interface Core extends Tools {
   /** The policy as it was read, before tunnels that leave their end open got it. */
   asRead: Policy;
   /** Rules whose own tunnel end follows the route to the far end. */
-  readonly roaming: Set<string>;
+  readonly roaming: Map<string, EndSearch>;
   addresses: readonly string[];
   now: Instant;
   effects: Effect[];

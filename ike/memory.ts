@@ -58,7 +58,7 @@ export const newCore = (options: EngineOptions): Core => ({
   deleteAnswers: new Map(),
   policy: { ...NO_POLICY, name: "none" },
   asRead: { ...NO_POLICY, name: "none" },
-  roaming: new Set(),
+  roaming: new Map(),
   loadSince: null,
   addresses: [],
   now: 0,

@@ -29,6 +29,7 @@ import { armRenewal } from "./renewal.ts";
 import { DRAIN, LINGER } from "./retransmit.ts";
 import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
+import { restoreEnds } from "./tunnel-ends.ts";
 import { specKey } from "./wishes.ts";
 
 export interface Restore {
@@ -43,6 +44,7 @@ export function restorePolicies(core: Core, { image, kernel }: Restore): void {
     (policy) => policy.templates.some(({ reqid }) => isOurReqid(reqid)) || image.has(policyOwner(policy)) || looksOurs(policy),
   );
   core.policies.restore(reqids, ours);
+  restoreEnds(core, ours);
 }
 
 /**

@@ -49,7 +49,8 @@ type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "thi
 /**
  * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
  * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file.
- * A tunnel rule whose own end is not known yet (`tunnel.local` null), and names that are not resolved, make none.
+ * A tunnel rule whose own end is not known yet (`tunnel.local` null) blocks what it requires to be protected; it makes none where it only responds,
+ * as names make none that are not resolved.
  */
 export const compile = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => installed(decisions(policy, addresses));
 
@@ -103,8 +104,9 @@ export function levelsOf(rule: Rule): { readonly out: Protection["level"] | null
 }
 
 function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): readonly WantedPolicy[] {
-  // A tunnel without its own end waits for the route that names it.
-  if (rule.mode === "tunnel" && rule.tunnel?.local == null) return [];
+  // A tunnel without its own end waits for the route that names it; what may not go in clear then goes nowhere.
+  const endless = rule.mode === "tunnel" && rule.tunnel?.local == null;
+  if (endless && rule.action !== "require") return [];
   const pairs = [
     ...concreteSelectors(filter, rule, addresses).map((pair) => ({ pair, onLink: false })),
     ...linkLocalSelectors(filter, rule).map((pair) => ({ pair, onLink: true })),
@@ -113,13 +115,13 @@ function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): rea
     outwardSelectors(pair).flatMap((outward) =>
       directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
         const level = onLink ? null : levelsOf(rule)[inward ? "in" : "out"];
-        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block";
+        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block" || (endless && level === "required");
         return {
           direction,
           selector: inward ? turned(outward) : outward,
           action: shut ? "block" : "allow",
           priority: priorityOf(outward),
-          protection: level && protectionOf(rule, level),
+          protection: endless ? null : level && protectionOf(rule, level),
           origin: { kind: "rule", rule, filter, pair },
         };
       }),

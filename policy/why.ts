@@ -234,6 +234,8 @@ function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: P
   const { rule } = found.origin;
   switch (verdictOf(found, packet)) {
     case "drop":
+      if (lacksEnd(rule))
+        return `${by} drops it until the route to ${rule.tunnel?.remote} tells this host's own end of the tunnel, which is not known here; from then on it goes only protected`;
       return isLinkLocal(found.origin.pair) && rule.action !== "block" ? `${by} drops it: ${ON_LINK}` : `${by} drops it`;
     case "clear":
       return `${by} lets it through in clear`;
@@ -251,6 +253,9 @@ function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: P
         : `${by}: sent only protected; a negotiation starts where there is no SA yet`;
   }
 }
+
+/** A tunnel that follows the route, where nobody knows the route. */
+const lacksEnd = ({ mode, action, tunnel }: Rule): boolean => mode === "tunnel" && action !== "block" && tunnel?.local == null;
 
 const remoteOf = (packet: Packet, direction: Direction): string => (direction === "in" ? packet.source : packet.destination);
 
@@ -306,7 +311,7 @@ function becauseOf(rule: Rule, filter: Filter, asked: Asked): string {
   const ways = direction === "fwd" ? [!outwardFirst, outwardFirst] : [!outwardFirst];
   const misses = ways.map((inward) => missOf(rule, filter, own, packet, inward));
   if (!misses.includes(undefined)) return misses[0] ?? "";
-  if (rule.mode === "tunnel" && !rule.tunnel?.local) return "its own tunnel end follows the route, which is not known here";
+  if (lacksEnd(rule) && rule.action !== "require") return "its own tunnel end follows the route, which is not known here";
   if (direction === "fwd" && rule.mode === "transport" && rule.action !== "permit" && rule.action !== "block")
     return "it is about packets of this host";
   if (!found) return "it is about packets of this host";

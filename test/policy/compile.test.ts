@@ -55,6 +55,11 @@ const ACTIONS: readonly (readonly [string, RuleText, readonly string[]])[] = [
   [
     "a tunnel whose own end is not known yet",
     { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.9" }' },
+    ["fwd block clear", "in block clear", "out block clear"],
+  ],
+  [
+    "a tunnel that only answers and whose own end is not known yet, beside one that requires,",
+    { action: "respond", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.9" }' },
     [],
   ],
   ["a name that is not resolved", { action: "require", filters: ["me <-> host.example.test"] }, []],

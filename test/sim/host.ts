@@ -66,9 +66,13 @@ export class Host {
   journal: JournalRecord[] | undefined;
   /** Effects carried out so far. */
   effects = 0;
-  /** Effects after which this host's daemon dies, counted from now. */
   /** How long a question for a route takes. */
   routeMs = 0;
+  /** Whether there is a route to anybody. */
+  routed = true;
+  /** Questions for a route so far. */
+  routeQuestions = 0;
+  /** Effects after which this host's daemon dies, counted from now. */
   crashAfter = Number.POSITIVE_INFINITY;
   /** What the kernel was asked for when the daemon died is carried out all the same, before the next start. */
   kernelOutlives = false;
@@ -192,11 +196,12 @@ export class Host {
       case "job":
         return this.#runJob(effect.id, effect.job);
       case "route":
+        this.routeQuestions++;
         return this.#later(this.routeMs, () =>
           this.input({
             type: "route-done",
             id: effect.id,
-            local: this.addresses.find((a) => a.includes(":") === effect.remote.includes(":")),
+            local: this.routed ? this.addresses.find((a) => a.includes(":") === effect.remote.includes(":")) : undefined,
           }),
         );
       case "reply":
