@@ -179,7 +179,7 @@ class RunningDaemon implements Daemon {
     const { policy, configuration } = this.#policy;
     const { port, natPort } = configuration.daemon;
     const { local, onLink } = this.#addresses;
-    return { policy, sources: configuration.sources, addresses: local, onLink, ports: [port, natPort] };
+    return { policy, inForce: this.#loop.inForce(), sources: configuration.sources, addresses: local, onLink, ports: [port, natPort] };
   }
 
   /** Another policy is followed from now on. */

@@ -9,6 +9,7 @@ import type { Engine } from "../ike/engine.ts";
 import type { Input, Instant, Path } from "../ike/input.ts";
 import { err } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
+import type { Policy } from "../policy/types.ts";
 import type { JournalRecord } from "../sa-store/journal-record.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
@@ -98,6 +99,11 @@ export class Loop {
     }
     this.#queue.push(input);
     this.#wake();
+  }
+
+  /** The policy that the engine follows. */
+  inForce(): Policy {
+    return this.#parts.engine.inForce();
   }
 
   /** The SA tables now. */

@@ -15,6 +15,8 @@ import type { Reply, Request } from "./control-protocol.ts";
 /** The policy that is followed now, and this host's addresses. */
 export interface Situation {
   readonly policy: Policy;
+  /** The same with the tunnel ends that routes have told. */
+  readonly inForce: Policy;
   readonly addresses: readonly string[];
   /** Its link-local ones of IPv6. */
   readonly onLink: readonly string[];
@@ -49,7 +51,7 @@ export function answerPolicy(
       { type: "document", document: policyDocument(situation) },
       { type: "end", exit: 0 },
     ];
-  const { policy, addresses } = situation;
+  const { policy, inForce, addresses } = situation;
   if (request.command === "export") {
     const mirror = request.mirror === undefined ? undefined : { local: request.mirror, peer: request.peer };
     const { script, findings } = exportPolicy(policy, { mirror });
@@ -60,7 +62,7 @@ export function answerPolicy(
   }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
-  const explanation = explain(policy, addresses, packet, situation.ports, situation.onLink);
+  const explanation = explain(inForce, addresses, packet, situation.ports, situation.onLink);
   // What passes through goes into a tunnel, or comes out of it.
   const ways = explanation.direction === "fwd" ? [false, true] : [explanation.direction === "in"];
   const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && ways.some((turned) => isWithin(packet, turned, sa));
@@ -73,7 +75,7 @@ export function answerPolicy(
 }
 
 /** Everything that `policy show` tells; the kernel's policies strongest first. */
-export function policyDocument({ policy, addresses, sources }: Situation): PolicyDocument {
+export function policyDocument({ inForce: policy, addresses, sources }: Situation): PolicyDocument {
   const policies = compile(policy, addresses).map((wanted) => ({
     ...explainPolicy(wanted),
     rule: wanted.origin.kind === "rule" ? wanted.origin.rule.name : null,

@@ -2,6 +2,7 @@
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
 import { formatSelector, hasNoPeer } from "../policy/selector.ts";
+import type { Policy } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
@@ -50,6 +51,8 @@ export interface Engine {
   nextWake(): Instant | undefined;
   view(now: Instant): StatusDocument;
   live(now: Instant): LiveView;
+  /** The policy that is followed, with the tunnel ends that routes have told. */
+  inForce(): Policy;
   /** What was dropped, by reason. */
   counters(): ReadonlyMap<string, number>;
   /** Entries in all tables together: 0 when all is over. */
@@ -79,6 +82,7 @@ export function createEngine(options: EngineOptions): Engine {
     nextWake: () => core.timers.next(),
     view: (now) => viewOf(core, now),
     live: (now) => liveViewOf(core, now),
+    inForce: () => core.policy,
     counters: () => core.counters,
     get size() {
       return sizeOf(core);

@@ -90,6 +90,7 @@ export const counted = (engine: Engine, statistics: Statistics): Engine => ({
   },
   nextWake: () => engine.nextWake(),
   view: (now) => engine.view(now),
+  inForce: () => engine.inForce(),
   live: (now) => engine.live(now),
   counters: () => engine.counters(),
   get size() {

@@ -6,6 +6,7 @@ import type { Input, Instant } from "../../ike/input.ts";
 import type { KernelCommand } from "../../ike/kernel-contract.ts";
 import { ok } from "../../isakmp/result.ts";
 import type { Kernel } from "../../kernel/port.ts";
+import { NO_POLICY } from "../../policy/traffic-keys.ts";
 import type { LiveView } from "../../sa-store/live-view.ts";
 import type { StatusDocument } from "../../sa-store/view.ts";
 
@@ -27,6 +28,7 @@ export function fakeEngine(
       return script(input, now, engine);
     },
     nextWake: () => engine.wake,
+    inForce: () => NO_POLICY,
     view: () => status,
     live: () => NOTHING_LIVE,
     counters: () => new Map(),
