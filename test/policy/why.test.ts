@@ -294,3 +294,14 @@ test("packets that make no sense are refused with words", () => {
   assert.equal(readPacket("192.0.2.300", "192.0.2.1", 0, 0, 0), '"192.0.2.300" is no address');
   assert.equal(readPacket("192.0.2.3", "::1", 0, 0, 0), "source and destination are of different address families");
 });
+
+test("a tunnel whose own end nobody knows drops what it requires to be protected, and why says what it waits for", () => {
+  const policy = policyFrom([
+    { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.9" }' },
+    { action: "respond", filters: ["10.1.0.0/16 <-> 10.0.0.0/8"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.8" }' },
+  ]);
+  const { verdict, says, rule, others } = explain(policy, ME, packet("10.1.0.5", 80, 6, "10.2.0.5"));
+  assert.deepEqual([verdict, rule], ["drop", "r0"]);
+  assert.match(says, /drops it until the route to 192\.0\.2\.9 tells this host's own end of the tunnel/);
+  assert.match(others[0]?.because ?? "", /follows the route/);
+});
