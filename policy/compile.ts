@@ -115,7 +115,7 @@ function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): rea
     outwardSelectors(pair).flatMap((outward) =>
       directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
         const level = onLink ? null : levelsOf(rule)[inward ? "in" : "out"];
-        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block" || (endless && level === "required");
+        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block" || endless;
         return {
           direction,
           selector: inward ? turned(outward) : outward,
