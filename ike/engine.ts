@@ -40,7 +40,7 @@ import { restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
-import { askForEnd, findTunnelEnds } from "./tunnel-ends.ts";
+import { askForEnd, followAddresses } from "./tunnel-ends.ts";
 import { viewOf } from "./view.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -108,7 +108,7 @@ function dispatch(core: Core, input: Input): void {
       return onRouteDone(core, input.id, input.local);
     case "addresses":
       core.addresses = input.addresses;
-      findTunnelEnds(core);
+      followAddresses(core);
       core.policies.sync(core);
       return startRules(core);
     case "policy":

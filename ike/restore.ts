@@ -64,7 +64,7 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const lost: LostFlow[] = [];
   for (const [id, part] of owners(image, "child ")) {
     const fields = { ...fieldsOf(part.value), ...fieldsOf(image.get(`child ${id}`)?.get(NOW)?.value) };
-    if (!restoreChild(core, Number(id), fields, sas)) lost.push(...flowOfChild(core, fields, hasAny(sas, fields)));
+    if (!restoreChild(core, Number(id), fields, sas)) lost.push(...flowOfChild(core, fields, sendsYet(sas, fields)));
   }
   for (const [id, part] of owners(image, "guard ")) {
     core.store.skipIds(Number(id));
@@ -225,12 +225,11 @@ function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, Kernel
   return true;
 }
 
-/** Whether the kernel has an SA of a child that the journal knows, in either direction. */
-function hasAny(sas: ReadonlyMap<string, unknown>, f: Fields): boolean {
-  const [local, remote] = [String(f["local"]), String(f["remote"])];
-  return spisOf(f).some(
-    ({ protocol, spiIn, spiOut }) =>
-      sas.has(saText({ protocol, spi: spiIn, destination: local })) || sas.has(saText({ protocol, spi: spiOut, destination: remote })),
+/** Whether the kernel has the outbound SAs of a child that the journal knows. */
+function sendsYet(sas: ReadonlyMap<string, unknown>, f: Fields): boolean {
+  const spis = spisOf(f);
+  return (
+    spis.length > 0 && spis.every(({ protocol, spiOut }) => sas.has(saText({ protocol, spi: spiOut, destination: String(f["remote"]) })))
   );
 }
 

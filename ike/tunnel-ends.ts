@@ -1,6 +1,7 @@
 /**
  * Our own end of tunnels whose rules leave it open: the route to the far end tells it, and what was found is kept over a reload and a restart.
- * Invariant: what has been found is forgotten only for something newer, since without an end the rule shuts what it is about (policy/compile.ts).
+ * Invariant: without an end the rule shuts what it is about (policy/compile.ts), so that what has been found is forgotten only for something newer, or
+ * when it is no address of ours any more.
  */
 import type { Policy, Rule } from "../policy/types.ts";
 import { type Core, emit, log, logError } from "./core.ts";
@@ -48,18 +49,37 @@ export function followRoutes(core: Core, read: Policy): void {
   findTunnelEnds(core);
 }
 
-/** At a start: ends that the policies of the run before have, as far as they are addresses of ours, until the route tells. Before `sync`. */
+/**
+ * At a start: ends that the policies of the run before have, as far as they are addresses of ours, until the route tells. Before `sync`. Another rule's
+ * end would open what this one is about: none is taken that a rule names for the same far end, nor where there are two.
+ */
 export function restoreEnds(core: Core, present: readonly KernelPolicy[]): void {
-  const ends = new Map<string, string>();
+  const named = new Set(core.policy.rules.map(({ tunnel }) => `${tunnel?.local} ${tunnel?.remote}`));
+  const found = new Map<string, string | null>();
   for (const { direction, templates } of present)
-    for (const { mode, reqid, source, destination } of templates)
-      if (direction === "out" && mode === "tunnel" && isOurReqid(reqid) && source !== null && destination !== null)
-        if (core.addresses.includes(source)) ends.set(destination, source);
+    for (const { mode, reqid, source, destination } of templates) {
+      if (direction !== "out" || mode !== "tunnel" || !isOurReqid(reqid) || source === null || destination === null) continue;
+      if (!core.addresses.includes(source) || named.has(`${source} ${destination}`)) continue;
+      found.set(destination, (found.get(destination) ?? source) === source && found.get(destination) !== null ? source : null);
+    }
+  const ends = new Map([...found].filter((entry): entry is [string, string] => entry[1] !== null));
   core.policy = { ...core.policy, rules: core.policy.rules.map((rule) => withEnd(rule, ends)) };
 }
 
-/** Asks for our end of every tunnel that leaves it open; again whenever our addresses change. */
-export function findTunnelEnds(core: Core): void {
+/** Our addresses changed. An end that is none of them any more is not known: its rule shuts until the route tells another. Before `sync`. */
+export function followAddresses(core: Core): void {
+  const isLost = ({ name, tunnel }: Rule): boolean =>
+    tunnel?.local != null && core.roaming.has(name) && !core.addresses.includes(tunnel.local);
+  if (core.policy.rules.some(isLost))
+    core.policy = {
+      ...core.policy,
+      rules: core.policy.rules.map((rule) => (rule.tunnel && isLost(rule) ? { ...rule, tunnel: { ...rule.tunnel, local: null } } : rule)),
+    };
+  findTunnelEnds(core);
+}
+
+/** Asks for our end of every tunnel that leaves it open. */
+function findTunnelEnds(core: Core): void {
   if (core.addresses.length === 0 || core.stopping) return;
   for (const [name, search] of [...core.roaming]) {
     core.roaming.set(name, { ...search, wait: FIRST_WAIT });

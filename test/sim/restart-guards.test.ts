@@ -19,7 +19,12 @@ const CLEAR = [
 const WIDE = "192.0.2.0/24";
 
 const ping = (world: World): string => world.ping(world.host("A"), packet(A, B));
-const ways = { all: () => true, none: () => false, inbound: ({ destination }: { destination: string }) => destination === A } as const;
+const ways = {
+  all: () => true,
+  none: () => false,
+  inbound: ({ destination }: { destination: string }) => destination === A,
+  outbound: ({ destination }: { destination: string }) => destination === B,
+} as const;
 
 /** The kernel's SAs end unheard, and the daemon is started again with what its policy is by now. */
 function endUnheard(a: Host, which: keyof typeof ways): void {
@@ -28,8 +33,8 @@ function endUnheard(a: Host, which: keyof typeof ways): void {
 }
 
 /** Protected traffic between the hosts, the daemon of A with a journal. */
-function scene(towardsB: string, tell: (world: World, a: Host) => void): () => void {
-  return story(pair(towardsB, towards(A, respond)), (world) => {
+function scene(towardsB: string, tell: (world: World, a: Host) => void, lives = {}): () => void {
+  return story(pair(towardsB, towards(A, respond, lives)), (world) => {
     const a = world.host("A");
     a.keepJournal();
     world.run(10);
@@ -88,6 +93,23 @@ for (const [what, text] of CLEAR)
         assertTraffic(world);
       })());
   }
+
+const LONG = { quickLife: "8h", mainLife: "8h" };
+for (const [what, text] of CLEAR)
+  for (const [how, which] of [
+    ["only the inbound SA is left", "outbound"],
+    ["both SAs are left, but the rule has another name", "none"],
+  ] as const)
+    test(`${what} with SAs that live for hours: ${how}, and the guard stands for minutes`, () =>
+      scene(
+        towards(B, text, LONG),
+        (world, a) => {
+          if (which === "none") a.policy = policyOf(configuration([{ ...text, name: '"renamed"', filters: `["me <-> ${B}"]` }], LONG));
+          endUnheard(a, which);
+          assertGuarded(world, a, 5);
+        },
+        LONG,
+      )());
 
 for (const [what, text] of CLEAR) {
   test(`${what}: one SA of a pair is left at the start, and the guard outlives it`, () =>

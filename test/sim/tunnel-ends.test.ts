@@ -204,3 +204,55 @@ test(
     world.run(5000);
   }),
 );
+
+const PLAIN: RuleText = { filters: '["me <-> 10.2.0.0/16"]', mode: '"tunnel"', start: '"on-traffic"', tunnel: `{ remote = "${B}" }` };
+const FIXED: RuleText = {
+  name: '"fixed"',
+  filters: '["10.5.0.0/16 <-> 10.6.0.0/16"]',
+  mode: '"tunnel"',
+  start: '"on-traffic"',
+  tunnel: `{ local = "192.0.2.7", remote = "${B}" }`,
+};
+const OWN = packet(A, "10.2.0.5");
+
+for (const routed of [true, false])
+  test(`a start gives such a tunnel no end that another rule names, ${routed ? "before the route tells its own" : "and without a route, too"}`, () => {
+    const options = world();
+    const hosts = options.hosts.map((host) =>
+      host.name === "A" ? { ...host, addresses: [A, "192.0.2.7"], policy: policyOf(configuration([PLAIN, FIXED])) } : host,
+    );
+    story({ ...options, hosts }, (world) => {
+      const a = world.host("A");
+      a.keepJournal();
+      world.run(100);
+      assert.equal(a.xfrm.outbound(OWN).kind, "acquire");
+      a.routed = routed;
+      a.routeMs = 500;
+      a.crash();
+      for (const ms of [1, 200, 1000, 120_000]) {
+        world.run(ms);
+        assert.notEqual(a.xfrm.outbound(OWN).kind, "clear");
+      }
+    })();
+  });
+
+test("an end that is no address of ours any more is none: the tunnel is shut until the route tells another", () => {
+  story(pair(configuration([PLAIN]), THEIRS), (world) => {
+    const a = world.host("A");
+    const moved = "192.0.2.88";
+    const now = () => [
+      a.xfrm.outbound(packet(moved, "10.2.0.5")).kind,
+      a.xfrm.inbound(packet("10.2.0.5", moved), [], "in") ? "clear" : "refused",
+    ];
+    world.run(100);
+    a.routed = false;
+    Object.assign(a, { addresses: [moved] });
+    a.input({ type: "addresses", addresses: [moved] });
+    world.run(200);
+    assert.deepEqual(now(), ["blocked", "refused"]);
+    assert.match(said(a, "warning", "error").join(), /no route to 192\.0\.2\.2/);
+    a.routed = true;
+    world.run(120_000);
+    assert.deepEqual(now(), ["acquire", "refused"]);
+  })();
+});
