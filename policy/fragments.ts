@@ -16,10 +16,14 @@ export function reportFragments({ policy, raw, addresses }: Placed, rule: Rule, 
     if (!isAboutForwarded(rule, filter) || isOwn(filter.local, rule, addresses) || isCaught(policy, filter)) continue;
     report.warning(
       ["rule", i, "filters", k],
-      `of packets that this host forwards, fragments have no ports for Linux: they pass by this filter, in clear where no other one stops them; write it without ports ("${portless(filter)}"), or let the kernel join fragments first (any rule of its packet filter with "ct state" does it)`,
+      `of packets that this host forwards, fragments have no ports for Linux: they pass by this filter, in clear where no other one stops them; ${remedy(rule, filter)}`,
     );
   }
 }
+
+/** A block without its ports would shut far more than was meant. */
+const remedy = ({ action }: Rule, filter: Filter): string =>
+  `${action === "block" ? "" : `write it without ports ("${portless(filter)}"), or `}let the kernel join fragments first (any rule of its packet filter with "ct state" does it)`;
 
 /** What lets nothing through in clear to others: the rest may pass anyway. */
 const stops = ({ action, mode }: Rule): boolean => action === "block" || (action === "require" && mode === "tunnel");

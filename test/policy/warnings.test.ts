@@ -126,11 +126,20 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     ],
   ],
   [
-    "a block of a port of two networks of IPv6",
+    "a block of a port of two networks of IPv6: nothing is said of a block of everything",
     rule("a", "block", ["[fd01::/16]:53 -> [fd02::/16]:99 udp"]),
-    [/fragments have no ports .*\("\[fd01::\/16\] -> \[fd02::\/16\] udp"\)/],
+    [/they pass by this filter, in clear where no other one stops them; let the kernel join/],
   ],
-  ["a block of a port of everybody", rule("a", "block", ["any:80<->10.0.0.0/8 tcp"]), [/\("any<->10\.0\.0\.0\/8 tcp"\)/]],
+  [
+    "a port of a tunnel between two networks of IPv6",
+    rule("a", "require", ["[fd01::/16]:53 <-> [fd02::/16]:99 udp"], TUNNEL),
+    [/write it without ports \("\[?fd01::\/16\]? <-> \[?fd02::\/16\]? udp"\), or let the kernel join/],
+  ],
+  [
+    "a block of a port of everybody",
+    rule("a", "block", ["any:80<->10.0.0.0/8 tcp"]),
+    [/where no other one stops them; let the kernel join/],
+  ],
   [
     "a port of two networks, whose fragments another rule stops",
     rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16:9999 udp"], TUNNEL) + rule("b", "block", ["10.2.0.0/16 <-> 10.0.0.0/8 udp"]),
