@@ -2,6 +2,7 @@
  * The transcripts that prove: HASH_I and HASH_R of phase 1, HASH(1) to HASH(3) of phase 2 (RFC 2409 §5, §5.5, §5.7).
  * Inputs are payload bodies as they stood on the wire; nothing is encoded again in order to be hashed.
  */
+import { uint32Octets } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import type { Crypto } from "./crypto/provider.ts";
 import type { Secret } from "./crypto/secret.ts";
@@ -33,7 +34,7 @@ export const phase1Hash = (
 
 /** HASH(1), RFC 2409 §5.5 and §5.7: prf(SKEYID_a, M-ID | everything after the HASH payload). */
 export const hash1 = (crypto: Crypto, hash: HashAlgorithm, skeyidA: Secret, messageId: number, rest: Uint8Array): Uint8Array =>
-  skeyidA.use((key) => crypto.hmac(hash.name, key, uint32(messageId), rest));
+  skeyidA.use((key) => crypto.hmac(hash.name, key, uint32Octets(messageId), rest));
 
 /** HASH(2): prf(SKEYID_a, M-ID | Ni_b | everything after the HASH payload). */
 export const hash2 = (
@@ -43,7 +44,7 @@ export const hash2 = (
   messageId: number,
   ni: Uint8Array,
   rest: Uint8Array,
-): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, uint32(messageId), ni, rest));
+): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, uint32Octets(messageId), ni, rest));
 
 /** HASH(3): prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b). */
 export const hash3 = (
@@ -53,7 +54,7 @@ export const hash3 = (
   messageId: number,
   ni: Uint8Array,
   nr: Uint8Array,
-): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, Uint8Array.of(0), uint32(messageId), ni, nr));
+): Uint8Array => skeyidA.use((key) => crypto.hmac(hash.name, key, Uint8Array.of(0), uint32Octets(messageId), ni, nr));
 
 /**
  * The octets after the HASH payload of a received phase 2 message, generic headers included, padding not.
@@ -65,6 +66,3 @@ export function afterHash(payloads: readonly Payload[], plain: Uint8Array): Uint
   if (first?.name !== "hash" || !last) return undefined;
   return plain.subarray(first.end, last.end);
 }
-
-/** Four octets, network order. */
-export const uint32 = (n: number): Uint8Array => Uint8Array.of(n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255);

@@ -5,6 +5,7 @@
  */
 import { encodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE } from "../isakmp/numbers.ts";
+import { uint32Octets } from "../isakmp/octets.ts";
 import { type Payload, type PayloadOf, payload } from "../isakmp/payloads.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
 import { type Core, count, hex, send } from "./core.ts";
@@ -13,7 +14,6 @@ import { seal } from "./envelope.ts";
 import type { Path } from "./input.ts";
 import { badNonce } from "./main-mode.ts";
 import { NONCE_OCTETS } from "./main-mode-table.ts";
-import { uint32 } from "./proof.ts";
 import { addressing } from "./quick-mode.ts";
 
 /** Answers that are kept; the oldest makes room. */
@@ -43,7 +43,7 @@ export function hasBareNonce(core: Core, ike: IkeSa, messageId: number, payloads
   const [hash] = payloads;
   const reliable = reliableDelete(payloads);
   if (!reliable || hash?.name !== "hash") return false;
-  return sameDigest(digest(core, ike, [uint32(messageId), reliable.nonce, encodePayloads([reliable.payload])]), hash.value.data);
+  return sameDigest(digest(core, ike, [uint32Octets(messageId), reliable.nonce, encodePayloads([reliable.payload])]), hash.value.data);
 }
 
 const digest = (core: Core, ike: IkeSa, parts: readonly Uint8Array[]): Uint8Array =>
@@ -57,7 +57,7 @@ export function acknowledge(core: Core, ike: IkeSa, header: Header, bytes: Uint8
   const nonce = payload("nonce", { data: core.random(NONCE_OCTETS) });
   // The same body as it came, its place in the chain is our own.
   const rest = [nonce, reliable.payload];
-  const hash = payload("hash", { data: digest(core, ike, [reliable.nonce, uint32(messageId), encodePayloads(rest)]) });
+  const hash = payload("hash", { data: digest(core, ike, [reliable.nonce, uint32Octets(messageId), encodePayloads(rest)]) });
   const chain = { cipher: ike.sa.suite.encryption, key: ike.sa.keys.cipher, iv };
   const { bytes: answer } = seal(core.crypto, chain, addressing(ike.sa, messageId, EXCHANGE.Informational), [hash, ...rest]);
   core.deleteAnswers.set(keyOf(header), { path: ike.path, received: Uint8Array.from(bytes), answer });

@@ -4,7 +4,6 @@
  * when message 3 is here, message 1 is answered again, in thought, and only where that gives octet for octet what was sent a `Negotiation` begins.
  * Invariant: a message 3 that is no good leaves the row and nothing more, whatever was computed for it.
  */
-
 import { ownName, readName } from "../auth/gss.ts";
 import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";

@@ -60,7 +60,8 @@ export function restoreEnds(core: Core, present: readonly KernelPolicy[]): void 
     for (const { mode, reqid, source, destination } of templates) {
       if (direction !== "out" || mode !== "tunnel" || !isOurReqid(reqid) || source === null || destination === null) continue;
       if (!core.addresses.includes(source) || named.has(`${source} ${destination}`)) continue;
-      found.set(destination, (found.get(destination) ?? source) === source && found.get(destination) !== null ? source : null);
+      const known = found.get(destination);
+      found.set(destination, known === undefined || known === source ? source : null);
     }
   const ends = new Map([...found].filter((entry): entry is [string, string] => entry[1] !== null));
   core.policy = { ...core.policy, rules: core.policy.rules.map((rule) => withEnd(rule, ends)) };

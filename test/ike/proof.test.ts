@@ -6,9 +6,10 @@ import { opensslCrypto } from "../../ike/crypto/openssl.ts";
 import { Secret } from "../../ike/crypto/secret.ts";
 import { HASHES } from "../../ike/crypto/suite.ts";
 import { open } from "../../ike/envelope.ts";
-import { afterHash, hash1, hash2, hash3, phase1Hash, uint32 } from "../../ike/proof.ts";
+import { afterHash, hash1, hash2, hash3, phase1Hash } from "../../ike/proof.ts";
 import { decodeHeader, decodePayloads, encodePayloads } from "../../isakmp/message.ts";
 import { PAYLOAD } from "../../isakmp/numbers.ts";
+import { uint32Octets } from "../../isakmp/octets.ts";
 import { payload } from "../../isakmp/payloads.ts";
 import { hex, PROVIDERS, unhex } from "./crypto/fixtures.ts";
 import { MAIN, message, QUICK, SUITE, secretOf } from "./recorded.ts";
@@ -90,7 +91,7 @@ test("afterHash wants HASH first, and takes nothing after it for nothing", () =>
 test("uint32 is big-endian over the whole range", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 0xffffffff }), (n) => {
-      assert.equal(hex(uint32(n)), n.toString(16).padStart(8, "0"));
+      assert.equal(hex(uint32Octets(n)), n.toString(16).padStart(8, "0"));
     }),
   );
 });
