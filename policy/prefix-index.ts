@@ -14,7 +14,7 @@ export class PrefixIndex<T> {
       const ofLength = this.#byPrefix[parsed.family];
       const networks = ofLength.get(length) ?? new Map<bigint, T[]>();
       ofLength.set(length, networks);
-      const network = parsed.value >> BigInt(bitsOf(parsed.family) - length);
+      const network = networkKey(parsed.family, parsed.value, length);
       const there = networks.get(network);
       if (there) there.push(item);
       else networks.set(network, [item]);
@@ -25,7 +25,16 @@ export class PrefixIndex<T> {
   at(family: Family, value: bigint): readonly T[] {
     const found: T[] = [];
     for (const [length, networks] of this.#byPrefix[family])
-      for (const item of networks.get(value >> BigInt(bitsOf(family) - length)) ?? []) found.push(item);
+      for (const item of networks.get(networkKey(family, value, length)) ?? []) found.push(item);
     return found;
   }
+}
+
+/**
+ * The key of the network of an address. V8 hashes the lower 64 bits of a bigint alone, and hosts of many networks are all called ::1: so the upper bits
+ * go into the lower ones. Different networks of one length have different keys.
+ */
+export function networkKey(family: Family, value: bigint, length: number): bigint {
+  const network = value >> BigInt(bitsOf(family) - length);
+  return network ^ (network >> 64n);
 }

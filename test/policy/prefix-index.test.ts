@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type AddressRange, type Family, formatAddress, includesAddress } from "../../isakmp/address.ts";
-import { PrefixIndex } from "../../policy/prefix-index.ts";
+import { networkKey, PrefixIndex } from "../../policy/prefix-index.ts";
 
 const range = fc
   .record({ family: fc.constantFrom<Family>(4, 6), a: fc.bigInt(0n, 40n), b: fc.bigInt(0n, 40n), high: fc.boolean() })
@@ -28,4 +28,9 @@ test("all addresses are a prefix like another one", () => {
   const index = new PrefixIndex<string>();
   index.add({ family: 4, first: 0n, last: (1n << 32n) - 1n }, "any");
   assert.deepEqual([index.at(4, 7n), index.at(6, 7n)], [["any"], []]);
+});
+
+test("hosts of one number in many networks have different keys, also in the lower 64 bits by which V8 files them", () => {
+  const keys = Array.from({ length: 1000 }, (_, k) => networkKey(6, (0x2001_0db8n << 96n) | (BigInt(k) << 64n) | 1n, 128));
+  assert.equal(new Set(keys.map((key) => BigInt.asUintN(64, key))).size, 1000);
 });
