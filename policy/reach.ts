@@ -2,15 +2,17 @@
  * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
  * ticket, and filters that never decide. The host's own addresses are those of the file; where it has none, others stand for them.
  */
-import { type AddressRange, covers, formatAddress, intersection, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, formatAddress, hostRange, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { MeetingRanges } from "./meeting-ranges.ts";
+import { PrefixIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
+import { type Reach, reachOf, type Service, wallsOf } from "./walls.ts";
 
 /** A policy with its filters where they stand in the file. */
 export interface Placed {
@@ -54,92 +56,19 @@ function ownAddresses({ policy, addresses }: Placed): readonly string[] {
   });
 }
 
-/** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
-interface Reach {
-  readonly wanted: WantedPolicy;
-  readonly local: AddressRange;
-  readonly remote: AddressRange;
-  readonly protocol: number;
-  readonly localPort: number;
-  readonly remotePort: number;
-}
-
-function reachOf(wanted: WantedPolicy): Reach {
-  const s = wanted.selector;
-  const [source, destination] = [rangeOf(s.source, s.sourceLength), rangeOf(s.destination, s.destinationLength)];
-  return wanted.direction === "out"
-    ? { wanted, local: source, remote: destination, protocol: s.protocol, localPort: s.sourcePort, remotePort: s.destinationPort }
-    : { wanted, local: destination, remote: source, protocol: s.protocol, localPort: s.destinationPort, remotePort: s.sourcePort };
-}
-
-function rangeOf(address: string, length: number): AddressRange {
-  const range = parseRange(`${address}/${length}`);
-  if (!range) throw new Error(`${address}/${length}`);
-  return range;
-}
-
-/** TCP or UDP between one of our ports and one of theirs; 0 is some port that nobody names. */
-interface Service {
-  readonly protocol: number;
-  readonly localPort: number;
-  readonly remotePort: number;
-}
-
-const isAbout = ({ protocol, localPort, remotePort }: Reach, service: Service): boolean =>
-  (protocol === 0 || protocol === service.protocol) &&
-  (localPort === 0 || localPort === service.localPort) &&
-  (remotePort === 0 || remotePort === service.remotePort);
-
-/** Clear text passes; with `request` it does once the peer was silent. */
-function isOpen({ wanted: { action, protection, origin } }: Reach, patient: boolean): boolean {
-  if (action === "block") return false;
-  return protection === null || protection.level === "use" || (patient && origin.kind === "rule" && origin.rule.clear.fallback !== null);
-}
-
-/**
- * Policies that shut some of the services to anybody (`wide`: of such a remote side), and through which nothing stronger opens a way. One way in one
- * family is enough: whoever wrote it has thought of the service.
- */
-function wallsOf(
-  reach: readonly Reach[],
-  services: readonly Service[],
-  patient: boolean,
-  wide: (remote: AddressRange) => boolean,
-): readonly Reach[] {
-  const about = reach.filter(
-    (one) => one.wanted.direction !== "fwd" && !isOfItself(one) && services.some((service) => isAbout(one, service)),
-  );
-  const open = about.filter((one) => isOpen(one, patient));
-  const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
-  const place = ({ wanted: { origin, direction } }: Reach): unknown =>
-    origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
-  const holed = new Set(walls.filter((wall) => open.some((other) => isHoleIn(wall, other))).map(place));
-  return walls.filter((wall) => !holed.has(place(wall)));
-}
-
-/** What this host sends to itself is no way in. */
-const isOfItself = ({ wanted: { origin } }: Reach): boolean => origin.kind === "exemption" && origin.what === "this-host";
-
-const isHoleIn = (wall: Reach, other: Reach): boolean =>
-  other.wanted.direction === wall.wanted.direction &&
-  other.wanted.priority < wall.wanted.priority &&
-  meets(other.local, wall.local) &&
-  meets(other.remote, wall.remote);
-
-const meets = (a: AddressRange, b: AddressRange): boolean => intersection(a, b) !== undefined;
-
 const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
 
 /** On every address of a family SSH from anywhere meets a wall without a hole, one way or the other. */
 function reportLockOut({ raw, policy }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
   const walls = wallsOf(reach, [SSH], true, isWide);
+  const byLocal = new PrefixIndex<Reach>();
+  for (const wall of walls) byLocal.add(wall.local, wall);
   for (const family of [4, 6] as const) {
     const addresses = own.flatMap((text) => parseAddress(text) ?? []).filter((address) => address.family === family);
-    const shutting = addresses.map(({ value }) =>
-      walls.find(({ local }) => local.family === family && local.first <= value && value <= local.last),
-    );
-    const [wall] = shutting;
-    if (!wall || shutting.includes(undefined) || wall.wanted.origin.kind !== "rule") continue;
+    const [first] = addresses;
+    if (!first || !addresses.every(({ value }) => byLocal.at(family, value).length > 0)) continue;
+    const wall = walls.find(({ local }) => covers(local, hostRange(family, first.value)));
+    if (wall?.wanted.origin.kind !== "rule") continue;
     const { rule, filter } = wall.wanted.origin;
     const how =
       rule.action === "block" ? "blocks SSH to this host from everywhere" : "lets SSH to this host in only from peers that negotiate";

@@ -5,10 +5,10 @@
  * Invariant: each of these policies has the selector and the priority of the tunnel's own that looks after the same packets. None is about a packet
  * that some tunnel looks after where it would stand, or that this host sends itself: the way would be open to it in clear.
  */
-import { type AddressRange, intersection, parseRange } from "../isakmp/address.ts";
+import { bitsOf, parseAddress } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
-import { MeetingRanges } from "./meeting-ranges.ts";
-import { selectorKey } from "./packet-selector.ts";
+import { greatestMeeting, type Sides } from "./meeting-pairs.ts";
+import { outwardSelectors, selectorKey, turned } from "./packet-selector.ts";
 import { concreteSelectors } from "./selector.ts";
 import type { Rule } from "./types.ts";
 
@@ -21,63 +21,49 @@ export function waysOfTunnels(
   rules: readonly Rule[],
   addresses: readonly string[],
 ): readonly WantedPolicy[] {
-  const hosts = addresses.flatMap((address): readonly Ends[] => {
-    const range = parseRange(address);
-    return range ? [{ source: range, destination: null }] : [];
-  });
+  const tunnels = rules.filter(({ mode }) => mode === "tunnel");
+  if (tunnels.length === 0) return [];
   return [
-    ...waysAt("fwd", "out", decided, endsOf(rules, true, addresses)),
-    ...waysAt("out", "fwd", decided, [...hosts, ...endsOf(rules, false, addresses)]),
+    ...waysAt("fwd", "out", decided, endsOf(tunnels, true, addresses)),
+    ...waysAt("out", "fwd", decided, [...addresses.flatMap(whatSends), ...endsOf(tunnels, false, addresses)]),
   ];
 }
 
-/** What packets have for their ends; a destination of null is any. */
-interface Ends {
-  readonly source: AddressRange;
-  readonly destination: AddressRange | null;
-}
-
 /** The ways at one place for what tunnels look after at the `other`, but for what meets some of the `closed`. */
-function waysAt(place: Direction, other: Direction, decided: readonly WantedPolicy[], closed: readonly Ends[]): readonly WantedPolicy[] {
+function waysAt(place: Direction, other: Direction, decided: readonly WantedPolicy[], closed: readonly Sides[]): readonly WantedPolicy[] {
   const here = decided.filter(({ direction }) => direction === place);
-  const blocks = new MeetingRanges(
-    here.filter(({ action }) => action === "block"),
-    sourceOf,
-  );
-  const kept = new MeetingRanges(closed, ({ source }) => source);
   const taken = new Set(here.map(({ selector }) => selectorKey(selector)));
-  return decided
-    .filter((wanted) => {
-      if (wanted.direction !== other || !isOfTunnel(wanted) || taken.has(selectorKey(wanted.selector))) return false;
-      const [from, to] = [sourceOf(wanted), destinationOf(wanted)];
-      const isAbout = (range: AddressRange | null): boolean => !range || intersection(range, to) !== undefined;
-      return (
-        blocks.with(from).some((block) => block.priority > wanted.priority && isAbout(destinationOf(block))) &&
-        !kept.with(from).some(({ destination }) => isAbout(destination))
-      );
-    })
+  const tunnels = decided.filter((wanted) => wanted.direction === other && isOfTunnel(wanted) && !taken.has(selectorKey(wanted.selector)));
+  const asked = tunnels.map(({ selector }) => selector);
+  const blocks = here.filter(({ action }) => action === "block").map(({ selector, priority }) => ({ sides: selector, worth: priority }));
+  const weakestBlock = greatestMeeting(blocks, asked);
+  const closings = greatestMeeting(
+    closed.map((sides) => ({ sides, worth: 1 })),
+    asked,
+  );
+  return tunnels
+    .filter(({ priority }, i) => (weakestBlock[i] as number) > priority && closings[i] !== 1)
     .map((wanted) => ({ ...wanted, direction: place, protection: null }));
 }
 
 const isOfTunnel = ({ action, origin }: WantedPolicy): boolean =>
   action === "allow" && origin.kind === "rule" && origin.rule.mode === "tunnel";
 
-/** What goes into any tunnel, or comes out of one (`inward`). Ports are not looked at: fragments have none. */
-const endsOf = (rules: readonly Rule[], inward: boolean, addresses: readonly string[]): readonly Ends[] =>
-  rules
-    .filter(({ mode }) => mode === "tunnel")
+/** What goes into some tunnels, or comes out of them (`inward`). Ports are not looked at: fragments have none. */
+const endsOf = (tunnels: readonly Rule[], inward: boolean, addresses: readonly string[]): readonly Sides[] =>
+  tunnels
     .flatMap((rule) =>
       rule.filters
         .filter(({ direction }) => direction === "both" || (direction === "in") === inward)
         .flatMap((filter) => concreteSelectors(filter, rule, addresses)),
     )
-    .map(({ local, remote }) => (inward ? { source: remote, destination: local } : { source: local, destination: remote }));
+    .flatMap(outwardSelectors)
+    .map((selector) => (inward ? turned(selector) : selector));
 
-const sourceOf = ({ selector: s }: WantedPolicy): AddressRange => rangeOf(s.source, s.sourceLength);
-const destinationOf = ({ selector: s }: WantedPolicy): AddressRange => rangeOf(s.destination, s.destinationLength);
-
-function rangeOf(address: string, length: number): AddressRange {
-  const range = parseRange(`${address}/${length}`);
-  if (!range) throw new Error(`${address}/${length}`);
-  return range;
+/** What a host with an address sends. */
+function whatSends(address: string): readonly Sides[] {
+  const parsed = parseAddress(address);
+  if (!parsed) return [];
+  const any = parsed.family === 4 ? "0.0.0.0" : "::";
+  return [{ source: address, sourceLength: bitsOf(parsed.family), destination: any, destinationLength: 0 }];
 }

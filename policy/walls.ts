@@ -1,0 +1,86 @@
+/**
+ * Walls: kernel policies that shut a service to many, and through which nothing stronger opens a way. For what `check` warns about (reach.ts).
+ */
+import { type AddressRange, parseRange } from "../isakmp/address.ts";
+import type { WantedPolicy } from "./compile.ts";
+import { greatestMeeting } from "./meeting-pairs.ts";
+
+/** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
+export interface Reach {
+  readonly wanted: WantedPolicy;
+  readonly local: AddressRange;
+  readonly remote: AddressRange;
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+/** A policy with what it is about. */
+export function reachOf(wanted: WantedPolicy): Reach {
+  const s = wanted.selector;
+  const [source, destination] = [rangeOf(s.source, s.sourceLength), rangeOf(s.destination, s.destinationLength)];
+  return wanted.direction === "out"
+    ? { wanted, local: source, remote: destination, protocol: s.protocol, localPort: s.sourcePort, remotePort: s.destinationPort }
+    : { wanted, local: destination, remote: source, protocol: s.protocol, localPort: s.destinationPort, remotePort: s.sourcePort };
+}
+
+function rangeOf(address: string, length: number): AddressRange {
+  const range = parseRange(`${address}/${length}`);
+  if (!range) throw new Error(`${address}/${length}`);
+  return range;
+}
+
+/** TCP or UDP between one of our ports and one of theirs; 0 is some port that nobody names. */
+export interface Service {
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+const isAbout = ({ protocol, localPort, remotePort }: Reach, service: Service): boolean =>
+  (protocol === 0 || protocol === service.protocol) &&
+  (localPort === 0 || localPort === service.localPort) &&
+  (remotePort === 0 || remotePort === service.remotePort);
+
+/** Clear text passes; with `request` it does once the peer was silent. */
+function isOpen({ wanted: { action, protection, origin } }: Reach, patient: boolean): boolean {
+  if (action === "block") return false;
+  return protection === null || protection.level === "use" || (patient && origin.kind === "rule" && origin.rule.clear.fallback !== null);
+}
+
+/**
+ * Policies that shut some of the services to anybody (`wide`: of such a remote side), and through which nothing stronger opens a way. One way in one
+ * family is enough: whoever wrote it has thought of the service.
+ */
+export function wallsOf(
+  reach: readonly Reach[],
+  services: readonly Service[],
+  patient: boolean,
+  wide: (remote: AddressRange) => boolean,
+): readonly Reach[] {
+  const about = reach.filter(
+    (one) => one.wanted.direction !== "fwd" && !isOfItself(one) && services.some((service) => isAbout(one, service)),
+  );
+  const open = about.filter((one) => isOpen(one, patient));
+  const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
+  const place = ({ wanted: { origin, direction } }: Reach): unknown =>
+    origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
+  const holed = new Set(withHoles(walls, open).map(place));
+  return walls.filter((wall) => !holed.has(place(wall)));
+}
+
+/** What this host sends to itself is no way in. */
+const isOfItself = ({ wanted: { origin } }: Reach): boolean => origin.kind === "exemption" && origin.what === "this-host";
+
+/** Walls that share packets with something open that is stronger. */
+const withHoles = (walls: readonly Reach[], open: readonly Reach[]): readonly Reach[] =>
+  (["out", "in"] as const).flatMap((way) => {
+    const of = (list: readonly Reach[]): readonly Reach[] => list.filter(({ wanted }) => wanted.direction === way);
+    const holes = of(open).map(({ wanted: { selector, priority } }) => ({ sides: selector, worth: -priority }));
+    const mine = of(walls);
+    const greatest = greatestMeeting(
+      holes,
+      mine.map(({ wanted }) => wanted.selector),
+    );
+    return mine.filter(({ wanted }, i) => -(greatest[i] as number) < wanted.priority);
+  });

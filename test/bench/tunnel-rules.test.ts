@@ -1,0 +1,91 @@
+/**
+ * What many tunnels beside many blocks cost, and many walls beside many holes, in steps as policy-rules.test.ts counts them: ten times as many rules may
+ * cost ten times as much.
+ */
+import assert from "node:assert/strict";
+import { Session } from "node:inspector";
+import { after, test } from "node:test";
+
+/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
+const session = new Session();
+session.connect();
+session.post("Profiler.enable");
+session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+const { parseConfiguration } = await import("../../policy/config.ts");
+const { compile, weigh } = await import("../../policy/compile.ts");
+const { reachOf, wallsOf } = await import("../../policy/walls.ts");
+after(() => session.disconnect());
+
+/** Times that functions and blocks of our own files were run since the last call. */
+function ran(): number {
+  let count = 0;
+  session.post("Profiler.takePreciseCoverage", (error, taken) => {
+    if (error) throw error;
+    for (const { url, functions } of taken.result)
+      if (url.startsWith("file:") && !url.includes("/node_modules/"))
+        for (const { ranges } of functions) for (const range of ranges) count += range.count;
+  });
+  return count;
+}
+
+type RuleOf = (k: number) => string;
+const net = (first: number, k: number): string => `${first}.${k >> 8}.${k & 255}.0/24`;
+const rule = (name: string, filter: string): string => `[[rule]]\nname = "${name}"\nfilters = ["${filter}"]\n`;
+const block = (k: number, filter: string): string => `${rule(`b${k}`, filter)}action = "block"`;
+const permit = (k: number, filter: string): string => `${rule(`p${k}`, filter)}action = "permit"`;
+const required = (k: number, filter: string): string =>
+  `${rule(`t${k}`, filter)}action = "require"\nauth = [{ method = "psk", secret = "throwaway" }]`;
+const tunnel = (k: number, filter: string): string =>
+  `${required(k, filter)}\nmode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }`;
+
+/** Half of the rules are of one kind, half of another. */
+const POLICIES: readonly (readonly [what: string, one: RuleOf, other: RuleOf])[] = [
+  ["tunnels beside blocks of others", (k) => tunnel(k, `${net(10, k)} <-> ${net(11, k)}`), (k) => block(k, `any <-> ${net(172, k)}`)],
+  [
+    "tunnels within blocks",
+    (k) => tunnel(k, `${net(10, k)} <-> ${net(11, k)}`),
+    (k) => block(k, `10.0.0.0/8 <-> 11.${k >> 7}.${(k & 127) * 2}.0/23`),
+  ],
+  [
+    "tunnels of hosts beside blocks",
+    (k) => tunnel(k, `10.1.${k >> 8}.${k & 255} <-> ${net(11, k)}`),
+    (k) => block(k, `any <-> ${net(172, k)}`),
+  ],
+  [
+    "walls and holes of the same addresses",
+    (k) => permit(k, `10.${k >> 8}.${k & 255}.1:22 <-> 192.0.2.0/24 tcp`),
+    (k) => block(k, `10.${k >> 8}.${k & 255}.1 <-> any`),
+  ],
+  [
+    "walls and holes of others",
+    (k) => permit(k, `10.${k >> 8}.${k & 255}.2:22 <-> any tcp`),
+    (k) => block(k, `10.${k >> 8}.${k & 255}.1 <-> any`),
+  ],
+];
+
+const ADDRESSES = ["192.0.2.1", "192.0.2.5"];
+const SSH = { protocol: 6, localPort: 22, remotePort: 0 };
+
+/** Steps that it takes to compile a policy of `rules` rules, and to find its walls. */
+function stepsOf(one: RuleOf, other: RuleOf, rules: number): readonly [compile: number, walls: number] {
+  const text = Array.from({ length: rules / 2 }, (_, k) => `${one(k)}\n${other(k)}`).join("\n");
+  const parsed = parseConfiguration(text, "bench.toml", () => ({ ok: false, error: "no files here" }));
+  if (!parsed.ok) throw new Error(parsed.error[0]?.message);
+  ran();
+  const compiled = compile(parsed.value.policy, ADDRESSES);
+  const steps = ran();
+  assert.ok(compiled.length >= rules);
+  const reach = weigh(parsed.value.policy, ADDRESSES).decide.map(reachOf);
+  ran();
+  wallsOf(reach, [SSH], true, () => true);
+  return [steps, ran()];
+}
+
+for (const [what, one, other] of POLICIES)
+  test(`ten times as many ${what} cost ten times as much, and no more`, () => {
+    const [few, many] = [stepsOf(one, other, 100), stepsOf(one, other, 1000)];
+    for (const [i, step] of (["compile", "find the walls"] as const).entries()) {
+      const growth = (many[i] ?? Number.NaN) / (few[i] ?? Number.NaN);
+      assert.ok(growth > 5 && growth < 10.5, `${growth} times the steps to ${step}`);
+    }
+  });
