@@ -153,7 +153,12 @@ function addWhy(program: Command, finish: Finish): void {
     .option("--sport <port>", "its source port", portNumber, 0)
     .option("--dport <port>", "its destination port", portNumber, 0)
     .option("-c, --config <file>", "ask this configuration instead of the daemon")
-    .option("--local <address>", "with -c: an address of the host that is meant; repeatable", collect, [])
+    .option(
+      "--local <address>",
+      "with -c: an address of the host that is meant, else those of [daemon] addresses, own ends of tunnels and manual SAs, or --src; repeatable",
+      collect,
+      [],
+    )
     .option("--json", "one JSON document")
     .action(async ({ json = false, ...options }) => {
       const { why } = await import("./commands/why.ts");

@@ -2,6 +2,7 @@
 import type { Request } from "../../daemon/control-protocol.ts";
 import { destroyPolicy } from "../../policy/config.ts";
 import { formatProtocol, hasPorts, parseProtocol } from "../../policy/filter.ts";
+import { type OwnAddresses, ownAddresses } from "../../policy/own-addresses.ts";
 import { type Explanation, explain, readPacket } from "../../policy/why.ts";
 import { ask, type Document } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
@@ -12,7 +13,7 @@ export interface WhyOptions {
   readonly control: string;
   /** A configuration file to ask instead of the daemon. */
   readonly config: string | undefined;
-  /** Addresses of the host that is meant, with `config`; else the file's, else the packet's source. */
+  /** Addresses of the host that is meant, with `config`; else what `ownAddresses` finds. */
   readonly local: readonly string[];
   readonly src: string;
   readonly dst: string;
@@ -36,7 +37,8 @@ export async function why(options: WhyOptions): Promise<number> {
 }
 
 type Question = Extract<Request, { command: "why" }>;
-type Explained = Explanation & Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft">>;
+type Explained = Explanation &
+  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft">> & { readonly own?: OwnAddresses };
 
 const pick = ({ src, dst, sport, dport }: WhyOptions) => ({ src, dst, sport, dport });
 
@@ -56,8 +58,8 @@ async function offline(file: string, local: readonly string[], request: Question
   if (typeof packet === "string") throw new Failure(EXIT.usage, packet);
   const { policy, daemon } = openConfiguration(file);
   try {
-    const addresses = local.length > 0 ? local : (daemon.addresses ?? [packet.source]);
-    return explain(policy, addresses, packet, [daemon.port, daemon.natPort]);
+    const own = ownAddresses(local, daemon.addresses, policy, packet);
+    return { ...explain(policy, own.addresses, packet, [daemon.port, daemon.natPort]), own };
   } finally {
     destroyPolicy(policy);
   }
@@ -78,6 +80,7 @@ function text({
   others,
   installed,
   soft,
+  own,
 }: Explained): readonly string[] {
   const end = (address: string, port: number) =>
     port === 0 ? address : address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
@@ -86,6 +89,7 @@ function text({
   const lines = [
     `${end(packet.source, packet.sourcePort)} -> ${end(packet.destination, packet.destinationPort)}${protocol} (${way})`,
     `  ${says}`,
+    ...(own ? [`  addresses of this host: ${own.addresses.join(", ")} (${own.because})`] : []),
     ...(rule === null ? [] : [`  decided by: rule ${rule}, filter "${filter}"`]),
     ...(description === null ? [] : [`  which is: ${description}`]),
     ...(policy

@@ -57,6 +57,69 @@ test("why explains a file without any daemon, and --json prints one document", a
   assert.match(coming.stdout, /comes to this host[\s\S]*accepted only protected/);
 });
 
+const TUNNEL = (end: string): string =>
+  `[[rule]]\nname = "site"\nfilters = ["10.1.0.0/16 <-> 10.2.0.0/16"]\naction = "require"\nmode = "tunnel"\ntunnel = { ${end}remote = "192.0.2.9" }\nauth = [{ method = "psk", secret = "throwaway" }]\n`;
+const WALL = '[[rule]]\nname = "wall"\naction = "block"\nfilters = ["any <-> any"]\n';
+const SA = `[[sa]]\nname = "old"\nlocal = "192.0.2.1"\nremote = "192.0.2.9"\nfilters = ["me <-> 192.0.2.9"]\nprotection = "esp:aes128-sha1"\nspi-in = 0x2001\nspi-out = 0x2002\nkey-in = "0x${"11".repeat(36)}"\nkey-out = "0x${"22".repeat(36)}"\n`;
+
+/** Whose addresses are ours by a file, and what a packet from its source does then. */
+const OURS: readonly (readonly [
+  what: string,
+  text: string,
+  more: readonly string[],
+  addresses: readonly string[],
+  way: RegExp,
+  because: RegExp,
+])[] = [
+  [
+    "a tunnel's own end",
+    TUNNEL('local = "192.0.2.1", ') + WALL,
+    [],
+    ["192.0.2.1"],
+    /passes through this host/,
+    /own ends that the file names/,
+  ],
+  ["a manual SA's own end", SA + WALL, [], ["192.0.2.1"], /passes through this host/, /own ends that the file names/],
+  [
+    "a tunnel without its own end: nothing",
+    TUNNEL("") + WALL,
+    [],
+    ["10.1.0.5"],
+    /leaves this host/,
+    /the packet's source, since the file names none/,
+  ],
+  [
+    "[daemon] addresses",
+    `[daemon]\naddresses = ["192.0.2.7"]\n${TUNNEL('local = "192.0.2.1", ')}`,
+    [],
+    ["192.0.2.7"],
+    /passes through/,
+    /\[daemon\] addresses/,
+  ],
+  ["--local", TUNNEL('local = "192.0.2.1", '), ["--local", "10.1.0.5"], ["10.1.0.5"], /leaves this host/, /named with --local/],
+];
+for (const [what, body, more, addresses, way, because] of OURS)
+  test(`why of a file tells which addresses it took for this host's, and by what: ${what}`, async (t) => {
+    const file = join(scratch(t), "m.toml");
+    writeFileSync(file, body, { mode: 0o600 });
+    const words = ["why", "-c", file, "--src", "10.1.0.5", "--dst", "10.2.0.5", ...more];
+    const ran = await mainmode(words);
+    assert.equal(ran.exit, 0, ran.stderr);
+    assert.match(ran.stdout, way);
+    const [, named, by = ""] = /^ {2}addresses of this host: (.*?) \((.*)\)$/m.exec(ran.stdout) ?? [];
+    assert.deepEqual(named?.split(", "), addresses, ran.stdout);
+    assert.match(by, because);
+    const { own } = JSON.parse((await mainmode([...words, "--json"])).stdout);
+    assert.deepEqual(own, { addresses, because: by });
+  });
+
+test("a packet that comes out of a tunnel is told from one that this host sends by the ends in the file", async (t) => {
+  const file = join(scratch(t), "m.toml");
+  writeFileSync(file, TUNNEL('local = "192.0.2.1", ') + WALL, { mode: 0o600 });
+  const ran = await mainmode(["why", "-c", file, "--src", "10.2.0.5", "--dst", "10.1.0.5"]);
+  assert.match(ran.stdout, /passes through this host\)\n {2}rule site \(require\): accepted only protected/);
+});
+
 test("why refuses what is no packet with 2, and a file with errors with 78", async (t) => {
   const file = join(scratch(t), "m.toml");
   writeFileSync(file, "[[rule]]\n", { mode: 0o600 });
