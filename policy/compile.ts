@@ -48,7 +48,8 @@ type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "thi
 
 /**
  * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
- * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file.
+ * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file. Of packets that pass through
+ * one may mean it one way and one the other: then the more specific has it.
  * A tunnel rule whose own end is not known yet (`tunnel.local` null) blocks what it requires to be protected; it makes none where it only responds,
  * as names make none that are not resolved.
  */
@@ -71,7 +72,10 @@ export function weigh(
   for (const rule of all) {
     for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
       const key = `${wanted.direction} ${selectorKey(wanted.selector)}`;
-      if (!bySlot.has(key)) bySlot.set(key, wanted);
+      const before = bySlot.get(key);
+      if (before && before.priority <= wanted.priority) continue;
+      bySlot.delete(key);
+      bySlot.set(key, wanted);
     }
   }
   const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses);

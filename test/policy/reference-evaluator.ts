@@ -13,11 +13,13 @@ export interface Verdict {
   readonly what: "clear" | "drop" | "required" | "use";
   /** It is said of a packet that comes. */
   readonly inward: boolean;
+  /** In clear by a rule that would protect it if it were asked to. */
+  readonly asked: boolean;
   /** Smaller is more specific. */
   readonly rank: readonly number[];
 }
 
-const CLEAR: Verdict = { rule: null, what: "clear", inward: false, rank: [] };
+const CLEAR: Verdict = { rule: null, what: "clear", inward: false, asked: false, rank: [] };
 const STRICTEST: readonly Verdict["what"][] = ["drop", "required", "use", "clear"];
 
 /** What becomes of a packet. What passes through this host comes and leaves: of both verdicts the stricter one. Exemptions are not looked at. */
@@ -26,7 +28,7 @@ export function evaluate(policy: Policy, addresses: readonly string[], packet: P
   if (direction !== "fwd") return first;
   const second = evaluateAt(policy, addresses, packet, "out");
   if (first.rule === null || second.rule === null) return first.rule === null ? second : first;
-  const stricter = STRICTEST.indexOf(first.what) - STRICTEST.indexOf(second.what);
+  const stricter = STRICTEST.indexOf(first.what) - STRICTEST.indexOf(second.what) || Number(second.asked) - Number(first.asked);
   if (stricter !== 0) return stricter < 0 ? first : second;
   // Where it comes protected and leaves protected, it comes first.
   return first.what === "required" || first.what === "use" || compare(first.rank, second.rank) <= 0 ? first : second;
@@ -36,13 +38,15 @@ export function evaluate(policy: Policy, addresses: readonly string[], packet: P
 export function evaluateAt(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
   const hits = policy.rules
     .flatMap((rule, order) =>
-      rule.defaultResponse ? [] : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
+      rule.defaultResponse || (lacksEnd(rule) && rule.action !== "require")
+        ? []
+        : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
     )
-    .filter((hit) => !onlyPasses(hit, direction) || !isKept(policy, addresses, hit, packet, direction));
+    .filter((hit) => !onlyPasses(hit, direction) || (hit.rule.tunnel?.local != null && !isKept(policy, addresses, hit, packet, direction)));
   const [best] = hits.sort((a, b) => compare(a.rank, b.rank));
   if (!best) return CLEAR;
   const what = onlyPasses(best, direction) ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
-  return { rule: best.rule.name, what, inward: best.inward, rank: best.rank };
+  return { rule: best.rule.name, what, inward: best.inward, asked: best.rule.action === "respond", rank: best.rank };
 }
 
 interface Hit {
@@ -87,6 +91,9 @@ function hitsOf(
 const onlyPasses = ({ rule, inward }: Hit, direction: Direction): boolean =>
   rule.mode === "tunnel" && ((direction === "fwd" && !inward) || (direction === "out" && inward));
 
+/** A tunnel that waits for the route to tell its own end lets nothing pass. */
+const lacksEnd = ({ mode, tunnel }: Rule): boolean => mode === "tunnel" && tunnel?.local == null;
+
 /** Whether there might be packets that only pass by a filter, and that are this host's, or some tunnel's to look after: then no block is opened. */
 function isKept(policy: Policy, addresses: readonly string[], { rank, inward }: Hit, packet: Packet, direction: Direction): boolean {
   const [local, remote] = [-(rank[3] ?? 0), -(rank[2] ?? 0)];
@@ -99,8 +106,8 @@ function isKept(policy: Policy, addresses: readonly string[], { rank, inward }: 
       rule.filters.some(
         (filter) =>
           filter.direction !== (direction === "fwd" ? "out" : "in") &&
-          meetsSide(filter.local, from, rule.tunnel?.local ?? null) &&
-          meetsSide(filter.remote, to, null),
+          meetsSide(filter.local, from, rule.tunnel?.local ? [rule.tunnel.local] : addresses) &&
+          meetsSide(filter.remote, to, []),
       ),
   );
 }
@@ -115,9 +122,9 @@ function blockAt(address: string, bits: number): AddressRange {
   return { family: parsed.family, first, last: first + size - 1n };
 }
 
-function meetsSide(side: Side, range: AddressRange, end: string | null): boolean {
+function meetsSide(side: Side, range: AddressRange, own: readonly string[]): boolean {
   if (side.kind === "any") return true;
-  if (side.kind === "me") return end !== null && includesAddress(range, end);
+  if (side.kind === "me") return own.some((address) => includesAddress(range, address));
   return side.kind === "range" && intersection(side.range, range) !== undefined;
 }
 
@@ -177,7 +184,7 @@ function localBits(rule: Rule, side: Side, address: string, addresses: readonly 
 }
 
 function verdictOf(rule: Rule, inward: boolean, onLink: boolean): Verdict["what"] {
-  if (rule.action === "block") return "drop";
+  if (rule.action === "block" || lacksEnd(rule)) return "drop";
   if (rule.action === "permit" || rule.action === "respond") return "clear";
   // From and to there nothing can be protected, and what may be in clear is.
   if (onLink && rule.mode === "transport")

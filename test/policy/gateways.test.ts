@@ -1,0 +1,86 @@
+/** Policies of a gateway between two networks: what becomes of packets that pass through it. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { compile } from "../../policy/compile.ts";
+import { directionOf, indexPolicies, type Packet } from "../../policy/decide.ts";
+import { explain, type Verdict } from "../../policy/why.ts";
+import { GATEWAY, policyText, randomGateway, randomPassing } from "./random-gateways.ts";
+import { policyFrom, type RuleText } from "./random-policies.ts";
+import { evaluate, evaluateAt } from "./reference-evaluator.ts";
+
+const RUNS = { numRuns: 300, includeErrorInReport: true };
+const packets = fc.array(randomPassing, { minLength: 10, maxLength: 20 });
+const asWritten = ({ source, sourcePort, destination, destinationPort }: Packet): string =>
+  `${source} port ${sourcePort} to ${destination} port ${destinationPort}`;
+
+test("for any gateway's rules and packets, what the kernel gets decides where it asks as a plain evaluation of the rules does", () => {
+  fc.assert(
+    fc.property(randomGateway(5), packets, (policy, sent) => {
+      const index = indexPolicies(compile(policy, GATEWAY.own));
+      for (const packet of sent) {
+        const way = directionOf(packet, GATEWAY.own);
+        for (const direction of way === "fwd" ? (["fwd", "out"] as const) : [way]) {
+          const found = index.decide(packet, direction);
+          const what = !found ? "clear" : found.action === "block" ? "drop" : (found.protection?.level ?? "clear");
+          const said = evaluateAt(policy, GATEWAY.own, packet, direction);
+          assert.equal(what, said.what, `${direction}, ${asWritten(packet)}, rule ${said.rule}\n${policyText(policy)}`);
+        }
+      }
+    }),
+    RUNS,
+  );
+});
+
+test("why and a plain evaluation of the rules agree about any packet that passes through a gateway", () => {
+  const verdicts = { drop: "drop", required: "protect", use: "protect-if-possible", clear: "clear" } as const;
+  fc.assert(
+    fc.property(randomGateway(5), packets, (policy, sent) => {
+      for (const { from: _, to: __, ...packet } of sent) {
+        const { rule, what, asked } = evaluate(policy, GATEWAY.own, packet, directionOf(packet, GATEWAY.own));
+        const expected: Verdict = what === "clear" && asked ? "protect-if-asked" : verdicts[what];
+        const said = explain(policy, GATEWAY.own, packet);
+        assert.deepEqual([said.rule, said.verdict], [rule, expected], `${asWritten(packet)}\n${policyText(policy)}`);
+      }
+    }),
+    RUNS,
+  );
+});
+
+/** Of two filters that come to one selector for packets that pass through, one for each way, the more specific one counts, wherever it stands. */
+const BOTH_WAYS: readonly (readonly [string, readonly RuleText[], source: string, destination: string])[] = [
+  [
+    "sides that overlap",
+    [
+      { action: "block", filters: ["10.0.0.5-10.0.0.13 <-> 10.0.0.5-10.0.0.13"] },
+      { action: "permit", filters: ["10.0.0.0/24 -> 10.0.0.9"] },
+    ],
+    ...(["10.0.0.5", "10.0.0.9"] as const),
+  ],
+  [
+    "two filters",
+    [
+      { action: "block", filters: ["10.1.0.1 <-> 10.2.0.0/16", "10.2.0.0/16 <-> 10.1.0.1"] },
+      { action: "permit", filters: ["any -> 10.2.0.5"] },
+    ],
+    ...(["10.1.0.1", "10.2.0.5"] as const),
+  ],
+  [
+    "two filters of two rules",
+    [
+      { action: "block", filters: ["10.1.0.1 <-> 10.2.0.0/16"] },
+      { action: "block", filters: ["10.2.0.0/16 <-> 10.1.0.1"] },
+      { action: "permit", filters: ["any -> 10.2.0.5"] },
+    ],
+    ...(["10.1.0.1", "10.2.0.5"] as const),
+  ],
+];
+for (const [what, rules, source, destination] of BOTH_WAYS)
+  test(`a block with ${what} drops what passes through, though a permit lies between what it says of one way and of the other`, () => {
+    const policy = policyFrom(rules);
+    const packet = { source, destination, protocol: 6, sourcePort: 1, destinationPort: 2 };
+    const own = ["192.0.2.1"];
+    assert.equal(evaluate(policy, own, packet, "fwd").what, "drop");
+    assert.equal(indexPolicies(compile(policy, own)).decide(packet, "fwd")?.action, "block");
+    assert.equal(explain(policy, own, packet).verdict, "drop");
+  });
