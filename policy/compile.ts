@@ -3,13 +3,13 @@
  * levels and priorities. `ike/standing.ts` carries it out, `why` and `policy show --specific` explain it.
  * Invariant: no two of the results have one selector and direction, and of two that a packet meets the priorities differ.
  */
-import { parseRange } from "../isakmp/address.ts";
+import { bitsOf, type Family, formatAddress, formatRange, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { isLinkWide, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
 import { manualRule } from "./manual-rule.ts";
 import { neededPolicies } from "./needed.ts";
 import { FIRST_PRIORITY, inFrontOf, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
-import { concreteSelectors, isOnLink } from "./selector.ts";
+import { concreteSelectors, isOnLink, isReachable, LINK_LOCAL } from "./selector.ts";
 import { waysOfTunnels } from "./tunnel-ways.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 
@@ -78,7 +78,7 @@ export function weigh(
       bySlot.set(key, wanted);
     }
   }
-  const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses);
+  const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses, tunnelledFamilies(all, addresses));
   const exempted: WantedPolicy[] = [];
   const standing = exemptions.filter((exemption) => {
     const key = `${exemption.direction} ${selectorKey(exemption.selector)}`;
@@ -225,6 +225,7 @@ function exemptionsFor(
   exempt: readonly Exemption[],
   demanding: readonly WantedPolicy[],
   addresses: readonly string[],
+  tunnelled: ReadonlySet<Family>,
 ): readonly WantedPolicy[] {
   const families = new Set(demanding.map(({ selector }) => familyOfText(selector.source)));
   const discovery: readonly Row[] = NEIGHBOUR_DISCOVERY.map((type) => [ANY_6, ANY_6, icmpv6, type, 0]);
@@ -238,9 +239,46 @@ function exemptionsFor(
   ];
   const wanted = rows
     .filter(({ row: [source] }) => families.has(familyOfText(source)))
-    .flatMap(({ what, row }) => (["out", "in"] as const).filter((way) => (row[5] ?? way) === way).map((way) => exemption(what, row, way)));
+    .flatMap(({ what, row }) =>
+      (["out", "in"] as const)
+        .filter((way) => (row[5] ?? way) === way)
+        .flatMap((way) => {
+          const family = familyOfText(row[0]);
+          if (way === "in" || !tunnelled.has(family) || !isConfigured(what)) return exemption(what, row, way);
+          const [, ...rest] = row;
+          return ownSources(family, addresses).map((source) => exemption(what, [source, ...rest], way));
+        }),
+    );
   return families.has(6) ? [...wanted, ...LOOPBACK, ...dhcpOnLink(demanding)] : wanted;
 }
+
+/**
+ * Families in which others' packets leave through a tunnel. There an exemption names this host's own addresses: what passes through is asked for as it
+ * leaves, too, and would go in clear past the tunnel. Also of rules that only respond, and whose end is not known yet.
+ */
+const tunnelledFamilies = (rules: readonly Rule[], addresses: readonly string[]): ReadonlySet<Family> =>
+  new Set(
+    rules
+      .filter(({ mode }) => mode === "tunnel")
+      .flatMap((rule) =>
+        rule.filters
+          .filter(({ direction, local }) => direction !== "in" && mayBeOthers(local))
+          .flatMap((filter) => concreteSelectors(filter, rule, addresses)),
+      )
+      .filter(({ local }) => !isHost(local) || !addresses.includes(formatAddress(local.family, local.first)))
+      .map(({ local }) => local.family),
+  );
+
+/** What this host's own packets may have for a source; who has no address yet has the unspecified one. Such, and those of a link, are not passed on. */
+const ownSources = (family: Family, addresses: readonly string[]): readonly string[] => [
+  ...addresses
+    .filter((address) => familyOfText(address) === family && isReachable(address))
+    .map((address) => `${address}/${bitsOf(family)}`),
+  ...(family === 4 ? ["0.0.0.0/32"] : ["::/128", formatRange(LINK_LOCAL)]),
+];
+
+/** A kind that `exempt` names. The others are about a link and this host itself, and are never passed on. */
+const isConfigured = (what: Exempted): what is Exemption => what in EXEMPT;
 
 /** DHCPv6 passes just in front of what shuts the link as a whole; filters that are narrower than that still come first. */
 function dhcpOnLink(demanding: readonly WantedPolicy[]): readonly WantedPolicy[] {
@@ -282,7 +320,7 @@ const LOOPBACK: readonly WantedPolicy[] = [
   exemption("this-host", ["::1/128", "::1/128", 0, 0, 0], "in"),
 ];
 
-const familyOfText = (address: string): 4 | 6 => (address.includes(":") ? 6 : 4);
+const familyOfText = (address: string): Family => (address.includes(":") ? 6 : 4);
 
 function prefixOf(text: string): { readonly address: string; readonly length: number } {
   const [address = "", length] = text.split("/", 2);

@@ -1,6 +1,6 @@
 /**
- * A gateway that blocks everything but a tunnel, in a kernel with ESP: what a host behind it and the other site send each other passes both ways,
- * protected; the same in clear does not.
+ * Gateways in a kernel with ESP, and what goes over the wire. One that blocks everything but a tunnel: what a host behind it and the other site send each
+ * other passes both ways, protected; the same in clear does not. And one with exemptions, which are about its own packets only.
  */
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
@@ -13,10 +13,10 @@ import { Lab, type Side } from "./lab.ts";
 const GATEWAY = { us: "192.0.2.1", theirs: "192.0.2.2" } as const;
 const [BEHIND, FAR] = ["10.1.0.5", "10.2.0.1"] as const;
 
-const tunnel = (lab: Lab, side: Side, filter: string, more: string): string => `[daemon]
+const tunnel = (lab: Lab, side: Side, filter: string, more: string, exempt = "[]"): string => `[daemon]
 control = "${lab.control(side)}"
 [policy]
-exempt = []
+exempt = ${exempt}
 [policy.main-mode]
 proposals = ["aes128-sha256-x25519"]
 [policy.quick-mode]
@@ -86,6 +86,37 @@ test("beside a rule that blocks everything else, a host behind the gateway and t
     await lab.kill("theirs");
     for (const what of ["policy", "state"]) inside("theirs", "ip", "xfrm", what, "flush");
     assert.equal(await ping("theirs", FAR, BEHIND, 3), 0);
+    assert.match(inside("us", "cat", "/proc/net/xfrm_stat"), /XfrmInTmplMismatch\s+[1-9]/);
+  } finally {
+    execFileSync("ip", ["netns", "del", "behind"]);
+    await lab.end();
+  }
+});
+
+test("what is exempt goes through the tunnel where others send it, and in clear where the gateway itself does", async () => {
+  const lab = new Lab({ us: [GATEWAY.us], theirs: [GATEWAY.theirs, FAR] });
+  try {
+    addHost();
+    await lab.watch();
+    await lab.start("theirs", tunnel(lab, "theirs", "10.2.0.0/16 <-> 10.1.0.0/16", ""));
+    await lab.start("us", tunnel(lab, "us", "10.1.0.0/16 <-> 10.2.0.0/16", "", '["icmp"]'));
+    let answered = 0;
+    for (let i = 0; i < 60 && answered === 0; i++) answered = await ping("behind", BEHIND, FAR, 1);
+    assert.equal(answered, 1, lab.log("us"));
+    assert.deepEqual([await ping("behind", BEHIND, FAR, 3), await ping("theirs", FAR, BEHIND, 3)], [3, 3]);
+    const seen = await lab.packets();
+    assert.ok(seen.some(({ kind }) => kind === "esp"));
+    assert.deepEqual(
+      seen.filter(({ kind }) => kind === "clear"),
+      [],
+    );
+    // The other site takes it only protected.
+    assert.equal(await ping("us", "10.1.0.1", FAR, 2), 0);
+    const clear = (await lab.packets()).filter(({ kind }) => kind === "clear");
+    assert.deepEqual([...new Set(clear.map(({ source, destination }) => `${source} ${destination}`))], [`10.1.0.1 ${FAR}`]);
+    // And the gateway takes it only in clear: Linux refuses what comes out of a tunnel that the policy does not ask for.
+    assert.match(inside("us", "cat", "/proc/net/xfrm_stat"), /XfrmInTmplMismatch\s+0/);
+    assert.equal(await ping("theirs", FAR, "10.1.0.1", 2), 0);
     assert.match(inside("us", "cat", "/proc/net/xfrm_stat"), /XfrmInTmplMismatch\s+[1-9]/);
   } finally {
     execFileSync("ip", ["netns", "del", "behind"]);

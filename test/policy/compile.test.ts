@@ -13,6 +13,7 @@ import { evaluateAt } from "./reference-evaluator.ts";
 const shape = ({ direction, action, protection }: WantedPolicy): string => `${direction} ${action} ${protection?.level ?? "clear"}`;
 const shapes = (policies: readonly WantedPolicy[]): readonly string[] => policies.map(shape).sort();
 const ME = ["192.0.2.1", "2001:db8::1"];
+const SITE = 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }';
 
 const ACTIONS: readonly (readonly [string, RuleText, readonly string[]])[] = [
   ["permit", { action: "permit", filters: ["me <-> 192.0.2.9"] }, ["in allow clear", "out allow clear"]],
@@ -266,6 +267,89 @@ test("a rule with the very filter of an exemption does not take its place, and d
     const keys = all.map(({ direction, selector }) => `${direction} ${JSON.stringify(selector)}`);
     assert.equal(new Set(keys).size, keys.length);
   }
+});
+
+/** Where others' packets leave through a tunnel, exemptions are this host's own by their source: what passes through goes the tunnel's way. */
+const PASSING: readonly (readonly [what: string, rules: readonly RuleText[], out: string])[] = [
+  ["a tunnel of networks", [{ action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: SITE }], "required"],
+  ["a tunnel of networks, one way in", [{ action: "require", filters: ["10.1.0.0/16 <- 10.2.0.0/16"], more: SITE }], "clear"],
+  ["a tunnel for everything", [{ action: "require", filters: ["0.0.0.0/0 <-> any"], more: SITE }], "required"],
+  [
+    "a tunnel that waits for its own end",
+    [{ action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.9" }' }],
+    "block",
+  ],
+  [
+    "a tunnel in which a narrower filter permits it",
+    [
+      { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16"], more: SITE },
+      { action: "permit", filters: ["10.1.0.0/16 <-> 10.2.0.0/16 icmp"] },
+    ],
+    "clear",
+  ],
+  [
+    "a tunnel for one protocol, all of it blocked to one host",
+    [
+      { action: "require", filters: ["10.1.0.0/16 <-> 10.2.0.0/16 icmp"], more: SITE },
+      { action: "block", filters: ["any -> 10.2.0.5"] },
+    ],
+    "block",
+  ],
+];
+for (const [what, rules, out] of PASSING)
+  test(`what is exempt and only passes through meets ${what}: ${out}; this host's own passes in clear`, () => {
+    const own = [...ME, "10.1.0.1", "fe80::1"];
+    const index = indexPolicies(compile(policyOf(rules, '[policy]\nexempt = ["icmp", "dhcp"]'), own));
+    const at = (direction: "in" | "out", ...ends: readonly [string, string, number, number, number]): string => {
+      const found = index.decide(packet(...ends), direction);
+      return found?.action === "block" ? "block" : (found?.protection?.level ?? "clear");
+    };
+    assert.equal(at("out", "10.1.0.5", "10.2.0.5", 1, 8, 0), out);
+    for (const source of ["10.1.0.1", "192.0.2.1"]) assert.equal(at("out", source, "10.2.0.5", 1, 8, 0), "clear");
+    assert.equal(at("in", "10.2.0.5", "10.1.0.1", 1, 0, 0), "clear");
+    assert.equal(at("out", "0.0.0.0", "255.255.255.255", 17, 68, 67), "clear");
+  });
+
+test("an exemption names this host's addresses only in the family in which a tunnel is for others, too", () => {
+  const sources = (filter: string, more = SITE): readonly string[] =>
+    compile(
+      policyOf(
+        [
+          { action: "require", filters: [filter], more },
+          { action: "block", filters: ["any -> me"] },
+        ],
+        '[policy]\nexempt = ["rsvp"]',
+      ),
+      ME,
+    )
+      .filter(({ origin, direction }) => origin.kind === "exemption" && origin.what === "rsvp" && direction === "out")
+      .map(({ selector: s }) => `${s.source}/${s.sourceLength}`);
+  const all = ["0.0.0.0/0", "::/0"];
+  assert.deepEqual(sources("10.1.0.0/16 <-> 10.2.0.0/16"), ["192.0.2.1/32", "0.0.0.0/32", "::/0"]);
+  assert.deepEqual(sources("fd01::/16 <-> fd02::/16"), ["0.0.0.0/0", "2001:db8::1/128", "::/128", "fe80::/10"]);
+  for (const own of ["me <-> 10.2.0.0/16", "192.0.2.1 <-> 10.2.0.0/16"]) assert.deepEqual(sources(own), all);
+  assert.deepEqual(sources("me <-> 10.2.0.0/16", ""), all);
+});
+
+test("for any policy with a tunnel for everybody, exemptions change nothing about what passes through", () => {
+  const words = '[policy]\nexempt = ["icmp", "rsvp", "broadcast", "multicast", "dns", "kerberos", "dhcp"]';
+  const tunnel: RuleText = { action: "require", filters: ["10.0.0.0/29 <-> 10.9.0.0/28", "fd00::/120 <-> fd00::/8"], more: SITE };
+  const site = policyOf([tunnel], words);
+  let seen = 0;
+  fc.assert(
+    fc.property(randomPolicy(5), fc.array(randomPacket, { minLength: 20, maxLength: 40 }), (random, sent) => {
+      const rules = [...site.rules.map((rule) => ({ ...rule, name: "site" })), ...random.rules];
+      const [exempt, strict] = [site.exempt, []].map((kinds) => indexPolicies(compile({ ...random, rules, exempt: kinds }, ADDRESSES)));
+      // No host passes on what has a link's own address for a source.
+      for (const each of sent.filter((one) => directionOf(one, ADDRESSES) === "fwd" && !one.source.startsWith("fe80:"))) {
+        seen++;
+        for (const direction of ["fwd", "out"] as const)
+          assert.deepEqual(exempt?.decide(each, direction), strict?.decide(each, direction), JSON.stringify(each));
+      }
+    }),
+    { numRuns: 200 },
+  );
+  assert.ok(seen > 0);
 });
 
 test("what this host sends to itself is exempt on IPv6, where Linux does not spare it: by its destination, never by a source that anybody may write", () => {

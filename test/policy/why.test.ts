@@ -162,6 +162,14 @@ test("an exempt packet passes, and every rule says so", () => {
   assert.equal(said.others[0]?.because, "dns is exempt from all rules");
 });
 
+test("an exempt packet that passes through goes into the tunnel, and every filter says so; the gateway's own is exempt", () => {
+  const policy = policyFrom([BRANCH], '[policy]\nexempt = ["dns"]');
+  const said = (source: string) => explain(policy, ["198.51.100.1", "10.1.0.1"], packet("10.2.0.53", 53, 17, source));
+  assert.deepEqual([said("10.1.0.5").verdict, said("10.1.0.5").rule, said("10.1.0.5").policy?.level], ["protect", "r0", "required"]);
+  assert.deepEqual([said("10.1.0.1").verdict, said("10.1.0.1").rule], ["clear", null]);
+  assert.match(said("10.1.0.1").says, /dns is exempt/);
+});
+
 test("between link-local addresses a rule that protects drops, and says why; a narrower permit does not", () => {
   const policy = policyFrom([
     { action: "require", filters: ["me <-> any"] },
