@@ -36,7 +36,7 @@ import { onQuickRetransmit } from "./phase2.ts";
 import { receiveDatagram } from "./receive.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
-import { restorePolicies, restoreSas } from "./restore.ts";
+import { endRestore, restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
@@ -123,11 +123,15 @@ function dispatch(core: Core, input: Input): void {
 /** What the new policy wants stands before anything of the old one goes; SAs of the last run come after both. */
 function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "policy" }>): void {
   const changes = adoptPolicy(core, policy);
-  if (restore) restorePolicies(core, restore);
-  syncManual(core, restore?.kernel.sas);
-  core.policies.sync(core);
-  settleChanges(core, changes);
-  if (restore) restoreSas(core, restore);
+  try {
+    if (restore) restorePolicies(core, restore);
+    syncManual(core, restore?.kernel.sas);
+    core.policies.sync(core);
+    settleChanges(core, changes);
+    if (restore) restoreSas(core, restore);
+  } finally {
+    if (restore) endRestore(core, restore);
+  }
   log(core, "policy.loaded", "notice", `policy "${policy.name}" with ${policy.rules.length} rules is active`);
   startRules(core);
 }

@@ -61,9 +61,14 @@ export class PolicySlots {
     slot.held = stopsClear(policy);
   }
 
+  /** From now on every slot may have what is wanted there. */
+  release(): void {
+    for (const slot of this.#slots.values()) slot.held = false;
+  }
+
   /** What the kernel must hear so that every slot holds what it should. */
   settleAll(): readonly KernelCommand[] {
-    for (const slot of this.#slots.values()) slot.held = false;
+    this.release();
     return [...this.#slots.keys()].flatMap((key) => this.#settleSlot(key) ?? []);
   }
 

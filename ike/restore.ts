@@ -57,7 +57,7 @@ const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): 
     (outward) => priority === priorityOf(outward) || isFrontOf(priority, outward),
   );
 
-/** After the policies: SAs. Wipes the image's keys. */
+/** After the policies: SAs. */
 export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   for (const [id, part] of owners(image, "ike ")) restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
@@ -75,7 +75,6 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   guardLostFlows(core, lost);
   restoreSpoke(core, owners(image, "spoke "));
   for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
-  destroyImage(image);
   core.policies.dropUnwanted(core);
   const { ikes, children } = core.store;
   if (image.size + sas.size > 0)
@@ -85,6 +84,12 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
       "notice",
       `taken over from the last run: ${ikes.size} IKE SAs, ${children.size} child SAs; ${sas.size} kernel SAs are left to expire`,
     );
+}
+
+/** Whether all of that came to its end or a bug broke it off: wipes the image's keys, and no policy is held for the earlier run any longer. */
+export function endRestore(core: Core, { image }: Restore): void {
+  destroyImage(image);
+  core.policies.endRestore();
 }
 
 const owners = (image: JournalImage, prefix: string): readonly (readonly [string, JournalPart])[] =>

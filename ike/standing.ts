@@ -60,6 +60,8 @@ export class PolicyTable {
   readonly #changedReqids = new Map<string, number | null>();
   #lastReqid = REQID_BASE;
   #addresses: readonly string[] = [];
+  /** What an earlier run left and nobody wants: nothing; kept, while the start sees what it was for; or overdue, where the start broke off. */
+  #left: "nothing" | "kept" | "overdue" = "nothing";
 
   /** The rule and selector that a reqid in an acquire stands for. */
   byReqid(reqid: number): Standing | undefined {
@@ -110,13 +112,22 @@ export class PolicyTable {
     // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
     for (const { templates } of present)
       for (const { reqid } of templates) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
+    this.#left = "kept";
     // What of it goes again goes in this order, the weakest first as in `sync`.
     for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy);
   }
 
   /** What is left of an earlier run and wanted by nobody goes. After `sync`. */
   dropUnwanted(core: Core): void {
+    this.#left = "nothing";
     upkeep(core, this.#slots.settleAll());
+  }
+
+  /** The start is over. Where it broke off before `dropUnwanted`, what stood then stays, and shut, until the next `sync`, but no longer. */
+  endRestore(): void {
+    if (this.#left === "nothing") return;
+    this.#left = "overdue";
+    this.#slots.release();
   }
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
@@ -151,6 +162,7 @@ export class PolicyTable {
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
     for (const step of [...stepsOf(now), ...[...stepsOf(before)].reverse()]) upkeep(core, this.#slots.settle(step));
+    if (this.#left === "overdue") this.dropUnwanted(core);
     this.#freeUnused(core, old);
   }
 

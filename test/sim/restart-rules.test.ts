@@ -1,6 +1,7 @@
 /** What a daemon takes over at a start is only what the rules that it finds are still about. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { JournalRecord } from "../../sa-store/journal-record.ts";
 import { configuration, policyOf, type RuleText, towards } from "./policies.ts";
 import { A, assertTraffic, B, bringUp, childrenOf, packet, pair } from "./setting.ts";
 import { story } from "./world.ts";
@@ -77,3 +78,31 @@ for (const [what, before, after, taken] of TUNNELS)
       assert.equal(childrenOf(world, "A").length, taken ? 1 : 0);
     })();
   });
+
+/** What no journal of ours says: a child SA of nothing, which is a bug for whoever reads it. */
+const spoilt = (record: JournalRecord): JournalRecord =>
+  record.owner.startsWith("child ") && record.part === "" && typeof record.value === "object"
+    ? { ...record, value: { ...record.value, spis: [null] } }
+    : record;
+
+test("a bug breaks a start off: what was shut stays shut, and the next reload opens what the rules permit by now", () => {
+  const shut: RuleText = { ...PLAIN, name: '"shut"', filters: `["me <-> ${C}"]`, action: '"block"' };
+  story(pair(configuration([TO_B, shut]), towards(A)), (world) => {
+    const a = world.host("A");
+    a.mayHaveBugs = true;
+    a.keepJournal();
+    bringUp(world);
+    const kinds = (): readonly string[] => [B, C].map((peer) => a.xfrm.outbound(packet(A, peer)).kind);
+    a.journal = a.journal?.map(spoilt);
+    a.policy = policyOf(configuration([{ ...PLAIN, ...TO_B, action: '"permit"' }]));
+    a.crash();
+    world.run(2000);
+    assert.ok(a.engine.counters().get("bug"));
+    assert.ok(!kinds().includes("clear"), kinds().join());
+    a.input({ type: "policy", policy: a.policy });
+    world.run(2000);
+    assert.deepEqual(kinds(), ["clear", "clear"]);
+    // The bug has cost the SAs; they end by themselves.
+    for (const { sa } of [...a.xfrm.states.values()]) a.xfrm.expire(sa, true);
+  })();
+});
