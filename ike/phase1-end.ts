@@ -47,8 +47,10 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   n.tries++;
   const patience = n.state.kind === "sa-sent" ? n.plan.patience : RETRANSMIT_WAITS.length;
   const over = n.tries >= patience || (n.refusal !== null && n.tries >= n.refusal.tries + 2);
-  if (over) noteAnswer(core, n);
-  if (over) return offerAnew(core, n, reasonFor(n), null) ? undefined : giveUp(core, n);
+  if (over) {
+    noteAnswer(core, n);
+    return offerAnew(core, n, reasonFor(n), null) ? undefined : endInVain(core, n);
+  }
   // What kept the last message here may be over.
   if (n.lastError?.kind === "not-sent") n.lastError = null;
   // The peer has answered; it is our own job that takes its time.
@@ -110,10 +112,14 @@ function offeredBy(n: Negotiation): string {
 
 /** No answer came, or none that could be accepted: the negotiation ends, with the best reason known. */
 export function giveUp(core: Core, n: Negotiation): void {
+  noteAnswer(core, n);
+  endInVain(core, n);
+}
+
+function endInVain(core: Core, n: Negotiation): void {
   const error = reasonFor(n);
   if (n.role === "initiator" || settledState(n.state).kind === "ke-answered")
     logError(core, "ike.failed", `${peerName(n.path)}: Main Mode given up`, error, ikeFields(n));
-  noteAnswer(core, n);
   endNegotiation(core, n, error);
 }
 
