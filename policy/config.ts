@@ -7,12 +7,13 @@ import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { AuthContext, SecretReader } from "./auth-entries.ts";
-import { type Diagnostic, diagnosticsOf, startReport } from "./diagnostic.ts";
+import { type Diagnostic, diagnosticsOf, type Report, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
 import { type Layer, mergeLayers, type Source } from "./layers.ts";
 import type { Listen } from "./listen.ts";
 import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
+import { isOnLink } from "./selector.ts";
 import { locate } from "./toml-locator.ts";
 import type { AuthEntry, Policy } from "./types.ts";
 import { type CertificateAccess, type FileReader, NO_SUCH_FILE, type X509Loader } from "./x509-files.ts";
@@ -117,6 +118,7 @@ export function parseLayers(
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
+  reportServed(document, report);
   const policy = buildPolicy(document, { ...around, report });
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const files = layers.map(({ file }) => file);
@@ -124,6 +126,19 @@ export function parseLayers(
   if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics, sources: sources() });
   destroyPolicy(policy);
   return err(diagnostics);
+}
+
+/** No socket is ever bound to a link-local address, which says nothing without its interface. The daemon does with the others, and ends where there are none. */
+function reportServed({ daemon }: Document, report: Report): void {
+  const addresses = daemon?.addresses ?? [];
+  const isUseless = (address: string | undefined): boolean => address !== undefined && isOnLink(address);
+  const say = addresses.every(isUseless) ? report.error : report.warning;
+  for (const [i, address] of addresses.entries())
+    if (isUseless(address))
+      say(
+        ["daemon", "addresses", i],
+        `${address} is a link-local address, on which IKE can't be spoken: it says nothing without its interface; name another address of this host`,
+      );
 }
 
 /** Wipes the keys of a policy that is not used any more. */

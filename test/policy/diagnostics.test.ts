@@ -48,6 +48,21 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
     ],
   ],
   [
+    "link-local addresses to serve IKE on, and no other",
+    `[daemon]\naddresses = ["fe80::1", "FE80::0:2"]\n${RULE}`,
+    [
+      "2:14: [daemon] addresses: fe80::1 is a link-local address, on which IKE can't be spoken: it says nothing without its interface; name another address of this host",
+      "2:25: [daemon] addresses: fe80::2 is a link-local address, on which IKE can't be spoken: it says nothing without its interface; name another address of this host",
+    ],
+  ],
+  [
+    "a link-local address to serve IKE on beside another one",
+    `[daemon]\naddresses = ["192.0.2.1", "fe80::1"]\n${RULE}`,
+    [
+      "2:27: warning: [daemon] addresses: fe80::1 is a link-local address, on which IKE can't be spoken: it says nothing without its interface; name another address of this host",
+    ],
+  ],
+  [
     "one port for both",
     `[daemon]\nport = 4500\n${RULE}`,
     ["1:1: [daemon] nat-port: port and nat-port are both 4500; they need two sockets"],
