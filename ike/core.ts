@@ -3,7 +3,8 @@
  */
 import { provenAs } from "../auth/proof.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
-import { toHex } from "../isakmp/hex.ts";
+import { hex32, toHex } from "../isakmp/hex.ts";
+import { uint32 } from "../isakmp/octets.ts";
 import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
@@ -17,6 +18,7 @@ import type { Gate } from "./gate.ts";
 import type { Instant, Path } from "./input.ts";
 import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
+import type { LastAnswers } from "./last-answers.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
@@ -70,6 +72,8 @@ export interface Core extends Tools {
   readonly gate: Gate;
   /** The cookies that we demand of Windows under load. */
   readonly challenge: Challenge;
+  /** What the last messages 1 led to. */
+  readonly lastAnswers: LastAnswers;
   /** Messages of which not all fragments have come. */
   readonly fragments: Reassembly;
   /** Answers to reliable deletes, for their repeats. */
@@ -181,12 +185,12 @@ export const peerName = (path: Path): string => formatEndpoint(path.remote.addre
 export const whoIs = ({ sa }: IkeSa): string => provenAs(sa.proof, sa.peerId);
 export const hex = toHex;
 /** An SPI as `ip` prints it: 0x and eight hex digits. */
-export const spiText = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;
+export const spiText = (spi: number): string => `0x${hex32(spi)}`;
 
 /** A random number of 32 bits, at least `least`. */
 export function random32(core: Tools, least: number): number {
   for (;;) {
-    const n = core.random(4).reduce((value, octet) => value * 256 + octet, 0);
+    const n = uint32(core.random(4), 0);
     if (n >= least) return n;
   }
 }

@@ -3,6 +3,7 @@
  */
 import { methodWord } from "../auth/choice.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
+import { hex32 } from "../isakmp/hex.ts";
 import { formatIdentity } from "../policy/identity.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
@@ -59,7 +60,7 @@ export const quickFields = (ike: IkeSa, messageId: number, role: "initiator" | "
 });
 
 /** A message id as the header has it. */
-export const messageIdText = (id: number): string => (id >>> 0).toString(16).padStart(8, "0");
+export const messageIdText = (id: number): string => hex32(id);
 
 /** The fields that name a child SA. */
 export function childFields(child: ChildSa): EventFields {

@@ -1,6 +1,7 @@
 /**
  * Negotiations in flight and the step each is at, for the monitors: what `view.ts` does not say about them. Holds no secrets.
  */
+import { hex32 } from "../isakmp/hex.ts";
 import type { IkeSa, Negotiation, QuickExchange, QuickState } from "../sa-store/ike-sa.ts";
 import type { LiveView, NegotiationView, RuleView, StepView } from "../sa-store/live-view.ts";
 import type { Stranger } from "../sa-store/stranger.ts";
@@ -119,7 +120,7 @@ function quickModeView(ike: IkeSa, ex: QuickExchange, now: Instant): Negotiation
     peer: peerName(ike.path),
     role: ex.role,
     initiatorCookie: hex(ike.sa.cookieI),
-    messageId: ex.messageId.toString(16).padStart(8, "0"),
+    messageId: hex32(ex.messageId),
     step: stepOf(QUICK_MODE_STEPS[state.kind], 3),
     seconds: secondsSince(ex.startedAt, now),
     repeats: ex.tries,

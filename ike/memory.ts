@@ -10,6 +10,7 @@ import { Reassembly } from "./fragments.ts";
 import { Fronts } from "./fronts.ts";
 import { Gate } from "./gate.ts";
 import { Jobs } from "./jobs.ts";
+import { LastAnswers } from "./last-answers.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type Note, silent } from "./note.ts";
 import { PolicyTable } from "./standing.ts";
@@ -54,6 +55,7 @@ export const newCore = (options: EngineOptions): Core => ({
   leftovers: new Leftovers(),
   gate: new Gate(options.random),
   challenge: new Challenge(options),
+  lastAnswers: new LastAnswers(),
   fragments: new Reassembly(),
   deleteAnswers: new Map(),
   policy: { ...NO_POLICY, name: "none" },

@@ -2,6 +2,7 @@
  * Strangers: what a message 1 leaves behind, and what its message 3 makes of it.
  * A stranger is a row of octets (sa-store/stranger.ts). What else its negotiation needs is a pure function of its offer, our cookie and the policy:
  * when message 3 is here, message 1 is answered again, in thought, and only where that gives octet for octet what was sent a `Negotiation` begins.
+ * Of the last few the thought itself is still there (last-answers.ts).
  * Invariant: a message 3 that is no good leaves the row and nothing more, whatever was computed for it.
  */
 import { ownName, readName } from "../auth/gss.ts";
@@ -88,6 +89,7 @@ export function receiveFirst(core: Core, path: Path, header: Header, bytes: Uint
     refused: NOTHING_REFUSED,
   };
   core.store.halfOpen.strangers.put(stranger);
+  if (core.unusable.size === 0) core.lastAnswers.keep(core.policy, id, next);
   makeRoom(core);
   armStrangers(core);
   if (!core.store.halfOpen.strangers.has(next.cookieI, path.remote.address)) return;
@@ -145,7 +147,9 @@ export function hearStranger(core: Core, stranger: Stranger, path: Path, header:
 
 /** Message 3: the stranger becomes a negotiation, or stays what it was. */
 function onThird(core: Core, stranger: Stranger, header: Header, bytes: Uint8Array): void {
-  const answered = answerAgain(core, stranger);
+  // What works does not change under a policy by which everything works.
+  const kept = core.unusable.size === 0 ? core.lastAnswers.take(core.policy, stranger.id) : undefined;
+  const answered = kept ? ok(kept) : answerAgain(core, stranger);
   if (!answered.ok) {
     forget(core, stranger);
     const rule = core.policy.rules.find(({ name }) => name === stranger.rule);

@@ -6,7 +6,7 @@ import { addressFromBytes, formatAddress } from "./address.ts";
 import { type Attribute, attributeNumber, decodeAttributes } from "./attributes.ts";
 import { type Codec, sizeText } from "./codec.ts";
 import { describeName } from "./distinguished-name.ts";
-import { isPrintable, printable, toHex } from "./hex.ts";
+import { hex32, isPrintable, printable, toHex } from "./hex.ts";
 import type { Header } from "./message.ts";
 import * as N from "./numbers.ts";
 import { type Body, PAYLOADS, type Payload, type PayloadName, type Proposal, payloadType, type Transform } from "./payloads.ts";
@@ -230,7 +230,6 @@ const flagNames = (flags: number): readonly string[] =>
   [1, 2, 4, 8, 16, 32, 64, 128].filter((bit) => flags & bit).map((bit) => (isNamed(N.FLAG, bit) ? nameOf(N.FLAG, bit) : `flag ${bit}`));
 
 const spiText = (spi: Uint8Array): string => (spi.length === 0 ? "" : `, SPI ${toHex(spi)}`);
-const hex32 = (value: number): string => value.toString(16).padStart(8, "0");
 
 /** Hexadecimal digits of at most 64 octets. */
 const digits = (octets: Uint8Array): string =>

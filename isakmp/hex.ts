@@ -7,6 +7,10 @@ export function toHex(octets: Uint8Array): string {
   return text;
 }
 
+/** An integer of 32 bits in eight lower-case digits. (V8's own `toString(16)` leaves for C++ where a number has 32 bits.) */
+export const hex32 = (value: number): string =>
+  `${DIGITS[value >>> 24]}${DIGITS[(value >>> 16) & 0xff]}${DIGITS[(value >>> 8) & 0xff]}${DIGITS[value & 0xff]}`;
+
 const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, octet) => octet.toString(16).padStart(2, "0"));
 
 /** Octets of a text of hexadecimal digits; undefined if it is none or has an odd digit left. */

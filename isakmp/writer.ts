@@ -38,7 +38,7 @@ export class Writer {
 
   /** Overwrites `size` octets at `at` with an integer. */
   patch(at: number, value: number, size: number): void {
-    if (!Number.isSafeInteger(value) || value < 0 || value >= 256 ** size)
+    if (!Number.isSafeInteger(value) || value < 0 || value >= (LIMITS[size] ?? 0))
       throw new RangeError(`${value} does not fit into ${size} octets`);
     if (at < 0 || at + size > this.#length) throw new RangeError(`${size} octets at ${at} lie outside the ${this.#length} written`);
     for (let i = at + size - 1, left = value; i >= at; i--, left = Math.floor(left / 256)) this.#bytes[i] = left & 255;
@@ -65,5 +65,8 @@ export class Writer {
     this.#bytes = grown;
   }
 }
+
+/** The first value that does not fit into so many octets. */
+const LIMITS = [1, 0x100, 0x1_0000, 0x100_0000, 0x1_0000_0000, 0x100_0000_0000, 0x1_0000_0000_0000] as const;
 
 const NOTHING = new Uint8Array(0);

@@ -203,8 +203,9 @@ function perform(db: Database, command: KernelCommand): string | undefined {
 function addSa(db: Database, sa: KernelSa): string | undefined {
   const reason = wrongSa(sa, db.lacks);
   if (reason) return reason;
-  if (db.states.has(saName(sa))) return EXISTS;
-  db.states.set(saName(sa), { sa: withOwnKeys(sa), counters: { octets: 0, packets: 0 }, soft: false });
+  const name = saName(sa);
+  if (db.states.has(name)) return EXISTS;
+  db.states.set(name, { sa: withOwnKeys(sa), counters: { octets: 0, packets: 0 }, soft: false });
   return undefined;
 }
 

@@ -5,6 +5,7 @@
  */
 import type { Secret } from "../ike/crypto/secret.ts";
 import type { KernelCommand, KernelPolicy, KernelSa, KernelSelector, KernelTemplate, SaKey } from "../ike/kernel-contract.ts";
+import { hex32 } from "../isakmp/hex.ts";
 
 /**
  * The line for `ip -batch`, ASCII, ending in a line feed. It may hold keys: fill it with zeros once it was carried out.
@@ -33,7 +34,7 @@ export const saName = (sa: Pick<SaKey, "protocol" | "spi" | "destination">): str
   `${sa.protocol} ${formatSpi(sa.spi)} ${sa.destination}`;
 
 /** An SPI as `ip` prints it: 0x and eight hex digits. */
-export const formatSpi = (spi: number): string => `0x${spi.toString(16).padStart(8, "0")}`;
+export const formatSpi = (spi: number): string => `0x${hex32(spi)}`;
 
 /** `out 192.0.2.1/32 192.0.2.2/32 6 0 80`: the kernel's own key of a policy, which leaves its priority out. */
 export const policyName = (policy: Pick<KernelPolicy, "direction" | "selector">): string => {

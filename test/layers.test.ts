@@ -24,7 +24,7 @@ interface Rule {
 }
 
 /** Vocabulary that every folder shares. */
-const COMMON = ["isakmp/result.ts", "isakmp/address.ts", "isakmp/numbers.ts", "isakmp/registry.ts"];
+const COMMON = ["isakmp/result.ts", "isakmp/address.ts", "isakmp/numbers.ts", "isakmp/registry.ts", "isakmp/hex.ts"];
 
 const TABLE: readonly Rule[] = [
   { of: ["isakmp/"], may: ["isakmp/"] },

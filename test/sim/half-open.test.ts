@@ -93,6 +93,17 @@ test(
 );
 
 test(
+  "whoever a hundred strangers came after is answered like one that nobody did",
+  holding((world, peer, third) => {
+    for (let n = 1; n <= 100; n++) begin(world, `192.0.2.${100 + n}`, octetsOf(8, n));
+    world.send(B, A, third());
+    world.run(50);
+    assert.ok(peer.established);
+    assert.equal(failed(world), 0);
+  }, NETWORK),
+);
+
+test(
   "message 1 again is answered as it was, to where it came from first; changed, or from elsewhere, it is none of the stranger's",
   holding((world, peer) => {
     const first = world.sent.find(({ label }) => label === "MM1")?.bytes as Uint8Array;
