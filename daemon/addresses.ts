@@ -49,14 +49,32 @@ export async function readAddresses(configured: readonly string[] | null, ip = "
 /** Whether a line of `ip -o monitor address link` may mean that the list, or what can be bound, has changed. */
 export const isBell = (line: string): boolean => /^(Deleted )?\d+: /.test(line);
 
+/** Runs `act` one at a time; calls meanwhile come to one more run afterwards. */
+export function oneAtATime(act: () => Promise<void>): () => Promise<void> {
+  let [running, again] = [false, false];
+  const run = async (): Promise<void> => {
+    again = running;
+    if (running) return;
+    running = true;
+    try {
+      await act();
+    } finally {
+      running = false;
+    }
+    if (again) await run();
+  };
+  return run;
+}
+
 export interface AddressWatch {
   close(): void;
 }
 
 export interface WatchOptions {
   readonly onChange: () => void;
-  /** The command whose output lines are the bell. */
+  /** The command whose output is the bell, and which of its lines. */
   readonly command?: readonly [string, ...string[]];
+  readonly rings?: (line: string) => boolean;
   /** From a call to the next one: changes come in bunches. */
   readonly gatherMs?: number;
   readonly againMs?: number;
@@ -68,7 +86,7 @@ export interface WatchOptions {
  * until one stays.
  */
 export function watchAddresses(options: WatchOptions): AddressWatch {
-  const { onChange, command = ["ip", "-o", "monitor", "address", "link"], gatherMs = 50, againMs = 5000 } = options;
+  const { onChange, command = ["ip", "-o", "monitor", "address", "link"], rings = isBell, gatherMs = 50, againMs = 5000 } = options;
   let child: ChildProcess | undefined;
   let closed = false;
   let rang = false;
@@ -88,7 +106,7 @@ export function watchAddresses(options: WatchOptions): AddressWatch {
     child = spawn(program, words, { stdio: ["ignore", "pipe", "ignore"], env: CHILD_ENVIRONMENT });
     child.stdout?.on(
       "data",
-      lineReader((line) => isBell(line) && ring()),
+      lineReader((line) => rings(line) && ring()),
     );
     let ended = false;
     const restart = (): void => {

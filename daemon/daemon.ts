@@ -14,7 +14,7 @@ import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
-import { type AddressWatch, type LocalAddresses, readAddresses, watchAddresses } from "./addresses.ts";
+import { type AddressWatch, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
@@ -29,6 +29,7 @@ import type { Native } from "./native.ts";
 import type { Situation } from "./policy-commands.ts";
 import { PolicySource, type Reread } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
+import { RouteWatch } from "./routes.ts";
 import { sieveRecord } from "./sieve.ts";
 import { prometheusText } from "./stats-document.ts";
 import { type Endpoint, Udp, type UdpProblem } from "./udp.ts";
@@ -101,11 +102,10 @@ class RunningDaemon implements Daemon {
   readonly #problems: UdpProblem[] = [];
   #control: Control | undefined;
   #watch: AddressWatch | undefined;
+  readonly #routes = new RouteWatch({ onChange: () => this.#loop.push({ type: "routes" }) });
   #addresses: LocalAddresses = { local: [], served: [], onLink: [] };
   #bypassPorts: readonly number[] = [];
   #stopping = false;
-  #reading = false;
-  #readAgain = false;
   #finishing = false;
   /** Which policy is followed. */
   readonly #policy: PolicySource;
@@ -186,6 +186,7 @@ class RunningDaemon implements Daemon {
   #adopt(policy: Policy): Promise<void> {
     this.#parts.onPolicy?.(policy.name);
     this.#loop.push({ type: "policy", policy });
+    this.#routes.follow(policy);
     return this.#loop.settled();
   }
 
@@ -218,6 +219,7 @@ class RunningDaemon implements Daemon {
       });
     await this.#policy.begin();
     this.#loop.push({ type: "policy", policy: this.#policy.policy, restore });
+    this.#routes.follow(this.#policy.policy);
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
     // What changed between the first look and the monitor's start has rung no bell.
     void this.#onAddresses();
@@ -323,20 +325,11 @@ class RunningDaemon implements Daemon {
     log({ event: "svc.socket", level: refusal ? "warning" : "notice", text, ...(refusal ? failure : {}) });
   }
 
-  /** The bell rang. Runs one at a time; a bell meanwhile rings once more afterwards. */
-  async #onAddresses(): Promise<void> {
-    if (this.#reading) {
-      this.#readAgain = true;
-      return;
-    }
-    this.#reading = true;
+  /** The bell rang. */
+  readonly #onAddresses = oneAtATime(async () => {
     const now = await readAddresses(this.#parts.configuration.daemon.addresses);
     if (!this.#stopping) await this.#follow(now);
-    this.#reading = false;
-    if (!this.#readAgain) return;
-    this.#readAgain = false;
-    await this.#onAddresses();
-  }
+  });
 
   /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
   async #follow(now: LocalAddresses): Promise<void> {
@@ -385,6 +378,7 @@ class RunningDaemon implements Daemon {
     // Last of all: what was written since the core ended is nothing.
     journal?.journal.close(!this.#handedOver);
     this.#watch?.close();
+    this.#routes.close();
     this.#policy.close();
     this.#udp.close(this.#handedOver);
     await within(

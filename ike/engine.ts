@@ -40,7 +40,7 @@ import { endRestore, restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
-import { askForEnd, followAddresses } from "./tunnel-ends.ts";
+import { askForEnd, findTunnelEnds, followAddresses } from "./tunnel-ends.ts";
 import { viewOf } from "./view.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -111,6 +111,8 @@ function dispatch(core: Core, input: Input): void {
       followAddresses(core);
       core.policies.sync(core);
       return startRules(core);
+    case "routes":
+      return findTunnelEnds(core);
     case "policy":
       return onPolicy(core, input);
     case "command":

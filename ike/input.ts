@@ -32,6 +32,8 @@ export type Input =
   | { readonly type: "route-done"; readonly id: number; readonly local: string | undefined }
   /** Every local unicast address, canonical; at start and whenever it changes. */
   | { readonly type: "addresses"; readonly addresses: readonly string[] }
+  /** Routes may have changed. */
+  | { readonly type: "routes" }
   /** The policy to follow from now on. */
   /** `restore`: what an earlier run left behind; at the start only, and after the first `addresses`. */
   | { readonly type: "policy"; readonly policy: Policy; readonly restore?: Restore }

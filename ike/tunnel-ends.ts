@@ -79,8 +79,8 @@ export function followAddresses(core: Core): void {
   findTunnelEnds(core);
 }
 
-/** Asks for our end of every tunnel that leaves it open. */
-function findTunnelEnds(core: Core): void {
+/** Asks for our end of every tunnel that leaves it open: routes or addresses have changed. */
+export function findTunnelEnds(core: Core): void {
   if (core.addresses.length === 0 || core.stopping) return;
   for (const [name, search] of [...core.roaming]) {
     core.roaming.set(name, { ...search, wait: FIRST_WAIT });

@@ -68,6 +68,8 @@ export class Host {
   effects = 0;
   /** How long a question for a route takes. */
   routeMs = 0;
+  /** The address that routes lead from; undefined: the first of the family. */
+  routeFrom: string | undefined;
   /** Whether there is a route to anybody. */
   routed = true;
   /** Questions for a route so far. */
@@ -201,7 +203,9 @@ export class Host {
           this.input({
             type: "route-done",
             id: effect.id,
-            local: this.routed ? this.addresses.find((a) => a.includes(":") === effect.remote.includes(":")) : undefined,
+            local: this.routed
+              ? (this.routeFrom ?? this.addresses.find((a) => a.includes(":") === effect.remote.includes(":")))
+              : undefined,
           }),
         );
       case "reply":

@@ -195,6 +195,45 @@ test(
   }),
 );
 
+const A2 = "192.0.2.101";
+for (const start of ["on-traffic", "now"])
+  test(`a route that moves between two addresses of ours which both stay moves the end of such a tunnel, and of no other (start = ${start})`, () => {
+    const options = world();
+    const rules = [
+      { ...ROAMING, start: `"${start}"` },
+      { ...FIXED, tunnel: `{ local = "${A}", remote = "${B}" }` },
+    ];
+    const both = configuration([
+      { filters: '["10.2.0.0/16 <-> 10.1.0.0/16"]', mode: '"tunnel"', tunnel: `{ local = "${B}", remote = "${A2}" }` },
+    ]);
+    const hosts = options.hosts.map((host) =>
+      host.name === "A" ? { ...host, addresses: [A, A2], policy: policyOf(configuration(rules)) } : { ...host, policy: policyOf(both) },
+    );
+    story({ ...options, hosts }, (world) => {
+      const a = world.host("A");
+      const ends = (): readonly string[] =>
+        [...a.xfrm.policies.values()]
+          .flatMap(({ direction, selector, templates }) =>
+            direction === "out" ? templates.map(({ source }) => `${selector.source} ${source}`) : [],
+          )
+          .sort();
+      world.run(100);
+      assert.deepEqual(ends(), [`10.1.0.0 ${A}`, `10.5.0.0 ${A}`]);
+      const [heard, asked] = [follow(a), a.routeQuestions];
+      a.input({ type: "routes" });
+      world.run(1000);
+      assert.deepEqual([heard.length, a.routeQuestions], [0, asked + 1]);
+      a.routeFrom = A2;
+      a.input({ type: "routes" });
+      world.run(2000);
+      assert.deepEqual(ends(), [`10.1.0.0 ${A2}`, `10.5.0.0 ${A}`]);
+      if (start === "on-traffic") world.ping(a, OUT);
+      world.run(3000);
+      assert.equal(a.xfrm.outbound(OUT).kind, "protected");
+      assert.equal(heard.filter((command) => command.do === "remove-policy").length, 0);
+    })();
+  });
+
 test(
   "a daemon that looks for a route stops at once, with nothing left",
   story(world(), (world) => {
