@@ -313,3 +313,24 @@ test("a tunnel whose own end nobody knows drops what it requires to be protected
   assert.match(says, /drops it until the route to 192\.0\.2\.9 tells this host's own end of the tunnel/);
   assert.match(others[0]?.because ?? "", /follows the route/);
 });
+
+/** Rules inside the networks of a tunnel on a gateway that blocks all else, as docs/policy.md tells them: what passes from one host to another, and back. */
+const INSIDE: readonly (readonly [rule: RuleText, there: string, back: string])[] = [
+  [{ action: "permit", filters: ["10.1.0.0/16 <- 10.2.0.5"] }, "protect", "clear"],
+  [{ action: "permit", filters: ["10.1.0.5 -> 10.2.0.0/16"] }, "clear", "protect"],
+  [{ action: "respond", filters: ["10.1.0.5 <-> 10.2.0.5"] }, "protect-if-asked", "protect"],
+];
+for (const [rule, there, back] of INSIDE)
+  test(`${rule.action} for ${rule.filters} inside a tunnel: what goes there is ${there}, what comes back ${back}`, () => {
+    const policy = policyFrom([
+      rule,
+      { action: "block", filters: ["any <-> any"] },
+      {
+        action: "require",
+        filters: ["10.1.0.0/16 <-> 10.2.0.0/16"],
+        more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }',
+      },
+    ]);
+    const verdict = (source: string, destination: string): Verdict => explain(policy, ME, packet(destination, 0, 17, source)).verdict;
+    assert.deepEqual([verdict("10.1.0.5", "10.2.0.5"), verdict("10.2.0.5", "10.1.0.5")], [there, back]);
+  });
