@@ -198,7 +198,9 @@ function takenFromOthers(
     overlap(theirs, proposed) && comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
   const found = filtersTowards(core.policy, proposed.remote).find(
     ({ rule, filter }) =>
-      !own.includes(rule) && concerns(filter) && concreteSelectors(filter, rule, core.addresses).some((theirs) => taken(rule, theirs)),
+      !own.includes(rule) &&
+      concerns(filter) &&
+      concreteSelectors(filter, rule, core.addresses, proposed).some((theirs) => taken(rule, theirs)),
   );
   if (!found) return undefined;
   const other = found.rule;

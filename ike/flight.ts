@@ -16,6 +16,8 @@ export interface Flight<S extends Shape> {
   readonly from: Role;
   readonly sealed: boolean;
   readonly shape: S;
+  /** Of the shape. */
+  readonly names: readonly (keyof S & PayloadName)[];
 }
 
 export type Received<S extends Shape> = {
@@ -29,18 +31,25 @@ export type Received<S extends Shape> = {
 export const OPEN = false;
 export const SEALED = true;
 /** One row of an exchange's table: who sends the message, whether it is encrypted, and which payloads it has. */
-export const flight = <const S extends Shape>(from: Role, sealed: boolean, shape: S): Flight<S> => ({ from, sealed, shape });
+export const flight = <const S extends Shape>(from: Role, sealed: boolean, shape: S): Flight<S> => {
+  const names = Object.keys(shape) as (keyof S & PayloadName)[];
+  return { from, sealed, shape, names };
+};
 
 /** Picks the row's payloads. Fails for a missing or a repeated `one`, or a repeated `maybe` (which of them would we believe?). */
 export function match<S extends Shape>(row: Flight<S>, payloads: readonly Payload[]): Result<Received<S>, IkeError> {
   const got: Record<string, unknown> = {};
-  for (const name of Object.keys(row.shape) as (keyof S & PayloadName)[]) {
+  for (const name of row.names) {
     const arity = row.shape[name];
-    const found = payloads.filter((p) => p.name === name);
-    if (arity === "many") got[name] = found;
-    else if (found.length > 1) return err({ kind: "payloads", what: `${found.length} ${name} payloads where one is allowed` });
-    else if (arity === "one" && found.length === 0) return err({ kind: "payloads", what: `no ${name} payload` });
-    else got[name] = found[0];
+    if (arity === "many") {
+      got[name] = payloads.filter((p) => p.name === name);
+      continue;
+    }
+    let [found, count] = [undefined as Payload | undefined, 0];
+    for (const p of payloads) if (p.name === name && ++count === 1) found = p;
+    if (count > 1) return err({ kind: "payloads", what: `${count} ${name} payloads where one is allowed` });
+    if (arity === "one" && !found) return err({ kind: "payloads", what: `no ${name} payload` });
+    got[name] = found;
   }
   return ok(got as Received<S>);
 }

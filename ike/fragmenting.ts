@@ -2,7 +2,6 @@
  * When messages travel in fragments (MS-IKEE §3.3), and what is done with fragments that come in.
  * Invariant: only to peers that announced it; only for an SA whose cookies and addresses fit; what is hashed and decrypted is the whole message.
  */
-import { parseAddress } from "../isakmp/address.ts";
 import { bodyOf, decodeHeader, decodePayloads, type Header } from "../isakmp/message.ts";
 import { EXCHANGE, FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import type { Body } from "../isakmp/payloads.ts";
@@ -17,7 +16,7 @@ import type { PeerTraits } from "./vendor.ts";
 
 /** Sends a message of an exchange with a peer, in fragments where that is due. `again`: it was sent before, and perhaps it was too long. */
 export function transmit(core: Core, entry: Negotiation | IkeSa, bytes: Uint8Array, again: boolean): void {
-  const family = parseAddress(entry.path.remote.address)?.family ?? 4;
+  const family = entry.path.remote.address.includes(":") ? 6 : 4;
   const header = isLong(bytes, family) && isDue(entry, bytes, again) ? decodeHeader(bytes) : undefined;
   const pieces = header?.ok ? cut(bytes, header.value, family) : undefined;
   if (!pieces) return send(core, entry.path, bytes);

@@ -40,9 +40,12 @@ export interface Encapsulation {
 /** Seconds between two keepalives of the side behind the NAT (RFC 3948 §4; Windows' interval too). */
 export const KEEPALIVE_SECONDS = 20;
 
+const VIDS = Object.fromEntries(NAT_DIALECTS.map((name) => [name, payload("vid", { data: VENDOR_IDS[name].bytes })])) as Readonly<
+  Record<NatDialect, Payload>
+>;
+
 /** Vendor ids of message 1, or of message 2 where only what the peer announced is answered. */
-export const natVendorIds = (dialects: readonly NatDialect[]): readonly Payload[] =>
-  dialects.map((name) => payload("vid", { data: VENDOR_IDS[name].bytes }));
+export const natVendorIds = (dialects: readonly NatDialect[]): readonly Payload[] => dialects.map((name) => VIDS[name]);
 
 /** The best dialect among the vendor ids of a message. */
 export const natDialectOf = (vids: readonly PayloadOf<"vid">[]): NatDialect | null =>

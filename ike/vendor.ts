@@ -65,6 +65,10 @@ export interface Announced {
   readonly nat: readonly NatDialect[];
 }
 
+const vid = (data: Uint8Array): readonly Payload[] => [payload("vid", { data })];
+const SAYS = { gss: vid(VENDOR_IDS.GSSAPI.bytes), fragments: vid(FRAGMENTATION), contact: vid(VENDOR_IDS["Initial Contact"].bytes) };
+const NOTHING: readonly Payload[] = [];
+
 let own: readonly Payload[] | undefined;
 
 /** The vendor ids of our first message. */
@@ -73,9 +77,9 @@ export function ownVendorIds(crypto: Crypto, { gss, fragments, contact, nat }: A
   return [
     ...own,
     ...natVendorIds(nat),
-    ...(gss ? [payload("vid", { data: VENDOR_IDS.GSSAPI.bytes })] : []),
-    ...(fragments ? [payload("vid", { data: FRAGMENTATION })] : []),
-    ...(contact ? [payload("vid", { data: VENDOR_IDS["Initial Contact"].bytes })] : []),
+    ...(gss ? SAYS.gss : NOTHING),
+    ...(fragments ? SAYS.fragments : NOTHING),
+    ...(contact ? SAYS.contact : NOTHING),
   ];
 }
 

@@ -61,17 +61,13 @@ function encode(a: Attribute, out: Writer): void {
 function decode(r: Reader): Attribute {
   const head = r.uint(2, "attribute class");
   const type = head & (AF - 1);
-  const what = (): string => `attribute ${type}`;
-  if (head & AF) return { type, format: "basic", value: r.bytes(2, what) };
-  return {
-    type,
-    format: "variable",
-    value: r.bytes(
-      r.uint(2, () => `length of ${what()}`),
-      what,
-    ),
-  };
+  if (head & AF) return { type, format: "basic", value: octetsOf(r, 2, type) };
+  // Texts are made only for complaints: there are a dozen attributes in a message.
+  if (r.left < 2) r.uint(2, `length of attribute ${type}`);
+  return { type, format: "variable", value: octetsOf(r, r.uint(2, "length of an attribute"), type) };
 }
+
+const octetsOf = (r: Reader, size: number, type: number): Uint8Array => r.bytes(size, r.left < size ? `attribute ${type}` : "attribute");
 
 function describe(a: Attribute): string {
   return `${a.type}=${attributeNumber(a) ?? toHex(a.value)}`;

@@ -14,7 +14,7 @@ import {
   type SaCounters,
   type SaKey,
 } from "../ike/kernel-contract.ts";
-import { canonicalAddress, parseAddress } from "../isakmp/address.ts";
+import { canonicalAddress } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { accepts, type Packet, route, type Verdict } from "./memory-traffic.ts";
 import type { Kernel } from "./port.ts";
@@ -260,7 +260,7 @@ function wrongPolicy({ selector, direction, templates }: KernelPolicy): string |
 
 /** 4 or 6; undefined also for text that is not canonical, since the real kernel would print it differently than it was written. */
 const familyOf = (address: string): 4 | 6 | undefined =>
-  canonicalAddress(address) === address ? parseAddress(address)?.family : undefined;
+  canonicalAddress(address) !== address ? undefined : address.includes(":") ? 6 : 4;
 
 const keysOf = (sa: KernelSa) => [sa.encryption?.key, sa.integrity?.key, sa.aead?.key].filter((key) => key !== undefined);
 

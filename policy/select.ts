@@ -126,7 +126,7 @@ export function ruleCoveringSelectors(
     for (const filter of rule.filters) {
       // A filter's selectors are within its remote side: of thousands of filters most are passed over by a comparison.
       if (filter.remote.kind === "range" && !covers(filter.remote.range, proposed.remote)) continue;
-      const selector = concreteSelectors(filter, rule, localAddresses).find((candidate) => coversSelector(candidate, proposed));
+      const selector = concreteSelectors(filter, rule, localAddresses, proposed).find((candidate) => coversSelector(candidate, proposed));
       if (selector) covering.push({ rule, filter, selector });
     }
   const [best] = covering.sort((a, b) => lastResort(a.rule, b.rule) || compareSpecificity(a.selector, b.selector));

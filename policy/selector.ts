@@ -33,11 +33,18 @@ export type SelectorContext = Pick<Rule, "action" | "mode" | "tunnel" | "peer">;
  * `me` is each of them but loopback, link-local ones of IPv6 (link-local.ts) and others that no peer can reach; in a tunnel rule its local end.
  * In transport mode every local side is that of single local addresses, since the packets' own ends are the IKE peers (RFC 4301 §4.1),
  * and the remote side is narrowed to the rule's `peer`. What is permitted or blocked may be others' traffic that passes through this host,
- * so there a local side is as written. `icmp` stands for icmpv6 between IPv6 addresses.
+ * so there a local side is as written. `icmp` stands for icmpv6 between IPv6 addresses. `about`: only those that have something of its local side.
  */
-export function concreteSelectors(filter: Filter, rule: SelectorContext, localAddresses: readonly string[]): readonly TrafficSelector[] {
+export function concreteSelectors(
+  filter: Filter,
+  rule: SelectorContext,
+  localAddresses: readonly string[],
+  about: Pick<TrafficSelector, "local"> | null = null,
+): readonly TrafficSelector[] {
   const out: TrafficSelector[] = [];
   for (const local of localRanges(filter.local, rule, localAddresses)) {
+    if (about && !meets(local, about.local)) continue;
+    if (filter.local.kind === "range" && !covers(filter.local.range, local)) continue;
     for (const remote of remoteRanges(filter.remote, rule)) {
       const protocol = protocolIn(local.family, filter.protocol);
       if (local.family !== remote.family || protocol === undefined) continue;
@@ -63,8 +70,8 @@ export const sameSelector = (a: TrafficSelector, b: TrafficSelector): boolean =>
 
 /** Whether anything is selected by both. */
 export const overlap = (a: TrafficSelector, b: TrafficSelector): boolean =>
-  intersection(a.local, b.local) !== undefined &&
-  intersection(a.remote, b.remote) !== undefined &&
+  meets(a.local, b.local) &&
+  meets(a.remote, b.remote) &&
   meet(a.protocol, b.protocol) &&
   meet(a.localPort, b.localPort) &&
   meet(a.remotePort, b.remotePort);
@@ -166,12 +173,15 @@ function maskLength(family: Family, mask: bigint): number | undefined {
   return bitsOf(family) - (host === 0n ? 0 : host.toString(2).length);
 }
 
+const meets = (a: AddressRange, b: AddressRange): boolean => a.family === b.family && a.first <= b.last && b.first <= a.last;
+
 const meet = (a: number, b: number): boolean => a === 0 || b === 0 || a === b;
 
 const coversNumber = (wanted: number, offered: number): boolean => wanted === 0 || wanted === offered;
 
 const bothFamilies = (): readonly AddressRange[] => [everyAddress(4), everyAddress(6)];
 
+/** Our own sides that a filter may have; of a range in transport mode those that lie in it count. */
 function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly string[]): readonly AddressRange[] {
   if (side.kind === "name") return [];
   if (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block") {
@@ -182,8 +192,7 @@ function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly
   }
   // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches. What a link-local one means: link-local.ts.
   if (side.kind === "range" && isHost(side.range)) return covers(LINK_LOCAL, side.range) ? [] : [side.range];
-  const mine = reachableHosts(localAddresses);
-  return side.kind === "range" ? mine.filter((host) => covers(side.range, host)) : mine;
+  return reachableHosts(localAddresses);
 }
 
 function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[] {

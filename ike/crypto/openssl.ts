@@ -25,10 +25,26 @@ import type { Encryption, Group } from "./suite.ts";
 export const opensslCrypto: Crypto = {
   name: "openssl",
 
-  hash: (name, ...chunks) => gather(chunks, (all) => small(hashOnce(name, all, "buffer"))),
+  hash(name, ...chunks) {
+    const place = deskFor(0, chunks);
+    const end = lay(place, 0, chunks);
+    try {
+      return small(hashOnce(name, place.subarray(0, end), "buffer"));
+    } finally {
+      place.fill(0, 0, end);
+    }
+  },
 
-  hmac: (name, key, ...chunks) =>
-    gather([key, ...chunks], (all) => small(createHmac(name, all.subarray(0, key.length)).update(all.subarray(key.length)).digest())),
+  hmac(name, key, ...chunks) {
+    const place = deskFor(key.length, chunks);
+    place.set(key);
+    const end = lay(place, key.length, chunks);
+    try {
+      return small(createHmac(name, place.subarray(0, key.length)).update(place.subarray(key.length, end)).digest());
+    } finally {
+      place.fill(0, 0, end);
+    }
+  },
 
   encrypt: (cipher, key, iv, data) => cbc(createCipheriv, cipher, key, iv, data),
 
@@ -45,23 +61,24 @@ export function warmUp(groups: readonly Group[]): void {
 }
 
 /**
- * Runs `use` on the concatenation, and wipes it. V8 keeps small arrays in its own heap until somebody asks for their memory; from then on
- * each costs ten times as much, for as long as it lives. OpenSSL would ask for all of ours: it is shown copies in one place instead.
+ * Where `first` octets and these chunks have room, one behind the other; who lays them there wipes them. V8 keeps small arrays in its own heap until
+ * somebody asks for their memory; from then on each costs ten times as much, for as long as it lives. OpenSSL would ask for all of ours: it is shown
+ * copies in one place instead.
  */
-function gather<T>(chunks: readonly Uint8Array[], use: (all: Uint8Array) => T): T {
-  let length = 0;
+function deskFor(first: number, chunks: readonly Uint8Array[]): Uint8Array {
+  let length = first;
   for (const chunk of chunks) length += chunk.length;
-  const place = length <= DESK.length ? DESK.subarray(0, length) : new Uint8Array(length);
-  let at = 0;
+  return length <= DESK.length ? DESK : new Uint8Array(length);
+}
+
+/** Lays the chunks down from `at`, and says where they end. */
+function lay(place: Uint8Array, at: number, chunks: readonly Uint8Array[]): number {
+  let end = at;
   for (const chunk of chunks) {
-    place.set(chunk, at);
-    at += chunk.length;
+    place.set(chunk, end);
+    end += chunk.length;
   }
-  try {
-    return use(place);
-  } finally {
-    place.fill(0);
-  }
+  return end;
 }
 
 /** Room for all that a negotiation hashes; nothing here is entered twice, since every call is synchronous. */
@@ -104,12 +121,17 @@ function cbc(
 ): Uint8Array {
   if (data.length % cipher.blockOctets !== 0) throw new RangeError(`${data.length} octets are not whole blocks of ${cipher.name}`);
   const full = opensslKey(cipher, key);
-  return gather([full, iv], (both) => {
-    const context = create(CIPHERS[cipher.name], both.subarray(0, full.length), both.subarray(full.length));
+  const end = full.length + iv.length;
+  DESK.set(full);
+  DESK.set(iv, full.length);
+  try {
+    const context = create(CIPHERS[cipher.name], DESK.subarray(0, full.length), DESK.subarray(full.length, end));
     context.setAutoPadding(false);
     // Without padding `update` gives all of it, and `final` would add nothing.
     return plain(context.update(data));
-  });
+  } finally {
+    DESK.fill(0, 0, end);
+  }
 }
 
 type Kind = Pick<Crypto, "generateKeyPair" | "agree">;
