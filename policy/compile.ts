@@ -38,9 +38,12 @@ export interface Protection {
   readonly protocols: readonly ("esp" | "ah")[];
 }
 
-/** Why a policy is wanted: a filter of a rule, here for one concrete pair (local side first), or an exemption. */
+/**
+ * Why a policy is wanted: a filter of a rule, here for one concrete pair (local side first), or an exemption. `way`: it only lets past blocks what the
+ * rule's tunnel looks after where the kernel asks the other time (tunnel-ways.ts).
+ */
 export type Origin =
-  | { readonly kind: "rule"; readonly rule: Rule; readonly filter: Filter; readonly pair: TrafficSelector }
+  | { readonly kind: "rule"; readonly rule: Rule; readonly filter: Filter; readonly pair: TrafficSelector; readonly way: boolean }
   | { readonly kind: "exemption"; readonly what: Exempted };
 
 /** `this-host`: what it sends to itself. Linux spares that from IPsec on IPv4 (both ways), and not on IPv6. */
@@ -126,7 +129,7 @@ function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): rea
           action: shut ? "block" : "allow",
           priority: priorityOf(outward),
           protection: endless ? null : level && protectionOf(rule, level),
-          origin: { kind: "rule", rule, filter, pair },
+          origin: { kind: "rule", rule, filter, pair, way: false },
         };
       }),
     ),

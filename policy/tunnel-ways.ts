@@ -43,7 +43,10 @@ function waysAt(place: Direction, other: Direction, decided: readonly WantedPoli
   );
   return tunnels
     .filter(({ priority }, i) => (weakestBlock[i] as number) > priority && closings[i] !== 1)
-    .map((wanted) => ({ ...wanted, direction: place, protection: null }));
+    .map(({ origin, ...wanted }) => ({
+      ...{ direction: place, selector: wanted.selector, action: wanted.action, priority: wanted.priority, protection: null },
+      origin: origin.kind === "rule" ? { ...origin, way: true } : origin,
+    }));
 }
 
 const isOfTunnel = ({ action, origin }: WantedPolicy): boolean =>

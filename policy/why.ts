@@ -191,7 +191,8 @@ function verdictOf(found: WantedPolicy | undefined, packet: Packet): Verdict {
     return found.protection?.level === "use" || found.origin.rule.clear.fallback ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
   const { origin } = found;
-  return origin.kind === "rule" && origin.rule.action === "respond" && !isLinkLocal(origin.pair) ? "protect-if-asked" : "clear";
+  const answers = origin.kind === "rule" && origin.rule.action === "respond" && !origin.way && !isLinkLocal(origin.pair);
+  return answers ? "protect-if-asked" : "clear";
 }
 
 /** Protection is wanted, and the other end is nobody who could be asked for it. Keys of the file need nobody. */

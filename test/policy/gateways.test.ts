@@ -84,3 +84,21 @@ for (const [what, rules, source, destination] of BOTH_WAYS)
     assert.equal(indexPolicies(compile(policy, own)).decide(packet, "fwd")?.action, "block");
     assert.equal(explain(policy, own, packet).verdict, "drop");
   });
+
+test("what only passes into a tunnel that protects where it is asked to, past a block, is in clear by the permit that decides the other time", () => {
+  const policy = policyFrom([
+    {
+      action: "respond",
+      filters: ["10.2.0.0/16 <-> 10.1.0.0/16"],
+      more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }',
+    },
+    { action: "permit", filters: ["10.2.0.0/16 <-> 10.1.0.0/16 tcp"] },
+    { action: "block", filters: ["any <-> any"] },
+  ]);
+  const packet = { source: "10.1.0.5", destination: "10.2.0.5", protocol: 6, sourcePort: 1, destinationPort: 2 };
+  const said = [packet, { ...packet, protocol: 17 }].map((one) => explain(policy, ["192.0.2.1"], one));
+  assert.deepEqual(
+    said.map(({ rule, verdict }) => `${rule} ${verdict}`),
+    ["r1 clear", "r0 protect-if-asked"],
+  );
+});

@@ -21,12 +21,12 @@ export const PEERS = ["192.0.2.33", "2001:db8::21"] as const;
 /** Ports of packets; filters name some of them, and what comes from the last two comes out of the tunnel with the first or the second peer. */
 export const PORTS = [1, 2, 3, 4] as const;
 
-/** A network of both families by its last octet. */
-const places = [
-  ...["0/29", "0/29", "8/29", "8/29", "0/28", "0/27", "0/26", "0/30"],
-  ...["1", "2", "5", "9", "10", "13", "17", "33"],
-  ...["1-5", "2-9", "5-13", "9-20"],
-];
+/** Networks and hosts of both families by their last octets: on one side, on the other, and across. */
+const PLACES = {
+  left: ["0/29", "0/29", "0/30", "1", "2", "5", "1-5"],
+  right: ["8/29", "8/29", "8/30", "9", "10", "13", "9-13"],
+  across: ["any", "any", "0/28", "0/27", "0/26", "2-9", "5-13", "9-20", "17", "33"],
+} as const;
 const last = (octet: string, family: 4 | 6): string =>
   family === 4 ? `192.0.2.${octet}` : `2001:db8::${octet === "0" ? "" : Number(octet).toString(16)}`;
 
@@ -40,44 +40,51 @@ function written(place: string, family: 4 | 6): string {
   return length === undefined ? text : `${text}/${Number(length) + (family === 6 ? 96 : 0)}`;
 }
 
-const side = (...more: readonly string[]): fc.Arbitrary<string> => fc.constantFrom("any", "any", ...places, ...more);
-const port = fc.constantFrom("", "", "", ":1", ":2", ":3");
-const filter = (own: fc.Arbitrary<string>): fc.Arbitrary<string> =>
+type Sides = readonly [own: string, other: string];
+const [left, right] = [fc.constantFrom(...PLACES.left), fc.constantFrom(...PLACES.right)];
+const across = (...more: readonly string[]): fc.Arbitrary<string> =>
+  fc.constantFrom<string>(...PLACES.across, ...PLACES.across, ...PLACES.left, ...PLACES.right, ...more);
+/** Mostly from one side to the other; `more` are further words for the own side. */
+const betweenSides = (...more: readonly string[]): fc.Arbitrary<Sides> =>
+  fc.oneof(fc.tuple(left, right), fc.tuple(right, left), fc.tuple(across(...more), across()));
+
+const port = fc.constantFrom("", "", ":1", ":2", ":3");
+const filter = (sides: fc.Arbitrary<Sides>): fc.Arbitrary<string> =>
   fc
     .record({
-      ...{ own, other: side(), family: fc.constantFrom(4, 6) as fc.Arbitrary<4 | 6> },
+      ...{ sides, family: fc.constantFrom<4 | 6>(4, 6), ports: fc.tuple(port, port) },
       arrow: fc.constantFrom("<->", "<->", "<->", "->", "<-"),
-      ports: fc.tuple(port, port),
-      protocol: fc.constantFrom("", "", "udp", "tcp"),
+      protocol: fc.constantFrom("", "", "", "udp", "tcp"),
     })
-    .map(({ own, other, family, arrow, ports, protocol }) => {
-      const ends = [own, other].map((place, i) => {
+    .map(({ sides, family, arrow, ports, protocol }) => {
+      const ends = sides.map((place, i) => {
         const text = written(place, family);
         return `${text.includes(":") ? `[${text}]` : text}${protocol === "" ? "" : ports[i]}`;
       });
       return `${ends.join(` ${arrow} `)} ${protocol}`.trim();
     });
 
-const filters = (own: fc.Arbitrary<string>): fc.Arbitrary<readonly string[]> => fc.uniqueArray(filter(own), { minLength: 1, maxLength: 3 });
-const passing = fc.record({ action: fc.constantFrom("permit", "permit", "block"), filters: filters(side()) });
+const filters = (sides: fc.Arbitrary<Sides>, most: number): fc.Arbitrary<readonly string[]> =>
+  fc.uniqueArray(filter(sides), { minLength: 1, maxLength: most });
+const passing = fc.record({ action: fc.constantFrom("permit", "permit", "block"), filters: filters(betweenSides(), 3) });
 const host = fc.record({
   action: fc.constantFrom("permit", "block", "require", "request", "respond"),
-  filters: filters(fc.constantFrom("me", "me", "17", "0/27")),
+  filters: filters(fc.tuple(fc.constantFrom("me", "me", "17", "0/27", "1", "9"), across()), 2),
 });
 /** Some do not say which address of the gateway is their end: as long as no route tells, they block. */
 const tunnel = fc
   .record({
-    action: fc.constantFrom("require", "require", "require", "require", "require", "respond"),
-    filters: filters(side("me")),
+    action: fc.integer({ min: 0, max: 7 }).map((number) => (number === 7 ? "respond" : "require")),
+    filters: filters(betweenSides("me"), 4),
     peer: fc.constantFrom(0, 1),
-    more: fc.constantFrom("", "", "", "", "inbound-clear = true", "endless"),
+    more: fc.constantFrom("", "", "", "", "", "", "inbound-clear = true", "endless"),
   })
   .map(({ action, filters, peer, more }): RuleText => {
     const local = more === "endless" ? "" : `local = "${GATEWAY.own[peer]}", `;
     const clear = more === "inbound-clear = true" && action === "require" ? more : "";
     return { action, filters, more: `mode = "tunnel"\ntunnel = { ${local}remote = "${PEERS[peer]}" }\n${clear}` };
   });
-const wall = fc.constantFrom("any <-> any", "any <-> any", "192.0.2.0/26 <-> any", "any -> any", "2001:db8::/120 <-> any");
+const wall = fc.constantFrom("any <-> any", "any <-> any", "192.0.2.0/26 <-> any", "any -> any", "[2001:db8::/120] <-> any");
 
 /** Policies of up to `most` rules, and in most of them one more that blocks a lot. */
 export const randomGateway = (most: number): fc.Arbitrary<Policy> =>
@@ -112,7 +119,7 @@ export const randomPassing: fc.Arbitrary<Sent> = fc
     ),
     family: fc.constantFrom(4, 6),
     ends: fc.tuple(fc.nat(), fc.nat()),
-    ports: fc.tuple(fc.constantFrom(...PORTS), fc.constantFrom(...PORTS)),
+    ports: fc.tuple(fc.constantFrom(1, 1, 2, 2, ...PORTS), fc.constantFrom(...PORTS)),
   })
   .map(({ way: [from, to], family, ends, ports: [sourcePort, destinationPort] }) => {
     const [source, destination] = [from, to].map((place, i) => {

@@ -36,17 +36,30 @@ export function evaluate(policy: Policy, addresses: readonly string[], packet: P
 
 /** The verdict of the most specific filter where the kernel asks: what passes through is asked for as it comes (`fwd`), and as it leaves (`out`). */
 export function evaluateAt(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
-  const hits = policy.rules
-    .flatMap((rule, order) =>
+  const hitsAt = (place: Direction): readonly Hit[] =>
+    policy.rules.flatMap((rule, order) =>
       rule.defaultResponse || (lacksEnd(rule) && rule.action !== "require")
         ? []
-        : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, direction)),
-    )
-    .filter((hit) => !onlyPasses(hit, direction) || (hit.rule.tunnel?.local != null && !isKept(policy, addresses, hit, packet, direction)));
-  const [best] = hits.sort((a, b) => compare(a.rank, b.rank));
+        : rule.filters.flatMap((filter) => hitsOf(rule, filter, order, addresses, packet, place)),
+    );
+  const hits = hitsAt(direction);
+  const looksAfter = hits.filter((hit) => !onlyPasses(hit, direction));
+  const passing = hits.filter((hit) => onlyPasses(hit, direction));
+  const other = direction === "out" ? "fwd" : "out";
+  const elsewhere = passing.length === 0 ? [] : hitsAt(other).filter((hit) => !onlyPasses(hit, other));
+  const ways = passing.filter(
+    (hit) =>
+      !lacksEnd(hit.rule) &&
+      // Of just the same packets another filter decides: here, or where the tunnel would.
+      !looksAfter.some(({ selector }) => selector === hit.selector) &&
+      !elsewhere.some(({ selector, rank }) => selector === hit.selector && compare(rank, hit.rank) < 0) &&
+      !isKept(policy, addresses, hit, packet, direction),
+  );
+  const [best] = [...looksAfter, ...ways].sort((a, b) => compare(a.rank, b.rank));
   if (!best) return CLEAR;
-  const what = onlyPasses(best, direction) ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
-  return { rule: best.rule.name, what, inward: best.inward, asked: best.rule.action === "respond", rank: best.rank };
+  const passes = ways.includes(best);
+  const what = passes ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
+  return { rule: best.rule.name, what, inward: best.inward, asked: best.rule.action === "respond" && !passes, rank: best.rank };
 }
 
 interface Hit {
@@ -54,6 +67,8 @@ interface Hit {
   readonly inward: boolean;
   /** Our end of the packet. */
   readonly local: string;
+  /** Equal where the same packets are meant. */
+  readonly selector: string;
   readonly rank: readonly number[];
 }
 
@@ -83,7 +98,8 @@ function hitsOf(
     const given = [filter.protocol, filter.remotePort, filter.localPort].map((number) => (number === 0 ? 1 : 0));
     const strength = ["block", "permit", "require", "request", "respond"].indexOf(rule.action);
     const rank = [kind(theirs), kind(ours), -theirs, -ours, ...given, rule.mode === "tunnel" ? 1 : 0, strength, order];
-    return [{ rule, inward, local, rank }];
+    const sides = [`${ours} ${filter.localPort}`, `${theirs} ${filter.remotePort}`];
+    return [{ rule, inward, local, selector: `${(inward ? sides.reverse() : sides).join(" ")} ${filter.protocol}`, rank }];
   });
 }
 
