@@ -1,7 +1,8 @@
 /**
- * `npm run policy -- [--only WORD] [--random N] [--rounds N]`: policies in a real kernel, in a guest with ESP: the table of what goes over the wire
+ * `npm run policy -- [--only WORD] [--random N] [--rounds N] [--seed N]`: policies in a real kernel, in a guest with ESP: the table of what goes over the wire
  * (test/actions), open sockets while daemons are reloaded, killed and started, policies imported from Windows, and random ones held against the
- * plain evaluator. `npm test` runs all of it once; here the two that begin at random can be run for longer (files whose name has WORD alone).
+ * plain evaluator. `npm test` runs all of it once; here the two that begin at random can be run for longer (files whose name has WORD alone), and
+ * random policies from a seed that a failure told.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
@@ -11,11 +12,16 @@ import { parseArgs } from "node:util";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const { values } = parseArgs({
-  options: { only: { type: "string", default: "" }, random: { type: "string", default: "25" }, rounds: { type: "string", default: "1" } },
+  options: {
+    only: { type: "string", default: "" },
+    random: { type: "string", default: "25" },
+    rounds: { type: "string", default: "1" },
+    seed: { type: "string" },
+  },
 });
 const [random, rounds] = [Number(values.random), Number(values.rounds)];
-if (![random, rounds].every((number) => Number.isInteger(number) && number > 0)) {
-  console.error("usage: npm run policy -- [--only WORD] [--random N] [--rounds N]");
+if (![random, rounds].every((number) => Number.isInteger(number) && number > 0) || !/^-?\d+$/.test(values.seed ?? "0")) {
+  console.error("usage: npm run policy -- [--only WORD] [--random N] [--rounds N] [--seed N]");
   process.exit(2);
 }
 const files = readdirSync("dist/test", { recursive: true })
@@ -36,6 +42,7 @@ const inside = [
   `MAINMODE_LEDGER=${join(lab, "secrets")}`,
   `MAINMODE_POLICIES=${random}`,
   `MAINMODE_ROUNDS=${rounds}`,
+  ...(values.seed === undefined ? [] : [`MAINMODE_SEED=${values.seed}`]),
   process.execPath,
   "--test",
   "--test-concurrency=1",

@@ -1,8 +1,9 @@
 /**
- * Sends and hears UDP on every address and port that it is told, by lines of JSON, and says when it has heard what was there before it was asked.
- * For `random.policy.ts`, in a namespace.
+ * Sends and hears UDP on every address and port that it is told, by lines of JSON, and says when it has heard what was there before it was asked, and
+ * what IPsec has counted. For `spaces.ts`, in a namespace.
  */
 import { createSocket, type Socket } from "node:dgram";
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 const { addresses, groups, ports } = JSON.parse(process.argv[2] ?? "{}") as {
@@ -29,7 +30,7 @@ for (const address of [...addresses, ...groups]) for (const port of ports) await
 const rounds = (count: number, then: () => void): void => void setImmediate(() => (count === 0 ? then() : rounds(count - 1, then)));
 createInterface({ input: process.stdin }).on("line", (line) => {
   const { source, sourcePort, destination, destinationPort, text } = JSON.parse(line);
-  if (source === undefined) return rounds(3, () => say({ sent: text }));
+  if (source === undefined) return rounds(3, () => say({ sent: text, counters: readFileSync("/proc/net/xfrm_stat", "utf8") }));
   sockets.get(`${source} ${sourcePort}`)?.send(text, destinationPort, destination, () => say({ sent: text }));
 });
 say({ ready: true });

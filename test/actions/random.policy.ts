@@ -3,26 +3,17 @@
  * that leave and packets that come, in two namespaces; protection is seen by the acquire that asks for it.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { kernelTemplates } from "../../ike/install.ts";
-import type { KernelCommand } from "../../ike/kernel-contract.ts";
-import { iproute2Kernel } from "../../kernel/iproute2.ts";
 import type { Kernel } from "../../kernel/port.ts";
-import { compile } from "../../policy/compile.ts";
 import type { Packet } from "../../policy/decide.ts";
-import type { Policy } from "../../policy/types.ts";
 import { explain } from "../../policy/why.ts";
+import { policyText } from "../policy/random-gateways.ts";
 import { policyFrom, randomPolicy } from "../policy/random-policies.ts";
 import { evaluate } from "../policy/reference-evaluator.ts";
+import { RUNS, randomRuns } from "./random-runs.ts";
+import { install, kernelIn, type Post, post, sh, until } from "./spaces.ts";
 
-const RUNS = Number(process.env["MAINMODE_POLICIES"] ?? 25);
 /** Of every kind that Linux takes for an address of a host, but for link-local ones. */
 const OURS = ["10.9.0.1", "240.9.0.1", "0.9.0.1", "fd09::1"];
 /** The ends of the wire between the two, as each of them calls them. */
@@ -32,48 +23,12 @@ const PORTS = [1, 2, 3];
 const [LINK_OURS, LINK_THEIRS, GROUP] = ["fe80::a", "fe80::b", "ff02::fb"] as const;
 /** An address as it is called on a device: those of a link say nothing without it. */
 const on = (device: "va" | "vb", address: string): string => (/^f(e80|f02):/.test(address) ? `${address}%${device}` : address);
-const sh = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-
-/** Sends and hears UDP in a namespace: lines of JSON in and out. */
-const POST = fileURLToPath(new URL("./post.js", import.meta.url));
-interface Post {
-  readonly child: ChildProcess;
-  readonly heard: Set<string>;
-  send(source: string, sourcePort: number, destination: string, destinationPort: number, text: string): Promise<void>;
-  /** Resolves when it has heard whatever was there. */
-  listened(): Promise<void>;
-}
 
 let kernel: Kernel;
 let us: Post;
 let them: Post;
 let acquires = 0;
 let serial = 0;
-
-async function post(space: string, addresses: readonly string[], groups: readonly string[]): Promise<Post> {
-  const child = spawn("ip", ["netns", "exec", space, process.execPath, POST, JSON.stringify({ addresses, groups, ports: PORTS })], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const heard = new Set<string>();
-  const sent = new Map<string, () => void>();
-  const ready = new Promise<void>((resolve) => {
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      const message = JSON.parse(line) as { heard?: string; sent?: string; ready?: boolean };
-      if (message.heard !== undefined) heard.add(message.heard);
-      if (message.sent !== undefined) sent.get(message.sent)?.();
-      if (message.ready) resolve();
-    });
-  });
-  await ready;
-  const told = (order: { readonly text: string }): Promise<void> =>
-    new Promise((resolve) => {
-      sent.set(order.text, resolve);
-      child.stdin?.write(`${JSON.stringify(order)}\n`);
-    });
-  const send: Post["send"] = (source, sourcePort, destination, destinationPort, text) =>
-    told({ ...{ source, sourcePort, destination, destinationPort }, text });
-  return { child, heard, send, listened: () => told({ text: `listened ${++serial}` }) };
-}
 
 before(async () => {
   sh("ip netns add ra; ip netns add rb; ip link add va netns ra type veth peer name vb netns rb");
@@ -85,17 +40,14 @@ before(async () => {
     for (const one of own) sh(`ip -n ${space} addr add ${one}/${one.includes(":") ? "128 nodad" : "32"} dev ${device}`);
     for (const one of others) sh(`ip -n ${space} route add ${one} dev ${device}`);
   }
-  const ip = join(mkdtempSync(join(tmpdir(), "ip-")), "ip");
-  writeFileSync(ip, '#!/bin/sh\nexec ip -n ra "$@"\n');
-  chmodSync(ip, 0o755);
-  kernel = iproute2Kernel({ ip, onDiagnostic: () => {} });
+  kernel = kernelIn("ra");
   kernel.listen(({ type }) => {
     if (type === "acquire") acquires++;
   });
   sh("ip -n ra addr add fe80::a/64 dev va nodad; ip -n rb addr add fe80::b/64 dev vb nodad");
   [us, them] = await Promise.all([
-    post("ra", [...OURS, ON_LINK.us[0]], [on("va", GROUP)]),
-    post("rb", [...THEIRS, ON_LINK.them[0]], [on("vb", GROUP)]),
+    post("ra", [...OURS, ON_LINK.us[0]], [on("va", GROUP)], PORTS),
+    post("rb", [...THEIRS, ON_LINK.them[0]], [on("vb", GROUP)], PORTS),
   ]);
 });
 
@@ -129,22 +81,6 @@ const packet = fc
     out,
   }));
 
-/** Neighbours are known before policies stand between them. */
-async function install(policy: Policy): Promise<void> {
-  sh("ip -n ra xfrm policy flush; ip -n ra xfrm state flush");
-  const commands = compile(policy, OURS).map(({ direction, selector, action, priority, protection }): KernelCommand => {
-    const templates = protection ? kernelTemplates(protection, 0x6d6d0001, direction !== "out") : [];
-    return { do: "add-policy", policy: { direction, selector, action, priority, templates } };
-  });
-  const done = await kernel.run(commands);
-  assert.ok(done.ok, JSON.stringify(done));
-}
-
-async function until(check: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !check(); i++) await wait(5);
-}
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
 /** What becomes of packets: each either arrives or does not. Those that are expected are waited for. */
 async function pass(packets: readonly (Packet & { readonly out: boolean })[], expected: readonly boolean[]): Promise<readonly boolean[]> {
   const names = packets.map(() => `p${++serial}`);
@@ -166,7 +102,7 @@ for (const [what, rule, own6] of [
   ["asked for", { action: "request", filters: ["me <-> any"] }, true],
 ] as const)
   test(`everything is ${what}: a host hears itself on IPv4 and loopback${own6 ? " and IPv6" : ""}, and is not asked to negotiate with itself`, async () => {
-    await install(policyFrom([rule]));
+    await install(kernel, "ra", policyFrom([rule]), OURS);
     const before = acquires;
     const [first, second, third] = ["10.9.0.1", "240.9.0.1", "fd09::1"] as const;
     const names = ["self 1", "self 2", "self 3"].map((name) => `${name} ${++serial}`) as [string, string, string];
@@ -194,7 +130,7 @@ for (const [what, rule, leaves, comes] of [
   ["require for a part of the link, one way", { action: "require", filters: ["me -> fe80::/64"] }, false, true],
 ] as const)
   test(`${what}: between link-local addresses ${leaves ? "packets leave" : "nothing leaves"} and ${comes ? "packets are heard" : "nothing is heard"}, neighbours find each other, and nobody is asked`, async () => {
-    await install(policyFrom([rule]));
+    await install(kernel, "ra", policyFrom([rule]), OURS);
     sh("ip -n ra neigh flush all; ip -n rb neigh flush all");
     const before = acquires;
     const [out, back] = [`link ${++serial}`, `link ${++serial}`] as const;
@@ -212,20 +148,20 @@ test(`${RUNS} random policies: packets arrive where the rules let them, and nowh
   let linked = 0;
   await fc.assert(
     fc.asyncProperty(randomPolicy(6), fc.array(packet, { minLength: 12, maxLength: 16 }), async (policy, packets) => {
-      await install(policy);
+      await install(kernel, "ra", policy, OURS);
       const verdicts = packets.map(({ out, ...one }) => evaluate(policy, OURS, one, out ? "out" : "in"));
       const expected = verdicts.map(({ what }) => what === "clear" || what === "use");
       const arrived = await pass(packets, expected);
       for (const [i, { out, ...one }] of packets.entries()) {
         const { what, rule } = verdicts[i] as (typeof verdicts)[number];
-        const text = `${one.source}:${one.sourcePort} > ${one.destination}:${one.destinationPort}, rule ${rule}: ${what}`;
+        const text = `${one.source}:${one.sourcePort} > ${one.destination}:${one.destinationPort}, rule ${rule}: ${what}\n${policyText(policy)}`;
         assert.equal(arrived[i], expected[i], text);
         const said = explain(policy, OURS, one, undefined, [LINK_OURS]);
         assert.deepEqual([said.rule, said.direction], [rule, out ? "out" : "in"], text);
-        if (/fe80|ff02/.test(text)) linked++;
+        if (/fe80|ff02/.test(`${one.source} ${one.destination}`)) linked++;
       }
     }),
-    { numRuns: RUNS, ...(process.env["MAINMODE_SEED"] ? { seed: Number(process.env["MAINMODE_SEED"]) } : {}) },
+    randomRuns("random.policy"),
   );
   assert.ok(acquires > 0, "nothing ever asked for protection");
   assert.ok(linked > 2 * RUNS, `${linked} packets with addresses of the link`);
