@@ -25,7 +25,7 @@ export function waysOfTunnels(
   if (tunnels.length === 0) return [];
   return [
     ...waysAt("fwd", "out", decided, endsOf(tunnels, true, addresses)),
-    ...waysAt("out", "fwd", decided, [...addresses.flatMap(whatSends), ...endsOf(tunnels, false, addresses)]),
+    ...waysAt("out", "fwd", decided, [...addresses.flatMap(whatSends), FROM_LINK, ...endsOf(tunnels, false, addresses)]),
   ];
 }
 
@@ -70,3 +70,6 @@ function whatSends(address: string): readonly Sides[] {
   const any = parsed.family === 4 ? "0.0.0.0" : "::";
   return [{ source: address, sourceLength: bitsOf(parsed.family), destination: any, destinationLength: 0 }];
 }
+
+/** Nobody tells which link-local addresses this host has. */
+const FROM_LINK: Sides = { source: "fe80::", sourceLength: 10, destination: "::", destinationLength: 0 };

@@ -102,3 +102,16 @@ test("what only passes into a tunnel that protects where it is asked to, past a 
     ["r1 clear", "r0 protect-if-asked"],
   );
 });
+
+test("what comes out of a tunnel from anywhere opens no block for this host's own link-local addresses, whatever others it has", () => {
+  const rules: readonly RuleText[] = [
+    {
+      action: "require",
+      filters: ["2001:db8:1::/64 <- ::/0"],
+      more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }',
+    },
+    { action: "block", filters: ["any <-> any"] },
+  ];
+  const packet = { source: "fe80::5", destination: "2001:db8:1::5", protocol: 6, sourcePort: 1, destinationPort: 2 };
+  assert.equal(indexPolicies(compile(policyFrom(rules), ["192.0.2.1"])).decide(packet, "out")?.action, "block");
+});

@@ -114,7 +114,8 @@ const lacksEnd = ({ mode, tunnel }: Rule): boolean => mode === "tunnel" && tunne
 function isKept(policy: Policy, addresses: readonly string[], { rank, inward }: Hit, packet: Packet, direction: Direction): boolean {
   const [local, remote] = [-(rank[3] ?? 0), -(rank[2] ?? 0)];
   const [source, destination] = [blockAt(packet.source, inward ? remote : local), blockAt(packet.destination, inward ? local : remote)];
-  if (direction === "out" && addresses.some((address) => includesAddress(source, address))) return true;
+  const isOurs = addresses.some((address) => includesAddress(source, address)) || intersection(source, LINK_LOCAL) !== undefined;
+  if (direction === "out" && isOurs) return true;
   const [from, to] = direction === "fwd" ? [destination, source] : [source, destination];
   return policy.rules.some(
     (rule) =>
