@@ -82,6 +82,7 @@ before(async () => {
     ),
   );
   for (const space of ["gl", "gr"]) ipLines(space, [...SAS, ...tunnels]);
+  ipLines("gm", SAS);
   kernel = kernelIn("gm");
   kernel.listen(({ type }) => {
     if (type === "acquire") acquires++;
@@ -178,7 +179,7 @@ function textOf(packet: Packet, from: string): string {
 
 /** Sends packets under a policy, and holds the three answers against each other; the fates. */
 async function agree(policy: Policy, packets: readonly Sent[]): Promise<readonly Fate[]> {
-  await install(kernel, "gm", policy, GATEWAY.own, SAS);
+  await install(kernel, policy, GATEWAY.own);
   const fates = packets.map((packet) => fateOf(policy, packet));
   const equal = isDeepStrictEqual(await pass(packets), passed(fates));
   for (const [i, packet] of packets.entries()) {

@@ -10,7 +10,7 @@ export function randomRuns<T>(only: string): Parameters<T> {
   const reporter = (run: RunDetails<T>): void => {
     if (!run.failed) return;
     const said = run.errorInstance instanceof Error ? run.errorInstance.message : String(run.errorInstance);
-    const again = `npm run policy -- --only ${only} --random ${RUNS} --seed ${run.seed}`;
+    const again = `npm run policy -- --only ${only} --random ${RUNS} --seed=${run.seed}`;
     assert.fail(`${said}\nagain:  ${again}\n        (policy ${run.numRuns} of the run, made smaller ${run.numShrinks} times)`);
   };
   return { numRuns: RUNS, reporter, ...(seed ? { seed: Number(seed) } : {}) };

@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import fc from "fast-check";
 import type { Kernel } from "../../kernel/port.ts";
 import type { Packet } from "../../policy/decide.ts";
+import type { Policy } from "../../policy/types.ts";
 import { explain } from "../../policy/why.ts";
 import { policyText } from "../policy/random-gateways.ts";
 import { policyFrom, randomPolicy } from "../policy/random-policies.ts";
@@ -81,6 +82,12 @@ const packet = fc
     out,
   }));
 
+/** Nobody is asked to negotiate while a question waits for its answer, so that those of an earlier policy are forgotten. */
+async function installed(policy: Policy): Promise<void> {
+  sh("ip -n ra xfrm state flush");
+  await install(kernel, policy, OURS);
+}
+
 /** What becomes of packets: each either arrives or does not. Those that are expected are waited for. */
 async function pass(packets: readonly (Packet & { readonly out: boolean })[], expected: readonly boolean[]): Promise<readonly boolean[]> {
   const names = packets.map(() => `p${++serial}`);
@@ -102,7 +109,7 @@ for (const [what, rule, own6] of [
   ["asked for", { action: "request", filters: ["me <-> any"] }, true],
 ] as const)
   test(`everything is ${what}: a host hears itself on IPv4 and loopback${own6 ? " and IPv6" : ""}, and is not asked to negotiate with itself`, async () => {
-    await install(kernel, "ra", policyFrom([rule]), OURS);
+    await installed(policyFrom([rule]));
     const before = acquires;
     const [first, second, third] = ["10.9.0.1", "240.9.0.1", "fd09::1"] as const;
     const names = ["self 1", "self 2", "self 3"].map((name) => `${name} ${++serial}`) as [string, string, string];
@@ -130,7 +137,7 @@ for (const [what, rule, leaves, comes] of [
   ["require for a part of the link, one way", { action: "require", filters: ["me -> fe80::/64"] }, false, true],
 ] as const)
   test(`${what}: between link-local addresses ${leaves ? "packets leave" : "nothing leaves"} and ${comes ? "packets are heard" : "nothing is heard"}, neighbours find each other, and nobody is asked`, async () => {
-    await install(kernel, "ra", policyFrom([rule]), OURS);
+    await installed(policyFrom([rule]));
     sh("ip -n ra neigh flush all; ip -n rb neigh flush all");
     const before = acquires;
     const [out, back] = [`link ${++serial}`, `link ${++serial}`] as const;
@@ -148,7 +155,7 @@ test(`${RUNS} random policies: packets arrive where the rules let them, and nowh
   let linked = 0;
   await fc.assert(
     fc.asyncProperty(randomPolicy(6), fc.array(packet, { minLength: 12, maxLength: 16 }), async (policy, packets) => {
-      await install(kernel, "ra", policy, OURS);
+      await installed(policy);
       const verdicts = packets.map(({ out, ...one }) => evaluate(policy, OURS, one, out ? "out" : "in"));
       const expected = verdicts.map(({ what }) => what === "clear" || what === "use");
       const arrived = await pass(packets, expected);

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { kernelTemplates } from "../../ike/install.ts";
-import type { KernelCommand } from "../../ike/kernel-contract.ts";
+import type { KernelCommand, KernelPolicy } from "../../ike/kernel-contract.ts";
 import { iproute2Kernel } from "../../kernel/iproute2.ts";
 import type { Kernel } from "../../kernel/port.ts";
 import { compile } from "../../policy/compile.ts";
@@ -90,19 +90,23 @@ export function kernelIn(space: string): Kernel {
 /** Lines of `ip` in a namespace. */
 export const ipLines = (space: string, lines: readonly string[]): string => sh(`ip -n ${space} -batch - <<'END'\n${lines.join("\n")}\nEND`);
 
-/** Puts what a policy comes to on a host with some addresses in place of all that is there. Of SAs are left those that `sas` adds, lines of `ip`. */
-export async function install(
-  kernel: Kernel,
-  space: string,
-  policy: Policy,
-  addresses: readonly string[],
-  sas: readonly string[] = [],
-): Promise<void> {
-  ipLines(space, ["xfrm policy flush", "xfrm state flush", ...sas]);
-  const commands = compile(policy, addresses).map(({ direction, selector, action, priority, protection }): KernelCommand => {
+/** What `install` put into a kernel before. */
+const standing = new WeakMap<Kernel, readonly KernelPolicy[]>();
+
+/**
+ * Puts what a policy comes to on a host with some addresses in place of what it put there before, which comes out weakest first: neighbours are always
+ * found. A process for each policy would take longer than all else.
+ */
+export async function install(kernel: Kernel, policy: Policy, addresses: readonly string[]): Promise<void> {
+  const wanted = compile(policy, addresses).map(({ direction, selector, action, priority, protection }): KernelPolicy => {
     const templates = protection ? kernelTemplates(protection, REQID, direction !== "out") : [];
-    return { do: "add-policy", policy: { direction, selector, action, priority, templates } };
+    return { direction, selector, action, priority, templates };
   });
-  const done = await kernel.run(commands);
+  const before = standing.get(kernel) ?? [];
+  standing.set(kernel, wanted);
+  const done = await kernel.run([
+    ...before.toReversed().map((policy): KernelCommand => ({ do: "remove-policy", policy })),
+    ...wanted.map((policy): KernelCommand => ({ do: "add-policy", policy })),
+  ]);
   assert.ok(done.ok, JSON.stringify(done));
 }
