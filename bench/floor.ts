@@ -52,9 +52,9 @@ function exchange(crypto: Crypto, random: Random, group: Group, peer: Uint8Array
   return { own: publicValue, peer, secret };
 }
 
-/** NAT-D of both ends sent and checked (RFC 3947 §3.2), SKEYID and its family, the first IV, both proofs, two sealed messages. */
+/** NAT-D of both ends, by which the peer's are checked, too (RFC 3947 §3.2), SKEYID and its family, the first IV, both proofs, two sealed messages. */
 function mainMode(crypto: Crypto, group: Group, { own, peer, secret }: Shared): void {
-  for (let i = 0; i < 4; i++) crypto.hash(SHA1, COOKIE, COOKIE, octets(6));
+  for (let i = 0; i < 2; i++) crypto.hash(SHA1, COOKIE, COOKIE, octets(6));
   crypto.hmac(SHA1, octets(32), NONCE, NONCE);
   crypto.hmac(SHA1, KEY, secret, COOKIE, COOKIE, octets(1));
   for (const part of [1, 2]) crypto.hmac(SHA1, KEY, octets(20), secret, COOKIE, COOKIE, octets(part));

@@ -11,7 +11,7 @@ import type { Secret } from "./crypto/secret.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Path } from "./input.ts";
 import type { Skeyids } from "./keys.ts";
-import type { NatState } from "./nat.ts";
+import type { NatEnds, NatState } from "./nat.ts";
 import type { SaBody } from "./negotiate-ike.ts";
 import type { PeerTraits } from "./vendor.ts";
 
@@ -68,6 +68,8 @@ export interface KeSent extends Common {
   readonly pair: KeyPair;
   readonly nonce: Uint8Array;
   readonly peer: PeerTraits;
+  /** Where NAT traversal was announced. */
+  readonly ends: NatEnds | null;
 }
 
 /** Responder, after message 2. `candidates` accept the chosen suite and method; the identity of message 5 decides between them. */
@@ -136,6 +138,7 @@ export interface Accepting {
   readonly nonceI: Uint8Array;
   readonly peer: PeerTraits;
   readonly nat: NatState | null;
+  readonly ends: NatEnds | null;
 }
 
 /** Initiator, after message 4: our signature is being made. */

@@ -35,7 +35,7 @@ import type {
   Ticketing,
 } from "./main-mode-states.ts";
 import { type Asking, MAIN_MODE, MAIN_MODE_KERBEROS, mainMode, NONCE_OCTETS, type Stepped, type Tools } from "./main-mode-table.ts";
-import { announcedDialects, detectNat, type NatState, natDetection, numbersOf } from "./nat.ts";
+import { announcedDialects, detectNat, type NatEnds, type NatState, natDetection, natEnds, numbersOf } from "./nat.ts";
 import { type IkeOffer, ikeOfferName, offerIke, verifyIkeAnswer } from "./negotiate-ike.ts";
 import { addTraits, ownVendorIds, type PeerTraits, traitsOf } from "./vendor.ts";
 
@@ -120,7 +120,7 @@ export function onPublicValue(
   const keys = agree(tools, state, state.pair.privateKey, publicR, state.nonce, nonceR);
   if (!keys.ok) return keys;
   const peer = addTraits(state.peer, got.value.vid);
-  const nat = natOf(tools, state, peer, got.value);
+  const nat = natOf(state, peer, state.ends ?? endsOf(tools, state, peer), got.value);
   const shared = agreedBy(tools, state, publicI, publicR, keys.value, peer, nat);
   const { auth } = state;
   if (auth.method === "psk") return ok(sendKeyProof(tools, state, { auth, ...shared }, greet));
@@ -152,8 +152,8 @@ export function onKeyExchange(
   const publicI = copyOf(got.value.ke.value.data);
   const peer = addTraits(state.peer, got.value.vid);
   const { auth } = state;
-  const nat = natOf(tools, state, peer, got.value);
-  const came = { publicI, nonceI, peer, nat };
+  const ends = endsOf(tools, state, peer);
+  const came = { publicI, nonceI, peer, nat: natOf(state, peer, ends, got.value), ends };
   if (auth.method === "psk") return answerKeys(tools, state, auth, came, []);
   if (auth.method === "x509") {
     const heard: Auth = { ...auth, asked: hearRequests(auth.asked, got.value.certReq) };
@@ -176,14 +176,14 @@ export function onKeyExchange(
 /** The ticket is good, and its owner welcome: message 4. */
 export function onAccepted(
   tools: Tools,
-  { before, auth, publicI, nonceI, peer, nat }: Accepting,
+  { before, auth, ...came }: Accepting,
   stepped: GssSteppedOutcome,
 ): Result<Stepped<KeAnswered>, IkeError> {
   if (!stepped.token) return err({ kind: "payloads", what: "Kerberos made no token to answer with" });
   const noted = noteStep(auth, before.candidates, stepped);
   if (!noted.ok) return noted;
-  const spoken = speakToken(noted.value, peer.windows, stepped.token);
-  return answerKeys(tools, before, spoken.auth, { publicI, nonceI, peer, nat }, [spoken.gss]);
+  const spoken = speakToken(noted.value, came.peer.windows, stepped.token);
+  return answerKeys(tools, before, spoken.auth, came, [spoken.gss]);
 }
 
 const NOTHING_HEARD = { contact: false, seconds: null } as const;
@@ -232,21 +232,23 @@ function exchangeKeys(
 ): Stepped<KeSent> {
   const pair = tools.crypto.generateKeyPair(suite.group, tools.random);
   const nonce = tools.random(NONCE_OCTETS);
+  const agreeing = { path, cookieI, cookieR, suite, auth };
+  const ends = endsOf(tools, agreeing, peer);
   const send = encodeMessage(mainMode(cookieI, cookieR), [
     payload("ke", { data: pair.publicValue }),
     payload("nonce", { data: nonce }),
     ...(auth.method === "x509" ? certificateRequests([auth.entry]) : []),
     ...(token ? [token] : []),
-    ...natPayloads(tools, { path, cookieI, cookieR, suite, auth }, peer),
+    ...natPayloads(tools, agreeing, peer, ends),
   ]);
-  return { next: { kind: "ke-sent", path, cookieI, saBody, auth, cookieR, suite, pair, nonce, peer }, send, spent: [] };
+  return { next: { kind: "ke-sent", path, cookieI, saBody, auth, cookieR, suite, pair, nonce, peer, ends }, send, spent: [] };
 }
 
 function answerKeys(
   tools: Tools,
   state: SaAnswered,
   auth: Auth,
-  { publicI, nonceI, peer, nat }: Pick<Accepting, "publicI" | "nonceI" | "peer" | "nat">,
+  { publicI, nonceI, peer, nat, ends }: Pick<Accepting, "publicI" | "nonceI" | "peer" | "nat" | "ends">,
   more: readonly Payload[],
 ): Result<Stepped<KeAnswered>, IkeError> {
   const { cookieI, cookieR, candidates, suite, offeredSeconds } = state;
@@ -260,7 +262,7 @@ function answerKeys(
     payload("ke", { data: publicR }),
     payload("nonce", { data: nonceR }),
     ...more,
-    ...natPayloads(tools, state, peer),
+    ...natPayloads(tools, state, peer, ends),
   ]);
   const shared = agreedBy(tools, state, publicI, publicR, keys.value, peer, nat);
   return ok({ next: { kind: "ke-answered", candidates, offeredSeconds, auth, ...shared }, send, spent: [] });
@@ -293,17 +295,20 @@ const agreedBy = (
 
 type Agreeing = Pick<SaAnswered, "path" | "cookieI" | "cookieR" | "suite" | "auth">;
 
+/** The hashes of NAT-D, where both ends announced NAT traversal. */
+const endsOf = ({ crypto }: Tools, state: Agreeing, peer: PeerTraits): NatEnds | null =>
+  numbersOf(peer.nat, state.auth.rule) === null ? null : natEnds(crypto, state.suite.hash, state, state.path);
+
 /** NAT-D, where both ends announced NAT traversal. */
-function natPayloads(tools: Tools, state: Agreeing, peer: PeerTraits): readonly Payload[] {
-  const { path, suite, auth } = state;
+function natPayloads({ random }: Tools, { auth }: Agreeing, peer: PeerTraits, ends: NatEnds | null): readonly Payload[] {
   const numbers = numbersOf(peer.nat, auth.rule);
-  return numbers === null ? [] : natDetection(tools, suite.hash, state, path, numbers, auth.rule.natTraversal === "force");
+  return numbers === null || ends === null ? [] : natDetection(ends, random, numbers, auth.rule.natTraversal === "force");
 }
 
 /** What stands between us, by the peer's NAT-D. */
-function natOf(tools: Tools, state: Agreeing, peer: PeerTraits, got: Parameters<typeof detectNat>[5]): NatState | null {
-  const { path, suite, auth } = state;
-  return detectNat(tools.crypto, suite.hash, state, path, numbersOf(peer.nat, auth.rule), got);
+function natOf({ auth }: Agreeing, peer: PeerTraits, ends: NatEnds | null, got: Parameters<typeof detectNat>[2]): NatState | null {
+  const numbers = numbersOf(peer.nat, auth.rule);
+  return numbers === null || ends === null ? null : detectNat(ends, numbers, got);
 }
 
 interface Agreed {

@@ -73,34 +73,32 @@ export function natHash(crypto: Crypto, hash: HashAlgorithm, { cookieI, cookieR 
   return crypto.hash(hash.name, cookieI, cookieR, octets, Uint8Array.of(port >> 8, port & 255));
 }
 
+/** Hashes of both ends as we see them: what we say of them, and what the peer says where nothing stands between us. */
+export interface NatEnds {
+  readonly own: Uint8Array;
+  readonly far: Uint8Array;
+}
+
+/** The hashes of a path's ends. */
+export const natEnds = (crypto: Crypto, hash: HashAlgorithm, cookies: Cookies, { local, remote }: Path): NatEnds => ({
+  own: natHash(crypto, hash, cookies, local),
+  far: natHash(crypto, hash, cookies, remote),
+});
+
 /** The NAT-D payloads of message 3 or 4: the far end first, then our own. `force`: a hash of nothing for ours, so that the peer sees a NAT. */
-export function natDetection(
-  { crypto, random }: { readonly crypto: Crypto; readonly random: Random },
-  hash: HashAlgorithm,
-  cookies: Cookies,
-  path: Path,
-  numbers: NatNumbers,
-  force: boolean,
-): readonly Payload[] {
-  const far = natHash(crypto, hash, cookies, path.remote);
-  const own = force ? random(far.length) : natHash(crypto, hash, cookies, path.local);
-  return [far, own].map((data) => payload(numbers === "rfc" ? "natD" : "natDDraft", { data }));
+export function natDetection(ends: NatEnds, random: Random, numbers: NatNumbers, force: boolean): readonly Payload[] {
+  const own = force ? random(ends.own.length) : ends.own;
+  return [ends.far, own].map((data) => payload(numbers === "rfc" ? "natD" : "natDDraft", { data }));
 }
 
 /** What the peer's NAT-D payloads say (RFC 3947 §3.2): the first is about our end as it sees it, the others about its own. null without them. */
 export function detectNat(
-  crypto: Crypto,
-  hash: HashAlgorithm,
-  cookies: Cookies,
-  path: Path,
-  numbers: NatNumbers | null,
+  { own, far }: NatEnds,
+  numbers: NatNumbers,
   got: { readonly natD: readonly PayloadOf<"natD">[]; readonly natDDraft: readonly PayloadOf<"natDDraft">[] },
 ): NatState | null {
-  if (numbers === null) return null;
   const [first, ...others] = (numbers === "rfc" ? got.natD : got.natDDraft).map(({ value }) => value.data);
   if (!first || others.length === 0) return null;
-  const own = natHash(crypto, hash, cookies, path.local);
-  const far = natHash(crypto, hash, cookies, path.remote);
   const local = !sameOctets(own, first);
   // A host with many addresses may name them all; more than a few are noise.
   const remote = !others.slice(0, MOST_OWN).some((data) => sameOctets(far, data));

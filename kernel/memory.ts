@@ -86,8 +86,9 @@ export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
     policies,
     apply(commands) {
       const counters: SaCounters[] = [];
+      const db = { states, policies, lacks, remove, counters };
       for (const [index, command] of commands.entries()) {
-        const reason = perform({ states, policies, lacks, remove, counters }, command);
+        const reason = perform(db, command);
         if (reason) return err({ index, reason, exists: reason === EXISTS, command: describeCommand(command) });
         options.log?.(describeCommand(command));
       }

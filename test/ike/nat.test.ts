@@ -12,6 +12,7 @@ import {
   NAT_DIALECTS,
   natDetection,
   natDialectOf,
+  natEnds,
   natHash,
   natInUse,
   natVendorIds,
@@ -39,8 +40,10 @@ const got = (payloads: readonly Payload[]) => ({
   natDDraft: payloads.filter((p) => p.name === "natDDraft"),
 });
 
+const ends = (of: Path) => natEnds(openssl, sha1, cookies, of);
+
 const detect = (sent: Path, seen: Path, numbers: "rfc" | "draft" = "rfc", force = false) =>
-  detectNat(openssl, sha1, cookies, seen, numbers, got(natDetection(tools, sha1, cookies, sent, numbers, force)));
+  detectNat(ends(seen), numbers, got(natDetection(ends(sent), tools.random, numbers, force)));
 
 test("NAT-D is the hash of both cookies, the address and the port (RFC 3947 §3.2)", () => {
   const expected = createHash("sha1").update(Buffer.from("0102030405060708090a0b0c0d0e0f10c000020101f4", "hex")).digest();
@@ -62,26 +65,25 @@ test("who stands behind a NAT is found by address and by port, at either end", (
 
 test("too few hashes, or hashes in the other dialect's payloads, are no detection", () => {
   const seen = path("192.0.2.2", 500, "198.51.100.1", 500);
-  const [first, second] = natDetection(tools, sha1, cookies, path("192.0.2.1", 500, "192.0.2.2", 500), "rfc", false);
+  const [first, second] = natDetection(ends(path("192.0.2.1", 500, "192.0.2.2", 500)), tools.random, "rfc", false);
   for (const payloads of [[], [first], [second]])
-    assert.equal(detectNat(openssl, sha1, cookies, seen, "rfc", got(payloads.filter((p) => p !== undefined))), null);
+    assert.equal(detectNat(ends(seen), "rfc", got(payloads.filter((p) => p !== undefined))), null);
   const both = [first, second].filter((p) => p !== undefined);
-  assert.equal(detectNat(openssl, sha1, cookies, seen, "draft", got(both)), null);
-  assert.equal(detectNat(openssl, sha1, cookies, seen, null, got(both)), null);
+  assert.equal(detectNat(ends(seen), "draft", got(both)), null);
 });
 
 test("a host that names all its addresses is found at one of them, and only so many are looked at", () => {
   const seen = path("192.0.2.2", 500, "192.0.2.1", 500);
-  const [about, own] = natDetection(tools, sha1, cookies, path("192.0.2.1", 500, "192.0.2.2", 500), "rfc", false);
-  const noise = natDetection(tools, sha1, cookies, seen, "rfc", true).slice(1);
+  const [about, own] = natDetection(ends(path("192.0.2.1", 500, "192.0.2.2", 500)), tools.random, "rfc", false);
+  const noise = natDetection(ends(seen), tools.random, "rfc", true).slice(1);
   if (!about || !own) throw new Error("two payloads");
-  assert.deepEqual(detectNat(openssl, sha1, cookies, seen, "rfc", got([about, ...noise, own])), {
+  assert.deepEqual(detectNat(ends(seen), "rfc", got([about, ...noise, own])), {
     numbers: "rfc",
     local: false,
     remote: false,
   });
   const many = Array.from({ length: 40 }, () => noise).flat();
-  assert.equal(natWord(detectNat(openssl, sha1, cookies, seen, "rfc", got([about, ...many, own]))), "remote");
+  assert.equal(natWord(detectNat(ends(seen), "rfc", got([about, ...many, own]))), "remote");
 });
 
 test("the RFC is preferred to its drafts, and that of Windows to the others", () => {
