@@ -12,7 +12,7 @@ import type { Direction } from "../../policy/compile.ts";
 import { directionOf, type Packet } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/types.ts";
 import { explain, type Verdict } from "../../policy/why.ts";
-import { GATEWAY, PEERS, PORTS, policyText, randomGateway, randomPassing, type Sent } from "../policy/random-gateways.ts";
+import { FROM_TUNNEL, GATEWAY, PEERS, PORTS, policyText, randomGateway, randomPassing, type Sent } from "../policy/random-gateways.ts";
 import { evaluate, evaluateAt } from "../policy/reference-evaluator.ts";
 import { RUNS, randomRuns } from "./random-runs.ts";
 import { install, ipLines, kernelIn, type Post, post, REQID, sh, wait } from "./spaces.ts";
@@ -53,13 +53,9 @@ function wire(place: "left" | "right", device: string, ours: string, theirs: str
   );
 }
 
-/** What comes out of the two tunnels has the last two ports as source. Which side of the gateway the tunnels come from makes no difference. */
-const FROM_TUNNEL = new Map<number, 0 | 1>([
-  [PORTS[2], 0],
-  [PORTS[3], 1],
-]);
 const ANY = ["0.0.0.0/0", "::/0"] as const;
 const KEY = `0x${"5a".repeat(20)}`;
+/** Which side of the gateway the tunnels come from makes no difference. */
 const SAS = PEERS.flatMap((peer, i) =>
   ANY.map((any, family) => {
     const ends = `src ${peer} dst ${GATEWAY.own[i]} proto esp`;

@@ -18,8 +18,14 @@ export type Place = keyof typeof GATEWAY;
 /** Ends of tunnels that never answer: what they are sent from is one of the gateway's addresses. */
 export const PEERS = ["192.0.2.33", "2001:db8::21"] as const;
 
-/** Ports of packets; filters name some of them, and what comes from the last two comes out of the tunnel with the first or the second peer. */
-export const PORTS = [1, 2, 3, 4] as const;
+/** Ports of packets; filters name some of them, and the last two are exempt in some policies. */
+export const PORTS = [1, 2, 3, 4, 53, 88] as const;
+
+/** What comes from these ports comes out of the tunnel with a peer, by its place in the list. */
+export const FROM_TUNNEL: ReadonlyMap<number, 0 | 1> = new Map([
+  [3, 0],
+  [4, 1],
+]);
 
 /** Networks and hosts of both families by their last octets: on one side, on the other, and across. */
 const PLACES = {
@@ -69,7 +75,7 @@ const filters = (sides: fc.Arbitrary<Sides>, most: number): fc.Arbitrary<readonl
 const passing = fc.record({ action: fc.constantFrom("permit", "permit", "block"), filters: filters(betweenSides(), 3) });
 const host = fc.record({
   action: fc.constantFrom("permit", "block", "require", "request", "respond"),
-  filters: filters(fc.tuple(fc.constantFrom("me", "me", "17", "0/27", "1", "9"), across()), 2),
+  filters: filters(fc.tuple(fc.constantFrom("me", "me", "17", "0/27"), across()), 2),
 });
 /** Some do not say which address of the gateway is their end: as long as no route tells, they block. */
 const tunnel = fc
@@ -102,6 +108,7 @@ export const randomGateway = (most: number): fc.Arbitrary<Policy> =>
         wall: fc.option(wall, { freq: 3 }),
       })
       .map(({ rules, wall }) => (wall === null ? rules : [...rules, { action: "block", filters: [wall] }])),
+    fc.constantFrom("", "", '[policy]\nexempt = ["dns"]', '[policy]\nexempt = ["kerberos"]', '[policy]\nexempt = ["dns", "kerberos"]'),
   );
 
 export type Sent = Packet & { readonly from: Place; readonly to: Place };
@@ -119,7 +126,7 @@ export const randomPassing: fc.Arbitrary<Sent> = fc
     ),
     family: fc.constantFrom(4, 6),
     ends: fc.tuple(fc.nat(), fc.nat()),
-    ports: fc.tuple(fc.constantFrom(1, 1, 2, 2, ...PORTS), fc.constantFrom(...PORTS)),
+    ports: fc.tuple(fc.constantFrom(1, 1, 2, ...PORTS), fc.constantFrom(1, 2, ...PORTS)),
   })
   .map(({ way: [from, to], family, ends, ports: [sourcePort, destinationPort] }) => {
     const [source, destination] = [from, to].map((place, i) => {
@@ -130,14 +137,15 @@ export const randomPassing: fc.Arbitrary<Sent> = fc
   });
 
 /** A policy as a person would have written it. */
-export const policyText = ({ rules }: Policy): string =>
-  rules
-    .map(({ name, action, mode, tunnel, clear, filters }) =>
+export const policyText = ({ rules, exempt }: Policy): string =>
+  [
+    ...(exempt.length > 0 ? [`exempt ${exempt.join(", ")}`] : []),
+    ...rules.map(({ name, action, mode, tunnel, clear, filters }) =>
       [
         `${name}: ${action}`,
         ...(mode === "tunnel" ? [`tunnel ${tunnel?.local ?? "(no end)"} to ${tunnel?.remote}`] : []),
         ...(clear.inbound && action === "require" ? ["inbound-clear"] : []),
         filters.map(({ text }) => `"${text}"`).join(", "),
       ].join(", "),
-    )
-    .join("\n");
+    ),
+  ].join("\n");

@@ -74,9 +74,12 @@ const rule = fc
 /** Policies of up to `most` rules; those that `check` refuses (equal filters) are left out. */
 export const randomPolicy = (most: number): fc.Arbitrary<Policy> => policiesOf(fc.array(rule, { minLength: 1, maxLength: most }));
 
-/** Those of such lists of rules that `check` takes. */
-export const policiesOf = (rules: fc.Arbitrary<readonly RuleText[]>): fc.Arbitrary<Policy> =>
-  rules.map((each) => tryPolicy(each, "")).filter((policy) => typeof policy !== "string") as fc.Arbitrary<Policy>;
+/** Those of such lists of rules that `check` takes, with what else the file says before them. */
+export const policiesOf = (rules: fc.Arbitrary<readonly RuleText[]>, top: fc.Arbitrary<string> = fc.constant("")): fc.Arbitrary<Policy> =>
+  fc
+    .tuple(rules, top)
+    .map(([rules, top]) => tryPolicy(rules, top))
+    .filter((policy) => typeof policy !== "string") as fc.Arbitrary<Policy>;
 
 /** Packets from, to and past that host. */
 export const randomPacket = fc

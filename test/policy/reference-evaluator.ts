@@ -15,27 +15,33 @@ export interface Verdict {
   readonly inward: boolean;
   /** In clear by a rule that would protect it if it were asked to. */
   readonly asked: boolean;
-  /** Smaller is more specific. */
+  /** Smaller is more specific; then come mode, action and the order of the file. */
   readonly rank: readonly number[];
 }
 
 const CLEAR: Verdict = { rule: null, what: "clear", inward: false, asked: false, rank: [] };
+/** It comes before every rule. */
+const EXEMPT: Verdict = { ...CLEAR, rank: [-1] };
+/** How many places of a rank say how specific it is. */
+const SPECIFIC = 7;
 const STRICTEST: readonly Verdict["what"][] = ["drop", "required", "use", "clear"];
 
-/** What becomes of a packet. What passes through this host comes and leaves: of both verdicts the stricter one. Exemptions are not looked at. */
+/** What becomes of a packet. What passes through this host comes and leaves: of both verdicts the stricter one. */
 export function evaluate(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
   const first = evaluateAt(policy, addresses, packet, direction);
   if (direction !== "fwd") return first;
   const second = evaluateAt(policy, addresses, packet, "out");
-  if (first.rule === null || second.rule === null) return first.rule === null ? second : first;
+  if (first === CLEAR || second === CLEAR) return first === CLEAR ? second : first;
   const stricter = STRICTEST.indexOf(first.what) - STRICTEST.indexOf(second.what) || Number(second.asked) - Number(first.asked);
   if (stricter !== 0) return stricter < 0 ? first : second;
-  // Where it comes protected and leaves protected, it comes first.
-  return first.what === "required" || first.what === "use" || compare(first.rank, second.rank) <= 0 ? first : second;
+  // Where it comes protected and leaves protected, it comes first; as where both filters are as specific, whatever comes first in the file.
+  const specific = ({ rank }: Verdict): readonly number[] => rank.slice(0, SPECIFIC);
+  return first.what === "required" || first.what === "use" || compare(specific(first), specific(second)) <= 0 ? first : second;
 }
 
 /** The verdict of the most specific filter where the kernel asks: what passes through is asked for as it comes (`fwd`), and as it leaves (`out`). */
 export function evaluateAt(policy: Policy, addresses: readonly string[], packet: Packet, direction: Direction): Verdict {
+  if (isExempt(policy, addresses, packet, direction)) return EXEMPT;
   const hitsAt = (place: Direction): readonly Hit[] =>
     policy.rules.flatMap((rule, order) =>
       rule.defaultResponse || (lacksEnd(rule) && rule.action !== "require")
@@ -61,6 +67,31 @@ export function evaluateAt(policy: Policy, addresses: readonly string[], packet:
   const what = passes ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
   return { rule: best.rule.name, what, inward: best.inward, asked: best.rule.action === "respond" && !passes, rank: best.rank };
 }
+
+/** What `exempt` names passes where this host receives or sends it; of these kinds are looked at those that are told by ports. */
+function isExempt({ exempt, rules }: Policy, addresses: readonly string[], packet: Packet, direction: Direction): boolean {
+  const [asks, answers] = [packet.destinationPort, packet.sourcePort].map((port) =>
+    exempt.some((kind) => (kind === "dns" && port === 53) || (kind === "kerberos" && (port === 88 || port === 464))),
+  );
+  const serves = exempt.includes("kerberos") && [88, 464].some((port) => port === packet.sourcePort || port === packet.destinationPort);
+  if (direction === "fwd" || (packet.protocol !== 6 && packet.protocol !== 17)) return false;
+  if (!serves && !(direction === "out" ? asks : answers)) return false;
+  const isOf = (side: Side): boolean =>
+    side.kind === "any" || side.kind === "me" || (side.kind === "range" && (side.range.family === 6) === packet.source.includes(":"));
+  const some = (of: (rule: Rule, filter: Filter) => boolean): boolean =>
+    rules.some((rule) => rule.filters.some((filter) => isOf(filter.local) && isOf(filter.remote) && of(rule, filter)));
+  // Where nothing is shut or protected, nothing has to be exempt.
+  if (!some(({ action }) => action === "block" || action === "require" || action === "request")) return false;
+  // Others' packets are as they leave, too, unless they might go into a tunnel.
+  return direction === "in" || addresses.includes(packet.source) || !some((rule, filter) => isForOthers(rule, filter, addresses));
+}
+
+/** Whether a tunnel takes packets of others. */
+const isForOthers = ({ mode }: Rule, { local, direction }: Filter, addresses: readonly string[]): boolean =>
+  mode === "tunnel" &&
+  direction !== "in" &&
+  local.kind !== "me" &&
+  !(local.kind === "range" && local.range.first === local.range.last && addresses.some((own) => includesAddress(local.range, own)));
 
 interface Hit {
   readonly rule: Rule;
