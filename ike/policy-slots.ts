@@ -37,6 +37,12 @@ export class PolicySlots {
     if (!slot.base || !samePolicy(slot.base, policy)) slot.base = policy;
   }
 
+  /** Whether what the kernel has in its slot is stronger. */
+  weakens(policy: KernelPolicy): boolean {
+    const present = this.#slots.get(keyOf(policy))?.present;
+    return present != null && present.priority < policy.priority;
+  }
+
   dropBase(policy: KernelPolicy): void {
     const slot = this.#slots.get(keyOf(policy));
     if (slot) slot.base = null;

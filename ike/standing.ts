@@ -145,8 +145,8 @@ export class PolicyTable {
   }
 
   /**
-   * What the policy wants standing now, against what stands. Additions first, one group for each selector, the strongest before the others; then removals,
-   * the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. What the kernel refused
+   * What the policy wants standing now, against what stands. Additions first, one group for each selector, the strongest before the others; then what becomes
+   * weaker and stays, and removals, the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. What the kernel refused
    * before is asked again.
    */
   sync(core: Core): void {
@@ -161,7 +161,10 @@ export class PolicyTable {
     this.#plain = plain;
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
-    for (const step of [...stepsOf(now), ...[...stepsOf(before)].reverse()]) upkeep(core, this.#slots.settle(step));
+    const weaker = new Set(now.flatMap(({ policies }) => policies.filter((policy) => this.#slots.weakens(policy))));
+    const those = (weakened: boolean) => now.map(({ policies }) => ({ policies: policies.filter((one) => weaker.has(one) === weakened) }));
+    const steps = [...stepsOf(those(false)), ...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()];
+    for (const step of steps) upkeep(core, this.#slots.settle(step));
     if (this.#left === "overdue") this.dropUnwanted(core);
     this.#freeUnused(core, old);
   }

@@ -3,15 +3,15 @@
  * levels and priorities. `ike/standing.ts` carries it out, `why` and `policy show --specific` explain it.
  * Invariant: no two of the results have one selector and direction, and of two that a packet meets the priorities differ.
  */
-import { bitsOf, type Family, formatAddress, formatRange, isHost, parseRange } from "../isakmp/address.ts";
+import { type Family, formatAddress, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { isLinkWide, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
 import { manualRule } from "./manual-rule.ts";
 import { neededPolicies } from "./needed.ts";
 import { FIRST_PRIORITY, inFrontOf, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
-import { concreteSelectors, isOnLink, isReachable, LINK_LOCAL } from "./selector.ts";
-import { waysOfTunnels } from "./tunnel-ways.ts";
+import { concreteSelectors, isOnLink } from "./selector.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
+import { ownSources, type Shut, waysPast } from "./ways.ts";
 
 export type Direction = "in" | "out" | "fwd";
 
@@ -40,7 +40,7 @@ export interface Protection {
 
 /**
  * Why a policy is wanted: a filter of a rule, here for one concrete pair (local side first), or an exemption. `way`: it only lets past blocks what the
- * rule's tunnel looks after where the kernel asks the other time (tunnel-ways.ts).
+ * rule decides where the kernel asks the other time (ways.ts).
  */
 export type Origin =
   | { readonly kind: "rule"; readonly rule: Rule; readonly filter: Filter; readonly pair: TrafficSelector; readonly way: boolean }
@@ -65,11 +65,11 @@ export const installed = (all: readonly WantedPolicy[]): readonly WantedPolicy[]
 /** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
 export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => weigh(policy, addresses).decide;
 
-/** The same, and what filters would come to of which an exemption has the very selector: it comes before all rules. */
+/** The same, what filters would come to of which an exemption has the very selector (it comes before all rules), and what finds no way past a block. */
 export function weigh(
   policy: Policy,
   addresses: readonly string[],
-): { readonly decide: readonly WantedPolicy[]; readonly exempted: readonly WantedPolicy[] } {
+): { readonly decide: readonly WantedPolicy[]; readonly exempted: readonly WantedPolicy[]; readonly shut: readonly Shut[] } {
   const bySlot = new Map<string, WantedPolicy>();
   const all = strongestFirst([...policy.rules, ...policy.manual.map(manualRule)]);
   for (const rule of all) {
@@ -92,7 +92,9 @@ export function weigh(
     return bySlot.delete(key);
   });
   const decided = [...bySlot.values()];
-  return { decide: [...standing, ...decided, ...waysOfTunnels(decided, all, addresses)].sort((a, b) => a.priority - b.priority), exempted };
+  const { policies, replaced, shut } = waysPast(decided, addresses);
+  const decide = [...standing, ...decided.filter((wanted) => !replaced.has(wanted)), ...policies];
+  return { decide: decide.sort((a, b) => a.priority - b.priority), exempted, shut };
 }
 
 const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;
@@ -154,7 +156,7 @@ const THROUGH_OUTWARD: Way = { direction: "fwd", inward: false };
 
 /**
  * A gateway's packets out of a tunnel are forwarded, or for itself. Others' packets that only pass are permitted and blocked both ways. What passes into
- * a tunnel is protected as it leaves; past blocks it has ways of its own (tunnel-ways.ts).
+ * a tunnel is protected as it leaves; past blocks there are ways (ways.ts).
  */
 function directionsOf(rule: Rule, filter: Filter): readonly Way[] {
   const passing = rule.mode === "transport" && (rule.action === "permit" || rule.action === "block") && mayBeOthers(filter.local);
@@ -249,7 +251,9 @@ function exemptionsFor(
           const family = familyOfText(row[0]);
           if (way === "in" || !tunnelled.has(family) || !isConfigured(what)) return exemption(what, row, way);
           const [, ...rest] = row;
-          return ownSources(family, addresses).map((source) => exemption(what, [source, ...rest], way));
+          return ownSources(addresses)
+            .filter(({ address }) => familyOfText(address) === family)
+            .map(({ address, length }) => exemption(what, [`${address}/${length}`, ...rest], way));
         }),
     );
   return families.has(6) ? [...wanted, ...LOOPBACK, ...dhcpOnLink(demanding)] : wanted;
@@ -271,14 +275,6 @@ const tunnelledFamilies = (rules: readonly Rule[], addresses: readonly string[])
       .filter(({ local }) => !isHost(local) || !addresses.includes(formatAddress(local.family, local.first)))
       .map(({ local }) => local.family),
   );
-
-/** What this host's own packets may have for a source; who has no address yet has the unspecified one. Such, and those of a link, are not passed on. */
-const ownSources = (family: Family, addresses: readonly string[]): readonly string[] => [
-  ...addresses
-    .filter((address) => familyOfText(address) === family && isReachable(address))
-    .map((address) => `${address}/${bitsOf(family)}`),
-  ...(family === 4 ? ["0.0.0.0/32"] : ["::/128", formatRange(LINK_LOCAL)]),
-];
 
 /** A kind that `exempt` names. The others are about a link and this host itself, and are never passed on. */
 const isConfigured = (what: Exempted): what is Exemption => what in EXEMPT;

@@ -74,6 +74,12 @@ const BASES: readonly number[] = [BASE.any, BASE.any, BASE.any, BASE.length, BAS
  */
 export const inFrontOf = (priority: number): number => priority - 1;
 
+/** Just in front of that. The number is free where no policy has that of `priority - 2`, which some selector with more ports would have. */
+export const inFrontOfFront = (priority: number): number => priority - 3;
+
+/** Whether a priority is one that `priorityOf` gives: what a filter comes to, and not what stands in front of something. */
+export const isNatural = (priority: number): boolean => priority >= FIRST_PRIORITY && (priority - FIRST_PRIORITY) % 2 === 1;
+
 /** Whether a priority is one that only `inFrontOf` gives, for a policy whose outward selector is `s`: that of a selector which covers it. */
 export function isFrontOf(priority: number, s: PacketSelector): boolean {
   let rest = priority - FIRST_PRIORITY;

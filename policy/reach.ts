@@ -11,8 +11,10 @@ import { MeetingRanges } from "./meeting-ranges.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
+import { reportShut } from "./shut.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
 import { type Reach, reachOf, type Service, wallsOf } from "./walls.ts";
+import { isBesideBlock } from "./ways.ts";
 
 /** A policy with its filters where they stand in the file. */
 export interface Placed {
@@ -26,13 +28,15 @@ export interface Placed {
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
   const { policy } = placed;
   const own = ownAddresses(placed);
-  const { decide: wanted, exempted } = weigh(policy, own);
+  const { decide: wanted, exempted, shut } = weigh(policy, own);
   if (wanted.length > MOST_JUDGED)
     return report.warning(
       ["rule"],
       `the filters come to ${wanted.length} kernel policies; which of them never decide, and whether SSH is shut, is looked for up to ${MOST_JUDGED} only`,
     );
-  const reach = wanted.map(reachOf);
+  reportShut(placed, shut, report);
+  // What stands in front of blocks goes with other policies, and is no packet of this host's.
+  const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
   reportLockOut(placed, own, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);

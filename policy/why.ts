@@ -12,6 +12,7 @@ import { isLinkLocal } from "./link-local.ts";
 import { peerRanges } from "./select.ts";
 import { formatSelector, hasNoPeer, isOfMany, isOnLink } from "./selector.ts";
 import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
+import { isBesideBlock } from "./ways.ts";
 
 /** What happens to a packet that meets no SA. */
 export type Verdict =
@@ -78,14 +79,17 @@ export function explain(
 ): Explanation {
   const own = [...addresses, ...onLink];
   const direction = wayOf(packet, own);
-  const { index, standing, byFilter } = indexOf(policy, addresses);
+  const { index, plain, standing, byFilter } = indexOf(policy, addresses);
   const beyond = beyondPolicy(packet, direction, own, ikePorts, index);
-  const [found, next] = beyond === undefined ? metBy(index, packet, direction) : [];
+  const [met, next] = beyond === undefined ? metBy(index, packet, direction) : [];
+  // A guard does what blocks behind it do: the first of them decides.
+  const named = (one: WantedPolicy | undefined, of: Packet) => (one && isGuard(one) ? (plain().decide(of, one.direction) ?? one) : one);
+  const found = named(met, packet);
   const { rule, filter } = found?.origin.kind === "rule" ? found.origin : { rule: null, filter: null };
   const verdict = verdictOf(found, packet);
   const answer = answerTo(packet);
-  const back = beyond === undefined ? metBy(index, answer, wayBack(answer, direction, own))[0] : undefined;
-  const stands = found && (standing.has(found) ? found : indexPolicies([...standing]).decide(packet, found.direction));
+  const back = beyond === undefined ? named(metBy(index, answer, wayBack(answer, direction, own))[0], answer) : undefined;
+  const stands = met && (standing.has(met) ? met : indexPolicies([...standing]).decide(packet, met.direction));
   return {
     ...{ packet, direction, verdict, says: beyond ?? sentences(found, next, policy, packet) },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
@@ -160,6 +164,8 @@ export function explainPolicy({ direction, selector: s, action, protection, prio
 interface Indexed {
   readonly addresses: readonly string[];
   readonly index: DecisionIndex;
+  /** Without ways and guards. */
+  readonly plain: () => DecisionIndex;
   /** Those of the index that the kernel has. */
   readonly standing: ReadonlySet<WantedPolicy>;
   readonly byFilter: ReadonlyMap<Filter, readonly WantedPolicy[]>;
@@ -172,15 +178,22 @@ function indexOf(policy: Policy, addresses: readonly string[]): Indexed {
   const all = decisions(policy, addresses);
   const byFilter = new Map<Filter, WantedPolicy[]>();
   for (const one of all) {
-    if (one.origin.kind !== "rule") continue;
+    if (one.origin.kind !== "rule" || isGuard(one)) continue;
     const known = byFilter.get(one.origin.filter);
     if (known) known.push(one);
     else byFilter.set(one.origin.filter, [one]);
   }
-  const made = { addresses, index: indexPolicies(all), standing: new Set(installed(all)), byFilter };
+  let without: DecisionIndex | undefined;
+  const plain = (): DecisionIndex => {
+    without ??= indexPolicies(all.filter((one) => !isBesideBlock(one)));
+    return without;
+  };
+  const made = { addresses, index: indexPolicies(all), plain, standing: new Set(installed(all)), byFilter };
   INDEXES.set(policy, made);
   return made;
 }
+
+const isGuard = (wanted: WantedPolicy): boolean => wanted.action === "block" && isBesideBlock(wanted);
 
 const INDEXES = new WeakMap<Policy, Indexed>();
 

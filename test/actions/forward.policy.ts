@@ -93,6 +93,60 @@ test("beside a rule that blocks everything else, a host behind the gateway and t
   }
 });
 
+test("a branch that sends everything through headquarters, and blocks everything else, is reached both ways through ESP, and not in clear", async () => {
+  const lab = new Lab({ us: [GATEWAY.us], theirs: [GATEWAY.theirs, FAR] });
+  try {
+    addHost();
+    await lab.watch();
+    await lab.start("theirs", tunnel(lab, "theirs", "any <-> 10.1.0.0/16", ""));
+    await lab.start("us", tunnel(lab, "us", "10.1.0.0/16 <-> any", WALL));
+    let answered = 0;
+    for (let i = 0; i < 60 && answered === 0; i++) answered = await ping("behind", BEHIND, FAR, 1);
+    assert.equal(answered, 1, lab.log("us"));
+    assert.deepEqual([await ping("behind", BEHIND, GATEWAY.theirs, 3), await ping("theirs", FAR, BEHIND, 3)], [3, 3]);
+    // The gateway itself has no filter of its own but the block.
+    assert.equal(await ping("us", GATEWAY.us, BEHIND, 2), 0);
+    const seen = await lab.packets();
+    assert.ok(seen.some(({ kind }) => kind === "esp"));
+    assert.deepEqual(
+      seen.filter(({ kind }) => kind === "clear"),
+      [],
+    );
+    await lab.kill("theirs");
+    for (const what of ["policy", "state"]) inside("theirs", "ip", "xfrm", what, "flush");
+    assert.equal(await ping("theirs", FAR, BEHIND, 3), 0);
+  } finally {
+    execFileSync("ip", ["netns", "del", "behind"]);
+    await lab.end();
+  }
+});
+
+test("a permit for both directions lets others ask and be answered past a block of everything, and nothing of the gateway itself", async () => {
+  const lab = new Lab({ us: [GATEWAY.us], theirs: [GATEWAY.theirs, FAR] });
+  try {
+    addHost();
+    await lab.watch();
+    const permit = '[[rule]]\nname = "pings"\nfilters = ["10.1.0.0/16 <-> any icmp"]\naction = "permit"\n';
+    await lab.start("us", `[daemon]\ncontrol = "${lab.control("us")}"\n[policy]\nexempt = []\n${permit}${WALL}`);
+    assert.equal(await ping("behind", BEHIND, FAR, 3), 3);
+    assert.equal(await ping("theirs", GATEWAY.theirs, BEHIND, 3), 3);
+    const ends = (await lab.packets()).map(({ kind, source, destination }) => `${kind} ${source} ${destination}`);
+    assert.deepEqual(
+      [...new Set(ends)].sort(),
+      [`${BEHIND} ${FAR}`, `${FAR} ${BEHIND}`, `${GATEWAY.theirs} ${BEHIND}`, `${BEHIND} ${GATEWAY.theirs}`]
+        .map((each) => `clear ${each}`)
+        .sort(),
+    );
+    // Neither from the gateway's outer address to the network, nor to the other side.
+    assert.deepEqual([await ping("us", GATEWAY.us, BEHIND, 2), await ping("us", GATEWAY.us, GATEWAY.theirs, 2)], [0, 0]);
+    assert.equal((await lab.packets()).length, ends.length);
+    assert.match(inside("us", "cat", "/proc/net/xfrm_stat"), /XfrmOutPolBlock\s+[1-9]/);
+  } finally {
+    execFileSync("ip", ["netns", "del", "behind"]);
+    await lab.end();
+  }
+});
+
 test("what is exempt goes through the tunnel where others send it, and in clear where the gateway itself does", async () => {
   const lab = new Lab({ us: [GATEWAY.us], theirs: [GATEWAY.theirs, FAR] });
   try {

@@ -52,6 +52,16 @@ const POLICIES: readonly (readonly [what: string, one: RuleOf, other: RuleOf])[]
     (k) => block(k, `any <-> ${net(172, k)}`),
   ],
   [
+    "permits of services of everybody beside blocks",
+    (k) => permit(k, `${net(10, k)} <-> any:53 udp`),
+    (k) => block(k, k === 0 ? "any <-> any" : `any <-> ${net(172, k)}`),
+  ],
+  [
+    "tunnels for everything beside blocks",
+    (k) => tunnel(k, `${net(10, k)} <-> any`),
+    (k) => block(k, k === 0 ? "any <-> any" : `any <-> ${net(172, k)}`),
+  ],
+  [
     "walls and holes of the same addresses",
     (k) => permit(k, `10.${k >> 8}.${k & 255}.1:22 <-> 192.0.2.0/24 tcp`),
     (k) => block(k, `10.${k >> 8}.${k & 255}.1 <-> any`),

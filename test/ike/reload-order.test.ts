@@ -113,3 +113,21 @@ test("a permit in a wide rule that protects goes in behind the narrower rule tha
   ] as const)
     assertSudden(first, second, packets);
 });
+
+test("a way past a block moves to another block with what keeps this host's own packets from it in front all the time", () => {
+  const others = { action: "permit", filters: ["10.0.0.0/30 <-> any"] };
+  const site = {
+    action: "require",
+    filters: ["10.0.0.0/31 <-> any"],
+    more: 'mode = "tunnel"\ntunnel = { local = "10.9.0.1", remote = "10.9.9.9" }',
+  };
+  const wall = { action: "block", filters: ["any <-> any"] };
+  const part = { action: "block", filters: ["any <-> any udp"] };
+  const packets = ["10.9.0.1", "240.9.0.1"].flatMap((source) =>
+    [6, 17].map((protocol): Packet => ({ source, destination: "10.0.0.1", protocol, sourcePort: 1, destinationPort: 2 })),
+  );
+  const policies = [[], [wall], [others], [wall, others], [part, wall, others], [wall, site], [part, wall, site]].map((rules) =>
+    rules.length === 0 ? NO_POLICY : policyFrom(rules),
+  );
+  for (const first of policies) for (const second of policies) assertSudden(first, second, packets);
+});

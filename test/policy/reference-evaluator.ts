@@ -2,7 +2,16 @@
  * What a packet meets, worked out the slow way straight from the rules: no prefixes, no priorities, no index. The property tests hold
  * `compile` and `decide` against it.
  */
-import { type AddressRange, includesAddress, intersection, parseAddress, parseRange } from "../../isakmp/address.ts";
+import {
+  type AddressRange,
+  covers,
+  formatAddress,
+  includesAddress,
+  intersection,
+  parseAddress,
+  parseRange,
+  prefixesOf,
+} from "../../isakmp/address.ts";
 import type { Direction } from "../../policy/compile.ts";
 import type { Packet } from "../../policy/decide.ts";
 import type { Filter, Policy, Rule, Side } from "../../policy/types.ts";
@@ -53,14 +62,10 @@ export function evaluateAt(policy: Policy, addresses: readonly string[], packet:
   const passing = hits.filter((hit) => onlyPasses(hit, direction));
   const other = direction === "out" ? "fwd" : "out";
   const elsewhere = passing.length === 0 ? [] : hitsAt(other).filter((hit) => !onlyPasses(hit, other));
-  const ways = passing.filter(
-    (hit) =>
-      !lacksEnd(hit.rule) &&
-      // Of just the same packets another filter decides: here, or where the tunnel would.
-      !looksAfter.some(({ selector }) => selector === hit.selector) &&
-      !elsewhere.some(({ selector, rank }) => selector === hit.selector && compare(rank, hit.rank) < 0) &&
-      !isKept(policy, addresses, hit, packet, direction),
-  );
+  const ways = passing
+    // Of just the same packets another filter decides the other time.
+    .filter((hit) => !elsewhere.some(({ selector, rank }) => selector === hit.selector && compare(rank, hit.rank) < 0))
+    .flatMap((hit) => wayOf(policy, addresses, hit, packet, direction));
   const [best] = [...looksAfter, ...ways].sort((a, b) => compare(a.rank, b.rank));
   if (!best) return CLEAR;
   const passes = ways.includes(best);
@@ -95,6 +100,8 @@ const isForOthers = ({ mode }: Rule, { local, direction }: Filter, addresses: re
 
 interface Hit {
   readonly rule: Rule;
+  readonly filter: Filter;
+  readonly packet: Packet;
   readonly inward: boolean;
   /** Our end of the packet. */
   readonly local: string;
@@ -111,7 +118,8 @@ function hitsOf(
   packet: Packet,
   direction: Direction,
 ): readonly Hit[] {
-  const ways = direction === "in" ? [true] : direction === "fwd" || rule.mode === "tunnel" ? [false, true] : [false];
+  const turns = rule.mode === "tunnel" || (rule.action === "permit" && filter.local.kind !== "me");
+  const ways = direction === "in" ? [true] : direction === "fwd" || turns ? [false, true] : [false];
   return ways.flatMap((inward) => {
     if (filter.direction !== "both" && (filter.direction === "in") !== inward) return [];
     if (direction === "fwd" && !passes(rule, filter)) return [];
@@ -130,34 +138,159 @@ function hitsOf(
     const strength = ["block", "permit", "require", "request", "respond"].indexOf(rule.action);
     const rank = [kind(theirs), kind(ours), -theirs, -ours, ...given, rule.mode === "tunnel" ? 1 : 0, strength, order];
     const sides = [`${ours} ${filter.localPort}`, `${theirs} ${filter.remotePort}`];
-    return [{ rule, inward, local, selector: `${(inward ? sides.reverse() : sides).join(" ")} ${filter.protocol}`, rank }];
+    const selector = `${(inward ? sides.reverse() : sides).join(" ")} ${filter.protocol}`;
+    return [{ rule, filter, packet, inward, local, selector, rank }];
   });
 }
 
-/** What goes into a tunnel is looked after as it leaves, and what comes out of one as it comes; the other time it only passes. */
+/** What goes into a tunnel is looked after as it leaves, and what comes out of one as it comes; the other time it only passes. So does what a permit lets come back. */
 const onlyPasses = ({ rule, inward }: Hit, direction: Direction): boolean =>
-  rule.mode === "tunnel" && ((direction === "fwd" && !inward) || (direction === "out" && inward));
+  (rule.mode === "tunnel" && direction === "fwd" && !inward) || (direction === "out" && inward);
 
 /** A tunnel that waits for the route to tell its own end lets nothing pass. */
 const lacksEnd = ({ mode, tunnel }: Rule): boolean => mode === "tunnel" && tunnel?.local == null;
 
-/** Whether there might be packets that only pass by a filter, and that are this host's, or some tunnel's to look after: then no block is opened. */
-function isKept(policy: Policy, addresses: readonly string[], { rank, inward }: Hit, packet: Packet, direction: Direction): boolean {
+/** What one filter comes to at one place, for a part of its addresses that is a prefix. Our end is the source of what leaves. */
+interface Piece {
+  readonly rule: Rule;
+  readonly source: AddressRange;
+  readonly destination: AddressRange;
+  /** Protocol, source port, destination port. */
+  readonly numbers: readonly number[];
+  readonly rank: readonly number[];
+  readonly allows: boolean;
+}
+
+/**
+ * A hit that only passes, as far as it gets past a block: just in front of the strongest block that is weaker and shares packets with it. Nothing passes
+ * where a tunnel that is weaker than that block looks after packets of it, or where this host sends some of which it is not plain that the block, or
+ * weaker ones, drop them all.
+ */
+function wayOf(policy: Policy, addresses: readonly string[], hit: Hit, packet: Packet, direction: Direction): readonly Hit[] {
+  if (lacksEnd(hit.rule)) return [];
+  const { rank, inward } = hit;
   const [local, remote] = [-(rank[3] ?? 0), -(rank[2] ?? 0)];
   const [source, destination] = [blockAt(packet.source, inward ? remote : local), blockAt(packet.destination, inward ? local : remote)];
-  const isOurs = addresses.some((address) => includesAddress(source, address)) || intersection(source, LINK_LOCAL) !== undefined;
-  if (direction === "out" && isOurs) return true;
-  const [from, to] = direction === "fwd" ? [destination, source] : [source, destination];
-  return policy.rules.some(
-    (rule) =>
-      rule.mode === "tunnel" &&
-      rule.filters.some(
-        (filter) =>
-          filter.direction !== (direction === "fwd" ? "out" : "in") &&
-          meetsSide(filter.local, from, rule.tunnel?.local ? [rule.tunnel.local] : addresses) &&
-          meetsSide(filter.remote, to, []),
-      ),
+  const own = [...addresses.filter((address) => !isOnLink(address)), "0.0.0.0", "::"].map((address) =>
+    blockAt(address, address.includes(":") ? 128 : 32),
   );
+  own.push(LINK_LOCAL);
+  if (own.some((range) => covers(range, source))) return [];
+  const all = piecesAt(policy, addresses, direction).filter((piece) => piece.source.family === source.family);
+  const meets = (piece: Piece): boolean =>
+    intersection(piece.source, source) !== undefined && intersection(piece.destination, destination) !== undefined;
+  const blocks = all.filter((piece) => piece.rule.action === "block" && !own.some((range) => covers(range, piece.source)));
+  const [block] = blocks
+    .filter((piece) => numberOf(piece.rank) > numberOf(rank) && meets(piece))
+    .sort((a, b) => numberOf(a.rank) - numberOf(b.rank));
+  if (!block) return [];
+  const isWeaker = (piece: Piece): boolean => numberOf(piece.rank) >= numberOf(block.rank);
+  if (all.some((piece) => piece.rule.mode === "tunnel" && isWeaker(piece) && meets(piece))) return [];
+  if (direction === "out" && own.some((range) => intersection(range, source))) {
+    if (own.some((range) => includesAddress(range, packet.source))) return [];
+    const numbers = numbersOf(hit);
+    const isAll = (piece: Piece): boolean =>
+      covers(piece.source, source) &&
+      covers(piece.destination, destination) &&
+      piece.numbers.every((number, i) => number === 0 || number === numbers[i]);
+    const drops = blocks.some((piece) => !(numberOf(piece.rank) < numberOf(block.rank)) && isAll(piece));
+    if (!drops || all.some((piece) => (piece.allows && isWeaker(piece)) || numberOf(piece.rank) === numberOf(block.rank) - 1)) return [];
+  }
+  return [{ ...hit, rank: [...block.rank.slice(0, NUMBERED), -1, ...rank] }];
+}
+
+/** Places of a rank that the kernel knows of; the others decide which rule has a selector. */
+const NUMBERED = 7;
+
+/** The same as one number, in which selectors of one shape are equal. */
+const numberOf = (rank: readonly number[]): number => {
+  const [a = 0, b = 0, c = 0, d = 0, ...flags] = rank.slice(0, NUMBERED);
+  return flags.reduce((sum, flag) => sum * 2 + flag, ((a * 3 + b) * 129 + 128 + c) * 129 + 128 + d);
+};
+
+function numbersOf({ filter, inward, packet }: Hit): readonly number[] {
+  const protocol = filter.protocol === 1 && packet.source.includes(":") ? 58 : filter.protocol;
+  return inward ? [protocol, filter.remotePort, filter.localPort] : [protocol, filter.localPort, filter.remotePort];
+}
+
+/** All that stands at a place, but for ways; of one selector the strongest. */
+function piecesAt(policy: Policy, addresses: readonly string[], direction: Direction): readonly Piece[] {
+  const found = new Map<string, Piece>();
+  for (const [order, rule] of policy.rules.entries())
+    for (const filter of rule.defaultResponse || (lacksEnd(rule) && rule.action !== "require") ? [] : rule.filters)
+      for (const piece of piecesOf(rule, filter, order, addresses, direction)) {
+        const key = [piece.source, piece.destination].map(({ family, first, last }) => `${family} ${first} ${last}`).join() + piece.numbers;
+        const before = found.get(key);
+        if (!before || compare(piece.rank, before.rank) < 0) found.set(key, piece);
+      }
+  return [...found.values()];
+}
+
+function piecesOf(rule: Rule, filter: Filter, order: number, addresses: readonly string[], direction: Direction): readonly Piece[] {
+  const turns =
+    direction === "in" || direction === "fwd" ? [true, ...(direction === "fwd" && rule.mode === "transport" ? [false] : [])] : [false];
+  if (direction === "fwd" && !passes(rule, filter)) return [];
+  const remotes = filter.remote.kind === "range" ? [filter.remote.range] : filter.remote.kind === "any" ? EVERYTHING : [];
+  const narrowed =
+    rule.mode === "transport" && rule.peer ? remotes.flatMap((range) => intersection(range, rule.peer as AddressRange) ?? []) : remotes;
+  return turns
+    .filter((inward) => filter.direction === "both" || (filter.direction === "in") === inward)
+    .flatMap((inward) =>
+      localRanges(rule, filter.local, addresses).flatMap((own) =>
+        narrowed
+          .filter(({ family }) => family === own.family)
+          .flatMap((other) =>
+            blocksOf(own).flatMap((local) =>
+              blocksOf(other).map((remote): Piece => {
+                const width = local.family === 4 ? 32 : 128;
+                const bits = ({ first, last }: AddressRange): number => width + 1 - (last - first + 1n).toString(2).length;
+                const kind = (length: number): number => (length === width ? 0 : length === 0 ? 2 : 1);
+                const [ours, theirs] = [bits(local), bits(remote)];
+                const given = [filter.protocol, filter.remotePort, filter.localPort].map((number) => (number === 0 ? 1 : 0));
+                const strength = ["block", "permit", "require", "request", "respond"].indexOf(rule.action);
+                const [source, destination] = inward ? [remote, local] : [local, remote];
+                const protocol = filter.protocol === 1 && local.family === 6 ? 58 : filter.protocol;
+                return {
+                  ...{ rule, source, destination },
+                  numbers: inward ? [protocol, filter.remotePort, filter.localPort] : [protocol, filter.localPort, filter.remotePort],
+                  rank: [kind(theirs), kind(ours), -theirs, -ours, ...given, rule.mode === "tunnel" ? 1 : 0, strength, order],
+                  allows:
+                    rule.action !== "block" &&
+                    !lacksEnd(rule) &&
+                    verdictOf(rule, inward, isOnLink(firstOf(local)) && rule.mode === "transport") !== "drop",
+                };
+              }),
+            ),
+          ),
+      ),
+    );
+}
+
+const EVERYTHING: readonly AddressRange[] = ["0.0.0.0/0", "::/0"].flatMap((text) => parseRange(text) ?? []);
+
+const firstOf = ({ family, first }: AddressRange): string => formatAddress(family, first);
+
+const blocksOf = (range: AddressRange): readonly AddressRange[] =>
+  prefixesOf(range).flatMap(({ address, length }) => parseRange(`${address}/${length}`) ?? []);
+
+/** Our side of a filter, with link-local addresses where it means them. */
+function localRanges(rule: Rule, side: Side, addresses: readonly string[]): readonly AddressRange[] {
+  const mine = addresses
+    .filter((address) => !/^(127\.|fe80:)/.test(address))
+    .map((address) => blockAt(address, address.includes(":") ? 128 : 32));
+  if (side.kind === "name") return [];
+  if (rule.mode === "tunnel") {
+    if (side.kind === "me")
+      return rule.tunnel?.local != null ? [blockAt(rule.tunnel.local, rule.tunnel.local.includes(":") ? 128 : 32)] : mine;
+    return side.kind === "any" ? EVERYTHING : [side.range];
+  }
+  if (side.kind === "me") return [...mine, LINK_LOCAL];
+  if (rule.action === "permit" || rule.action === "block") return side.kind === "any" ? EVERYTHING : [side.range];
+  if (side.kind === "any") return [...mine, LINK_LOCAL];
+  const { range } = side;
+  const onLink = intersection(range, LINK_LOCAL);
+  if (range.first === range.last) return [range];
+  return [...mine.filter((host) => intersection(range, host)), ...(onLink ? [onLink] : [])];
 }
 
 function blockAt(address: string, bits: number): AddressRange {
@@ -168,12 +301,6 @@ function blockAt(address: string, bits: number): AddressRange {
   const size = 1n << BigInt((parsed.family === 4 ? 32 : 128) - bits);
   const first = (parsed.value / size) * size;
   return { family: parsed.family, first, last: first + size - 1n };
-}
-
-function meetsSide(side: Side, range: AddressRange, own: readonly string[]): boolean {
-  if (side.kind === "any") return true;
-  if (side.kind === "me") return own.some((address) => includesAddress(range, address));
-  return side.kind === "range" && intersection(side.range, range) !== undefined;
 }
 
 /** Forwarded packets: what goes into a tunnel and comes out of it, and what is permitted or blocked for others. */

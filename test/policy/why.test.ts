@@ -108,10 +108,12 @@ test("who is stricter or only as specific is not said to be more specific", () =
   const because = (rules: readonly RuleText[], source: string, destination: string) =>
     explain(policyFrom(rules), ["198.51.100.1"], packet(destination, 80, 6, source)).others.map((other) => other.because);
   const wall: RuleText = { action: "block", filters: ["any <-> any"] };
-  // What may come out of the tunnel must come protected, so that the wall is not opened for the sides' common part.
-  assert.deepEqual(because([wall, { ...BRANCH, filters: ["10.0.0.0/8 <-> 10.2.0.0/16"] }], "10.1.0.5", "10.2.0.5"), [
-    "rule r0 is stricter, and decides as the packet comes: 0.0.0.0/0 <-> 0.0.0.0/0",
-  ]);
+  // What of it comes out of the wider tunnel must come protected, so that the block that is stronger than that one is not opened.
+  const everything: RuleText = { ...BRANCH, filters: ["0.0.0.0/0 <-> 0.0.0.0/0"] };
+  assert.equal(
+    because([{ action: "block", filters: ["10.0.0.0/8 <-> 0.0.0.0/0"] }, BRANCH, everything], "10.1.0.5", "10.2.0.5")[0],
+    "rule r0 is stricter, and decides as the packet comes: 10.0.0.0/8 <-> 0.0.0.0/0",
+  );
   assert.deepEqual(because([wall, BRANCH], "10.1.0.5", "10.2.0.5"), ["rule r1 is more specific here: 10.1.0.0/16 <-> 10.2.0.0/16"]);
   const equals = ["any <-> 10.0.0.3-10.0.0.9", "any <-> 10.0.0.2"].map((filter): RuleText => ({ action: "permit", filters: [filter] }));
   assert.match(because(equals, "10.0.0.2", "10.0.0.3")[0] ?? "", /^rule r0 is as specific, and comes first: /);
