@@ -22,7 +22,7 @@ export interface Verdict {
   readonly what: "clear" | "drop" | "required" | "use";
   /** It is said of a packet that comes. */
   readonly inward: boolean;
-  /** In clear by a rule that would protect it if it were asked to. */
+  /** In clear by a rule that would protect it if it were asked to, which nobody can with an address of a link. */
   readonly asked: boolean;
   /** Smaller is more specific; then come mode, action and the order of the file. */
   readonly rank: readonly number[];
@@ -70,7 +70,13 @@ export function evaluateAt(policy: Policy, addresses: readonly string[], packet:
   if (!best) return CLEAR;
   const passes = ways.includes(best);
   const what = passes ? "clear" : verdictOf(best.rule, best.inward, isOnLink(best.local));
-  return { rule: best.rule.name, what, inward: best.inward, asked: best.rule.action === "respond" && !passes, rank: best.rank };
+  return {
+    rule: best.rule.name,
+    what,
+    inward: best.inward,
+    asked: best.rule.action === "respond" && !passes && !isOnLink(best.local),
+    rank: best.rank,
+  };
 }
 
 /** What `exempt` names passes where this host receives or sends it; of these kinds are looked at those that are told by ports. */
