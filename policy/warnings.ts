@@ -3,11 +3,12 @@
  */
 import { covers } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
-import { reportFragments } from "./fragments.ts";
-import { reportOverlaps, sameSide } from "./overlaps.ts";
+import { PortlessStops, reportFragments } from "./fragments.ts";
+import { reportOverlaps } from "./overlaps.ts";
 import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
 import { isRangeOfMany, LINK_LOCAL } from "./selector.ts";
+import { sideKey } from "./side-index.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
 
 /** Reports what is worth a second look. */
@@ -15,11 +16,13 @@ export function reportWarnings(placed: Placed, explicitExempt: boolean, report: 
   const { policy, raw } = placed;
   // What is refused is mended first; then it may mean something else.
   if (report.findings.some(({ severity }) => severity === "error")) return;
+  const ways = tunnelWays(policy);
+  const portless = new PortlessStops(policy);
   for (const [i, rule] of policy.rules.entries()) {
     reportHeader(rule, i, report);
     reportMany(rule, i, raw[i], report);
-    reportHalfTunnel(policy, rule, i, raw[i], report);
-    reportFragments(placed, rule, i, report);
+    reportHalfTunnel(ways, rule, i, raw[i], report);
+    reportFragments(placed, portless, rule, i, report);
   }
   reportReach(placed, explicitExempt, report);
   reportOverlaps(policy, raw, report);
@@ -52,36 +55,40 @@ function reportMany(rule: Rule, i: number, raw: RawRule | undefined, report: Rep
   }
 }
 
-const sameTraffic = (a: Filter, b: Filter): boolean =>
-  sameSide(a.local, b.local) &&
-  sameSide(a.remote, b.remote) &&
-  a.protocol === b.protocol &&
-  a.localPort === b.localPort &&
-  a.remotePort === b.remotePort &&
-  (a.direction === "both" || a.direction === b.direction);
+/** The first rule that sends or takes some traffic through a tunnel, and its place among the rules. */
+type TunnelWays = ReadonlyMap<string, { readonly rule: Rule; readonly place: number }>;
+
+function tunnelWays({ rules }: Policy): TunnelWays {
+  const ways = new Map<string, { rule: Rule; place: number }>();
+  for (const [place, rule] of rules.entries()) {
+    if (rule.mode !== "tunnel" || !protects(rule)) continue;
+    for (const filter of rule.filters)
+      for (const way of filter.direction === "both" ? (["out", "in"] as const) : [filter.direction]) {
+        const key = wayKey(rule, filter, way);
+        if (!ways.has(key)) ways.set(key, { rule, place });
+      }
+  }
+  return ways;
+}
+
+const wayKey = ({ tunnel }: Rule, { local, remote, protocol, localPort, remotePort }: Filter, way: "out" | "in"): string =>
+  JSON.stringify([tunnel?.remote, sideKey(local), sideKey(remote), protocol, localPort, remotePort, way]);
 
 /** A tunnel for one direction: what comes back has to have a rule, too, and they share the SAs, so that both must want the same. */
-function reportHalfTunnel(policy: Policy, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
+function reportHalfTunnel(ways: TunnelWays, rule: Rule, i: number, raw: RawRule | undefined, report: Report): void {
   if (rule.mode !== "tunnel" || !protects(rule)) return;
   for (const [k, filter] of (raw?.filters ?? []).entries()) {
     if (!filter || filter.direction === "both") continue;
-    const back = { ...filter, direction: filter.direction === "in" ? "out" : "in" } as const;
-    const other = policy.rules.find(
-      (each) =>
-        each.mode === "tunnel" &&
-        protects(each) &&
-        each.tunnel?.remote === rule.tunnel?.remote &&
-        each.filters.some((theirs) => sameTraffic(theirs, back)),
-    );
+    const other = ways.get(wayKey(rule, filter, filter.direction === "in" ? "out" : "in"));
     if (!other)
       report.warning(
         ["rule", i, "filters", k],
         `the tunnel is for one direction only, and no rule through it is about the other; packets that come back are dropped. Write "<->", or add the rule`,
       );
-    else if (other !== rule && policy.rules.indexOf(other) < i && !sameWishes(other, rule))
+    else if (other.place < i && !sameWishes(other.rule, rule))
       report.warning(
         ["rule", i, "filters", k],
-        `rule ${JSON.stringify(other.name)} is the other direction of this tunnel, and has other offers or lifetimes; they share their SAs, and whichever begins decides. Make them equal, or one rule with "<->"`,
+        `rule ${JSON.stringify(other.rule.name)} is the other direction of this tunnel, and has other offers or lifetimes; they share their SAs, and whichever begins decides. Make them equal, or one rule with "<->"`,
       );
   }
 }

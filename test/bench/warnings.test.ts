@@ -1,0 +1,70 @@
+/**
+ * What it costs to find out which rules catch the fragments of others, and which bring back what others send, in steps as policy-rules.test.ts counts
+ * them: ten times as many rules may cost ten times as much.
+ */
+import assert from "node:assert/strict";
+import { Session } from "node:inspector";
+import { after, test } from "node:test";
+
+/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
+const session = new Session();
+session.connect();
+session.post("Profiler.enable");
+session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+const { parseConfiguration } = await import("../../policy/config.ts");
+after(() => session.disconnect());
+
+/** The files that ask it; the rest of reading has its own tests. */
+const ASKING = /\/policy\/(?:warnings|fragments|side-index)\.[jt]s$/;
+
+/** Times that functions and blocks of these files were run since the last call. */
+function ran(): number {
+  let count = 0;
+  session.post("Profiler.takePreciseCoverage", (error, taken) => {
+    if (error) throw error;
+    for (const { url, functions } of taken.result)
+      if (ASKING.test(url)) for (const { ranges } of functions) for (const range of ranges) count += range.count;
+  });
+  return count;
+}
+
+const five = (filter: (n: number) => string): string => JSON.stringify([0, 1, 2, 3, 4].map(filter));
+const block = (k: number, filter: (n: number) => string): string => `[[rule]]\nname = "r${k}"\nfilters = ${five(filter)}\naction = "block"`;
+const tunnel = (k: number, filter: (n: number) => string): string =>
+  `[[rule]]\nname = "r${k}"\nfilters = ${five(filter)}\naction = "require"\nauth = [{ method = "psk", secret = "throwaway" }]
+mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }`;
+const net = (first: number, k: number): string => `${first}.${k >> 8}.${k & 255}.0/24`;
+
+const POLICIES: readonly (readonly [what: string, ruleOf: (k: number) => string])[] = [
+  ["blocks of ports of networks", (k) => block(k, (n) => `${net(10, k)} <-> ${net(172 + n, k)}:${1000 + n} tcp`)],
+  [
+    "blocks of ports, of which others catch the fragments",
+    (k) => block(k, (n) => (k % 2 === 0 ? `${net(10, k)} <-> ${net(172 + n, k)}:99 tcp` : `${net(172 + n, k - 1)} <-> ${net(10, k - 1)}`)),
+  ],
+  [
+    "blocks of ports beside blocks of others from the same network",
+    (k) => block(k, (n) => (k % 2 === 0 ? `192.0.2.0/24 <-> ${net(10 + n, k)}:99 tcp` : `192.0.2.0/24 <-> ${net(10 + n, k)}`)),
+  ],
+  ["tunnels to one peer for one direction only", (k) => tunnel(k, (n) => `${net(10, k)} -> ${net(172 + n, k)}`)],
+  [
+    "tunnels to one peer, each for one direction of two",
+    (k) => tunnel(k, (n) => `${net(10, k >> 1)} ${k % 2 === 0 ? "->" : "<-"} ${net(172 + n, k >> 1)}`),
+  ],
+];
+
+/** Steps that it takes of reading a file of `rules` rules. */
+function stepsOf(ruleOf: (k: number) => string, rules: number): number {
+  const text = Array.from({ length: rules }, (_, k) => ruleOf(k)).join("\n");
+  ran();
+  const parsed = parseConfiguration(text, "bench.toml", () => ({ ok: false, error: "no files here" }));
+  const steps = ran();
+  assert.ok(parsed.ok, parsed.ok ? "" : parsed.error[0]?.message);
+  return steps;
+}
+
+for (const [what, ruleOf] of POLICIES)
+  test(`ten times as many ${what} cost ten times as much, and no more`, () => {
+    const growth = stepsOf(ruleOf, 1000) / stepsOf(ruleOf, 100);
+    // Of so few steps V8 leaves out more than a tenth where it compiles a function anew meanwhile.
+    assert.ok(growth > 5 && growth < 14, `${growth} times the steps`);
+  });
