@@ -2,7 +2,7 @@
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
-import { peerRanges } from "../policy/select.ts";
+import { peerRanges, ruleNamed } from "../policy/select.ts";
 import { concreteSelectors, formatEnd } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -25,7 +25,7 @@ import { endExchange } from "./phase2.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { endStrangers } from "./strangers.ts";
-import { dropTunnelEnds, onTunnelEnd } from "./tunnel-ends.ts";
+import { dropTunnelEnds, onTunnelEnd, settleEnds } from "./tunnel-ends.ts";
 import { finish, settle, tell, type Watch } from "./watch.ts";
 import { failWish, isUp, specKey, wishFor } from "./wishes.ts";
 
@@ -117,15 +117,26 @@ function begin(core: Core, rule: Rule, peers: readonly string[], watch: Watch | 
 export function onRouteDone(core: Core, id: number, local: string | undefined): void {
   const question = core.routes.get(id);
   core.routes.delete(id);
-  const rule = question && core.policy.rules.find((candidate) => candidate.name === question.resume.rule);
-  if (!question || !rule || core.stopping) return;
+  if (!question || core.stopping) return;
+  const name = question.resume.rule;
   if (question.resume.kind === "tunnel-end") {
-    const settled = onTunnelEnd(core, rule, question.remote, local);
-    return settled?.start === "now" ? begin(core, settled, peersFor(settled, undefined), null) : undefined;
+    core.endsAsked.open.delete(id);
+    const rule = ruleNamed(core.policy, name);
+    if (rule) onTunnelEnd(core, rule, question.remote, local);
+    return core.endsAsked.open.size === 0 ? settleTunnelEnds(core) : undefined;
   }
+  // The negotiation speaks from the end that the rule's policies have.
+  if (core.endsAsked.told.has(name)) settleTunnelEnds(core);
+  const rule = ruleNamed(core.policy, name);
+  if (!rule) return;
   const watch = question.resume.watch === null ? null : (core.watches.get(question.resume.watch) ?? null);
   // A command that waited no longer has begun all the same, but looks for a route this once only.
   onRoute(core, rule, question.remote, local, watch, question.resume.watch === null);
+}
+
+/** Tunnels have the ends that routes have told; those that shall be up begin. Also where a route has no answer for too long. */
+export function settleTunnelEnds(core: Core): void {
+  for (const rule of settleEnds(core)) if (rule.start === "now") begin(core, rule, peersFor(rule, undefined), null);
 }
 
 function onRoute(core: Core, rule: Rule, remote: string, local: string | undefined, watch: Watch | null, again: boolean): void {

@@ -28,7 +28,7 @@ import type { ChildAgreed } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
-import type { EndSearch } from "./tunnel-ends.ts";
+import type { EndSearch, EndsAsked } from "./tunnel-ends.ts";
 import type { Watch } from "./watch.ts";
 
 export interface Core extends Tools {
@@ -85,6 +85,8 @@ export interface Core extends Tools {
   asRead: Policy;
   /** Rules whose own tunnel end follows the route to the far end. */
   readonly roaming: Map<string, EndSearch>;
+  /** What routes were asked for those rules, and what they have told. */
+  readonly endsAsked: EndsAsked;
   addresses: readonly string[];
   now: Instant;
   effects: Effect[];

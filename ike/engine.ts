@@ -11,7 +11,16 @@ import { adoptPolicy, settleChanges } from "./adopt.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import { answerStops, betweenHosts, onCommand, onRouteDone, onStartRetry, onWatchTimeout, startRules } from "./commands.ts";
+import {
+  answerStops,
+  betweenHosts,
+  onCommand,
+  onRouteDone,
+  onStartRetry,
+  onWatchTimeout,
+  settleTunnelEnds,
+  startRules,
+} from "./commands.ts";
 import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
 import { ikeFields } from "./event-fields.ts";
@@ -40,7 +49,7 @@ import { endRestore, restorePolicies, restoreSas } from "./restore.ts";
 import { isHeldOff, onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
-import { askForEnd, findTunnelEnds, followAddresses } from "./tunnel-ends.ts";
+import { askAgain, findTunnelEnds, followAddresses } from "./tunnel-ends.ts";
 import { viewOf } from "./view.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -169,7 +178,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "bye N", "front ID", "fragments all", "load all", "strangers all". */
+/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all". */
 function onTimer(core: Core, owner: string, name: TimerName): void {
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
@@ -201,7 +210,9 @@ function onTimer(core: Core, owner: string, name: TimerName): void {
     case "start":
       return onStartRetry(core, rest);
     case "end":
-      return askForEnd(core, rest);
+      return askAgain(core);
+    case "ends":
+      return settleTunnelEnds(core);
   }
 }
 

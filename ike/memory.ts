@@ -61,6 +61,7 @@ export const newCore = (options: EngineOptions): Core => ({
   policy: { ...NO_POLICY, name: "none" },
   asRead: { ...NO_POLICY, name: "none" },
   roaming: new Map(),
+  endsAsked: { open: new Set(), told: new Map() },
   loadSince: null,
   addresses: [],
   now: 0,
@@ -88,4 +89,5 @@ export const sizeOf = (core: Core): number =>
   core.farewells.size +
   core.leftovers.size +
   core.fragments.size +
+  core.endsAsked.told.size +
   core.policies.size;

@@ -66,6 +66,15 @@ function peersOf(policy: Policy): PrefixIndex<PeerEntry> {
   return peers;
 }
 
+const NAMED = new WeakMap<Policy, ReadonlyMap<string, Rule>>();
+
+/** The rule of a policy that has a name; undefined where there is none. For look-ups for every rule of many: the first makes a table. */
+export function ruleNamed(policy: Policy, name: string): Rule | undefined {
+  const known = NAMED.get(policy) ?? new Map(policy.rules.map((rule) => [rule.name, rule]));
+  NAMED.set(policy, known);
+  return known.get(name);
+}
+
 /** A filter with its rule. */
 export interface RuleFilter {
   readonly rule: Rule;

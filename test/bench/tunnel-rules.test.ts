@@ -1,10 +1,11 @@
 /**
- * What many tunnels beside many blocks cost, and many walls beside many holes, in steps as policy-rules.test.ts counts them: ten times as many rules may
- * cost ten times as much.
+ * What many tunnels beside many blocks cost, many walls beside many holes, and many tunnels whose ends routes tell, in steps as policy-rules.test.ts counts
+ * them: ten times as many rules may cost ten times as much.
  */
 import assert from "node:assert/strict";
 import { Session } from "node:inspector";
 import { after, test } from "node:test";
+import type { Input } from "../../ike/input.ts";
 
 /** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
 const session = new Session();
@@ -14,6 +15,9 @@ session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true 
 const { parseConfiguration } = await import("../../policy/config.ts");
 const { compile, weigh } = await import("../../policy/compile.ts");
 const { reachOf, wallsOf } = await import("../../policy/walls.ts");
+const { createEngine } = await import("../../ike/engine.ts");
+const { opensslCrypto } = await import("../../ike/crypto/openssl.ts");
+const { memoryXfrm } = await import("../../kernel/memory.ts");
 after(() => session.disconnect());
 
 /** Times that functions and blocks of our own files were run since the last call. */
@@ -97,5 +101,46 @@ for (const [what, one, other] of POLICIES)
     for (const [i, step] of (["compile", "find the walls"] as const).entries()) {
       const growth = (many[i] ?? Number.NaN) / (few[i] ?? Number.NaN);
       assert.ok(growth > 5 && growth < 10.5, `${growth} times the steps to ${step}`);
+    }
+  });
+
+const roaming = (k: number): string =>
+  `${required(k, `${net(10, k)} <-> ${net(11, k)}`)}\nmode = "tunnel"\ntunnel = { remote = "203.${k >> 8}.${k & 255}.9" }`;
+
+/** Steps until every tunnel of `rules` rules that leave their own end to the route has it: at a start where routes come late or are there, and when all move. */
+function stepsToEnds(rules: number, late: boolean): readonly [start: number, change: number] {
+  const text = Array.from({ length: rules }, (_, k) => roaming(k)).join("\n");
+  const parsed = parseConfiguration(text, "bench.toml", () => ({ ok: false, error: "no files here" }));
+  if (!parsed.ok) throw new Error(parsed.error[0]?.message);
+  const engine = createEngine({ crypto: opensslCrypto, random: (n) => new Uint8Array(n).fill(7), port: 500 });
+  const xfrm = memoryXfrm();
+  const follow = (input: Input, local: string | undefined, now = 0): void => {
+    const queue = [input];
+    for (const next of queue)
+      for (const effect of engine.handle(next, now))
+        if (effect.type === "kernel") queue.push({ type: "kernel-done", id: effect.id, outcome: xfrm.apply(effect.commands) });
+        else if (effect.type === "route") queue.push({ type: "route-done", id: effect.id, local });
+  };
+  const ends = (): readonly (string | null | undefined)[] =>
+    [...xfrm.policies.values()].filter(({ direction }) => direction === "out").map(({ templates }) => templates[0]?.source);
+  follow({ type: "addresses", addresses: ADDRESSES }, "192.0.2.1");
+  ran();
+  follow({ type: "policy", policy: parsed.value.policy }, late ? undefined : "192.0.2.1");
+  for (let wake = engine.nextWake(); wake !== undefined; wake = engine.nextWake()) follow({ type: "tick" }, "192.0.2.1", wake);
+  const start = ran();
+  assert.deepEqual(ends(), Array(rules).fill("192.0.2.1"));
+  ran();
+  follow({ type: "routes" }, "192.0.2.5");
+  const change = ran();
+  assert.deepEqual(ends(), Array(rules).fill("192.0.2.5"));
+  return [start, change];
+}
+
+for (const late of [false, true])
+  test(`four times as many tunnels that leave their own end to the route${late ? ", which comes late," : ""} cost four times as much`, () => {
+    const [few, many] = [stepsToEnds(100, late), stepsToEnds(400, late)];
+    for (const [i, what] of (["start", "route change"] as const).entries()) {
+      const growth = (many[i] ?? Number.NaN) / (few[i] ?? Number.NaN);
+      assert.ok(growth > 3 && growth < 4.4, `${growth} times the steps at a ${what}`);
     }
   });

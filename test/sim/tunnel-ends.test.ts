@@ -295,3 +295,40 @@ test("an end that is no address of ours any more is none: the tunnel is shut unt
     assert.deepEqual(now(), ["acquire", "refused"]);
   })();
 });
+
+const ANOTHER: RuleText = {
+  name: '"another"',
+  filters: '["10.5.0.0/16 <-> 10.6.0.0/16"]',
+  mode: '"tunnel"',
+  start: '"on-traffic"',
+  tunnel: '{ remote = "192.0.2.9" }',
+};
+
+for (const [what, start, initiate] of [
+  ["a second at most", "on-traffic", false],
+  ["a second at most, and it comes up by itself with start = now", "now", false],
+  ["no command that brings it up", "on-traffic", true],
+] as const)
+  test(`a route that is not answered holds back the end of another tunnel for ${what}`, () => {
+    story(pair(configuration([{ ...ROAMING, start: `"${start}"` }, ANOTHER]), THEIRS), (world) => {
+      const a = world.host("A");
+      // Of the two questions the second has its answer in ten minutes.
+      let asked = 0;
+      Object.defineProperty(a, "routeMs", { get: () => (asked++ % 2 === 0 ? 1 : 600_000) });
+      a.reboot();
+      world.run(500);
+      assert.deepEqual(verdicts(a), SHUT);
+      follow(a);
+      if (initiate) {
+        asked = 0;
+        a.initiate();
+        world.run(300);
+      } else {
+        world.run(600);
+        if (start !== "now") assert.deepEqual(verdicts(a), ASKS);
+        else world.run(2000);
+      }
+      if (start === "now" || initiate) assert.equal(a.xfrm.outbound(OUT).kind, "protected");
+      assert.deepEqual(said(a, "warning", "error"), []);
+    })();
+  });
