@@ -3,15 +3,17 @@
  * a packet which was protected, or stopped, meets one of the two at any moment. SAs of what is in both live on.
  */
 import { diffPolicies, refit } from "../policy/diff.ts";
-import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { negotiates, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
+import { removeChild } from "./children.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
 import { carryFronts, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
+import { takenFromOthers } from "./taken.ts";
 import { endsFound, followRoutes, withEnd } from "./tunnel-ends.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -21,6 +23,8 @@ export interface Changes {
   readonly names: ReadonlySet<string>;
   /** By the rule as it was: as it is now, where nothing but its filters differs. */
   readonly refitted: ReadonlyMap<Rule, Rule>;
+  /** There are filters that were not there. */
+  readonly more: boolean;
 }
 
 /** A new policy; rules that leave their own tunnel end open get it from the route to the far end, and have that which is known until then. Nothing of the old one has ended yet. */
@@ -51,12 +55,17 @@ export function adoptPolicy(core: Core, read: Policy): Changes {
     const old = changed.has(rule.name) ? current.get(rule.name) : undefined;
     return old ? [[old, rule]] : [];
   });
-  return { names: new Set([...changed, ...dropped.map(({ name }) => name)]), refitted: new Map(successors) };
+  const more = changed.size > 0 || kept.length < read.rules.length;
+  return { names: new Set([...changed, ...dropped.map(({ name }) => name)]), refitted: new Map(successors), more };
 }
 
 /** The new policies stand, or are asked for: what was made under rules that have changed follows them, or ends. */
-export function settleChanges(core: Core, { names, refitted }: Changes): void {
-  if (names.size === 0) return;
+export function settleChanges(core: Core, { names, refitted, more }: Changes): void {
+  if (names.size > 0) settleRules(core, names, refitted);
+  if (more) endTaken(core);
+}
+
+function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyMap<Rule, Rule>): void {
   const wanted = [...core.wishes.values()].flatMap(({ spec }) => (names.has(spec.rule.name) ? [spec] : []));
   followRules(core, refitted);
   const now = new Set(core.policy.rules);
@@ -70,6 +79,17 @@ export function settleChanges(core: Core, { names, refitted }: Changes): void {
   for (const spec of wanted) {
     const again = specNow(core, spec);
     if (again && again.rule.start !== "never") wishFor(core, again, [], null);
+  }
+}
+
+/** Children whose traffic a permit or a block decides about now; of the default response rule, any other rule. */
+function endTaken(core: Core): void {
+  const own = core.policy.rules.filter(negotiates);
+  for (const child of core.store.children.values()) {
+    const { rule, selector } = child.spec;
+    const covering = strongest(core, rule, selector);
+    const taken = covering && takenFromOthers(core, own, { rule, selector: covering }, selector);
+    if (taken !== undefined) removeChild(core, child, taken, true);
   }
 }
 

@@ -4,23 +4,15 @@
  */
 
 import { acceptsProof } from "../auth/proof.ts";
-import { type AddressRange, hostRange, includesAddress, intersection, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
+import { type AddressRange, hostRange, includesAddress, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
 import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import {
-  type Covering,
-  compareSpecificity,
-  explainMismatches,
-  filtersTowards,
-  negotiates,
-  ruleCoveringSelectors,
-  rulesForPeer,
-} from "../policy/select.ts";
-import { concreteSelectors, coversSelector, formatSelector, overlap, sameSelector } from "../policy/selector.ts";
-import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
+import { type Covering, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { formatSelector, sameSelector } from "../policy/selector.ts";
+import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { installInbound } from "./child-install.ts";
 import { type Core, count, log, logError, peerName } from "./core.ts";
@@ -28,7 +20,6 @@ import { ikeSuiteName } from "./crypto/suite.ts";
 import { ERROR_POLICY, type IkeError } from "./errors.ts";
 import { quickFields } from "./event-fields.ts";
 import { tellPeer } from "./informational.ts";
-import { kernelSelectors, priorityOf } from "./install.ts";
 import { shorter } from "./life.ts";
 import { asSeenHere, originalAddresses, takenByAnother } from "./nat-child.ts";
 import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-child.ts";
@@ -38,6 +29,7 @@ import { chainOf, linger } from "./phase2.ts";
 import { answerRequest, type ChildRequest, destroyChildKeys, pfsGroup, readRequest } from "./quick-mode.ts";
 import { quickModesOf } from "./renewal.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
+import { takenFromOthers } from "./taken.ts";
 
 /** A message 1 whose HASH(1) is right. */
 export interface AuthenticRequest {
@@ -171,42 +163,6 @@ const MOST_PREFIXES = 64;
 function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): string | undefined {
   const count = prefixesOf(proposed.local).length * prefixesOf(proposed.remote).length;
   return count <= MOST_PREFIXES || sameSelector(selector, proposed) ? undefined : `that is ${count} pairs of prefixes`;
-}
-
-/**
- * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
- * selectors lie within the rule's, or since it is more exact where the two overlap. Of what a rule permits or blocks nothing can be drawn:
- * its policies come first. Only a proposal for nothing else is refused.
- */
-function takenFromOthers(
-  core: Core,
-  own: readonly Rule[],
-  { rule: covering, selector }: Covering,
-  proposed: TrafficSelector,
-): string | undefined {
-  const outranks = (theirs: TrafficSelector): boolean => {
-    const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
-    return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
-  };
-  // Of two that are equally specific the one that only responds gives way, the default response rule above all.
-  const comesBefore = (rule: Rule, theirs: TrafficSelector): boolean => {
-    const order = compareSpecificity(theirs, selector);
-    return order < 0 || (order === 0 && covering.action === "respond" && rule.action !== "respond");
-  };
-  const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
-  const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
-    overlap(theirs, proposed) && comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || (negotiates(rule) && outranks(theirs)));
-  const found = filtersTowards(core.policy, proposed.remote).find(
-    ({ rule, filter }) =>
-      !own.includes(rule) &&
-      concerns(filter) &&
-      concreteSelectors(filter, rule, core.addresses, proposed).some((theirs) => taken(rule, theirs)),
-  );
-  if (!found) return undefined;
-  const other = found.rule;
-  return negotiates(other)
-    ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
-    : `rule ${other.name} (${other.action}) decides about that traffic`;
 }
 
 /** In transport mode a peer may speak for itself only: otherwise it could draw another host's traffic to itself. */

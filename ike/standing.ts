@@ -3,7 +3,7 @@
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { compile, isExemption } from "../policy/compile.ts";
-import { coversPackets, inFrontOf, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
+import { behindRules, coversPackets, inFrontOf, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
 import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
@@ -272,6 +272,7 @@ export class PolicyTable {
       .flatMap(kernelSelectors);
     return policies.map((policy) => {
       const outward = policy.direction === "out" ? policy.selector : turned(policy.selector);
+      if (rule.defaultResponse) return { ...policy, priority: behindRules(priorityOf(outward)) };
       const own = covering.filter((pair) => coversPackets(pair, outward)).map(priorityOf);
       return { ...policy, priority: inFrontOf(own.length > 0 ? Math.min(...own) : priorityOf(outward)) };
     });

@@ -101,10 +101,11 @@ const demands = ({ action, protection }: WantedPolicy): boolean => action === "b
 
 const STRENGTH: readonly Rule["action"][] = ["block", "permit", "require", "request", "respond"];
 
-const strongestFirst = (rules: readonly Rule[]): readonly Rule[] =>
-  rules
-    .filter((rule) => !rule.defaultResponse)
-    .sort((a, b) => Number(a.mode === "tunnel") - Number(b.mode === "tunnel") || STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action));
+/** Which of two rules decides about what both have filters for that come to the same: negative where it is `a`, 0 where it is the first of the file. */
+export const compareStrength = (a: Rule, b: Rule): number =>
+  Number(a.mode === "tunnel") - Number(b.mode === "tunnel") || STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action);
+
+const strongestFirst = (rules: readonly Rule[]): readonly Rule[] => rules.filter((rule) => !rule.defaultResponse).sort(compareStrength);
 
 /** Clear text under a rule, out and in: `null` where the rule has no template. */
 export function levelsOf(rule: Rule): { readonly out: Protection["level"] | null; readonly in: Protection["level"] | null } {

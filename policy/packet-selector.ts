@@ -34,6 +34,9 @@ export function outwardSelectors(selector: TrafficSelector): readonly PacketSele
   return out;
 }
 
+/** The priority of what the default response rule agreed on: behind the policies of every filter, in their order. `natural`: what `priorityOf` gives. */
+export const behindRules = (natural: number): number => 2 ** 30 + natural;
+
 /** The same for packets that come. */
 export const turned = (s: PacketSelector): PacketSelector => ({
   source: s.destination,
