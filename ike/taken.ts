@@ -25,8 +25,7 @@ export function takenFromOthers(
     const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
     return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
   };
-  const inFile = (rule: Rule): number => core.policy.rules.indexOf(rule);
-  const isStronger = (rule: Rule): boolean => (compareStrength(rule, covering) || inFile(rule) - inFile(covering)) < 0;
+  const isStronger = (rule: Rule): boolean => compareStrength(rule, covering) < 0;
   // Where both come to the same packets, those are the stronger rule's; a child would stand in front of it.
   const hasPlace = (theirs: TrafficSelector): boolean => {
     const places = new Set(kernelSelectors(selector).map(selectorKey));
