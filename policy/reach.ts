@@ -1,6 +1,6 @@
 /**
  * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
- * ticket, and filters that never decide. The host's own addresses are those of the file; where it has none, others stand for them.
+ * ticket, and filters that never decide. The host's own addresses are those that the file names; where it names none, others stand for them.
  */
 import { type AddressRange, covers, formatAddress, hostRange, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
@@ -27,7 +27,7 @@ export interface Placed {
 /** Reports what is shut that should not be, and what never decides. */
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
   const { policy } = placed;
-  const own = ownAddresses(placed);
+  const { own, surest } = addressesOf(placed);
   const { decide: wanted, exempted, shut } = weigh(policy, own);
   if (wanted.length > MOST_JUDGED)
     return report.warning(
@@ -37,7 +37,7 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   reportShut(placed, shut, report);
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
-  reportLockOut(placed, own, reach, report);
+  reportLockOut(placed, surest, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }
@@ -48,16 +48,30 @@ const [MOST_JUDGED, MOST_MEETING] = [50_000, 5_000_000];
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
 const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;
 
-function ownAddresses({ policy, addresses }: Placed): readonly string[] {
-  if (addresses) return addresses;
+interface Addresses {
+  /** All that may be this host's. */
+  readonly own: readonly string[];
+  /** Those of each family that are most surely so: own ends before local sides, which on a gateway may be other hosts. */
+  readonly surest: readonly string[];
+}
+
+/** Without `[daemon] addresses` the ends that tunnels and manual SAs have here, as for `why`, and the single hosts that local sides name. */
+function addressesOf({ policy, addresses }: Placed): Addresses {
+  if (addresses) return { own: addresses, surest: addresses };
+  const ends = new Set([...policy.rules.flatMap(({ tunnel }) => tunnel?.local ?? []), ...policy.manual.map(({ local }) => local)]);
   const sides = policy.rules.flatMap(({ filters }) => filters.map(({ local }) => local));
-  const named = sides.flatMap((side) =>
-    side.kind === "range" && isHost(side.range) ? [formatAddress(side.range.family, side.range.first)] : [],
+  const named = new Set(
+    sides.flatMap((side) => (side.kind === "range" && isHost(side.range) ? [formatAddress(side.range.family, side.range.first)] : [])),
   );
-  return STAND_INS.flatMap((one) => {
-    const ofFamily = [...new Set(named)].filter((address) => address.includes(":") === one.includes(":") && !isOnLink(address));
-    return ofFamily.length > 0 ? ofFamily : [one];
+  const byFamily = STAND_INS.map((one) => {
+    const of = (texts: Iterable<string>): readonly string[] =>
+      [...texts].filter((text) => text.includes(":") === one.includes(":") && !isOnLink(text));
+    const all = of(new Set([...ends, ...named]));
+    const own = all.length > 0 ? all : [one];
+    const ofEnds = of(ends);
+    return { own, surest: ofEnds.length > 0 ? ofEnds : own };
   });
+  return { own: byFamily.flatMap(({ own }) => own), surest: byFamily.flatMap(({ surest }) => surest) };
 }
 
 const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
@@ -74,15 +88,16 @@ function reportLockOut({ raw, policy }: Placed, own: readonly string[], reach: r
     const wall = walls.find(({ local }) => covers(local, hostRange(family, first.value)));
     if (wall?.wanted.origin.kind !== "rule") continue;
     const { rule, filter } = wall.wanted.origin;
+    const i = policy.rules.indexOf(rule);
+    if (i < 0) return report.warning(["sa"], `${rule.name} lets SSH to this host in only from its own peer; ${WAY_IN}`);
     const how =
       rule.action === "block" ? "blocks SSH to this host from everywhere" : "lets SSH to this host in only from peers that negotiate";
-    const what = `this ${how}; keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"`;
-    const i = policy.rules.indexOf(rule);
-    if (i < 0) report.warning(["sa"], what);
-    else report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], what);
+    report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], `this ${how}; ${WAY_IN}`);
     return;
   }
 }
+
+const WAY_IN = 'keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"';
 
 /** All addresses, or half of them. */
 const isWide = ({ family, first, last }: AddressRange): boolean => last - first >= (1n << (family === 4 ? 31n : 127n)) - 1n;

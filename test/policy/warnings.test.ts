@@ -17,6 +17,10 @@ const rule = (name: string, action: string, filters: readonly string[], more = "
 
 const TUNNEL = 'mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }';
 
+const manual = (filter: string): string =>
+  `[[sa]]\nname = "m"\nlocal = "198.51.100.1"\nremote = "203.0.113.9"\nmode = "tunnel"\nprotection = "esp:aes128-sha1"\nspi-in = 0x1000\nspi-out = 0x1001
+key-in = "0x${"ab".repeat(36)}"\nkey-out = "0x${"cd".repeat(36)}"\nfilters = ["${filter}"]\n`;
+
 const ROWS: readonly (readonly [what: string, text: string, expected: readonly RegExp[]])[] = [
   ["a plain rule", rule("a", "require", ["me <-> 192.0.2.2"]), []],
   [
@@ -56,6 +60,35 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     `[daemon]\naddresses = ["192.0.2.1", "192.0.2.3"]\n${rule("a", "block", ["192.0.2.1 <-> any"])}`,
     [],
   ],
+  [
+    "everything of this host through a tunnel whose own end the rule names",
+    rule("a", "require", ["me <-> any"], TUNNEL),
+    [/^4: .*lets SSH to this host in only from peers that negotiate/],
+  ],
+  [
+    "everything of this host through a tunnel, with a way in for SSH",
+    rule("a", "require", ["me <-> any"], TUNNEL) + rule("ssh", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]),
+    [],
+  ],
+  ["everything of networks behind this host through a tunnel", rule("a", "require", ["10.1.0.0/16 <-> any"], TUNNEL), []],
+  [
+    "everything through one of two tunnels from different own ends",
+    rule("a", "require", ["me <-> any"], TUNNEL) + rule("b", "require", ["me <-> 10.2.0.0/16"], TUNNEL.replace("100.1", "100.2")),
+    [],
+  ],
+  [
+    "everything of this host through a tunnel, beside a permit of another host that passes through",
+    rule("a", "require", ["me <-> any"], TUNNEL) + rule("b", "permit", ["10.1.0.5 <-> 10.2.0.0/16"]),
+    [/^4: .*lets SSH to this host in only from peers that negotiate/],
+  ],
+  ["everything of this host through a manual SA", manual("me <-> any"), [/sa m lets SSH to this host in only from its own peer/]],
+  [
+    "everything of an own end that is written out, through a manual SA",
+    manual("198.51.100.1 <-> any"),
+    [/sa m lets SSH to this host in only from its own peer/],
+  ],
+  ["everything through a manual SA, with a way in for SSH", manual("me <-> any") + rule("ssh", "permit", ["me:22 <-> any tcp"]), []],
+  ["networks behind this host through a manual SA", manual("10.1.0.0/16 <-> 10.2.0.0/16"), []],
   ["everything blocked in two halves", rule("a", "block", ["me <-> 0.0.0.0/1", "me <-> 128.0.0.0/1"]), [/^4: .*blocks SSH/]],
   ["what leaves is blocked, answers to SSH included", rule("a", "block", ["me -> any"]), [/^4: .*blocks SSH/]],
   [
