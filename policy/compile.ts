@@ -74,7 +74,7 @@ export function weigh(
   const all = strongestFirst([...policy.rules, ...policy.manual.map(manualRule)]);
   for (const rule of all) {
     for (const wanted of rule.filters.flatMap((filter) => ofFilter(rule, filter, addresses))) {
-      const key = `${wanted.direction} ${selectorKey(wanted.selector)}`;
+      const key = slotOf(wanted);
       const before = bySlot.get(key);
       if (before && before.priority <= wanted.priority) continue;
       bySlot.delete(key);
@@ -84,7 +84,7 @@ export function weigh(
   const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses, tunnelledFamilies(all, addresses));
   const exempted: WantedPolicy[] = [];
   const standing = exemptions.filter((exemption) => {
-    const key = `${exemption.direction} ${selectorKey(exemption.selector)}`;
+    const key = slotOf(exemption);
     const rule = bySlot.get(key);
     // What lies behind narrower rules lies behind one for just the same, too.
     if (!rule || !isExemption(exemption)) return !rule;
@@ -93,9 +93,14 @@ export function weigh(
   });
   const decided = [...bySlot.values()];
   const { policies, replaced, shut } = waysPast(decided, addresses);
-  const decide = [...standing, ...decided.filter((wanted) => !replaced.has(wanted)), ...policies];
+  const taken = new Set(standing.map(slotOf));
+  const ways = policies.filter((way) => !taken.has(slotOf(way)));
+  const decide = [...standing, ...decided.filter((wanted) => !replaced.has(wanted)), ...ways];
   return { decide: decide.sort((a, b) => a.priority - b.priority), exempted, shut };
 }
+
+/** What the kernel holds one policy for. */
+const slotOf = ({ direction, selector }: WantedPolicy): string => `${direction} ${selectorKey(selector)}`;
 
 const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;
 

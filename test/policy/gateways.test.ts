@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { compile } from "../../policy/compile.ts";
 import { directionOf, indexPolicies, type Packet } from "../../policy/decide.ts";
+import { selectorKey } from "../../policy/packet-selector.ts";
 import { explain, type Verdict } from "../../policy/why.ts";
 import { GATEWAY, policyText, randomGateway, randomPassing } from "./random-gateways.ts";
 import { policyFrom, type RuleText } from "./random-policies.ts";
@@ -29,6 +30,25 @@ test("for any gateway's rules and packets, what the kernel gets decides where it
       }
     }),
     RUNS,
+  );
+});
+
+test("for any gateway's rules no two kernel policies have one selector and direction, since Linux holds one alone", () => {
+  const tunnel = 'mode = "tunnel"\ntunnel = { local = "192.0.2.17", remote = "192.0.2.33" }';
+  const toItself = policyFrom([
+    { action: "require", filters: ["2001:db8::11 <-> ::/0"], more: tunnel },
+    { action: "block", filters: ["any <-> any"] },
+  ]);
+  fc.assert(
+    fc.property(randomGateway(5), (policy) => {
+      const keys = compile(policy, GATEWAY.own).map(({ direction, selector }) => `${direction} ${selectorKey(selector)}`);
+      assert.deepEqual(
+        keys.filter((key, i) => keys.indexOf(key) !== i),
+        [],
+        policyText(policy),
+      );
+    }),
+    { ...RUNS, examples: [[toItself]] },
   );
 });
 
