@@ -13,6 +13,7 @@ import { directionOf, type Packet } from "../../policy/decide.ts";
 import type { Policy } from "../../policy/types.ts";
 import { explain, type Verdict } from "../../policy/why.ts";
 import { FROM_TUNNEL, GATEWAY, PEERS, PORTS, policyText, randomGateway, randomPassing, type Sent } from "../policy/random-gateways.ts";
+import { policyFrom } from "../policy/random-policies.ts";
 import { evaluate, evaluateAt } from "../policy/reference-evaluator.ts";
 import { RUNS, randomRuns } from "./random-runs.ts";
 import { install, ipLines, kernelIn, type Post, post, REQID, sh, wait } from "./spaces.ts";
@@ -190,6 +191,29 @@ async function agree(policy: Policy, packets: readonly Sent[]): Promise<readonly
   return fates;
 }
 
+/** Packets of every fate. */
+const EXAMPLE: [Policy, Sent[]] = [
+  policyFrom([
+    {
+      action: "require",
+      filters: ["192.0.2.1 <-> 192.0.2.9"],
+      more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.17", remote = "192.0.2.33" }',
+    },
+    { action: "require", filters: ["192.0.2.2 <-> 192.0.2.13"], more: 'mode = "tunnel"\ntunnel = { remote = "192.0.2.33" }' },
+    { action: "block", filters: ["192.0.2.5 <-> any"] },
+  ]),
+  (
+    [
+      ["left", "192.0.2.2", 1, "right", "192.0.2.10"],
+      ["left", "192.0.2.5", 1, "right", "192.0.2.10"],
+      ["right", "192.0.2.9", 1, "left", "192.0.2.1"],
+      ["left", "192.0.2.2", 1, "right", "192.0.2.13"],
+      ["left", "192.0.2.1", 1, "right", "192.0.2.9"],
+      ["right", "192.0.2.9", 3, "left", "192.0.2.1"],
+    ] as const
+  ).map(([from, source, sourcePort, to, destination]) => ({ from, source, sourcePort, to, destination, destinationPort: 1, protocol: 17 })),
+];
+
 test(`${RUNS} random policies of a gateway: of what passes through, only that arrives on the other side which the rules let pass`, async () => {
   const seen = new Map<string, number>();
   await fc.assert(
@@ -199,7 +223,7 @@ test(`${RUNS} random policies of a gateway: of what passes through, only that ar
         seen.set(what, (seen.get(what) ?? 0) + 1);
       }
     }),
-    randomRuns("random-gateway"),
+    randomRuns("random-gateway", [EXAMPLE]),
   );
   assert.ok(acquires > 0, "nothing ever asked for protection");
   for (const fate of Object.keys(FATES)) assert.ok(seen.has(`in clear ${fate}`), `no packet in clear ${fate}`);
