@@ -56,14 +56,18 @@ const negotiations = (peer, names, needs) => ({
   run: (out) => shown(out, `interop-${peer}`, ["scripts/interop.js", "--only", `^${peer}-${names}$`, "--guests", "1", "-w", ".lab/test"]),
 });
 
+/** Files about policies in a guest of their own, one after the other: their hosts have the same names. */
+const policiesOf = (what, name, are) => ({
+  name: `policies in a guest: ${what}`,
+  needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
+  run: (out) => testFiles(out, name, [...inGuest(), "env", `MAINMODE_LEDGER=${resolve(ledger)}`], policies.filter(are), 1),
+});
+const isAbroad = (file) => /(forward|gateway|imported)\.policy\.js$/.test(file);
+
 /** Each has one processor, and most of them wait a good part of their time. Longest first. */
 const guests = [
-  {
-    name: "policies in a guest: what actions do, open sockets, imported from Windows, random ones",
-    needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
-    // One after the other: their hosts have the same names.
-    run: (out) => testFiles(out, "policies", [...inGuest(), "env", `MAINMODE_LEDGER=${resolve(ledger)}`], policies, 1),
-  },
+  policiesOf("what actions do, open sockets, random ones", "policies", (file) => !isAbroad(file)),
+  policiesOf("gateways, imported from Windows", "gateways", isAbroad),
   negotiations("strongswan", `(initiator|responder)-(${CERTIFICATES}|${POLICIES})`, [
     ...["/usr/sbin/charon-systemd", "/usr/sbin/swanctl", "/usr/sbin/krb5kdc"],
   ]),
