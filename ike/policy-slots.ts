@@ -115,7 +115,7 @@ export class PolicySlots {
     const slot = this.#slots.get(key);
     if (!slot || slot.asked) return undefined;
     const { present } = slot;
-    const wanted = slot.overlays.at(-1)?.policy ?? slot.base;
+    const wanted = strongerOf(slot.overlays.at(-1)?.policy, slot.base);
     if (!wanted) {
       this.#slots.delete(key);
       return present ? { do: "remove-policy", policy: present } : undefined;
@@ -154,6 +154,15 @@ export class PolicySlots {
     this.#slots.set(key, slot);
     return slot;
   }
+}
+
+/**
+ * A child's policy stands just in front of its own rule's, wherever that is: what is stronger is another rule's, which decides there, whether it came by a
+ * reload or was there before a start.
+ */
+function strongerOf(overlay: KernelPolicy | undefined, base: KernelPolicy | null): KernelPolicy | null {
+  if (!overlay || !base) return overlay ?? base;
+  return base.priority < overlay.priority ? base : overlay;
 }
 
 const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;

@@ -1,8 +1,7 @@
 /** Whose traffic it is that somebody asks a child for: a rule must not draw what another one decides about. */
 import { intersection } from "../isakmp/address.ts";
-import { compareStrength } from "../policy/compile.ts";
 import { coversPackets, selectorKey } from "../policy/packet-selector.ts";
-import { type Covering, compareSpecificity, filtersTowards, negotiates } from "../policy/select.ts";
+import { type Covering, compareSpecificity, compareStrength, filtersTowards, negotiates } from "../policy/select.ts";
 import { concreteSelectors, coversSelector, overlap } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { Core } from "./core.ts";

@@ -9,6 +9,7 @@ import { isLinkWide, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./lin
 import { manualRule } from "./manual-rule.ts";
 import { neededPolicies } from "./needed.ts";
 import { FIRST_PRIORITY, inFrontOf, outwardSelectors, type PacketSelector, priorityOf, selectorKey, turned } from "./packet-selector.ts";
+import { compareStrength } from "./select.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
 import type { Exemption, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 import { ownSources, type Shut, waysPast } from "./ways.ts";
@@ -103,12 +104,6 @@ export function weigh(
 const slotOf = ({ direction, selector }: WantedPolicy): string => `${direction} ${selectorKey(selector)}`;
 
 const demands = ({ action, protection }: WantedPolicy): boolean => action === "block" || protection !== null;
-
-const STRENGTH: readonly Rule["action"][] = ["block", "permit", "require", "request", "respond"];
-
-/** Which of two rules decides about what both have filters for that come to the same: negative where it is `a`, 0 where it is the first of the file. */
-export const compareStrength = (a: Rule, b: Rule): number =>
-  Number(a.mode === "tunnel") - Number(b.mode === "tunnel") || STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action);
 
 const strongestFirst = (rules: readonly Rule[]): readonly Rule[] => rules.filter((rule) => !rule.defaultResponse).sort(compareStrength);
 

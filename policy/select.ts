@@ -138,7 +138,9 @@ export function ruleCoveringSelectors(
       const selector = concreteSelectors(filter, rule, localAddresses, proposed).find((candidate) => coversSelector(candidate, proposed));
       if (selector) covering.push({ rule, filter, selector });
     }
-  const [best] = covering.sort((a, b) => lastResort(a.rule, b.rule) || compareSpecificity(a.selector, b.selector));
+  const [best] = covering.sort(
+    (a, b) => lastResort(a.rule, b.rule) || compareSpecificity(a.selector, b.selector) || compareStrength(a.rule, b.rule),
+  );
   return best ? ok(best) : err(rules.flatMap((rule) => mismatchesOf(rule, localAddresses, proposed, mode)));
 }
 
@@ -163,6 +165,12 @@ export function explainMismatches(proposed: TrafficSelector, mismatches: readonl
   const told = mismatches.slice(0, MOST_TOLD).map(({ rule, filter, difference }) => `rule ${rule} "${filter}": ${difference}`);
   return `${offered}; ${told.join("; ")}${mismatches.length > MOST_TOLD ? `; and ${mismatches.length - MOST_TOLD} more filters` : ""}`;
 }
+
+const STRENGTH: readonly Rule["action"][] = ["block", "permit", "require", "request", "respond"];
+
+/** Which of two rules decides about what both have filters for that come to the same: negative where it is `a`, 0 where it is the first of the file. */
+export const compareStrength = (a: Rule, b: Rule): number =>
+  Number(a.mode === "tunnel") - Number(b.mode === "tunnel") || STRENGTH.indexOf(a.action) - STRENGTH.indexOf(b.action);
 
 /** The default response rule comes after every other. */
 const lastResort = (a: Rule, b: Rule): number => Number(a.defaultResponse) - Number(b.defaultResponse);

@@ -82,3 +82,36 @@ test(
     assert.equal(world.ping(world.host("B"), udp), "refused");
   }),
 );
+
+/** B's rule with a child or a soft SA in it, and a narrower one that comes later. */
+const NARROWER: readonly (readonly [string, RuleText, RuleText])[] = [
+  ["block", rule("respond", "me <-> 192.0.2.0/24"), wall("block", "me <-> 192.0.2.1")],
+  [
+    "require",
+    rule("respond", "me <-> 192.0.2.0/24"),
+    { ...rule("require", "me <-> 192.0.2.1"), name: '"strict"', auth: '[{ method = "psk", secret = "another key than that" }]' },
+  ],
+];
+
+for (const [action, other, narrower] of NARROWER) {
+  const texts = configuration([other, narrower]);
+  policyOf(texts);
+  for (const how of ["a reload", "a restart"] as const)
+    test(
+      `${action} for one host that came by ${how} decides about it, whatever a wider rule has agreed on`,
+      story(pair(towards(B), configuration([other])), (world) => {
+        const host = world.host("B");
+        host.keepJournal();
+        world.run(100);
+        world.host("A").command({ name: "initiate", rule: "peer", peer: undefined, waitSeconds: 10 });
+        world.run(3000);
+        assert.equal(world.ping(host, udp), "protected");
+        host.policy = policyOf(texts);
+        if (how === "a restart") host.crash();
+        else host.input({ type: "policy", policy: host.policy });
+        world.run(3000);
+        assert.notEqual(world.ping(host, udp), "protected");
+        assert.equal(host.xfrm.inbound({ ...udp, source: A, destination: B }, []), false);
+      }),
+    );
+}
