@@ -9,7 +9,7 @@ import { familyOf } from "./filter.ts";
 import { manualRule } from "./manual-rule.ts";
 import { isAboutForwarded } from "./overlaps.ts";
 import type { RawRule } from "./schema.ts";
-import { negotiates, peersOfFilter } from "./select.ts";
+import { negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
 /** Reports conflicts. `raw` are the same rules with the filters at the indexes of the file. */
@@ -68,18 +68,25 @@ function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefi
 
 /**
  * For packets that pass through it makes no difference which side a filter names first: two that want different things of the same ones are equal, with
- * their sides exchanged. This host's own packets tell such filters apart, so that two of one action may both be meant.
+ * their sides exchanged. This host's own packets tell such filters apart, so that two of one action may both be meant. A tunnel that only responds has no
+ * policies until its peer asks, and those of its child tie with the other's just as a demand's do. Filters that are written alike are reported above.
  */
 function reportTurned(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
   const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
   for (const [i, rule] of rules.entries())
     for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
       if (!filter || report.failed(["rule", i, "filters", k])) continue;
-      const keys = forwardedKeys(filter, rule).map((key) => ({ same: `${rule.mode === "tunnel" ? "tunnel" : rule.action} ${key}`, key }));
-      const others = (["block", "permit", "tunnel"] as const).filter((kind) => kind !== (rule.mode === "tunnel" ? "tunnel" : rule.action));
-      const before = keys.flatMap(({ key }) => others.map((kind) => first.get(`${kind} ${key}`))).find((found) => found !== undefined);
-      for (const { same } of keys) if (!first.has(same)) first.set(same, { rule, filter });
-      if (before)
+      const own = rule.mode === "tunnel" ? "tunnel" : rule.action;
+      const others = (["block", "permit", "tunnel"] as const).filter((kind) => kind !== own);
+      const keys = forwardedKeys(filter, rule);
+      const before = keys
+        .flatMap(({ packets, way }) => others.map((kind) => first.get(`${kind} ${way === "out" ? "in" : "out"} ${packets}`)))
+        .find((found) => found !== undefined);
+      for (const { packets, way } of keys) {
+        const key = `${own} ${way} ${packets}`;
+        if (!first.has(key)) first.set(key, { rule, filter });
+      }
+      if (before && !isWrittenAlike(before, { rule, filter }))
         report.error(
           ["rule", i, "filters", k],
           `rule ${JSON.stringify(before.rule.name)} (${before.rule.action}) has a filter for the same forwarded packets, "${before.filter.text}"; remove one, or make it narrower`,
@@ -87,15 +94,31 @@ function reportTurned(rules: readonly Rule[], raw: readonly (RawRule | undefined
     }
 }
 
-/** A filter as texts that are equal where the same forwarded packets are meant, from their source to their destination; none of own traffic. */
-export function forwardedKeys(filter: Filter, rule: Shape): readonly string[] {
+/** Whether two filters have a selector in common without their sides being exchanged; one with the same network on both sides is its own other side. */
+function isWrittenAlike(a: RuleFilter, b: RuleFilter): boolean {
+  const keys = new Set(selectorKeys(a.filter, a.rule));
+  return selectorKeys(b.filter, b.rule).some((key) => keys.has(key));
+}
+
+/** Packets that pass through, as text from their source to their destination, and the way they go by the filter that is about them. */
+export interface Forwarded {
+  readonly packets: string;
+  readonly way: "out" | "in";
+}
+
+/** What a filter is about of packets that pass through: `packets` are equal where the same ones are meant; none of own traffic. */
+export function forwardedKeys(filter: Filter, rule: Shape): readonly Forwarded[] {
   if (!isAboutForwarded(rule, filter)) return [];
   return FAMILIES.flatMap((family) => {
     const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
     if (!local || !remote) return [];
     const out = `${local} ${filter.localPort} ${remote} ${filter.remotePort} ${filter.protocol}`;
     const back = `${remote} ${filter.remotePort} ${local} ${filter.localPort} ${filter.protocol}`;
-    return [...(filter.direction === "in" ? [] : [out]), ...(filter.direction === "out" ? [] : [back])];
+    const both: readonly Forwarded[] = [
+      { packets: out, way: "out" },
+      { packets: back, way: "in" },
+    ];
+    return both.filter(({ way }) => filter.direction === "both" || way === filter.direction);
   });
 }
 

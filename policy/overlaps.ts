@@ -78,7 +78,7 @@ const SAYINGS: Readonly<Record<Overlap, (whose: string) => string>> = {
 
 /** Whether a filter may be about packets that only pass through: permits and blocks, and tunnels, of which the local side is not this host alone. */
 export const isAboutForwarded = ({ mode, action }: Pick<Rule, "mode" | "action">, { local }: Filter): boolean =>
-  local.kind !== "me" && (mode === "tunnel" ? action === "require" || action === "request" : action === "permit" || action === "block");
+  local.kind !== "me" && (mode === "tunnel" || action === "permit" || action === "block");
 
 /** The filter for the same packets that names the other side first. */
 export const turnedFilter = (filter: Filter): Filter => ({

@@ -174,7 +174,7 @@ function isTurned(
 ): boolean {
   const rule = rules[mine.rule] as DraftRule;
   const kind = (one: DraftRule): string => (one.tunnel ? "tunnel" : one.action);
-  const keys = forwardedKeys(mine.filter, around).map((key) => `forwarded ${key}`);
+  const keys = forwardedKeys(mine.filter, around).map(({ packets }) => `forwarded ${packets}`);
   const owner = keys.map((key) => owners.get(key)).find((found) => found && kind(rules[found.rule] as DraftRule) !== kind(rule));
   for (const key of keys) if (!owner && !owners.has(key)) owners.set(key, mine);
   if (!owner || selectorKeys(mine.filter, around).some((key) => owners.has(key))) return false;
