@@ -10,7 +10,7 @@ import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { removeChild } from "./children.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
-import { carryFronts, successorOf } from "./fronts.ts";
+import { carryFronts, carryGuards, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
 import { takenFromOthers } from "./taken.ts";
@@ -21,7 +21,7 @@ import { wishFor } from "./wishes.ts";
 export interface Changes {
   /** Names of rules that are gone, or no longer what they were. */
   readonly names: ReadonlySet<string>;
-  /** By the rule as it was: as it is now, where nothing but its filters differs. */
+  /** By the rule as it was: as it is now, where nothing but its filters and its start differ. */
   readonly refitted: ReadonlyMap<Rule, Rule>;
   /** There are filters that were not there. */
   readonly more: boolean;
@@ -63,6 +63,7 @@ export function adoptPolicy(core: Core, read: Policy): Changes {
 export function settleChanges(core: Core, { names, refitted, more }: Changes): void {
   if (names.size > 0) settleRules(core, names, refitted);
   if (more) endTaken(core);
+  if (names.size > 0 || more) carryGuards(core);
 }
 
 function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyMap<Rule, Rule>): void {

@@ -15,6 +15,7 @@ import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, count, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
+import { type Claim, claimsOn, mayGoClear } from "./guarded.ts";
 import { selectorRecord } from "./identity-record.ts";
 import type { Instant, Path } from "./input.ts";
 import { policyValue } from "./journal.ts";
@@ -234,10 +235,14 @@ export function relieveGuard(core: Core, child: ChildSa): void {
 
 /** Before the policies of the last child of a flow go: under discovery the rule's own would let it on in clear. */
 export function guardFlow(core: Core, child: ChildSa): void {
-  const rule = successorOf(core, child.spec);
-  if (!rule || !mayGoClear(rule) || core.stopping || core.fronts.find("guard", child.spec)) return;
-  // Under `request` the rule's own policies let nothing out; under discovery the child's own have to stay.
-  standGuard(core, child.spec, GUARD, rule.clear.discovery ? core.policies.protectionFor(child) : []);
+  if (core.stopping) return;
+  for (const { spec, own } of claimsOn(core, child.spec)) {
+    if (core.fronts.find("guard", spec) || asksNoMore(child.spec.rule, spec.rule)) continue;
+    // Where they lead to the same SAs the child's own policies stay, without another in between.
+    const policies = spec.reqid === child.spec.reqid ? core.policies.protectionFor({ ...child, spec }) : core.policies.guardFor(spec);
+    // Under `request` the rule's own policies let nothing out.
+    standGuard(core, spec, GUARD, spec.rule.clear.discovery ? own(policies) : []);
+  }
 }
 
 /**
@@ -250,9 +255,6 @@ export function successorOf(core: Core, { rule, selector }: ChildSpec): Rule | u
   const covering = ruleCoveringSelectors(core.policy.rules.filter(mayGoClear), core.addresses, selector, rule.mode);
   return covering.ok ? covering.value.rule : undefined;
 }
-
-/** Whether a rule lets what it is about out in clear at times. */
-export const mayGoClear = ({ clear }: Rule): boolean => clear.discovery || clear.fallback !== null;
 
 /** Keeps a flow from the clear; `policies`: what stands in front of its rule's own for that. */
 export function standGuard(core: Core, spec: ChildSpec, milliseconds: number, policies: readonly KernelPolicy[]): void {
@@ -277,22 +279,40 @@ export function dropFronts(core: Core, which: "soft" | "all"): void {
 }
 
 /**
- * Rules have changed. A guard stands on for the rule that has its name now, where that would let the flow out in clear; a soft SA only where nothing
- * but filters differs (`refitted`). `specNow`: the same need under the present rule. After the rules' own policies.
+ * Rules have changed. A soft SA stands on only where nothing but filters and start differ (`refitted`). `specNow`: the same need under the present rule.
+ * After the rules' own policies.
  */
 export function carryFronts(core: Core, refitted: ReadonlySet<Rule>, specNow: (spec: ChildSpec) => ChildSpec | undefined): void {
   const rules = new Set(core.policy.rules);
   for (const front of core.fronts.all()) {
-    if (rules.has(front.spec.rule)) continue;
+    if (front.kind === "guard" || rules.has(front.spec.rule)) continue;
     const spec = front.kind === "asking" ? undefined : specNow(front.spec);
-    if (spec && front.kind === "guard" && mayGoClear(spec.rule))
-      standGuard(core, spec, front.until - core.now, core.policies.guardFor(spec));
-    else if (spec && front.kind === "soft" && refitted.has(spec.rule)) {
+    if (spec && refitted.has(spec.rule)) {
       const soft = stand(core, "soft", spec, front.until - core.now, core.policies.clearFor(spec));
       upkeep(core, core.policies.layFront(soft.id, soft.policies));
     }
     lift(core, front);
   }
+}
+
+/** Rules have changed. Each guard stands on for the rules that decide about its flow now, where they would let it out in clear. After the rules' own policies. */
+export function carryGuards(core: Core): void {
+  for (const front of core.fronts.all()) if (front.kind === "guard") carryGuard(core, front);
+}
+
+/** Whether an administrator has taken it back that a flow is asked for: nobody would end the guard by protecting it. */
+const asksNoMore = (before: Rule, now: Rule): boolean => before.start !== "never" && now.start === "never";
+
+/** What is the same stays where it is. */
+function carryGuard(core: Core, guard: Front): void {
+  const claims = claimsOn(core, guard.spec).filter(({ spec }) => !asksNoMore(guard.spec.rule, spec.rule));
+  const isOfSame = ({ spec }: Claim): boolean => spec.rule === guard.spec.rule && spec.reqid === guard.spec.reqid;
+  const policiesOf = (claim: Claim): readonly KernelPolicy[] =>
+    claim.own(isOfSame(claim) ? guard.policies : core.policies.guardFor(claim.spec));
+  const [claim, ...more] = claims;
+  if (claim && more.length === 0 && isOfSame(claim) && policiesOf(claim).length === guard.policies.length) return;
+  for (const one of claims) standGuard(core, one.spec, guard.until - core.now, policiesOf(one));
+  lift(core, guard);
 }
 
 /** The kernel refused what a front wants there. */

@@ -4,12 +4,12 @@
  * Invariant: all guards stand before a policy of the last run goes. What a flow costs follows from the filters about its peer, not from all flows or rules.
  */
 
-import { compareSpecificity, filtersTowards } from "../policy/select.ts";
-import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
-import { GUARD, mayGoClear, standGuard } from "./fronts.ts";
+import { GUARD, standGuard } from "./fronts.ts";
+import { type Claim, claimsOn } from "./guarded.ts";
 import { selectorOfRecord } from "./identity-record.ts";
 import type { Instant } from "./input.ts";
 import { specKey } from "./wishes.ts";
@@ -51,32 +51,22 @@ export function guardLostFlows(core: Core, flows: readonly LostFlow[]): void {
   const carried = new Set(
     Array.from(core.store.children.values(), ({ outbound, spec }) => (outbound === "installed" ? placeOf(spec) : "")),
   );
-  const guards = new Map<string, { readonly spec: ChildSpec; readonly until: Instant }>();
+  const guards = new Map<string, { readonly claim: Claim; readonly until: Instant }>();
   for (const flow of flows) {
     if (flow.until <= core.now || carried.has(placeOf(flow))) continue;
-    const spec = specNow(core, flow);
-    if (!spec) continue;
-    // Where the rule's policies lead to other SAs now, that one protects nothing any more.
-    const until = flow.reqid === null || flow.reqid === spec.reqid ? flow.until : Math.min(flow.until, core.now + GUARD);
-    const known = guards.get(specKey(spec));
-    if (!(known && known.until >= until)) guards.set(specKey(spec), { spec, until });
+    for (const claim of claimsOn(core, flow)) {
+      const { spec } = claim;
+      // Where the rule's policies lead to other SAs now, that one protects nothing any more.
+      const until = flow.reqid === null || flow.reqid === spec.reqid ? flow.until : Math.min(flow.until, core.now + GUARD);
+      const known = guards.get(specKey(spec));
+      if (!(known && known.until >= until)) guards.set(specKey(spec), { claim, until });
+    }
   }
-  for (const { spec, until } of guards.values()) standGuard(core, spec, until - core.now, core.policies.guardFor(spec));
+  for (const { claim, until } of guards.values()) {
+    const { spec, own } = claim;
+    standGuard(core, spec, until - core.now, own(core.policies.guardFor(spec)));
+  }
 }
 
 const placeOf = ({ local, remote, selector }: Pick<ChildSpec, "local" | "remote" | "selector">): string =>
   `${local} ${remote} ${formatSelector(selector)}`;
-
-/** The flow under the rule that decides about it now, where that may let it out in clear. The rule may have had another name. */
-function specNow(core: Core, { selector, local, remote }: LostFlow): ChildSpec | undefined {
-  const [decides] = filtersTowards(core.policy, selector.remote)
-    .flatMap(({ rule, filter }) => {
-      // Which of our addresses there are may be another question at this moment.
-      const pair = concreteSelectors(filter, rule, [local]).find((one) => coversSelector(one, selector));
-      return pair ? [{ rule, pair }] : [];
-    })
-    .sort((a, b) => compareSpecificity(a.pair, b.pair));
-  if (!decides || !mayGoClear(decides.rule)) return undefined;
-  const { rule, pair } = decides;
-  return { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, pair, selector, remote) };
-}

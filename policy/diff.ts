@@ -8,7 +8,7 @@ import type { Policy, Rule } from "./types.ts";
 export interface PolicyDiff {
   /** Pairs of the rule as it was and as it is read now; equal in everything that counts. */
   readonly kept: readonly (readonly [Rule, Rule])[];
-  /** The same where nothing but the filters differs: SAs of what is in both live on. */
+  /** The same where nothing differs but the filters, or when it is asked for: SAs of what is in both live on. */
   readonly refitted: readonly (readonly [Rule, Rule])[];
   readonly added: readonly Rule[];
   /** Gone, or no longer what they were. */
@@ -23,18 +23,18 @@ export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
   const added: Rule[] = [];
   for (const rule of after.rules) {
     const old = byName.get(rule.name);
-    if (!old || !sameRule(old, { ...rule, filters: old.filters })) {
+    if (!old || !sameRule(old, { ...rule, filters: old.filters, start: old.start })) {
       added.push(rule);
       continue;
     }
-    (sameValue(old.filters, rule.filters) ? kept : refitted).push([old, rule]);
+    (sameRule(old, rule) ? kept : refitted).push([old, rule]);
     byName.delete(rule.name);
   }
   return { kept, refitted, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
 }
 
-/** A rule as it was, keys included, with the filters and the words of another reading. */
-export const refit = (old: Rule, { filters, description }: Rule): Rule => ({ ...old, filters, description });
+/** A rule as it was, keys included, with the filters, the start and the words of another reading. */
+export const refit = (old: Rule, { filters, start, description }: Rule): Rule => ({ ...old, filters, start, description });
 
 /** Whether two readings of a rule mean the same, keys included; what is only said of it does not count. */
 export const sameRule = (a: Rule, b: Rule): boolean => sameValue({ ...a, description: null }, { ...b, description: null });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describeDiff, diffPolicies } from "../../policy/diff.ts";
+import { describeDiff, diffPolicies, refit } from "../../policy/diff.ts";
+import type { Rule } from "../../policy/types.ts";
 import { configuration, policyOf } from "../sim/policies.ts";
 
 const rule = (name: string, peer: string, more: Readonly<Record<string, string>> = {}) => ({
@@ -32,7 +33,6 @@ for (const [what, changed] of [
   ["another action", rule("a", "192.0.2.1", { action: '"respond"' })],
   ["another offer", rule("a", "192.0.2.1", { "quick-mode": '{ proposals = ["esp:aes256-sha256"] }' })],
   ["another lifetime", rule("a", "192.0.2.1", { "main-mode": '{ lifetime = "30m" }' })],
-  ["another start", rule("a", "192.0.2.1", { start: '"now"' })],
   ["an identity", rule("a", "192.0.2.1", { "remote-id": '"fqdn:a.example.test"' })],
 ] as const)
   test(`a rule with ${what} is another rule`, () => {
@@ -41,16 +41,25 @@ for (const [what, changed] of [
     assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
   });
 
-test("a rule of which only the filters differ is known: its SAs may live on", () => {
-  const diff = diffPolicies(policy(A, B), policy(rule("a", "192.0.2.9"), B));
-  assert.deepEqual(
-    diff.refitted.map(([old, again]) => [old.name, again.filters[0]?.text]),
-    [["a", "me <-> 192.0.2.9"]],
-  );
-  assert.deepEqual([diff.kept.map(([old]) => old.name), diff.added, diff.dropped], [["b"], [], []]);
-  assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
-  const another = diffPolicies(policy(A), policy(rule("a", "192.0.2.9", { start: '"now"' })));
-  assert.deepEqual([another.refitted, names(another.dropped)], [[], ["a"]]);
+for (const [what, changed] of [
+  ["the filters", rule("a", "192.0.2.9")],
+  ["the start", rule("a", "192.0.2.1", { start: '"now"' })],
+  ["the filters and the start", rule("a", "192.0.2.9", { start: '"now"' })],
+] as const)
+  test(`a rule of which only ${what} differ is known: its SAs may live on`, () => {
+    const diff = diffPolicies(policy(A, B), policy(changed, B));
+    const fields = ({ name, filters, start }: Rule) => [name, filters[0]?.text, start];
+    assert.deepEqual(
+      diff.refitted.map(([old, again]) => fields(refit(old, again))),
+      policy(changed).rules.map(fields),
+    );
+    assert.deepEqual([diff.kept.map(([old]) => old.name), diff.added, diff.dropped], [["b"], [], []]);
+    assert.match(describeDiff(diff), /^1 rules kept with their SAs; changed: a; added: none; dropped: none$/);
+  });
+
+test("a rule of which more than that differs is another rule", () => {
+  const diff = diffPolicies(policy(A), policy(rule("a", "192.0.2.9", { start: '"now"', discovery: "true" })));
+  assert.deepEqual([diff.refitted, names(diff.dropped)], [[], ["a"]]);
 });
 
 test("a new name is a rule that comes and one that goes", () => {
