@@ -10,7 +10,15 @@ import { PROTOCOL } from "../isakmp/numbers.ts";
 import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { type Covering, explainMismatches, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import {
+  type Covering,
+  decidedByAnother,
+  explainMismatches,
+  negotiates,
+  placeInFile,
+  ruleCoveringSelectors,
+  rulesForPeer,
+} from "../policy/select.ts";
 import { formatSelector, sameSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
@@ -138,7 +146,9 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
     .map(({ name }) => `; rule ${name} does not allow ${ikeSuiteName(ike.sa.suite)}`);
   const mode = offeredMode(request.sa);
   const modes = mode ? [mode] : (["transport", "tunnel"] as const);
-  const found = modes.map((m) => ruleCoveringSelectors(rules, core.addresses, request.selector, m));
+  const found = modes.map((m) =>
+    ruleCoveringSelectors(rules, core.addresses, request.selector, m, (rule) => placeInFile(core.policy, rule)),
+  );
   const good = found.find((result) => result.ok);
   if (!good?.ok)
     return err({
@@ -153,8 +163,20 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
       kind: "selectors",
       what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
     });
-  const fault = tooManyPrefixes(good.value, request.selector) ?? takenFromOthers(core, rules, good.value, request.selector);
+  const fault =
+    tooManyPrefixes(good.value, request.selector) ??
+    takenFromOthers(core, rules, good.value, request.selector) ??
+    takenInPieces(core, rules, good.value, request.selector);
   return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
+}
+
+/** The same where a range of another rule is the wider one, and its pieces in the kernel are the narrower ones for all that is proposed. */
+function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, proposed: TrafficSelector): string | undefined {
+  const found = decidedByAnother(core.policy, rules, core.addresses, covering, proposed);
+  if (!found) return undefined;
+  const { rule, filter } = found;
+  const why = negotiates(rule) ? "this peer has not proved what it asks for" : `it decides (${rule.action})`;
+  return `rule ${rule.name} ("${filter.text}") is narrower there than "${covering.filter.text}" of rule ${covering.rule.name}, and ${why}`;
 }
 
 /** Kernel selectors that a peer may make of one of our own: two IPv6 ranges can hold 60,000. */

@@ -2,7 +2,17 @@
  * Packets and the selectors that the kernel keys its policies by: prefixes, protocol, ports. And which of two selectors is the stronger:
  * Windows' order, the most specific first. A range counts as the prefixes that make it up.
  */
-import { type AddressRange, bitsOf, covers, parseRange, prefixesOf } from "../isakmp/address.ts";
+import {
+  type AddressRange,
+  bitsOf,
+  covers,
+  type Family,
+  parseAddress,
+  parseRange,
+  prefixesOf,
+  prefixLength,
+  prefixRange,
+} from "../isakmp/address.ts";
 import type { TrafficSelector } from "./types.ts";
 
 /** A prefix pair with protocol and ports, 0 is any: the form of the kernel contract. Addresses are canonical text. */
@@ -56,14 +66,48 @@ export const FIRST_PRIORITY = 10_000;
  * then their lengths, then whether there is a protocol, a remote and a local port. Of two different selectors that share a packet the
  * priorities differ, so that the kernel's choice never depends on the order of insertion; and a change of one rule moves no other.
  */
-export function priorityOf(s: PacketSelector): number {
-  const bits = bitsOf(s.source.includes(":") ? 6 : 4);
-  const [remote, local] = [s.destinationLength, s.sourceLength];
+export const priorityOf = (s: PacketSelector): number =>
+  priorityAt(s.source.includes(":") ? 6 : 4, s.sourceLength, s.destinationLength, s.protocol, s.sourcePort, s.destinationPort);
+
+/** The same of prefix lengths and numbers; the addresses have no say. */
+function priorityAt(family: Family, local: number, remote: number, protocol: number, localPort: number, remotePort: number): number {
+  const bits = bitsOf(family);
   const any = (number: number): number => (number === 0 ? 1 : 0);
   const lengths = ((kindOf(remote, bits) * BASE.kind + kindOf(local, bits)) * BASE.length + bits - remote) * BASE.length + bits - local;
-  const number = ((lengths * BASE.any + any(s.protocol)) * BASE.any + any(s.destinationPort)) * BASE.any + any(s.sourcePort);
+  const number = ((lengths * BASE.any + any(protocol)) * BASE.any + any(remotePort)) * BASE.any + any(localPort);
   // Every other number is left free, for what stands just in front.
   return number * 2 + FIRST_PRIORITY + 1;
+}
+
+/**
+ * The priorities that packets of `part` meet where a pair that covers it stands in the kernel: one for each two prefixes of its sides. A range stands there
+ * in pieces, so that it may be stronger for some packets than a smaller prefix, and weaker for others. Sides go by themselves: `average` is cheap for any part.
+ */
+export function prioritiesFor(
+  pair: TrafficSelector,
+  part: TrafficSelector,
+): { readonly each: () => readonly number[]; readonly average: number } {
+  const [locals, remotes] = [pieceLengths(pair.local, part.local), pieceLengths(pair.remote, part.remote)];
+  const at = (local: number, remote: number): number =>
+    priorityAt(pair.local.family, local, remote, pair.protocol, pair.localPort, pair.remotePort);
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [local = 0] = locals;
+  const [remote = 0] = remotes;
+  // A priority is a sum of what each side adds to it.
+  const average = mean(locals.map((length) => at(length, remote))) + mean(remotes.map((length) => at(local, length))) - at(local, remote);
+  return { each: () => locals.flatMap((own) => remotes.map((other) => at(own, other))), average };
+}
+
+/** For each prefix of a part of a range the length of that prefix of the whole range that holds it. */
+function pieceLengths(range: AddressRange, part: AddressRange): readonly number[] {
+  const whole = prefixLength(range);
+  return prefixesOf(part).map(({ address, length }) => {
+    if (whole !== undefined) return whole;
+    const first = parseAddress(address)?.value ?? 0n;
+    let found = length;
+    while (found > 0 && covers(range, prefixRange(range.family, first, found - 1))) found--;
+    return found;
+  });
 }
 
 /** How many values each digit of a priority has. */

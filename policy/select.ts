@@ -10,11 +10,14 @@ import {
   includesAddress,
   isHost,
   parseAddress,
+  parseRange,
+  prefixesOf,
   prefixLength,
   sameRange,
 } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatProtocol } from "./filter.ts";
+import { countOf, prioritiesFor } from "./packet-selector.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { concreteSelectors, coversSelector, formatEnd, formatSelector } from "./selector.ts";
 import type { Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
@@ -27,8 +30,8 @@ export function peerRanges(rule: Rule): readonly AddressRange[] {
 }
 
 /**
- * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, subnet or range, any; smaller first; then as in the
- * file. Every message 1 of a stranger asks this, so they are looked up by prefix.
+ * Rules that negotiate with `remoteAddress` on `localAddress`, most specific first: host, subnet, any; smaller first; then as in the file. A range counts
+ * as the prefixes that make it up, as in the kernel, and comes behind what is just one of them. Every message 1 of a stranger asks this, so they are looked up by prefix.
  */
 export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress: string): readonly Rule[] {
   const address = parseAddress(remoteAddress);
@@ -37,21 +40,23 @@ export function rulesForPeer(policy: Policy, localAddress: string, remoteAddress
   for (const entry of peersOf(policy).at(address.family, address.value)) {
     if (!isOurEnd(entry.rule, entry.filter.local, localAddress)) continue;
     const known = best.get(entry.rule);
-    if (!known || compareRanges(entry.range, known.range) < 0) best.set(entry.rule, entry);
+    if (!known || comparePeers(entry, known) < 0) best.set(entry.rule, entry);
   }
-  return [...best.values()]
-    .sort((x, y) => lastResort(x.rule, y.rule) || compareRanges(x.range, y.range) || x.order - y.order)
-    .map(({ rule }) => rule);
+  return [...best.values()].sort((x, y) => lastResort(x.rule, y.rule) || comparePeers(x, y) || x.order - y.order).map(({ rule }) => rule);
 }
 
-/** A filter of a rule that negotiates, with peers that it is for. */
+/** A filter of a rule that negotiates, with a prefix of peers that it is for. */
 interface PeerEntry {
   readonly rule: Rule;
   readonly filter: Filter;
   readonly range: AddressRange;
+  /** What the prefix is a part of. */
+  readonly whole: AddressRange;
   /** Of the rule in the file. */
   readonly order: number;
 }
+
+const comparePeers = (a: PeerEntry, b: PeerEntry): number => compareRanges(a.range, b.range) || compareRanges(a.whole, b.whole);
 
 const PEERS = new WeakMap<Policy, PrefixIndex<PeerEntry>>();
 
@@ -61,9 +66,18 @@ function peersOf(policy: Policy): PrefixIndex<PeerEntry> {
   const peers = new PrefixIndex<PeerEntry>();
   for (const [order, rule] of policy.rules.entries())
     if (negotiates(rule))
-      for (const filter of rule.filters) for (const range of peersOfFilter(rule, filter)) peers.add(range, { rule, filter, range, order });
+      for (const filter of rule.filters)
+        for (const whole of peersOfFilter(rule, filter))
+          for (const range of piecesOf(whole)) peers.add(range, { rule, filter, range, whole, order });
   PEERS.set(policy, peers);
   return peers;
+}
+
+/** The prefixes that make up a range, as ranges. */
+function piecesOf(range: AddressRange): readonly AddressRange[] {
+  return prefixLength(range) === undefined
+    ? prefixesOf(range).flatMap(({ address, length }) => parseRange(`${address}/${length}`) ?? [])
+    : [range];
 }
 
 const NAMED = new WeakMap<Policy, ReadonlyMap<string, Rule>>();
@@ -73,6 +87,15 @@ export function ruleNamed(policy: Policy, name: string): Rule | undefined {
   const known = NAMED.get(policy) ?? new Map(policy.rules.map((rule) => [rule.name, rule]));
   NAMED.set(policy, known);
   return known.get(name);
+}
+
+const PLACES = new WeakMap<Policy, ReadonlyMap<Rule, number>>();
+
+/** The place of a rule in its policy, from 0; of a rule of another one behind all. For look-ups at every negotiation: the first makes a table. */
+export function placeInFile(policy: Policy, rule: Rule): number {
+  const known = PLACES.get(policy) ?? new Map(policy.rules.map((one, place) => [one, place]));
+  PLACES.set(policy, known);
+  return known.get(rule) ?? known.size;
 }
 
 /** A filter with its rule. */
@@ -121,14 +144,15 @@ export interface SelectorMismatch {
 }
 
 /**
- * The most specific filter of `rules` that covers all of what a peer proposes (our side in `local`), or why none does.
- * `rules` are those that the peer may use: `rulesForPeer`, narrowed to what it has proved. What is wider than configured is refused, never narrowed (RFC 2409 §5.5).
+ * The filter of `rules` that decides about what a peer proposes (our side in `local`), of those that cover all of it, or why none does: the kernel asks for
+ * the SAs of that rule. `rules` are those that the peer may use: `rulesForPeer`, narrowed to what it has proved; `place`: their order in the file. What is wider than configured is refused, never narrowed (RFC 2409 §5.5).
  */
 export function ruleCoveringSelectors(
   rules: readonly Rule[],
   localAddresses: readonly string[],
   proposed: TrafficSelector,
   mode: Rule["mode"],
+  place: (rule: Rule) => number = (rule) => rules.indexOf(rule),
 ): Result<Covering, readonly SelectorMismatch[]> {
   const covering: Covering[] = [];
   for (const rule of rules.filter((one) => one.mode === mode))
@@ -138,10 +162,52 @@ export function ruleCoveringSelectors(
       const selector = concreteSelectors(filter, rule, localAddresses, proposed).find((candidate) => coversSelector(candidate, proposed));
       if (selector) covering.push({ rule, filter, selector });
     }
-  const [best] = covering.sort(
-    (a, b) => lastResort(a.rule, b.rule) || compareSpecificity(a.selector, b.selector) || compareStrength(a.rule, b.rule),
-  );
+  const best = decidingOf(covering, proposed, place);
   return best ? ok(best) : err(rules.flatMap((rule) => mismatchesOf(rule, localAddresses, proposed, mode)));
+}
+
+/**
+ * Which of filters that cover all of something decides about it. A range is in the kernel as prefixes, so they are compared at those packets; where of
+ * two each is stronger for some of them, it is the one that is stronger on average. `place`: which of equally strong rules is the first of the file.
+ */
+function decidingOf(covering: readonly Covering[], packets: TrafficSelector, place: (rule: Rule) => number): Covering | undefined {
+  if (covering.length < 2) return covering[0];
+  const [best] = covering
+    .map((one) => ({ one, rule: one.rule, priority: prioritiesFor(one.selector, packets).average }))
+    .sort(
+      (a, b) => lastResort(a.rule, b.rule) || a.priority - b.priority || compareStrength(a.rule, b.rule) || place(a.rule) - place(b.rule),
+    );
+  return best?.one;
+}
+
+/** Pairs of prefixes that are compared one by one. */
+const MOST_PIECES = 64;
+
+/**
+ * A filter that decides about every packet that a peer proposes, although another covers them, too: a rule that this peer may not use, or that lets pass
+ * or drops, and of which the kernel has a stronger policy for each of them. A child would never carry anything. `own`: rules that the peer may use.
+ */
+export function decidedByAnother(
+  policy: Policy,
+  own: readonly Rule[],
+  localAddresses: readonly string[],
+  covering: Covering,
+  proposed: TrafficSelector,
+): RuleFilter | undefined {
+  // Of the default response every other filter takes its part. What has more pieces is a whole range of a filter: only one with the same pieces might come first.
+  if (covering.rule.defaultResponse || countOf(proposed.local, proposed.remote) > MOST_PIECES) return undefined;
+  const mine = prioritiesFor(covering.selector, proposed).each();
+  const decides = (rule: Rule, theirs: TrafficSelector): boolean =>
+    prioritiesFor(theirs, proposed)
+      .each()
+      .every((priority, i) => priority < (mine[i] as number) || (priority === mine[i] && compareStrength(rule, covering.rule) < 0));
+  return filtersTowards(policy, proposed.remote).find(
+    ({ rule, filter }) =>
+      !rule.defaultResponse &&
+      !own.includes(rule) &&
+      (filter.remote.kind !== "range" || covers(filter.remote.range, proposed.remote)) &&
+      concreteSelectors(filter, rule, localAddresses, proposed).some((theirs) => coversSelector(theirs, proposed) && decides(rule, theirs)),
+  );
 }
 
 const mismatchesOf = (
