@@ -3,7 +3,7 @@
  * a packet which was protected, or stopped, meets one of the two at any moment. SAs of what is in both live on.
  */
 import { diffPolicies, refit } from "../policy/diff.ts";
-import { negotiates, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -13,7 +13,7 @@ import type { Core } from "./core.ts";
 import { carryFronts, carryGuards, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
-import { takenFromOthers } from "./taken.ts";
+import { takenNow } from "./taken.ts";
 import { endsFound, followRoutes, withEnd } from "./tunnel-ends.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -85,14 +85,13 @@ function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyM
 
 /** Children whose traffic a permit or a block decides about now; of the default response rule, any other rule. */
 function endTaken(core: Core): void {
-  const own = core.policy.rules.filter(negotiates);
   for (const child of core.store.children.values()) {
-    const { rule, selector } = child.spec;
-    const covering = strongest(core, rule, selector);
-    const taken = covering && takenFromOthers(core, own, { rule, selector: covering }, selector);
+    const taken = takenNow(core, child.spec, ANY);
     if (taken !== undefined) removeChild(core, child, taken, true);
   }
 }
+
+const ANY = (): boolean => true;
 
 /** SAs whose own part of the rule is what it was belong to the rule as it is now. */
 function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {

@@ -165,7 +165,7 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
     });
   const fault =
     tooManyPrefixes(good.value, request.selector) ??
-    takenFromOthers(core, rules, good.value, request.selector) ??
+    takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
     takenInPieces(core, rules, good.value, request.selector);
   return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
 }

@@ -192,6 +192,12 @@ export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer
   if (endUnfinished(core, child, { kind: "terminated", what: why })) return;
   const ike = tellThePeer ? carrierFor(core, child) : undefined;
   if (ike) tellDelete(core, ike, child, true);
+  logClosed(core, child, why);
+  forgetChild(core, child);
+}
+
+/** Says that a child is over. */
+export function logClosed(core: Core, child: ChildSa, why: string): void {
   log(
     core,
     "child.closed",
@@ -199,7 +205,6 @@ export function removeChild(core: Core, child: ChildSa, why: string, tellThePeer
     `${child.spec.remote}: ${formatSelector(child.spec.selector)}: closed, ${why} (rule ${child.spec.rule.name})`,
     childFields(child),
   );
-  forgetChild(core, child);
 }
 
 /** A child whose Quick Mode is not over goes with it: nothing may wait for it any more, and nothing install the rest. */

@@ -7,13 +7,13 @@ import { acceptsProof } from "../auth/proof.ts";
 import { fromHex } from "../isakmp/hex.ts";
 import { isFrontOf, priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
-import { negotiates, ruleCoveringSelectors } from "../policy/select.ts";
+import { negotiates, ruleCoveringSelectors, ruleNamed } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
 import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
-import { LEAST_QUICK_MODE, tellDelete } from "./children.ts";
+import { LEAST_QUICK_MODE, logClosed, tellDelete } from "./children.ts";
 import { type Core, count, log } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
@@ -29,6 +29,7 @@ import { armRenewal } from "./renewal.ts";
 import { DRAIN, LINGER } from "./retransmit.ts";
 import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
+import { takenNow } from "./taken.ts";
 import { restoreEnds } from "./tunnel-ends.ts";
 import { specKey } from "./wishes.ts";
 
@@ -106,7 +107,7 @@ const fieldsOf = (value: unknown): Fields => (typeof value === "object" && value
 const octets = (value: unknown): Uint8Array | undefined => (typeof value === "string" ? fromHex(value) : undefined);
 
 /** The rule by its name, as the present policy has it. */
-const ruleCalled = (core: Core, name: unknown): Rule | undefined => core.policy.rules.find((rule) => rule.name === name);
+const ruleCalled = (core: Core, name: unknown): Rule | undefined => (typeof name === "string" ? ruleNamed(core.policy, name) : undefined);
 
 function restoreIke(core: Core, id: number, { value, secret }: JournalPart, parts: ReadonlyMap<string, JournalPart>): void {
   core.store.skipIds(id);
@@ -204,10 +205,12 @@ function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, Kernel
     count(core, "child SA of the last run not taken over");
     return false;
   }
-  if (!isStillAbout(core, child, f["mode"])) {
+  const ended = isStillAbout(core, child, f["mode"]) ? takenNow(core, child.spec, () => true) : "its rule is about something else now";
+  if (ended !== undefined) {
     const carrier = child.ike === null ? undefined : core.store.ikes.get(child.ike);
     if (carrier?.phase === "established") tellDelete(core, carrier, child, true);
-    count(core, "child SA of the last run whose rule is about something else now");
+    count(core, "child SA of the last run that the present policy has no place for");
+    logClosed(core, child, ended);
     return false;
   }
   for (const [direction, keys] of [

@@ -1,9 +1,10 @@
 /** Whose traffic it is that somebody asks a child for: a rule must not draw what another one decides about. */
-import { intersection } from "../isakmp/address.ts";
+import { formatAddress, intersection, isHost } from "../isakmp/address.ts";
 import { coversPackets, selectorKey } from "../policy/packet-selector.ts";
-import { type Covering, compareSpecificity, compareStrength, filtersTowards, negotiates } from "../policy/select.ts";
+import { type Covering, compareSpecificity, compareStrength, filtersTowards, negotiates, ruleCoveringSelectors } from "../policy/select.ts";
 import { concreteSelectors, coversSelector, overlap } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
 
@@ -11,15 +12,17 @@ import { kernelSelectors, priorityOf } from "./install.ts";
  * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
  * selectors lie within the rule's, or since it is more exact where the two overlap. Of what a rule permits or blocks nothing can be drawn:
  * its policies come first. Only a proposal for nothing else is refused, and one for what comes to the very same packets as a filter of a stronger rule: there
- * a child would stand in front. The default response rule is about nothing that another filter is about, whoever may use that. `own`: rules that the peer
- * may use. The answer says which rule it is; undefined: none.
+ * a child would stand in front. The default response rule is about nothing that another filter is about, whoever may use that. `isOwn`: of a rule that
+ * negotiates, whether the peer may use it. The answer says which rule it is; undefined: none.
  */
 export function takenFromOthers(
   core: Core,
-  own: readonly Rule[],
+  isOwn: (rule: Rule) => boolean,
   { rule: covering, selector }: Pick<Covering, "rule" | "selector">,
   proposed: TrafficSelector,
+  addresses: readonly string[] = core.addresses,
 ): string | undefined {
+  const mayUse = (rule: Rule): boolean => negotiates(rule) && isOwn(rule);
   const outranks = (theirs: TrafficSelector): boolean => {
     const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
     return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
@@ -36,21 +39,34 @@ export function takenFromOthers(
     return order < 0 || (order === 0 && isStronger(rule));
   };
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
-  const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !own.includes(rule) && negotiates(rule) && outranks(theirs);
+  const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !mayUse(rule) && negotiates(rule) && outranks(theirs);
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
     overlap(theirs, proposed) &&
     ((comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || drawn(rule, theirs))) || (isStronger(rule) && hasPlace(theirs)));
   const found = filtersTowards(core.policy, proposed.remote).find(
     ({ rule, filter }) =>
-      (covering.defaultResponse ? rule !== covering : !own.includes(rule)) &&
+      (covering.defaultResponse ? rule !== covering : !mayUse(rule)) &&
       concerns(filter) &&
-      concreteSelectors(filter, rule, core.addresses, proposed).some((theirs) => taken(rule, theirs)),
+      concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs)),
   );
   if (!found) return undefined;
   const other = found.rule;
-  if (own.includes(other))
+  if (mayUse(other))
     return `rule ${other.name} (${other.mode} mode) is about that traffic, and the default response only about what no other rule is`;
   return negotiates(other)
     ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
     : `rule ${other.name} (${other.action}) decides about that traffic`;
 }
+
+/** The same of what a rule has a child for, or shall have one, under the present policy. */
+export function takenNow(core: Core, { rule, selector, local }: ChildSpec, isOwn: (rule: Rule) => boolean): string | undefined {
+  const addresses = addressesFor(core, selector, local);
+  // A tunnel that leaves its end open has had one.
+  const here = rule.tunnel?.local === null ? { ...rule, tunnel: { ...rule.tunnel, local } } : rule;
+  const covering = ruleCoveringSelectors([here], addresses, selector, rule.mode);
+  return covering.ok ? takenFromOthers(core, isOwn, { rule, selector: covering.value.selector }, selector, addresses) : undefined;
+}
+
+/** Our addresses that matter: hosts with thousands of them have as many children. That of the child is ours, if it is away at this moment. */
+const addressesFor = (core: Core, selector: TrafficSelector, local: string): readonly string[] =>
+  isHost(selector.local) && formatAddress(selector.local.family, selector.local.first) === local ? [local] : core.addresses;
