@@ -5,6 +5,7 @@
  */
 import { type Family, formatAddress, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { holesInTunnels } from "./holes.ts";
 import { isLinkWide, LINK_UPKEEP, linkLocalSelectors, passesOnLink } from "./link-local.ts";
 import { manualRule } from "./manual-rule.ts";
 import { neededPolicies } from "./needed.ts";
@@ -59,9 +60,14 @@ type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "thi
  */
 export const compile = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => installed(decisions(policy, addresses));
 
-/** Those of all decisions that the kernel has to hold. Respond rules are holes in what others demand: alone they need no policy. */
-export const installed = (all: readonly WantedPolicy[]): readonly WantedPolicy[] =>
-  neededPolicies(all.some(demands) ? all : all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action !== "respond"));
+/** Those of all decisions that the kernel has to hold. Respond rules are holes in what others demand, or in others' tunnels: else they need no policy. */
+export function installed(all: readonly WantedPolicy[]): readonly WantedPolicy[] {
+  if (all.some(demands)) return neededPolicies(all);
+  const holes = holesInTunnels(all);
+  return neededPolicies(
+    all.filter((wanted) => holes.has(wanted) || (wanted.origin.kind === "rule" && wanted.origin.rule.action !== "respond")),
+  );
+}
 
 /** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
 export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => weigh(policy, addresses).decide;

@@ -42,6 +42,12 @@ const required = (k: number, filter: string): string =>
 const tunnel = (k: number, filter: string): string =>
   `${required(k, filter)}\nmode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }`;
 
+const answering = (name: string, k: number, filter: string): string =>
+  tunnel(k, filter)
+    .replace(`name = "t${k}"`, `name = "${name}${k}"`)
+    .replace('"require"', '"respond"')
+    .replace("192.0.2.9", `203.${k >> 8}.${k & 255}.9`);
+
 /** Half of the rules are of one kind, half of another. */
 const POLICIES: readonly (readonly [what: string, one: RuleOf, other: RuleOf])[] = [
   ["tunnels beside blocks of others", (k) => tunnel(k, `${net(10, k)} <-> ${net(11, k)}`), (k) => block(k, `any <-> ${net(172, k)}`)],
@@ -64,6 +70,11 @@ const POLICIES: readonly (readonly [what: string, one: RuleOf, other: RuleOf])[]
     "tunnels for everything beside blocks",
     (k) => tunnel(k, `${net(10, k)} <-> any`),
     (k) => block(k, k === 0 ? "any <-> any" : `any <-> ${net(172, k)}`),
+  ],
+  [
+    "tunnels that only respond beside those for parts of their networks to other peers",
+    (k) => answering("w", k, `${net(10, k)} <-> 11.${k >> 8}.${k & 255}.0/24`),
+    (k) => answering("n", k + 1, `${net(10, k)} <-> 11.${k >> 8}.${k & 255}.64/26`),
   ],
   [
     "walls and holes of the same addresses",

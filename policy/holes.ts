@@ -1,0 +1,56 @@
+/**
+ * Rules that only respond have no policy until their peer asks. What such a rule's peer asks for in a tunnel would then take along what a narrower rule that
+ * only responds is about as well, and send it to a peer that is not that rule's. There the narrower rule's policies have to stand from the beginning.
+ */
+import type { Direction, WantedPolicy } from "./compile.ts";
+import { greatestMeeting, type Weighed } from "./meeting-pairs.ts";
+
+/**
+ * Of all decisions those of rules that only respond and share packets with a tunnel of another such rule to another peer, which is the weaker one there. Of one
+ * peer's rules none needs it: the packets get to whom they may go to.
+ */
+export function holesInTunnels(all: readonly WantedPolicy[]): ReadonlySet<WantedPolicy> {
+  const answering = all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action === "respond");
+  const peers = new Map<string, number>();
+  for (const peer of answering.flatMap((one) => peerOf(one) ?? [])) if (!peers.has(peer)) peers.set(peer, peers.size);
+  const found = new Set<WantedPolicy>();
+  if (peers.size === 0) return found;
+  const numberOf = (wanted: WantedPolicy): number => peers.get(peerOf(wanted) ?? "") ?? NOBODY;
+  for (const direction of ["out", "in", "fwd"] as const) for (const hole of holesAt(direction, answering, numberOf)) found.add(hole);
+  return found;
+}
+
+/** Who is no tunnel's peer. */
+const NOBODY = -1;
+
+const peerOf = ({ origin }: WantedPolicy): string | undefined =>
+  origin.kind === "rule" && origin.rule.mode === "tunnel" ? origin.rule.tunnel?.remote : undefined;
+
+/** Of one priority at a time, as they are few: the peers of weaker tunnels that share packets with each, of which the first and the last one tell whether all are its own. */
+function holesAt(
+  direction: Direction,
+  answering: readonly WantedPolicy[],
+  numberOf: (wanted: WantedPolicy) => number,
+): readonly WantedPolicy[] {
+  const here = answering.filter((wanted) => wanted.direction === direction);
+  const tunnels = here.filter((wanted) => numberOf(wanted) !== NOBODY);
+  const byPriority = new Map<number, WantedPolicy[]>();
+  for (const one of here) {
+    const alike = byPriority.get(one.priority);
+    if (alike) alike.push(one);
+    else byPriority.set(one.priority, [one]);
+  }
+  return [...byPriority].flatMap(([priority, alike]) => {
+    const weaker = tunnels.filter((tunnel) => tunnel.priority > priority);
+    const asked = alike.map(({ selector }) => selector);
+    const greatest = (sign: 1 | -1): readonly number[] =>
+      greatestMeeting(
+        weaker.map((tunnel): Weighed => ({ sides: tunnel.selector, worth: sign * numberOf(tunnel) })),
+        asked,
+      );
+    const [last, first] = [greatest(1), greatest(-1)];
+    return alike.filter(
+      (one, i) => last[i] !== Number.NEGATIVE_INFINITY && (last[i] !== numberOf(one) || -(first[i] as number) !== numberOf(one)),
+    );
+  });
+}
