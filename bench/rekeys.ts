@@ -162,7 +162,7 @@ class Duel {
     journal.close(false);
     const policy = benchPolicy("responder", this.#secret);
     const sas = [...xfrm.states.values()].map(({ sa, counters }) => ({ ...sa, counters }));
-    const kernel = { sas, policies: [...xfrm.policies.values()] };
+    const kernel = { sas, policies: Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true })) };
     globalThis.gc?.();
     const before = process.memoryUsage().rss;
     const started = performance.now();

@@ -2,12 +2,10 @@
  * Kernel policies that let IKE itself pass by IPsec. Only for daemons whose sockets can't carry such policies of their own.
  * RFC 2401 §4.4.1 wants IKE exempt explicitly: a rule that covers all traffic to a peer would otherwise cover the negotiation too.
  */
-import type { KernelCommand, KernelPolicy, PolicyDirection } from "../ike/kernel-contract.ts";
+import { BYPASS_PRIORITY, type KernelCommand, type KernelPolicy, type PolicyDirection } from "../ike/kernel-contract.ts";
 import type { Kernel } from "../kernel/port.ts";
 
 const UDP = 17;
-/** In front of every other policy. */
-const PRIORITY = 1;
 const ANY = { 4: "0.0.0.0", 6: "::" } as const;
 
 /** `add-policy` commands for IKE's ports, both families; `remove` undoes one. */
@@ -47,6 +45,6 @@ const bypass = (
   direction,
   selector: { source: ANY[family], sourceLength: 0, destination: ANY[family], destinationLength: 0, protocol: UDP, ...ports },
   action: "allow",
-  priority: PRIORITY,
+  priority: BYPASS_PRIORITY,
   templates: [],
 });

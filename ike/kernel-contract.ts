@@ -90,11 +90,14 @@ export interface KernelRefusal {
   readonly command: string;
 }
 
-/** What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. */
+/** What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. `ours`: an `add-policy` of this run or an earlier one did. */
 export interface KernelListing {
   readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters })[];
-  readonly policies: readonly KernelPolicy[];
+  readonly policies: readonly (KernelPolicy & { readonly ours: boolean })[];
 }
+
+/** The priority of what lets IKE itself by, in front of all else. It is laid before the core knows of any policy, and is not the core's. */
+export const BYPASS_PRIORITY = 1;
 
 /** Whether a reqid is one of ours, of this run or an earlier one. */
 export const isOurReqid = (reqid: number): boolean => reqid >= REQID_BASE && reqid <= REQID_BASE + 0xffff;

@@ -5,7 +5,6 @@
  */
 import { acceptsProof } from "../auth/proof.ts";
 import { fromHex } from "../isakmp/hex.ts";
-import { isFrontOf, priorityOf, turned } from "../policy/packet-selector.ts";
 import { parseChildSuite, parseIkeSuite } from "../policy/proposal.ts";
 import { negotiates, ruleCoveringSelectors, ruleNamed } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
@@ -19,7 +18,7 @@ import { Secret } from "./crypto/secret.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { NOW, policyOwner, REQID, USED_ID } from "./journal.ts";
-import { isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
+import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type SaKey } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
 import { armChildKeepalive, armKeepalive } from "./nat-path.ts";
@@ -41,22 +40,17 @@ export interface Restore {
 /** Before the policies are brought up to date: reqids and policies of the earlier run are ours. */
 export function restorePolicies(core: Core, { image, kernel }: Restore): void {
   const reqids = owners(image, `${REQID} `).flatMap(([key, part]) => (typeof part.value === "number" ? [[key, part.value] as const] : []));
-  const ours = kernel.policies.filter(
-    (policy) => policy.templates.some(({ reqid }) => isOurReqid(reqid)) || image.has(policyOwner(policy)) || looksOurs(policy),
+  // Also what a run without a journal left: one that lets clear text through must not outlive the daemon that would have closed it.
+  const ours = kernel.policies.flatMap(({ ours, ...policy }) =>
+    (ours && policy.priority !== BYPASS_PRIORITY) ||
+    policy.templates.some(({ reqid }) => isOurReqid(reqid)) ||
+    image.has(policyOwner(policy))
+      ? [policy]
+      : [],
   );
   core.policies.restore(reqids, ours);
   restoreEnds(core, ours);
 }
-
-/**
- * A permit, a block or a soft SA that a run without a journal has left: nobody else numbers policies as we do, and one that lets clear text
- * through must not outlive the daemon that would have closed it.
- */
-const looksOurs = ({ direction, selector, priority, templates }: KernelPolicy): boolean =>
-  templates.length === 0 &&
-  (direction === "out" ? [selector] : direction === "in" ? [turned(selector)] : [selector, turned(selector)]).some(
-    (outward) => priority === priorityOf(outward) || isFrontOf(priority, outward),
-  );
 
 /** After the policies: SAs. */
 export function restoreSas(core: Core, { image, kernel }: Restore): void {

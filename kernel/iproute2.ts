@@ -70,7 +70,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
       await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
         for (const { sa, reqid, counters } of states.push(chunk)) sas.push({ ...sa, reqid, counters });
       });
-      await output("policies", ip, ["xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
+      await output("policies", ip, ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
         lines.push(...policies.push(chunk));
       });
       return { sas, policies: parsePolicies(lines) };

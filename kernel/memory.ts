@@ -149,7 +149,7 @@ export function memoryKernel(options: MemoryOptions = {}): Kernel & MemoryXfrm &
           reqid,
           counters,
         })),
-        policies: [...xfrm.policies.values()],
+        policies: Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true })),
       }),
     listen(onEvent) {
       listeners.push(onEvent);

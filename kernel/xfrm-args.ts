@@ -42,6 +42,23 @@ export const policyName = (policy: Pick<KernelPolicy, "direction" | "selector">)
   return `${policy.direction} ${source}/${sourceLength} ${destination}/${destinationLength} ${protocol} ${sourcePort} ${destinationPort}`;
 };
 
+/**
+ * The number that we ask for a policy, by which a later run knows that it is ours: the kernel keeps it, and counts its own up from 1. The last three bits are
+ * the direction, as the kernel wants it. Where another policy has the number the kernel gives one of its own: with ten thousand policies that happens once or twice.
+ */
+export function policyIndex(policy: Pick<KernelPolicy, "direction" | "selector">): number {
+  let hash = 0x811c9dc5;
+  for (const letter of policyName(policy)) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+  return (INDEX_BASE + ((hash >>> 4) % 2 ** 25) * 8 + DIRECTIONS.indexOf(policy.direction)) >>> 0;
+}
+
+/** Whether a policy has a number that only we ask for. */
+export const isOurIndex = (index: number): boolean => index >= INDEX_BASE && index < INDEX_BASE + 2 ** 28;
+
+const INDEX_BASE = 0xd0000000;
+/** By the kernel's numbers. */
+const DIRECTIONS: readonly KernelPolicy["direction"][] = ["in", "out", "fwd"];
+
 type Word = string | Secret;
 
 const [SPACE, LINE_FEED] = [0x20, 0x0a];
@@ -104,7 +121,7 @@ const limit = (word: string, value: number | null): readonly string[] => (value 
 
 function policy(p: KernelPolicy): readonly string[] {
   return [
-    ...[...selector(p.selector), "dir", p.direction],
+    ...[...selector(p.selector), "dir", p.direction, "index", number(policyIndex(p))],
     ...(p.action === "block" ? ["action", "block"] : []),
     ...["priority", number(p.priority), ...p.templates.flatMap(template)],
   ];

@@ -1,14 +1,15 @@
 /**
- * The text of `ip xfrm policy list` as policies. Those of sockets, of interfaces (if_id) and of protocols that it only knows by a name
+ * The text of `ip -s xfrm policy list` as policies. Those of sockets, of interfaces (if_id) and of protocols that it only knows by a name
  * which we don't are passed over: none of them is ours.
  */
-import type { KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
+import type { KernelListing, KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { isOurIndex } from "./xfrm-args.ts";
 
 /** Reads the whole output. Lines that it does not know take their policy out of the result. */
-export function parsePolicies(lines: readonly string[]): readonly KernelPolicy[] {
-  const policies: KernelPolicy[] = [];
+export function parsePolicies(lines: readonly string[]): KernelListing["policies"] {
+  const policies: KernelListing["policies"][number][] = [];
   let current: Draft | undefined;
   const finish = (): void => {
     if (current?.usable && current.direction)
@@ -18,6 +19,7 @@ export function parsePolicies(lines: readonly string[]): readonly KernelPolicy[]
         action: current.action,
         priority: current.priority,
         templates: current.templates,
+        ours: current.ours,
       });
   };
   for (const line of lines) {
@@ -36,6 +38,7 @@ interface Draft {
   action: KernelPolicy["action"];
   priority: number;
   readonly templates: KernelTemplate[];
+  ours: boolean;
   usable: boolean;
 }
 
@@ -55,18 +58,19 @@ function startPolicy(line: string): Draft | undefined {
     sourcePort: Number(after("sport") ?? after("type") ?? 0),
     destinationPort: Number(after("dport") ?? after("code") ?? 0),
   };
-  return { selector, direction: undefined, action: "allow", priority: 0, templates: [], usable: true };
+  return { selector, direction: undefined, action: "allow", priority: 0, templates: [], ours: false, usable: true };
 }
 
 function addLine(draft: Draft, line: string): void {
-  const policy = /^dir (in|out|fwd)\b(?: action (\w+))?.*? priority (\d+)/.exec(line);
+  const policy = /^dir (in|out|fwd)\b(?: action (\w+))?(?: index (\d+))?.*? priority (\d+)/.exec(line);
   const ends = /^tmpl src (\S+) dst (\S+)/.exec(line);
   const template = /^proto (esp|ah) (?:spi \S+ )?reqid (\d+)(?:\(\S+\))? mode (transport|tunnel)/.exec(line);
   const last = draft.templates.at(-1);
   if (policy) {
     draft.direction = policy[1] as PolicyDirection;
     draft.action = policy[2] === "block" ? "block" : "allow";
-    draft.priority = Number(policy[3]);
+    draft.ours = policy[3] !== undefined && isOurIndex(Number(policy[3]));
+    draft.priority = Number(policy[4]);
   } else if (ends) draft.templates.push({ ...EMPTY, source: end(ends[1]), destination: end(ends[2]) });
   else if (template && last)
     draft.templates[draft.templates.length - 1] = {
@@ -75,9 +79,13 @@ function addLine(draft: Draft, line: string): void {
       reqid: Number(template[2]),
       mode: template[3] as KernelTemplate["mode"],
     };
-  else if (line === "level use" && last) draft.templates[draft.templates.length - 1] = { ...last, level: "use" };
-  else draft.usable = false;
+  else if (line.startsWith("level use") && last) draft.templates[draft.templates.length - 1] = { ...last, level: "use" };
+  else if (!TOLD.test(line)) draft.usable = false;
 }
+
+/** What `-s` tells besides. */
+const TOLD =
+  /^(?:level required|level use|enc-mask f+ auth-mask f+ comp-mask f+$|lifetime |limit: |expire (?:add|use): |\d+\(bytes\)|add )/;
 
 const EMPTY = { source: null, destination: null, protocol: "esp", reqid: 0, mode: "transport", level: "required" } as const;
 

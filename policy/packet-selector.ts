@@ -112,8 +112,6 @@ function pieceLengths(range: AddressRange, part: AddressRange): readonly number[
 
 /** How many values each digit of a priority has. */
 const BASE = { kind: 3, length: 129, any: 2 } as const;
-/** The digits from the last to the first. */
-const BASES: readonly number[] = [BASE.any, BASE.any, BASE.any, BASE.length, BASE.length, BASE.kind, BASE.kind];
 
 /**
  * Just in front of what `priorityOf` gave: of all that a rule's policy is about, a part that is treated otherwise for a while. Whatever is more
@@ -126,24 +124,6 @@ export const inFrontOfFront = (priority: number): number => priority - 3;
 
 /** Whether a priority is one that `priorityOf` gives: what a filter comes to, and not what stands in front of something. */
 export const isNatural = (priority: number): boolean => priority >= FIRST_PRIORITY && (priority - FIRST_PRIORITY) % 2 === 1;
-
-/** Whether a priority is one that only `inFrontOf` gives, for a policy whose outward selector is `s`: that of a selector which covers it. */
-export function isFrontOf(priority: number, s: PacketSelector): boolean {
-  let rest = priority - FIRST_PRIORITY;
-  if (rest < 0 || rest % 2 !== 0) return false;
-  rest /= 2;
-  const values: number[] = [];
-  for (const base of BASES) {
-    values.unshift(rest % base);
-    rest = Math.floor(rest / base);
-  }
-  const bits = bitsOf(s.source.includes(":") ? 6 : 4);
-  const [remoteKind, localKind, remote = 0, local = 0] = values;
-  const lengths = [bits - remote, bits - local] as const;
-  const kinds = lengths.map((length) => (length < 0 ? -1 : kindOf(length, bits)));
-  const wider = lengths[0] <= s.destinationLength && lengths[1] <= s.sourceLength;
-  return rest === 0 && wider && kinds[0] === remoteKind && kinds[1] === localKind;
-}
 
 const kindOf = (length: number, bits: number): number => (length === bits ? 0 : length === 0 ? 2 : 1);
 

@@ -12,7 +12,7 @@ import type { KernelCommand, KernelEvent, KernelPolicy, KernelSa, KernelSelector
 import { iproute2Kernel } from "../../kernel/iproute2.ts";
 import { memoryKernel } from "../../kernel/memory.ts";
 import type { Kernel } from "../../kernel/port.ts";
-import { saName } from "../../kernel/xfrm-args.ts";
+import { policyName, saName } from "../../kernel/xfrm-args.ts";
 import { espSa, everySuite, keyOf, policyOf, selectorOf } from "../kernel/fixtures.ts";
 
 const run = (command: string): string => execFileSync("/bin/sh", ["-c", command], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
@@ -140,6 +140,19 @@ test("policies of every shape are added once, refused twice, replaced and remove
   await must(a, ...removals);
   await must(a, ...removals.slice(0, 3));
   assert.match(run("ip -n mma xfrm policy count"), /IN {2}0 OUT 0 FWD 0/);
+});
+
+test("the kernel's list tells our policies of every shape from those of others, also once they were replaced", async () => {
+  const all = policies.map(policyOf);
+  run("ip -n mma xfrm policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out priority 7");
+  await must(a, ...all.map((policy): KernelCommand => ({ do: "add-policy", policy: { ...policy, priority: 9 } })));
+  await must(a, ...all.map((policy): KernelCommand => ({ do: "update-policy", policy: { ...policy, priority: 7 } })));
+  const named = (list: readonly KernelPolicy[]): readonly string[] => list.map(policyName).sort();
+  const { policies: listed } = await a.list();
+  assert.deepEqual(named(listed.filter(({ ours }) => ours)), named(all));
+  assert.deepEqual(named(listed.filter(({ ours }) => !ours)), ["out 10.9.0.0/16 10.8.0.0/16 0 0 0"]);
+  assert.ok(listed.every(({ priority }) => priority === 7));
+  clean();
 });
 
 const sa = espSa({ source: A4, destination: B4 });

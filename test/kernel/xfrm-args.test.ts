@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Secret } from "../../ike/crypto/secret.ts";
 import { ESP_CIPHERS, espCipherNamed, INTEGRITIES, integrityNamed } from "../../ike/crypto/suite.ts";
 import type { KernelCommand, KernelPolicy, KernelSa, KernelSelector } from "../../ike/kernel-contract.ts";
-import { commandLine, describeCommand, formatSpi, policyName, saName } from "../../kernel/xfrm-args.ts";
+import { commandLine, describeCommand, formatSpi, isOurIndex, policyIndex, policyName, saName } from "../../kernel/xfrm-args.ts";
 import { algorithms, espSa, everySuite, keyOf, lineOf, policyOf, selectorOf } from "./fixtures.ts";
 
 const add = (changes: Partial<KernelSa>): KernelCommand => ({ do: "add-sa", sa: espSa(changes) });
@@ -96,10 +96,25 @@ const lines: readonly (readonly [string, KernelCommand, string])[] = [
 ];
 for (const [name, command, line] of lines) {
   test(`${name} becomes one line of ip -batch`, () => {
-    assert.equal(lineOf(command), line);
+    const index = command.do === "add-policy" || command.do === "update-policy" ? ` index ${policyIndex(command.policy)}` : "";
+    assert.equal(lineOf(command), line.replace(/ dir \w+/, `$&${index}`));
     assert.equal(commandLine(command).at(-1), 0x0a);
   });
 }
+
+test("the number of a policy is one of ours, ends in its direction, and is hardly ever that of another one", () => {
+  const policies = (["in", "out", "fwd"] as const).flatMap((direction) =>
+    Array.from({ length: 1000 }, (_, i) => ({ direction, selector: selectorOf({ destination: `10.9.${i >> 8}.${i & 255}` }) })),
+  );
+  const numbers = policies.map(policyIndex);
+  assert.ok(numbers.every(isOurIndex));
+  assert.deepEqual(
+    numbers.map((number) => number & 7),
+    policies.map(({ direction }) => ({ in: 0, out: 1, fwd: 2 })[direction]),
+  );
+  assert.ok(new Set(numbers).size >= numbers.length - 3);
+  for (const other of [1, 8, 97, 0xcfffffff, 0xe0000000]) assert.equal(isOurIndex(other), false);
+});
 
 const cipherWords: Record<string, string> = {
   aes128: `enc cbc(aes) ${a5(16)}`,
@@ -136,7 +151,7 @@ for (const { name } of INTEGRITIES) {
 
 test("no line changes a default of the kernel: no flag, mark, encap, offload, share or dir of an SA", () => {
   const commands = [...everySuite.map(({ sa }): KernelCommand => ({ do: "add-sa", sa: sa() })), ...lines.map(([, command]) => command)];
-  for (const command of commands) assert.doesNotMatch(lineOf(command), / (flag|extra-flag|mark|encap|offload|if_id|share|ptype|index) /);
+  for (const command of commands) assert.doesNotMatch(lineOf(command), / (flag|extra-flag|mark|encap|offload|if_id|share|ptype) /);
   for (const { sa } of everySuite) assert.doesNotMatch(lineOf({ do: "add-sa", sa: sa() }), / dir /);
 });
 

@@ -43,11 +43,57 @@ test("policies are read with their selectors, actions, priorities and templates"
       { ...end, protocol: "esp", level: "required" },
       { ...end, protocol: "ah", level: "use" },
     ],
+    ours: false,
   });
   assert.deepEqual([icmp?.direction, icmp?.selector.protocol, icmp?.selector.sourcePort, icmp?.templates], ["in", 58, 133, []]);
   assert.deepEqual(
     [tunnel?.direction, tunnel?.action, tunnel?.templates[0]?.source, tunnel?.templates[0]?.mode],
     ["fwd", "block", "198.51.100.1", "tunnel"],
+  );
+});
+
+/** As a kernel of Debian 12 has said it. */
+const TOLD = `src ::/0 dst ::/0 proto ipv6-icmp type 135 uid 0
+	dir in action allow index 3489660944 priority 1000 ptype main share any flag  (0x00000000)
+	lifetime config:
+	  limit: soft (INF)(bytes), hard (INF)(bytes)
+	  limit: soft (INF)(packets), hard (INF)(packets)
+	  expire add: soft 0(sec), hard 0(sec)
+	  expire use: soft 0(sec), hard 0(sec)
+	lifetime current:
+	  0(bytes), 0(packets)
+	  add 2026-11-22 08:18:03 use -
+src 10.2.0.0/24 dst 10.1.0.0/24 proto tcp dport 80 uid 0
+	dir fwd action block index 97 priority 1234 ptype main share any flag  (0x00000000)
+	lifetime config:
+	  limit: soft (INF)(bytes), hard (INF)(bytes)
+	  limit: soft (INF)(packets), hard (INF)(packets)
+	  expire add: soft 0(sec), hard 0(sec)
+	  expire use: soft 0(sec), hard 0(sec)
+	lifetime current:
+	  1380(bytes), 23(packets)
+	  add 2026-11-22 08:18:03 use 2026-11-22 08:18:09
+	tmpl src 0.0.0.0 dst 0.0.0.0
+		proto ah spi 0x00000000(0) reqid 7(0x00000007) mode transport
+		level required share any 
+		enc-mask ffffffff auth-mask ffffffff comp-mask ffffffff
+	tmpl src 0.0.0.0 dst 0.0.0.0
+		proto esp spi 0x00000000(0) reqid 8(0x00000008) mode transport
+		level use share any 
+		enc-mask ffffffff auth-mask ffffffff comp-mask ffffffff
+`;
+
+test("with all that the kernel tells, too, and whose they are by their numbers", () => {
+  const [discovery, others, ...more] = parsePolicies(TOLD.split("\n").filter((line) => line !== ""));
+  assert.deepEqual(more, []);
+  assert.deepEqual([discovery?.ours, discovery?.direction, discovery?.action, discovery?.priority], [true, "in", "allow", 1000]);
+  assert.deepEqual([others?.ours, others?.direction, others?.action, others?.priority], [false, "fwd", "block", 1234]);
+  assert.deepEqual(
+    others?.templates.map(({ protocol, reqid, level }) => [protocol, reqid, level]),
+    [
+      ["ah", 7, "required"],
+      ["esp", 8, "use"],
+    ],
   );
 });
 

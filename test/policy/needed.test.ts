@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compile, decisions } from "../../policy/compile.ts";
 import { indexPolicies, type Packet } from "../../policy/decide.ts";
-import { isFrontOf, priorityOf, turned } from "../../policy/packet-selector.ts";
 import { policyFrom, type RuleText } from "./random-policies.ts";
 
 const ME = ["192.0.2.1", "2001:db8::1"];
@@ -88,13 +87,3 @@ for (const [what, rules, expected] of DHCP)
     const found = ["ff02::1:2", "fe80::5"].map((destination) => index.decide(asked(destination), "out")?.action ?? "allow");
     assert.deepEqual(found, expected);
   });
-
-test("what a start finds in the kernel of a run before it knows as ours by the priority, whatever lies on the link", () => {
-  const policy = policyFrom([ALL, { action: "block", filters: ["me <-> fe80::/64", "me <-> any udp"] }]);
-  const behind = compile(policy, ME).filter(({ priority }) => priority > 1000);
-  assert.ok(behind.some(({ origin }) => origin.kind === "exemption"));
-  for (const { direction, selector, priority } of behind) {
-    const outward = direction === "out" ? selector : turned(selector);
-    assert.ok(priority === priorityOf(outward) || isFrontOf(priority, outward), JSON.stringify([direction, selector, priority]));
-  }
-});

@@ -149,7 +149,7 @@ export class Host {
     const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid }, counters }) => {
       return { source, destination, protocol, spi, reqid, counters };
     });
-    return { sas, policies: [...this.xfrm.policies.values()] };
+    return { sas, policies: Array.from(this.xfrm.policies.values(), (policy) => ({ ...policy, ours: true })) };
   }
 
   /** Gives a command; its lines are in `replies`. */
