@@ -2,9 +2,11 @@
  * Which policy is followed: the configuration as it was last read, the rules that were added at run time, and the addresses that names
  * stand for. Whatever changes comes to the core as one new policy.
  */
+
 import type { Result } from "../isakmp/result.ts";
 import type { Configuration, ConfigurationText, Diagnostic } from "../policy/config.ts";
 import { RUN_TIME, splitRules } from "../policy/run-time.ts";
+import { ruleNamed } from "../policy/select.ts";
 import type { Policy } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
 import type { OpenedJournal } from "./journal.ts";
@@ -94,7 +96,7 @@ export class PolicySource {
   deleteRule(name: string): Promise<Reloaded> {
     return this.#inTurn(async () => {
       if (this.#runTime.has(name)) return this.#read(new Map([...this.#runTime].filter(([key]) => key !== name)), "reload, and try again");
-      const inFile = this.#configuration.policy.rules.some((rule) => rule.name === name);
+      const inFile = ruleNamed(this.#configuration.policy, name) !== undefined;
       if (inFile) return refusal(`rule ${JSON.stringify(name)} stands in ${this.#placeOf(name)}; remove it there, and reload`);
       const known = [...this.#runTime.keys()].join(", ") || "none";
       return refusal(`no rule ${JSON.stringify(name)} was added at run time; there are: ${known}`);

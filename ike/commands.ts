@@ -49,7 +49,7 @@ const last = (core: Core, id: number, line: ReplyLine): void => emit(core, { typ
 // Initiate
 
 function initiate(core: Core, id: number, name: string, peer: string | undefined, waitSeconds: number): void {
-  const rule = core.policy.rules.find((candidate) => candidate.name === name);
+  const rule = ruleNamed(core.policy, name);
   if (!rule) {
     const known = core.policy.rules.map((candidate) => candidate.name).join(", ") || "none";
     return last(core, id, {
@@ -199,7 +199,7 @@ export function startRules(core: Core): void {
 
 /** A rule with start = "now" had no route: it is looked for again. */
 export function onStartRetry(core: Core, name: string): void {
-  const rule = core.policy.rules.find((candidate) => candidate.name === name);
+  const rule = ruleNamed(core.policy, name);
   if (rule) begin(core, rule, peersFor(rule, undefined), null);
 }
 

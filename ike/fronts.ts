@@ -6,7 +6,7 @@
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
  * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal, as does who spoke IKE (spoke.ts).
  */
-import { ruleCoveringSelectors } from "../policy/select.ts";
+import { ruleCoveringSelectors, ruleNamed } from "../policy/select.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import { ownerOf } from "../sa-store/changes.ts";
@@ -15,7 +15,7 @@ import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, count, log } from "./core.ts";
 import type { IkeError } from "./errors.ts";
-import { type Claim, claimsOn, mayGoClear } from "./guarded.ts";
+import { type Claim, claimsOn, openRulesTowards } from "./guarded.ts";
 import { selectorRecord } from "./identity-record.ts";
 import type { Instant, Path } from "./input.ts";
 import { policyValue } from "./journal.ts";
@@ -250,9 +250,9 @@ export function guardFlow(core: Core, child: ChildSa): void {
  * specific rule under which the flow might go in clear.
  */
 export function successorOf(core: Core, { rule, selector }: ChildSpec): Rule | undefined {
-  const named = core.policy.rules.find(({ name }) => name === rule.name);
+  const named = ruleNamed(core.policy, rule.name);
   if (named) return named;
-  const covering = ruleCoveringSelectors(core.policy.rules.filter(mayGoClear), core.addresses, selector, rule.mode);
+  const covering = ruleCoveringSelectors(openRulesTowards(core, selector.remote), core.addresses, selector, rule.mode);
   return covering.ok ? covering.value.rule : undefined;
 }
 

@@ -3,6 +3,7 @@
  * another rule permits, blocks or has protected is that rule's, and nothing keeps it from its way.
  */
 
+import type { AddressRange } from "../isakmp/address.ts";
 import { manualRule } from "../policy/manual-rule.ts";
 import { coversPackets, outwardSelectors, type PacketSelector, priorityOf, turned } from "../policy/packet-selector.ts";
 import { compareStrength, filtersTowards } from "../policy/select.ts";
@@ -54,6 +55,11 @@ export function claimsOn(core: Core, { selector, local, remote }: Pick<ChildSpec
       ),
   }));
 }
+
+/** Rules that may let out in clear some of what goes to a range. */
+export const openRulesTowards = (core: Core, remote: AddressRange): readonly Rule[] => [
+  ...new Set(filtersTowards(decidingOf(core.policy).open, remote).map(({ rule }) => rule)),
+];
 
 /** A filter here, for one of the kernel selectors that it comes to. */
 interface Candidate {

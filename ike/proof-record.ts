@@ -3,9 +3,11 @@
  * by the rule's name and their place, and have to demand what they demanded then: whoever exchanges a key or a CA and starts the daemon anew means
  * that the old ones are good for nothing any more.
  */
+
 import { signatureMethod } from "../auth/choice.ts";
 import type { PeerProof } from "../auth/proof.ts";
 import { toHex } from "../isakmp/hex.ts";
+import { ruleNamed } from "../policy/select.ts";
 import type { AuthEntry, Identity, Policy, PskEntry, Rule, Trust } from "../policy/types.ts";
 import type { JournalValue } from "../sa-store/journal-record.ts";
 import type { Crypto } from "./crypto/provider.ts";
@@ -94,7 +96,7 @@ const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? val
 
 function findEntry(place: unknown, policy: Policy): { readonly rule: Rule; readonly entry: AuthEntry } | undefined {
   const { rule: name, entry: at } = fields(place);
-  const rule = policy.rules.find((candidate) => candidate.name === name);
+  const rule = typeof name === "string" ? ruleNamed(policy, name) : undefined;
   const entry = typeof at === "number" ? rule?.auth[at] : undefined;
   return rule && entry ? { rule, entry } : undefined;
 }

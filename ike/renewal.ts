@@ -7,6 +7,7 @@
 import { acceptsProof, speaksAs } from "../auth/proof.ts";
 import { uint32 } from "../isakmp/octets.ts";
 import { sameIdentity } from "../policy/identity.ts";
+import { ruleNamed } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
@@ -45,7 +46,7 @@ export function renewIke(core: Core, ike: IkeSa): void {
 
 /** The rule it was made for, as the policy has it now; else that of a child. */
 function ruleFor(core: Core, ike: IkeSa): Rule | undefined {
-  const named = (name: string) => core.policy.rules.find((rule) => rule.name === name);
+  const named = (name: string) => ruleNamed(core.policy, name);
   const children = [...ike.children].flatMap((id) => core.store.children.get(id)?.spec.rule.name ?? []);
   return named(ike.sa.rule.name) ?? children.map(named).find((rule) => rule !== undefined);
 }

@@ -2,6 +2,7 @@
  * Trying again: rules that should be up are never given up, waits grow to a ceiling with jitter, each peer has a breaker of its own, and
  * Main Modes that nobody waits for begin at a bounded rate, so that ten thousand peers that come back at once don't stampede.
  */
+import { ruleNamed } from "../policy/select.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish } from "../sa-store/ike-sa.ts";
 import { type Core, count, log, random32 } from "./core.ts";
@@ -28,7 +29,7 @@ const jittered = (core: Core, wait: number): number => Math.round(wait * (1 - (0
 
 /** A rule with start = "now" is never given up. */
 export function keepTrying(core: Core, spec: ChildSpec): void {
-  if (core.stopping || spec.rule.start !== "now" || core.policy.rules.every((rule) => rule.name !== spec.rule.name)) return;
+  if (core.stopping || spec.rule.start !== "now" || !ruleNamed(core.policy, spec.rule.name)) return;
   const key = specKey(spec);
   if (isUp(core, spec)) return stopTrying(core, spec);
   const tries = core.retries.get(key)?.tries ?? 0;

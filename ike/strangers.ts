@@ -10,7 +10,7 @@ import { decodePayloads, type Header } from "../isakmp/message.ts";
 import { FLAG, PAYLOAD } from "../isakmp/numbers.ts";
 import { copyOf } from "../isakmp/octets.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { rulesForPeer } from "../policy/select.ts";
+import { ruleNamed, rulesForPeer } from "../policy/select.ts";
 import type { AuthEntry, Rule } from "../policy/types.ts";
 import type { Negotiation } from "../sa-store/ike-sa.ts";
 import { DIGEST, PRINT, type Stranger } from "../sa-store/stranger.ts";
@@ -152,7 +152,7 @@ function onThird(core: Core, stranger: Stranger, header: Header, bytes: Uint8Arr
   const answered = kept ? ok(kept) : answerAgain(core, stranger);
   if (!answered.ok) {
     forget(core, stranger);
-    const rule = core.policy.rules.find(({ name }) => name === stranger.rule);
+    const rule = ruleNamed(core.policy, stranger.rule);
     return refuseFirst(core, stranger.path, stranger.cookieI, bytes.length, answered.error, rule);
   }
   const n = negotiationOf(stranger, answered.value);
@@ -251,7 +251,7 @@ export function strangerInPieces(core: Core, path: Path, header: Header): Cutter
   const stranger = strangers.find(header.initiatorCookie, path.remote.address);
   if (!stranger || stranger.path.local.address !== path.local.address) return undefined;
   if (!sameOctets(stranger.cookieR, header.responderCookie)) return undefined;
-  const rule = core.policy.rules.find(({ name }) => name === stranger.rule);
+  const rule = ruleNamed(core.policy, stranger.rule);
   return { id: stranger.id, proved: false, rule, noted: () => strangers.put({ ...stranger, fragmented: true }) };
 }
 

@@ -60,9 +60,11 @@ const isHandle = (name: string): boolean => name === "privateKey";
 /** One line for people: what a reload did. */
 export function describeDiff({ kept, refitted, added, dropped }: PolicyDiff): string {
   const names = (rules: readonly Rule[]): string => (rules.length === 0 ? "none" : rules.map(({ name }) => name).join(", "));
-  const again = added.filter(({ name }) => dropped.some((rule) => rule.name === name));
-  const fresh = added.filter((rule) => !again.includes(rule));
-  const gone = dropped.filter(({ name }) => again.every((rule) => rule.name !== name));
+  const before = new Set(dropped.map(({ name }) => name));
+  const after = new Set(added.map(({ name }) => name));
+  const again = added.filter(({ name }) => before.has(name));
+  const fresh = added.filter(({ name }) => !before.has(name));
+  const gone = dropped.filter(({ name }) => !after.has(name));
   const changed = [...refitted.map(([, rule]) => rule), ...again];
   return `${kept.length} rules kept with their SAs; changed: ${names(changed)}; added: ${names(fresh)}; dropped: ${names(gone)}`;
 }

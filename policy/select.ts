@@ -82,11 +82,13 @@ function piecesOf(range: AddressRange): readonly AddressRange[] {
 
 const NAMED = new WeakMap<Policy, ReadonlyMap<string, Rule>>();
 
-/** The rule of a policy that has a name; undefined where there is none. For look-ups for every rule of many: the first makes a table. */
+/** The rule of a policy that has a name; undefined where there is none. The first look-up makes a table. */
 export function ruleNamed(policy: Policy, name: string): Rule | undefined {
-  const known = NAMED.get(policy) ?? new Map(policy.rules.map((rule) => [rule.name, rule]));
-  NAMED.set(policy, known);
-  return known.get(name);
+  const known = NAMED.get(policy);
+  if (known) return known.get(name);
+  const named = new Map(policy.rules.map((rule) => [rule.name, rule]));
+  NAMED.set(policy, named);
+  return named.get(name);
 }
 
 const PLACES = new WeakMap<Policy, ReadonlyMap<Rule, number>>();
