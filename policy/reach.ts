@@ -2,13 +2,13 @@
  * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
  * ticket, and filters that never decide. The host's own addresses are those that the file names; where it names none, others stand for them.
  */
-import { type AddressRange, covers, formatAddress, hostRange, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, formatAddress, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
+import { reportLockOut } from "./lock-out.ts";
 import { MeetingRanges } from "./meeting-ranges.ts";
-import { PrefixIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
 import { reportShut } from "./shut.ts";
@@ -74,34 +74,6 @@ function addressesOf({ policy, addresses }: Placed): Addresses {
   return { own: byFamily.flatMap(({ own }) => own), surest: byFamily.flatMap(({ surest }) => surest) };
 }
 
-const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
-
-/** On every address of a family SSH from anywhere meets a wall without a hole, one way or the other. */
-function reportLockOut({ raw, policy }: Placed, own: readonly string[], reach: readonly Reach[], report: Report): void {
-  const walls = wallsOf(reach, [SSH], true, isWide);
-  const byLocal = new PrefixIndex<Reach>();
-  for (const wall of walls) byLocal.add(wall.local, wall);
-  for (const family of [4, 6] as const) {
-    const addresses = own.flatMap((text) => parseAddress(text) ?? []).filter((address) => address.family === family);
-    const [first] = addresses;
-    if (!first || !addresses.every(({ value }) => byLocal.at(family, value).length > 0)) continue;
-    const wall = walls.find(({ local }) => covers(local, hostRange(family, first.value)));
-    if (wall?.wanted.origin.kind !== "rule") continue;
-    const { rule, filter } = wall.wanted.origin;
-    const i = policy.rules.indexOf(rule);
-    if (i < 0) return report.warning(["sa"], `${rule.name} lets SSH to this host in only from its own peer; ${WAY_IN}`);
-    const how =
-      rule.action === "block" ? "blocks SSH to this host from everywhere" : "lets SSH to this host in only from peers that negotiate";
-    report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], `this ${how}; ${WAY_IN}`);
-    return;
-  }
-}
-
-const WAY_IN = 'keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"';
-
-/** All addresses, or half of them. */
-const isWide = ({ family, first, last }: AddressRange): boolean => last - first >= (1n << (family === 4 ? 31n : 127n)) - 1n;
-
 const KERBEROS: readonly Service[] = [IP_PROTOCOL.udp, IP_PROTOCOL.tcp].map((protocol) => ({ protocol, localPort: 0, remotePort: 88 }));
 
 /** An explicit list of exemptions that leaves the KDC out, a rule with Kerberos, and rules that may be about the way to its servers. */
@@ -111,7 +83,7 @@ function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report)
   );
   if (i < 0) return;
   // One of UDP and TCP will do for the way out: the libraries try the other one.
-  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote));
+  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote)).whole;
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule } = wall.wanted.origin;
   const whose = rule === policy.rules[i] ? "the filters" : `the filters of rule ${JSON.stringify(rule.name)}`;

@@ -4,6 +4,7 @@
 import { type AddressRange, parseRange } from "../isakmp/address.ts";
 import type { WantedPolicy } from "./compile.ts";
 import { greatestMeeting } from "./meeting-pairs.ts";
+import { isRangeOfMany } from "./selector.ts";
 
 /** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
 export interface Reach {
@@ -48,29 +49,36 @@ function isOpen({ wanted: { action, protection, origin } }: Reach, patient: bool
   return protection === null || protection.level === "use" || (patient && origin.kind === "rule" && origin.rule.clear.fallback !== null);
 }
 
+/** Policies that shut something; in those that are `holed` a way is open. */
+export interface Walls {
+  readonly whole: readonly Reach[];
+  readonly holed: readonly Reach[];
+}
+
 /**
- * Policies that shut some of the services to anybody (`wide`: of such a remote side), and through which nothing stronger opens a way. One way in one
- * family is enough: whoever wrote it has thought of the service.
+ * Policies that shut some of the services to anybody (`wide`: of such a remote side), and whether something stronger opens a way through the filter that they
+ * are of. One way in one family is enough: whoever wrote it has thought of the service.
  */
 export function wallsOf(
   reach: readonly Reach[],
   services: readonly Service[],
   patient: boolean,
   wide: (remote: AddressRange) => boolean,
-): readonly Reach[] {
+): Walls {
   const about = reach.filter(
-    (one) => one.wanted.direction !== "fwd" && !isOfItself(one) && services.some((service) => isAbout(one, service)),
+    (one) => one.wanted.direction !== "fwd" && services.some((service) => isAbout(one, service)) && !isNoWayIn(one),
   );
   const open = about.filter((one) => isOpen(one, patient));
   const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
   const place = ({ wanted: { origin, direction } }: Reach): unknown =>
     origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
-  const holed = new Set(withHoles(walls, open).map(place));
-  return walls.filter((wall) => !holed.has(place(wall)));
+  const found = new Set(withHoles(walls, open).map(place));
+  return { whole: walls.filter((wall) => !found.has(place(wall))), holed: walls.filter((wall) => found.has(place(wall))) };
 }
 
-/** What this host sends to itself is no way in. */
-const isOfItself = ({ wanted: { origin } }: Reach): boolean => origin.kind === "exemption" && origin.what === "this-host";
+/** What this host sends to itself, and what goes to many. */
+const isNoWayIn = ({ wanted: { origin }, remote }: Reach): boolean =>
+  (origin.kind === "exemption" && origin.what === "this-host") || isRangeOfMany(remote);
 
 /** Walls that share packets with something open that is stronger. */
 const withHoles = (walls: readonly Reach[], open: readonly Reach[]): readonly Reach[] =>

@@ -90,6 +90,58 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
   ["everything through a manual SA, with a way in for SSH", manual("me <-> any") + rule("ssh", "permit", ["me:22 <-> any tcp"]), []],
   ["networks behind this host through a manual SA", manual("10.1.0.0/16 <-> 10.2.0.0/16"), []],
   ["everything blocked in two halves", rule("a", "block", ["me <-> 0.0.0.0/1", "me <-> 128.0.0.0/1"]), [/^4: .*blocks SSH/]],
+  [
+    "everything blocked in quarters",
+    rule(
+      "a",
+      "block",
+      ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"].map((net) => `me <-> ${net}`),
+    ),
+    [/^4: .*this and 3 more filters block SSH to this host from most addresses; keep another way in/],
+  ],
+  [
+    "all addresses but the first and the last required, as a range",
+    rule("a", "require", ["me <-> 0.0.0.1-255.255.255.254"]),
+    [/^4: .*this lets SSH to this host in only from peers that negotiate among most addresses/],
+  ],
+  [
+    "three quarters of all addresses, one of them as they leave",
+    rule("a", "block", ["me <-> 0.0.0.0/2"]) + rule("b", "require", ["me <-> 64.0.0.0/2"]) + rule("c", "block", ["me -> 128.0.0.0/2"]),
+    [/^4: .*this and 2 more filters block SSH to this host from most addresses/],
+  ],
+  [
+    "a quarter of all addresses and a part of it",
+    rule("a", "block", ["me <-> 0.0.0.0/2", "me:22 <-> 0.0.0.0/3 tcp", "me <-> 64.0.0.0/3"]),
+    [],
+  ],
+  [
+    "everything blocked in quarters, with a way in for SSH",
+    rule(
+      "a",
+      "block",
+      ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"].map((net) => `me <-> ${net}`),
+    ) + rule("ssh", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]),
+    [],
+  ],
+  [
+    "everything blocked in quarters on one of two addresses, and in one piece on the other",
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.3"]\n${rule(
+      "a",
+      "block",
+      ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"].map((net) => `192.0.2.1 <-> ${net}`),
+    )}${rule("b", "block", ["192.0.2.3 <-> any"])}`,
+    [/^6: .*this and 3 more filters block SSH/],
+  ],
+  [
+    "half of all addresses of IPv6 in halves of it",
+    rule("a", "block", ["me <-> 2000::/4", "me <-> 3000::/4", "me <-> ::/3", "me <-> 4000::/2"]),
+    [/^4: .*this and 3 more filters block SSH/],
+  ],
+  [
+    "everything required, where multicast is exempt",
+    `[policy]\nexempt = ["multicast", "broadcast"]\n${rule("a", "require", ["me <-> any"])}`,
+    [/^6: .*lets SSH to this host in only from peers that negotiate/],
+  ],
   ["what leaves is blocked, answers to SSH included", rule("a", "block", ["me -> any"]), [/^4: .*blocks SSH/]],
   [
     "a permit that is weaker than the block",
