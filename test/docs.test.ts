@@ -32,6 +32,24 @@ test("no page was left in the middle of a merge", () => {
     assert.doesNotMatch(read(page), /^(<{7}|>{7}) /m, page);
 });
 
+test("every source file that is named for those who work on it is there", () => {
+  const folders = readdirSync(ROOT, { withFileTypes: true }).filter(
+    (one) => one.isDirectory() && !/^(node_modules|dist|\..*)$/.test(one.name),
+  );
+  const sources = folders.flatMap(({ name }) =>
+    readdirSync(join(ROOT, name), { recursive: true, encoding: "utf8" }).map((path) => `${name}/${path}`),
+  );
+  const named = ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"].flatMap((page) =>
+    [...read(page).matchAll(/(?<![\w/.*-])((?:[\w-]+\/)*[\w-]+)(?:\.\{[\w,]+\})?\.ts\b/g)].map(([, path]) => `${path}.ts`),
+  );
+  assert.ok(named.length > 100);
+  for (const path of named)
+    assert.ok(
+      sources.some((one) => one === path || one.endsWith(`/${path}`)),
+      path,
+    );
+});
+
 test("every link between pages leads to a file, and to a heading of it", () => {
   const anchors = (path: string): readonly string[] =>
     [...readFileSync(path, "utf8").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
