@@ -7,13 +7,12 @@ import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
-import { removeChild } from "./children.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
+import { endTaken } from "./end-taken.ts";
 import { carryFronts, carryGuards, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
-import { takenNow } from "./taken.ts";
 import { endsFound, followRoutes, withEnd } from "./tunnel-ends.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -82,16 +81,6 @@ function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyM
     if (again && again.rule.start !== "never") wishFor(core, again, [], null);
   }
 }
-
-/** Children whose traffic a permit or a block decides about now; of the default response rule, any other rule. */
-function endTaken(core: Core): void {
-  for (const child of core.store.children.values()) {
-    const taken = takenNow(core, child.spec, ANY);
-    if (taken !== undefined) removeChild(core, child, taken, true);
-  }
-}
-
-const ANY = (): boolean => true;
 
 /** SAs whose own part of the rule is what it was belong to the rule as it is now. */
 function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {

@@ -36,6 +36,7 @@ import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf, linger } from "./phase2.ts";
 import { answerRequest, type ChildRequest, destroyChildKeys, pfsGroup, readRequest } from "./quick-mode.ts";
 import { quickModesOf } from "./renewal.ts";
+import { shutBy } from "./shut.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 import { takenFromOthers } from "./taken.ts";
 
@@ -166,7 +167,8 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
   const fault =
     tooManyPrefixes(good.value, request.selector) ??
     takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
-    takenInPieces(core, rules, good.value, request.selector);
+    takenInPieces(core, rules, good.value, request.selector) ??
+    shutOff(core, good.value, request.selector);
   return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
 }
 
@@ -177,6 +179,12 @@ function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, p
   const { rule, filter } = found;
   const why = negotiates(rule) ? "this peer has not proved what it asks for" : `it decides (${rule.action})`;
   return `rule ${rule.name} ("${filter.text}") is narrower there than "${covering.filter.text}" of rule ${covering.rule.name}, and ${why}`;
+}
+
+/** The same as the kernel has it, where also a rule that the peer may use comes first, or a manual SA. */
+function shutOff(core: Core, { rule, selector: covering }: Covering, selector: TrafficSelector): string | undefined {
+  const name = shutBy(core, { rule, selector, reqid: core.policies.knownReqid(rule, covering) });
+  return name && `rule ${name} comes first for all of that traffic`;
 }
 
 /** Kernel selectors that a peer may make of one of our own: two IPv6 ranges can hold 60,000. */

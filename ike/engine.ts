@@ -23,6 +23,7 @@ import {
 } from "./commands.ts";
 import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
+import { endTaken } from "./end-taken.ts";
 import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
@@ -119,6 +120,7 @@ function dispatch(core: Core, input: Input): void {
       core.addresses = input.addresses;
       followAddresses(core);
       core.policies.sync(core);
+      endTaken(core);
       return startRules(core);
     case "routes":
       return findTunnelEnds(core);

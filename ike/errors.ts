@@ -25,6 +25,7 @@ export type IkeError =
   | { readonly kind: "proof-refused"; readonly what: string }
   | { readonly kind: "selectors"; readonly what: string }
   | { readonly kind: "selectors-taken"; readonly what: string }
+  | { readonly kind: "other-rule"; readonly what: string }
   | { readonly kind: "peer-refused"; readonly what: string }
   | { readonly kind: "peer-silent"; readonly what: string }
   | { readonly kind: "silent-after-auth"; readonly what: string }
@@ -105,6 +106,12 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     NOTIFY["INVALID-ID-INFORMATION"],
     "me",
     "let the peer use tunnel mode with an inner address that nobody else behind a NAT has",
+  ),
+  "other-rule": row(
+    "other-rule",
+    NOTIFY["INVALID-ID-INFORMATION"],
+    "me",
+    "initiate the rule that is named, if it negotiates, or change the filters of one of the two; `mainmode why` tells who decides about a packet",
   ),
   "peer-refused": row("peer-refused", null, "peer", "look at the peer's log; it knows why"),
   "peer-silent": row("peer-silent", null, "peer", "check address, routing and that UDP 500 passes every firewall between", "warning", 75),

@@ -174,7 +174,7 @@ function openSoft(core: Core, spec: ChildSpec): void {
   log(core, "soft.opened", "notice", text, { rule: spec.rule.name, peer: spec.remote });
 }
 
-function closeSoft(core: Core, front: Front, why: string): void {
+function closeSoft(core: Core, front: Front, why: string, what = "in clear"): void {
   const { spec } = front;
   lift(core, front);
   // Its silence has had its answer; the next packet asks again at once.
@@ -183,7 +183,7 @@ function closeSoft(core: Core, front: Front, why: string): void {
     core,
     "soft.closed",
     "notice",
-    `${spec.remote}: ${formatSelector(spec.selector)} no longer in clear, ${why} (rule ${spec.rule.name})`,
+    `${spec.remote}: ${formatSelector(spec.selector)} no longer ${what}, ${why} (rule ${spec.rule.name})`,
     {
       rule: spec.rule.name,
       peer: spec.remote,
@@ -292,6 +292,16 @@ export function carryFronts(core: Core, refitted: ReadonlySet<Rule>, specNow: (s
       upkeep(core, core.policies.layFront(soft.id, soft.policies));
     }
     lift(core, front);
+  }
+}
+
+/** Soft SAs end, and those about to open, whose traffic another rule decides about. `taken`: which one, and why. Guards: `carryGuards`. */
+export function closeTaken(core: Core, taken: (spec: ChildSpec) => string | undefined): void {
+  for (const front of core.fronts.all()) {
+    const why = front.kind === "guard" ? undefined : taken(front.spec);
+    if (why === undefined) continue;
+    if (front.kind === "soft") closeSoft(core, front, why, "in clear by its rule");
+    else lift(core, front);
   }
 }
 

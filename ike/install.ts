@@ -5,7 +5,7 @@
 import type { Protection } from "../policy/compile.ts";
 import { outwardSelectors as kernelSelectors, priorityOf, turned } from "../policy/packet-selector.ts";
 import type { TrafficSelector } from "../policy/types.ts";
-import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { Secret } from "./crypto/secret.ts";
 import type { ProtocolSuite } from "./crypto/suite.ts";
 import type { KernelCommand, KernelPolicy, KernelSa, KernelSelector, KernelTemplate, PolicyDirection, SaKey } from "./kernel-contract.ts";
@@ -133,6 +133,27 @@ export function kernelPolicies(spec: PolicySpec): readonly KernelPolicy[] {
     for (const direction of directions) policies.push(kernelPolicy(spec, selector, direction));
   return policies;
 }
+
+/** The policies that a child wants for itself. */
+export function policiesOf({ spec, protections }: Pick<ChildSa, "spec" | "protections">): readonly KernelPolicy[] {
+  const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
+  const protocols = protections.map(({ suite }) => suite.protocol);
+  return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid });
+}
+
+/** A policy with all its templates at a level: whether packets without that protection pass. */
+export const atLevel = (policy: KernelPolicy, level: "required" | "use"): KernelPolicy => ({
+  ...policy,
+  templates: policy.templates.map((template) => ({ ...template, level })),
+});
+
+/** Whether a policy asks for just these protocols, in whatever order. */
+export const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly string[]): boolean =>
+  policy !== undefined &&
+  policy.templates
+    .map((t) => t.protocol)
+    .sort()
+    .join() === [...protocols].sort().join();
 
 function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
   const inward = direction !== "out";

@@ -15,6 +15,7 @@ import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/j
 import { LEAST_QUICK_MODE, logClosed, tellDelete } from "./children.ts";
 import { type Core, count, log } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
+import { noPlaceFor } from "./end-taken.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { NOW, policyOwner, REQID, USED_ID } from "./journal.ts";
@@ -28,7 +29,6 @@ import { armRenewal } from "./renewal.ts";
 import { DRAIN, LINGER } from "./retransmit.ts";
 import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
-import { takenNow } from "./taken.ts";
 import { restoreEnds } from "./tunnel-ends.ts";
 import { specKey } from "./wishes.ts";
 
@@ -199,7 +199,7 @@ function restoreChild(core: Core, id: number, f: Fields, sas: Map<string, Kernel
     count(core, "child SA of the last run not taken over");
     return false;
   }
-  const ended = isStillAbout(core, child, f["mode"]) ? takenNow(core, child.spec, () => true) : "its rule is about something else now";
+  const ended = isStillAbout(core, child, f["mode"]) ? noPlaceFor(core, child) : "its rule is about something else now";
   if (ended !== undefined) {
     const carrier = child.ike === null ? undefined : core.store.ikes.get(child.ike);
     if (carrier?.phase === "established") tellDelete(core, carrier, child, true);

@@ -133,9 +133,12 @@ export function onPace(core: Core, key: string): void {
 /** Wishes that wait for their turn end. */
 export function dropPaced(core: Core, meant: (rule: string) => boolean): readonly ChildWish[] {
   const dropped = [...core.paced.values()].filter((wish) => meant(wish.spec.rule.name));
-  for (const { key } of dropped) {
-    core.paced.delete(key);
-    core.timers.clearAll(`pace ${key}`);
-  }
+  for (const wish of dropped) dropPacedWish(core, wish);
   return dropped;
+}
+
+/** The same of one. */
+export function dropPacedWish(core: Core, { key }: ChildWish): void {
+  core.paced.delete(key);
+  core.timers.clearAll(`pace ${key}`);
 }

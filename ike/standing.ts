@@ -3,13 +3,14 @@
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { compile, isExemption } from "../policy/compile.ts";
-import { behindRules, coversPackets, inFrontOf, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
+import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
+import { behindRules, coversPackets, inFrontOf, isNatural, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
 import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
-import { kernelPolicies, kernelSelectors, kernelTemplates } from "./install.ts";
+import { atLevel, kernelPolicies, kernelSelectors, kernelTemplates, policiesOf, sameProtocols } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
 import { PolicySlots } from "./policy-slots.ts";
 
@@ -58,6 +59,8 @@ export class PolicyTable {
   #plain: ReadonlyMap<string, Plain> = new Map();
   /** What the journal has not heard yet; null: free again. */
   readonly #changedReqids = new Map<string, number | null>();
+  /** Of rules' policies that should stand; null: nobody has asked since the last `sync`. */
+  #index: DecisionIndex<KernelPolicy> | null = null;
   #lastReqid = REQID_BASE;
   #addresses: readonly string[] = [];
   /** What an earlier run left and nobody wants: nothing; kept, while the start sees what it was for; or overdue, where the start broke off. */
@@ -68,11 +71,32 @@ export class PolicyTable {
     return this.#standing.get(reqid);
   }
 
+  /**
+   * The rules' policies that should stand, by the packets that they cover. Without ways past blocks and exemptions, which are not what a filter says.
+   */
+  byPackets(): DecisionIndex<KernelPolicy> {
+    if (this.#index) return this.#index;
+    const all = [...this.#plain.values(), ...this.#standing.values()].flatMap(({ policies }) => policies);
+    this.#index = indexPolicies(all.filter(({ priority }) => isNatural(priority)));
+    return this.#index;
+  }
+
+  /** The name of the rule that such a policy is of. */
+  ruleOf(policy: KernelPolicy): string | undefined {
+    const [template] = policy.templates;
+    return template ? this.#standing.get(template.reqid)?.rule.name : (this.#plain.get(keyOf(policy))?.rule ?? undefined);
+  }
+
   /** The reqid of a child: that of the standing policy it serves, or one of its own. */
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
     return rule.action === "require" || rule.action === "request"
       ? this.#reqid(standingKey(rule, covering))
       : this.#reqid(childKey(rule, selector, remote));
+  }
+
+  /** The same where it has been given out already; 0: it has not, or would be the child's own. */
+  knownReqid(rule: Rule, covering: TrafficSelector): number {
+    return (rule.action === "respond" ? undefined : this.#reqids.get(standingKey(rule, covering))) ?? 0;
   }
 
   /** The reqid of a manual SA: that of its first policy would do for one only. */
@@ -159,6 +183,7 @@ export class PolicyTable {
     this.#standing.clear();
     for (const [reqid, wanted] of standing) this.#standing.set(reqid, wanted);
     this.#plain = plain;
+    this.#index = null;
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
     const weaker = new Set(now.flatMap(({ policies }) => policies.filter((policy) => this.#slots.weakens(policy))));
@@ -233,7 +258,7 @@ export class PolicyTable {
 
   #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {
     const standing = this.#standing.get(spec.reqid);
-    const policies = this.#inFront(spec, wanted);
+    const policies = this.inFront(spec, wanted);
     const { rule } = spec;
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
     if (!standing && rule.action === "respond" && rule.mode === "transport")
@@ -249,7 +274,7 @@ export class PolicyTable {
   clearFor({ rule, selector, reqid }: ChildSpec): readonly KernelPolicy[] {
     const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
     const policies = kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid });
-    return this.#inFront(
+    return this.inFront(
       { rule, selector },
       policies.filter(({ direction }) => directions.has(direction)),
     );
@@ -265,9 +290,9 @@ export class PolicyTable {
   }
 
   /** The same policies just in front of the rule's own, and behind whatever is more specific than those. */
-  #inFront({ rule, selector }: Pick<ChildSpec, "rule" | "selector">, policies: readonly KernelPolicy[]): readonly KernelPolicy[] {
+  inFront({ rule, selector }: Pick<ChildSpec, "rule" | "selector">, policies: readonly KernelPolicy[]): readonly KernelPolicy[] {
     const covering = rule.filters
-      .flatMap((filter) => concreteSelectors(filter, rule, this.#addresses))
+      .flatMap((filter) => concreteSelectors(filter, rule, this.#addresses, selector))
       .filter((pair) => coversSelector(pair, selector))
       .flatMap(kernelSelectors);
     return policies.map((policy) => {
@@ -316,8 +341,7 @@ export class PolicyTable {
   #onRefused(core: Core, refused: KernelCommand, refusal: KernelRefusal): readonly number[] {
     if (refused.do === "add-sa" || refused.do === "update-sa" || refused.do === "read-sa") return [];
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
-    const [template] = base?.templates ?? [];
-    const rule = template ? this.#standing.get(template.reqid)?.rule.name : base && (this.#plain.get(keyOf(base))?.rule ?? undefined);
+    const rule = base && this.ruleOf(base);
     // Somebody else exempts neighbour discovery, or whatever it is: so much the better.
     if (refused.do === "add-policy" && base && isExemption(base) && refusal.exists) {
       this.#slots.dropBase(base);
@@ -335,6 +359,7 @@ export class PolicyTable {
   removeAll(): readonly KernelCommand[] {
     this.#standing.clear();
     this.#plain = new Map();
+    this.#index = null;
     return this.#slots.clear();
   }
 
@@ -361,27 +386,8 @@ const NOBODY = { base: null, children: [] } as const;
 /** Asks the kernel for what needs no more than bookkeeping when it answers. */
 export const upkeep = (core: Core, commands: readonly KernelCommand[]): void => kernel(core, commands, { kind: "upkeep", commands });
 
-/** The policies that a child wants for itself. */
-function policiesOf({ spec, protections }: ChildSa): readonly KernelPolicy[] {
-  const tunnel = spec.rule.mode === "tunnel" ? { local: spec.local, remote: spec.remote } : null;
-  const protocols = protections.map(({ suite }) => suite.protocol);
-  return kernelPolicies({ selector: spec.selector, mode: spec.rule.mode, tunnel, protocols, reqid: spec.reqid });
-}
-
-const atLevel = (policy: KernelPolicy, level: "required" | "use"): KernelPolicy => ({
-  ...policy,
-  templates: policy.templates.map((template) => ({ ...template, level })),
-});
-
 /** A tunnel may be written as two rules, one for each direction: they share its SAs. */
 const standingKey = (rule: Rule, pair: TrafficSelector): string =>
   `${rule.mode === "tunnel" ? `tunnel ${rule.tunnel?.remote}` : rule.name}|${formatSelector(pair)}`;
 
 const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;
-
-const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly string[]): boolean =>
-  policy !== undefined &&
-  policy.templates
-    .map((t) => t.protocol)
-    .sort()
-    .join() === [...protocols].sort().join();

@@ -2,7 +2,7 @@
  * Which policy decides about a packet: an index over what `compile` wants, so that a look-up costs as much as there are different shapes of
  * selectors (prefix lengths, with or without protocol and ports), however many rules there are.
  */
-import { type Family, formatAddress, parseAddress, prefixRange } from "../isakmp/address.ts";
+import { bitsOf, type Family, formatAddress, parseAddress, prefixRange } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
 import { hasPorts } from "./filter.ts";
 import { type PacketSelector, selectorKey } from "./packet-selector.ts";
@@ -17,27 +17,32 @@ export interface Packet {
   readonly destinationPort: number;
 }
 
-export interface DecisionIndex {
+export interface DecisionIndex<T extends Decisive = WantedPolicy> {
   /** The strongest policy that covers the packet; undefined: none does, and the packet passes in clear. */
-  decide(packet: Packet, direction: Direction): WantedPolicy | undefined;
+  decide(packet: Packet, direction: Direction): T | undefined;
+  /** The strongest policy that covers every packet of a selector. */
+  covering(packets: PacketSelector, direction: Direction): T | undefined;
 }
 
+/** What an index has to know of a policy. */
+type Decisive = Pick<WantedPolicy, "direction" | "selector" | "priority">;
+
 /** What selectors of one kind have in common: the packet's own values in these places make the key. */
-interface Shape {
+interface Shape<T> {
   readonly family: Family;
   readonly sourceLength: number;
   readonly destinationLength: number;
   readonly protocol: boolean;
   readonly sourcePort: boolean;
   readonly destinationPort: boolean;
-  readonly policies: Map<string, WantedPolicy>;
+  readonly policies: Map<string, T>;
   /** Of its strongest policy. */
   best: number;
 }
 
 /** An index of policies; the strongest of a key is kept, the first where they are equal. */
-export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex {
-  const shapes = new Map<string, Shape>();
+export function indexPolicies<T extends Decisive>(policies: readonly T[]): DecisionIndex<T> {
+  const shapes = new Map<string, Shape<T>>();
   const order = new Map(policies.map((policy, i) => [policy, i]));
   for (const policy of policies) {
     const shape = shapeOf(policy, shapes);
@@ -46,7 +51,7 @@ export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex 
     if (!known || policy.priority < known.priority) shape.policies.set(key, policy);
     shape.best = Math.min(shape.best, policy.priority);
   }
-  const byDirection = new Map<Direction, readonly Shape[]>();
+  const byDirection = new Map<Direction, readonly Shape<T>[]>();
   for (const direction of ["in", "out", "fwd"] as const) {
     const own = [...shapes].filter(([name]) => name.startsWith(`${direction} `)).map(([, shape]) => shape);
     byDirection.set(
@@ -54,17 +59,25 @@ export function indexPolicies(policies: readonly WantedPolicy[]): DecisionIndex 
       own.sort((a, b) => a.best - b.best),
     );
   }
-  return { decide: (packet, direction) => strongest(packet, byDirection.get(direction) ?? [], order) };
+  const find = (packets: PacketSelector, direction: Direction): T | undefined =>
+    strongest(packets, byDirection.get(direction) ?? [], order);
+  return { decide: (packet, direction) => find(selectorOf(packet), direction), covering: find };
 }
 
-function shapeOf({ direction, selector: s, priority }: WantedPolicy, shapes: Map<string, Shape>): Shape {
+/** Of one packet. */
+function selectorOf(packet: Packet): PacketSelector {
+  const length = bitsOf(packet.source.includes(":") ? 6 : 4);
+  return { ...packet, sourceLength: length, destinationLength: length };
+}
+
+function shapeOf<T extends Decisive>({ direction, selector: s, priority }: T, shapes: Map<string, Shape<T>>): Shape<T> {
   const family: Family = s.source.includes(":") ? 6 : 4;
   const [protocol, sourcePort, destinationPort] = [s.protocol !== 0, s.sourcePort !== 0, s.destinationPort !== 0];
   const name = `${direction} ${family} ${s.sourceLength} ${s.destinationLength} ${protocol} ${sourcePort} ${destinationPort}`;
   const known = shapes.get(name);
   if (known) return known;
   const { sourceLength, destinationLength } = s;
-  const shape: Shape = {
+  const shape: Shape<T> = {
     family,
     sourceLength,
     destinationLength,
@@ -81,14 +94,14 @@ function shapeOf({ direction, selector: s, priority }: WantedPolicy, shapes: Map
 /**
  * What only passes through may meet two of one priority, one for each way: the first in the list counts, as it is the older one in the kernel.
  */
-function strongest(packet: Packet, shapes: readonly Shape[], order: ReadonlyMap<WantedPolicy, number>): WantedPolicy | undefined {
+function strongest<T extends Decisive>(packet: PacketSelector, shapes: readonly Shape<T>[], order: ReadonlyMap<T, number>): T | undefined {
   const family: Family = packet.source.includes(":") ? 6 : 4;
   const [sources, destinations] = [new Map<number, string>(), new Map<number, string>()];
-  const at = (policy: WantedPolicy): number => order.get(policy) ?? 0;
-  let found: WantedPolicy | undefined;
+  const at = (policy: T): number => order.get(policy) ?? 0;
+  let found: T | undefined;
   for (const shape of shapes) {
     if (found && found.priority < shape.best) break;
-    if (shape.family !== family) continue;
+    if (shape.family !== family || shape.sourceLength > packet.sourceLength || shape.destinationLength > packet.destinationLength) continue;
     const selector: PacketSelector = {
       source: masked(packet.source, shape.sourceLength, sources),
       sourceLength: shape.sourceLength,

@@ -1,0 +1,78 @@
+/**
+ * Rules, or our addresses, have changed: what is there, or under way, and has no place any more beside stronger rules ends, and its peer is told. What can
+ * carry packets stays. Invariant: at a restart nothing weaker than the stronger rule's policy stands for it in between.
+ */
+import { acceptsProof } from "../auth/proof.ts";
+import type { Rule } from "../policy/types.ts";
+import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
+import type { ChildWish, QuickExchange } from "../sa-store/ike-sa.ts";
+import { carrierFor, removeChild } from "./children.ts";
+import type { Core } from "./core.ts";
+import type { IkeError } from "./errors.ts";
+import { closeTaken } from "./fronts.ts";
+import { endExchange } from "./phase2.ts";
+import { dropPacedWish } from "./retry.ts";
+import { shutBy } from "./shut.ts";
+import { takenNow } from "./taken.ts";
+import { failWish } from "./wishes.ts";
+
+/** After the policies of the rules. */
+export function endTaken(core: Core): void {
+  for (const child of core.store.children.values()) {
+    const why = noPlaceFor(core, child);
+    if (why !== undefined) removeChild(core, child, why, true);
+  }
+  closeTaken(core, (spec) => taken(core, spec, true));
+  endUnderway(core);
+}
+
+/** Why a child is of no use, or against what stronger rules say; undefined: it is not. */
+export function noPlaceFor(core: Core, child: ChildSa): string | undefined {
+  const proved = carrierFor(core, child)?.sa;
+  const isOwn = (rule: Rule): boolean => !proved || acceptsProof(rule, proved.proof, proved.peerId);
+  return takenNow(core, child.spec, isOwn) ?? shut(core, child.spec, false);
+}
+
+/** The same of what is only wanted: whose rules the peer may use is not known yet. `ties`: see `shutBy`. */
+export const taken = (core: Core, spec: ChildSpec, ties: boolean): string | undefined =>
+  takenNow(core, spec, () => true) ?? shut(core, spec, ties);
+
+function shut(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties: boolean): string | undefined {
+  const name = shutBy(core, spec, ties);
+  return name && `rule ${name} comes first for all of that traffic`;
+}
+
+/** Negotiations and Quick Modes that would make such children. Those that have made one went with it. */
+function endUnderway(core: Core): void {
+  const error = (spec: ChildSpec): IkeError | undefined => {
+    const what = taken(core, spec, false);
+    return what === undefined ? undefined : { kind: "other-rule", what };
+  };
+  for (const entry of [...core.store.ikes.values()]) {
+    if (entry.phase === "negotiating") {
+      const lost = entry.wishes.flatMap((wish) => withError(wish, error(wish.spec)));
+      if (lost.length > 0)
+        entry.wishes.splice(0, entry.wishes.length, ...entry.wishes.filter((wish) => !lost.some((one) => one.wish === wish)));
+      for (const one of lost) failWish(core, one.wish, one.why);
+      continue;
+    }
+    for (const ex of [...entry.exchanges.values()]) {
+      const spec = specOf(ex);
+      const why = spec && error(spec);
+      if (why) endExchange(core, entry, ex, why);
+    }
+  }
+  for (const wish of [...core.paced.values()]) {
+    const why = error(wish.spec);
+    if (!why) continue;
+    dropPacedWish(core, wish);
+    failWish(core, wish, why);
+  }
+}
+
+const withError = (wish: ChildWish, why: IkeError | undefined): readonly { readonly wish: ChildWish; readonly why: IkeError }[] =>
+  why ? [{ wish, why }] : [];
+
+/** What a Quick Mode is for that has no child yet. */
+const specOf = ({ state }: QuickExchange): ChildSpec | undefined =>
+  state.kind === "offered" ? state.wish.spec : state.kind === "installing" ? state.spec : undefined;

@@ -1,0 +1,52 @@
+/**
+ * Whether a child could carry anything: of the packets that its selectors mean none may come to it, since policies of other rules stand in front. The
+ * kernel's view of what `taken.ts` asks of the rules.
+ */
+import { turned } from "../policy/packet-selector.ts";
+import { compareStrength, ruleNamed } from "../policy/select.ts";
+import type { Rule } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { Core } from "./core.ts";
+import { kernelSelectors } from "./install.ts";
+import type { KernelPolicy } from "./kernel-contract.ts";
+
+/**
+ * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child. `ties`:
+ * also where a stronger rule's policy has the place of the child's own, in front of which the child lies. After `sync`.
+ */
+export function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
+  const standing = core.policies.byReqid(spec.reqid);
+  const used = new Set(standing?.policies.map(({ direction }) => direction));
+  let name: string | undefined;
+  for (const outward of kernelSelectors(spec.selector))
+    for (const direction of ["out", "in"] as const) {
+      if (standing && !used.has(direction)) continue;
+      const selector = direction === "out" ? outward : turned(outward);
+      const first = core.policies.byPackets().covering(selector, direction);
+      const rule = first && isInFront(core, spec, standing?.rule, first, { direction, selector }, ties);
+      if (rule === undefined) return undefined;
+      name ??= rule;
+    }
+  return name;
+}
+
+/** The name of the rule whose policy comes before the child; undefined where the child comes first, or the policy leads to it. */
+function isInFront(
+  core: Core,
+  spec: Pick<ChildSpec, "rule" | "selector" | "reqid">,
+  standing: Rule | undefined,
+  first: KernelPolicy,
+  at: Pick<KernelPolicy, "direction" | "selector">,
+  ties: boolean,
+): string | undefined {
+  if (first.templates.some(({ reqid }) => reqid === spec.reqid)) return undefined;
+  const name = core.policies.ruleOf(first);
+  const [own] = core.policies.inFront(spec, [{ ...first, ...at }]);
+  if (!own || name === undefined) return undefined;
+  if (first.priority < own.priority) return name;
+  // Behind the child's place is only that of its rule itself.
+  if (first.priority !== own.priority + 1) return undefined;
+  if (name === spec.rule.name) return standing && !standing.clear.discovery ? name : undefined;
+  const other = ruleNamed(core.policy, name);
+  return ties && other && compareStrength(other, spec.rule) < 0 ? name : undefined;
+}
