@@ -135,3 +135,20 @@ test("what comes out of a tunnel from anywhere opens no block for this host's ow
   const packet = { source: "fe80::5", destination: "2001:db8:1::5", protocol: 6, sourcePort: 1, destinationPort: 2 };
   assert.equal(indexPolicies(compile(policyFrom(rules), ["192.0.2.1"])).decide(packet, "out")?.action, "block");
 });
+
+test("a gateway pings through its tunnel by a permit for icmp, and past it where icmp is exempt, which leaves answers out of the tunnel outside", () => {
+  const tunnel: RuleText = {
+    action: "require",
+    filters: ["10.1.0.0/16 <-> 10.2.0.0/16"],
+    more: 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }',
+  };
+  const own = ["192.0.2.1", "10.1.0.1"];
+  const ping = (source: string, destination: string): Packet => ({ source, destination, protocol: 1, sourcePort: 0, destinationPort: 0 });
+  const packets = [ping("10.1.0.1", "10.2.0.5"), ping("10.2.0.5", "10.1.0.1"), ping("192.0.2.1", "198.51.100.5")];
+  const met = (rules: readonly RuleText[], top = ""): readonly string[] => {
+    const index = indexPolicies(compile(policyFrom(rules, top), own));
+    return packets.map((packet) => index.decide(packet, directionOf(packet, own))?.protection?.level ?? "clear");
+  };
+  assert.deepEqual(met([tunnel, { action: "permit", filters: ["me <-> any icmp"] }]), ["required", "required", "clear"]);
+  assert.deepEqual(met([tunnel], '[policy]\nexempt = ["icmp"]'), ["clear", "clear", "clear"]);
+});
