@@ -8,7 +8,7 @@ import { type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { reportLockOut } from "./lock-out.ts";
-import { MeetingRanges } from "./meeting-ranges.ts";
+import { Rivals } from "./rivals.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
 import { reportShut } from "./shut.ts";
@@ -42,8 +42,8 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }
 
-/** Of more kernel policies than these nothing is judged; and where more pairs of them meet than these, not which filters never decide. */
-const [MOST_JUDGED, MOST_MEETING] = [50_000, 5_000_000];
+/** Of more kernel policies than these nothing is judged; and where it takes more looks than these at others of them, not which filters never decide. */
+const [MOST_JUDGED, MOST_LOOKS] = [50_000, 1_000_000];
 
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
 const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;
@@ -101,14 +101,14 @@ function reportUnreachable(
   exempted: readonly Reach[],
   report: Report,
 ): void {
-  const byWay: ByWay = new Map((["out", "in", "fwd"] as const).map((way) => [way, rivalsOf(reach, way)]));
+  const byWay: ByWay = new Map((["out", "in", "fwd"] as const).map((way) => [way, new Rivals(reach, way)]));
   const byFilter = new Map<Filter, Reach[]>();
   for (const one of [...reach, ...exempted]) if (one.wanted.origin.kind === "rule") listed(byFilter, one.wanted.origin.filter).push(one);
   for (const [i, rule] of policy.rules.entries()) {
     if (rule.defaultResponse) continue;
     for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
       if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
-      if ([...byWay.values()].some((rivals) => rivals.looked > MOST_MEETING))
+      if ([...byWay.values()].some((rivals) => rivals.looked > MOST_LOOKS))
         return report.warning(
           ["rule", i, "filters", k],
           "so many filters meet that from here on it was not looked for which of them never decide; mainmode why tells what decides",
@@ -119,32 +119,7 @@ function reportUnreachable(
   }
 }
 
-/** Policies of a direction, so that of thousands few are looked at: the kernel's many are of as many ports, or of as many remote sides. */
-class Rivals {
-  readonly #byNumbers: ReadonlyMap<string, MeetingRanges<Reach>>;
-  /** How many were looked at so far. */
-  looked = 0;
-
-  constructor(reach: readonly Reach[]) {
-    const lists = new Map<string, Reach[]>();
-    for (const one of reach) listed(lists, `${one.protocol} ${one.localPort} ${one.remotePort}`).push(one);
-    this.#byNumbers = new Map([...lists].map(([numbers, list]) => [numbers, new MeetingRanges(list, ({ remote }) => remote)]));
-  }
-
-  /** Those whose remote sides meet that of one, and whose protocol and ports are its own or any. */
-  of({ remote, protocol, localPort, remotePort }: Reach): readonly Reach[] {
-    const own = (number: number): readonly number[] => (number === 0 ? [0] : [0, number]);
-    const found = own(protocol).flatMap((a) =>
-      own(localPort).flatMap((b) => own(remotePort).flatMap((c) => this.#byNumbers.get(`${a} ${b} ${c}`)?.with(remote) ?? [])),
-    );
-    this.looked += found.length;
-    return found;
-  }
-}
-
 type ByWay = ReadonlyMap<WantedPolicy["direction"], Rivals>;
-const rivalsOf = (reach: readonly Reach[], way: WantedPolicy["direction"]): Rivals =>
-  new Rivals(reach.filter(({ wanted }) => wanted.direction === way));
 
 function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
   const list = lists.get(key) ?? [];
@@ -168,7 +143,7 @@ function whyNever(
   if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
     return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
   // Where none is left, equal ones of stronger rules have taken all its places.
-  const stronger = mine.map((one) => coverOf(one, byWay.get(one.wanted.direction)?.of(one) ?? []));
+  const stronger = mine.map((one) => byWay.get(one.wanted.direction)?.covering(one));
   const [first] = stronger;
   // Of a respond rule that was said where the other one stands.
   if (mine.length === 0) return rule.action === "respond" ? undefined : `a stronger rule is about just the same traffic; ${NEVER}`;
@@ -189,32 +164,6 @@ function aboutAll(stronger: readonly (readonly Reach[] | undefined)[]): string {
 }
 
 const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);
-
-/** Of policies whose remote sides meet that of one, stronger ones that together are about every packet of one; undefined where something is left to it. */
-function coverOf(one: Reach, others: readonly Reach[]): readonly Reach[] | undefined {
-  const candidates = others
-    .filter(
-      (other) =>
-        other.wanted.priority < one.wanted.priority &&
-        fits(other.protocol, one.protocol) &&
-        fits(other.localPort, one.localPort) &&
-        fits(other.remotePort, one.remotePort) &&
-        covers(other.local, one.local),
-    )
-    .sort((a, b) => (a.remote.first < b.remote.first ? -1 : a.remote.first > b.remote.first ? 1 : 0));
-  let next = one.remote.first;
-  const used: Reach[] = [];
-  for (const candidate of candidates) {
-    if (candidate.remote.first > next) return undefined;
-    if (candidate.remote.last < next) continue;
-    used.push(candidate);
-    next = candidate.remote.last + 1n;
-    if (next > one.remote.last) return used;
-  }
-  return undefined;
-}
-
-const fits = (wide: number, narrow: number): boolean => wide === 0 || wide === narrow;
 
 const nameOf = ({ wanted: { origin } }: Reach): string =>
   origin.kind === "rule" ? `rule ${JSON.stringify(origin.rule.name)}` : `the exemption ${origin.what}`;

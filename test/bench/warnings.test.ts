@@ -1,6 +1,6 @@
 /**
- * What it costs to find out which rules catch the fragments of others, and which bring back what others send, in steps as policy-rules.test.ts counts
- * them: ten times as many rules may cost ten times as much.
+ * What it costs to find out which rules catch the fragments of others, which bring back what others send, which take all traffic of others and which shut SSH, in
+ * steps as policy-rules.test.ts counts them: ten times as many rules may cost ten times as much.
  */
 import assert from "node:assert/strict";
 import { Session } from "node:inspector";
@@ -15,7 +15,7 @@ const { parseConfiguration } = await import("../../policy/config.ts");
 after(() => session.disconnect());
 
 /** The files that ask it; the rest of reading has its own tests. */
-const ASKING = /\/policy\/(?:warnings|fragments|side-index)\.[jt]s$/;
+const ASKING = /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|meeting-ranges|lock-out|walls|meeting-pairs)\.[jt]s$/;
 
 /** Times that functions and blocks of these files were run since the last call. */
 function ran(): number {
@@ -45,6 +45,15 @@ const POLICIES: readonly (readonly [what: string, ruleOf: (k: number) => string]
     "blocks of ports beside blocks of others from the same network",
     (k) => block(k, (n) => (k % 2 === 0 ? `192.0.2.0/24 <-> ${net(10 + n, k)}:99 tcp` : `192.0.2.0/24 <-> ${net(10 + n, k)}`)),
   ],
+  [
+    "blocks of ports beside blocks of others to one network",
+    (k) => block(k, (n) => (k % 2 === 0 ? `${net(10 + n, k)} <-> 192.0.2.0/24:99 tcp` : `${net(10 + n, k)} <-> 192.0.2.0/24`)),
+  ],
+  [
+    "blocks of ports of one network beside blocks for parts of the other",
+    (k) => block(k, (n) => (k % 2 === 0 ? `10.9.0.0/16:${5 * k + n + 1} <-> 20.0.0.0/8 tcp` : `10.9.0.0/16 <-> ${net(20 + n, k)}`)),
+  ],
+  ["blocks that shut SSH together", (k) => block(k, (n) => `me <-> ${(k & 127) + 1}.${k >> 7}.${n * 2}.0/24`)],
   ["tunnels to one peer for one direction only", (k) => tunnel(k, (n) => `${net(10, k)} -> ${net(172 + n, k)}`)],
   [
     "tunnels to one peer, each for one direction of two",

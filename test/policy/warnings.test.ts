@@ -142,6 +142,11 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     `[policy]\nexempt = ["multicast", "broadcast"]\n${rule("a", "require", ["me <-> any"])}`,
     [/^6: .*lets SSH to this host in only from peers that negotiate/],
   ],
+  [
+    "what leaves is required to be protected, where multicast is exempt",
+    `[policy]\nexempt = ["multicast", "broadcast"]\n${rule("a", "require", ["me -> any"])}`,
+    [/^6: .*lets SSH to this host in only from peers that negotiate/],
+  ],
   ["what leaves is blocked, answers to SSH included", rule("a", "block", ["me -> any"]), [/^4: .*blocks SSH/]],
   [
     "a permit that is weaker than the block",
