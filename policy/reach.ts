@@ -12,7 +12,7 @@ import { Rivals } from "./rivals.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
 import { reportShut } from "./shut.ts";
-import type { Filter, Policy, Rule } from "./types.ts";
+import type { Filter, Policy, Rule, Side } from "./types.ts";
 import { type Reach, reachOf, type Service, wallsOf } from "./walls.ts";
 import { isBesideBlock } from "./ways.ts";
 
@@ -60,9 +60,7 @@ function addressesOf({ policy, addresses }: Placed): Addresses {
   if (addresses) return { own: addresses, surest: addresses };
   const ends = new Set([...policy.rules.flatMap(({ tunnel }) => tunnel?.local ?? []), ...policy.manual.map(({ local }) => local)]);
   const sides = policy.rules.flatMap(({ filters }) => filters.map(({ local }) => local));
-  const named = new Set(
-    sides.flatMap((side) => (side.kind === "range" && isHost(side.range) ? [formatAddress(side.range.family, side.range.first)] : [])),
-  );
+  const named = new Set(sides.flatMap((side) => hostOf(side) ?? []));
   const byFamily = STAND_INS.map((one) => {
     const of = (texts: Iterable<string>): readonly string[] =>
       [...texts].filter((text) => text.includes(":") === one.includes(":") && !isOnLink(text));
@@ -142,6 +140,9 @@ function whyNever(
   // Link-local addresses are this host's whatever others it has.
   if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
     return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
+  const foreign = known && rule.action === "respond" && rule.mode === "transport" ? hostOf(filter.local) : undefined;
+  if (foreign !== undefined && !own.includes(foreign) && !isOnLink(foreign))
+    return `${foreign} is none of [daemon] addresses, and in transport mode peers can ask about this host's own addresses only: the filter answers nobody, and within a wider rule what it is about passes in clear; leave it out`;
   // Where none is left, equal ones of stronger rules have taken all its places.
   const stronger = mine.map((one) => byWay.get(one.wanted.direction)?.covering(one));
   const [first] = stronger;
@@ -155,6 +156,10 @@ function whyNever(
     ? `${aboutAll(ofHost)} about all packets of this host in it; the filter decides only about what passes through`
     : undefined;
 }
+
+/** The one address of a side. */
+const hostOf = (side: Side): string | undefined =>
+  side.kind === "range" && isHost(side.range) ? formatAddress(side.range.family, side.range.first) : undefined;
 
 const NEVER = "the filter never decides";
 

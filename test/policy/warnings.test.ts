@@ -34,6 +34,20 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     [/no address of \[daemon\] addresses is in it; the filter never decides/],
   ],
   [
+    "answers for hosts of which none is this one",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "respond", ["10.1.0.5 <-> 10.2.0.5", "10.2.0.5 <-> 192.0.2.1"])}`,
+    [
+      /^6: .*10\.1\.0\.5 is none of \[daemon\] addresses, and in transport mode peers can ask about this host's own addresses only: the filter answers nobody/,
+      /^6: .*10\.2\.0\.5 is none of \[daemon\] addresses/,
+    ],
+  ],
+  [
+    "answers for an address of this host, for networks through a tunnel, and of addresses that nobody knows",
+    `[daemon]\naddresses = ["192.0.2.1", "198.51.100.1"]\n${rule("a", "respond", ["192.0.2.1 <-> 10.2.0.5", "me <-> 10.2.0.6"])}${rule("b", "respond", ["10.1.0.5 <-> 10.2.0.7"], TUNNEL)}`,
+    [],
+  ],
+  ["answers for a host that may be this one", rule("a", "respond", ["10.1.0.5 <-> 10.2.0.5"]), []],
+  [
     "protection between link-local addresses",
     rule("a", "require", ["me <-> fe80::5", "fe80::/64 <-> 2001:db8::5", "me <-> fd00::5"]) + rule("b", "block", ["me <-> fe80::6"]),
     [/^4: .*link-local addresses can't be protected/, /^4: .*link-local addresses can't be protected/],
