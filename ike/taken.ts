@@ -1,7 +1,16 @@
 /** Whose traffic it is that somebody asks a child for: a rule must not draw what another one decides about. */
 import { formatAddress, intersection, isHost } from "../isakmp/address.ts";
 import { coversPackets, selectorKey } from "../policy/packet-selector.ts";
-import { type Covering, compareSpecificity, compareStrength, filtersTowards, negotiates, ruleCoveringSelectors } from "../policy/select.ts";
+import {
+  type Covering,
+  compareSpecificity,
+  compareStrength,
+  filtersFrom,
+  filtersTowards,
+  negotiates,
+  type RuleFilter,
+  ruleCoveringSelectors,
+} from "../policy/select.ts";
 import { concreteSelectors, coversSelector, overlap } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -43,12 +52,20 @@ export function takenFromOthers(
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
     overlap(theirs, proposed) &&
     ((comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || drawn(rule, theirs))) || (isStronger(rule) && hasPlace(theirs)));
-  const found = filtersTowards(core.policy, proposed.remote).find(
-    ({ rule, filter }) =>
-      (covering.defaultResponse ? rule !== covering : !mayUse(rule)) &&
-      concerns(filter) &&
-      concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs)),
-  );
+  const takenTurned = ({ direction }: Filter, rule: Rule, theirs: TrafficSelector): boolean =>
+    (direction === "both" && comesBefore(rule, theirs) && coversSelector(exchanged(theirs), proposed)) ||
+    (direction !== "in" && isStronger(rule) && compareSpecificity(theirs, selector) <= 0 && hasPlace(exchanged(theirs)));
+  const found =
+    filtersTowards(core.policy, proposed.remote).find(
+      ({ rule, filter }) =>
+        (covering.defaultResponse ? rule !== covering : !mayUse(rule)) &&
+        concerns(filter) &&
+        concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs)),
+    ) ??
+    // Of packets that pass through it makes no difference which side a permit or a block names first.
+    turnedFilters(core, covering, proposed, addresses).find(({ rule, filter }) =>
+      concreteSelectors(filter, rule, addresses, { local: proposed.remote }).some((theirs) => takenTurned(filter, rule, theirs)),
+    );
   if (!found) return undefined;
   const other = found.rule;
   if (mayUse(other))
@@ -57,6 +74,24 @@ export function takenFromOthers(
     ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
     : `rule ${other.name} (${other.action}) decides about that traffic`;
 }
+
+/** Permits and blocks of what a tunnel is for that name its remote side as their local one. None where the tunnel is for this host itself. */
+function turnedFilters(
+  core: Core,
+  { mode }: Rule,
+  { local, remote }: TrafficSelector,
+  addresses: readonly string[],
+): readonly RuleFilter[] {
+  const passes = mode === "tunnel" && !(isHost(local) && addresses.includes(formatAddress(local.family, local.first)));
+  if (!passes) return [];
+  return filtersFrom(core.policy, remote).filter(
+    ({ filter }) => filter.remote.kind !== "range" || intersection(filter.remote.range, local),
+  );
+}
+
+const exchanged = ({ local, remote, protocol, localPort, remotePort }: TrafficSelector): TrafficSelector => ({
+  ...{ local: remote, remote: local, protocol, localPort: remotePort, remotePort: localPort },
+});
 
 /** The same of what a rule has a child for, or shall have one, under the present policy. */
 export function takenNow(core: Core, { rule, selector, local }: ChildSpec, isOwn: (rule: Rule) => boolean): string | undefined {

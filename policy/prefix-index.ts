@@ -30,6 +30,36 @@ export class PrefixIndex<T> {
   }
 }
 
+/** The same for ranges that have something in common with another one: what that costs follows from how many there are. */
+export class OverlapIndex<T> {
+  readonly #holding = new PrefixIndex<T>();
+  readonly #byFirst: Readonly<Record<Family, readonly { readonly first: bigint; readonly item: T }[]>>;
+
+  constructor(all: readonly { readonly range: AddressRange; readonly item: T }[]) {
+    const from = (family: Family) =>
+      all
+        .filter(({ range }) => range.family === family)
+        .map(({ range: { first }, item }) => ({ first, item }))
+        .sort((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+    for (const { range, item } of all) this.#holding.add(range, item);
+    this.#byFirst = { 4: from(4), 6: from(6) };
+  }
+
+  /** What is filed under a range that has an address of this one, each once: it holds its first address, or begins behind that. */
+  meeting({ family, first, last }: AddressRange): readonly T[] {
+    const begins = this.#byFirst[family];
+    let [low, high] = [0, begins.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((begins[middle]?.first ?? 0n) <= first) low = middle + 1;
+      else high = middle;
+    }
+    const found = [...this.#holding.at(family, first)];
+    for (let next = begins[low]; next && next.first <= last; next = begins[++low]) found.push(next.item);
+    return found;
+  }
+}
+
 /**
  * The key of the network of an address. V8 hashes the lower 64 bits of a bigint alone, and hosts of many networks are all called ::1: so the upper bits
  * go into the lower ones. Different networks of one length have different keys.

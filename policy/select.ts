@@ -18,7 +18,7 @@ import {
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatProtocol } from "./filter.ts";
 import { countOf, prioritiesFor } from "./packet-selector.ts";
-import { PrefixIndex } from "./prefix-index.ts";
+import { OverlapIndex, PrefixIndex } from "./prefix-index.ts";
 import { concreteSelectors, coversSelector, formatEnd, formatSelector } from "./selector.ts";
 import type { Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
 
@@ -106,26 +106,43 @@ export interface RuleFilter {
   readonly filter: Filter;
 }
 
-const TOWARDS = new WeakMap<
-  Policy,
-  { readonly all: readonly RuleFilter[]; readonly byRemote: PrefixIndex<RuleFilter>; readonly anywhere: readonly RuleFilter[] }
->();
-
-/** Filters of all rules whose remote side may have something in common with a range; of a single host those that hold it. In no order. */
-export function filtersTowards(policy: Policy, range: AddressRange): readonly RuleFilter[] {
-  const { all, byRemote, anywhere } = towardsOf(policy);
-  return isHost(range) ? [...byRemote.at(range.family, range.first), ...anywhere] : all;
+interface BySide {
+  readonly among: OverlapIndex<RuleFilter>;
+  readonly anywhere: readonly RuleFilter[];
 }
 
-function towardsOf(policy: Policy) {
-  const known = TOWARDS.get(policy);
-  if (known) return known;
-  const all = policy.rules.flatMap((rule) => rule.filters.map((filter): RuleFilter => ({ rule, filter })));
-  const byRemote = new PrefixIndex<RuleFilter>();
-  for (const one of all) if (one.filter.remote.kind === "range") byRemote.add(one.filter.remote.range, one);
-  const made = { all, byRemote, anywhere: all.filter(({ filter }) => filter.remote.kind !== "range") };
-  TOWARDS.set(policy, made);
-  return made;
+const TOWARDS = new WeakMap<Policy, BySide>();
+const FROM = new WeakMap<Policy, BySide>();
+
+/** Filters of all rules whose remote side may have something in common with a range. In no order. */
+export const filtersTowards = (policy: Policy, range: AddressRange): readonly RuleFilter[] =>
+  bySide(TOWARDS, policy, ({ remote }) => remote, range);
+
+/** The same of their local side, of those that permit or block what passes through, too: whichever side is named first, they are about such packets. */
+export const filtersFrom = (policy: Policy, range: AddressRange): readonly RuleFilter[] =>
+  bySide(FROM, policy, ({ local }, rule) => (negotiates(rule) || local.kind === "me" ? undefined : local), range);
+
+function bySide(
+  made: WeakMap<Policy, BySide>,
+  policy: Policy,
+  sideOf: (filter: Filter, rule: Rule) => Side | undefined,
+  range: AddressRange,
+): readonly RuleFilter[] {
+  let known = made.get(policy);
+  if (!known) {
+    const all = policy.rules.flatMap((rule) =>
+      rule.filters.flatMap((filter) => {
+        const side = sideOf(filter, rule);
+        return side ? [{ side, item: { rule, filter } }] : [];
+      }),
+    );
+    known = {
+      among: new OverlapIndex(all.flatMap(({ side, item }) => (side.kind === "range" ? [{ range: side.range, item }] : []))),
+      anywhere: all.flatMap(({ side, item }) => (side.kind === "range" ? [] : [item])),
+    };
+    made.set(policy, known);
+  }
+  return [...known.among.meeting(range), ...known.anywhere];
 }
 
 /** Whether a rule's action protects traffic. */

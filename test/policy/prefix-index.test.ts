@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type AddressRange, type Family, formatAddress, includesAddress } from "../../isakmp/address.ts";
-import { networkKey, PrefixIndex } from "../../policy/prefix-index.ts";
+import { type AddressRange, type Family, formatAddress, includesAddress, intersection } from "../../isakmp/address.ts";
+import { networkKey, OverlapIndex, PrefixIndex } from "../../policy/prefix-index.ts";
 
 const range = fc
   .record({ family: fc.constantFrom<Family>(4, 6), a: fc.bigInt(0n, 40n), b: fc.bigInt(0n, 40n), high: fc.boolean() })
@@ -18,6 +18,17 @@ test("for any ranges and address, what is found is what a look at each of them f
       for (const one of ranges) index.add(one, one);
       const expected = ranges.filter((one) => includesAddress(one, formatAddress(family, first)));
       const found = index.at(family, first);
+      assert.equal(found.length, expected.length);
+      assert.deepEqual(new Set(found), new Set(expected));
+    }),
+  );
+});
+
+test("for any ranges, what meets another one is what a look at each of them finds, each once", () => {
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 30 }), range, (ranges, asked) => {
+      const found = new OverlapIndex(ranges.map((one) => ({ range: one, item: one }))).meeting(asked);
+      const expected = ranges.filter((one) => intersection(one, asked) !== undefined);
       assert.equal(found.length, expected.length);
       assert.deepEqual(new Set(found), new Set(expected));
     }),
