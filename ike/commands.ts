@@ -2,7 +2,7 @@
  * What administrators ask for: initiate, terminate, shutdown; and the rules that start by themselves.
  */
 import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
-import { peerRanges, ruleNamed } from "../policy/select.ts";
+import { peerRanges, ruleCoveringSelectors, ruleNamed } from "../policy/select.ts";
 import { concreteSelectors, formatEnd } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -179,7 +179,10 @@ function specsFor(core: Core, rule: Rule, local: string, remote: string): readon
     return (routed.length > 0 ? routed : towards).flatMap((covering) => {
       const own = routed.length > 0 ? local : hostText(covering.local);
       const selector = core.addresses.includes(own) ? betweenHosts(covering, own, remote) : undefined;
-      return selector ? [spec(covering, selector, own)] : [];
+      if (!selector) return [];
+      // Another filter of the rule may be the narrower one for just these packets: the kernel asks for its SAs.
+      const decides = ruleCoveringSelectors([rule], [own], selector, rule.mode);
+      return [spec(decides.ok ? decides.value.selector : covering, selector, own)];
     });
   });
 }

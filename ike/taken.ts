@@ -1,6 +1,6 @@
 /** Whose traffic it is that somebody asks a child for: a rule must not draw what another one decides about. */
 import { formatAddress, intersection, isHost } from "../isakmp/address.ts";
-import { coversPackets, selectorKey } from "../policy/packet-selector.ts";
+import { countOf, coversPackets, prioritiesFor, selectorKey } from "../policy/packet-selector.ts";
 import {
   type Covering,
   compareSpecificity,
@@ -16,6 +16,9 @@ import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
+
+/** Pairs of prefixes that are compared one by one. */
+const MOST_PIECES = 64;
 
 /**
  * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
@@ -47,11 +50,20 @@ export function takenFromOthers(
     const order = covering.defaultResponse ? -1 : compareSpecificity(theirs, selector);
     return order < 0 || (order === 0 && isStronger(rule));
   };
+  // A range is in the kernel as prefixes, which may be narrower than a smaller range.
+  const decides = (rule: Rule, theirs: TrafficSelector): boolean => {
+    if (covering.defaultResponse) return true;
+    const [other, own] = [prioritiesFor(theirs, proposed), prioritiesFor(selector, proposed)];
+    if (countOf(proposed.local, proposed.remote) > MOST_PIECES) return other.average < own.average;
+    const mine = own.each();
+    return other.each().every((priority, i) => priority < (mine[i] ?? 0) || (priority === mine[i] && isStronger(rule)));
+  };
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !mayUse(rule) && negotiates(rule) && outranks(theirs);
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
     overlap(theirs, proposed) &&
-    ((comesBefore(rule, theirs) && (coversSelector(theirs, proposed) || drawn(rule, theirs))) || (isStronger(rule) && hasPlace(theirs)));
+    ((comesBefore(rule, theirs) && ((coversSelector(theirs, proposed) && decides(rule, theirs)) || drawn(rule, theirs))) ||
+      (isStronger(rule) && hasPlace(theirs)));
   const takenTurned = ({ direction }: Filter, rule: Rule, theirs: TrafficSelector): boolean =>
     (direction === "both" && comesBefore(rule, theirs) && coversSelector(exchanged(theirs), proposed)) ||
     (direction !== "in" && isStronger(rule) && compareSpecificity(theirs, selector) <= 0 && hasPlace(exchanged(theirs)));

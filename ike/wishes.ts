@@ -11,6 +11,7 @@ import type { IkeEntry } from "../sa-store/store.ts";
 import { isOfPeer } from "./children.ts";
 import { type Core, log, logError, ruleOf, spiText } from "./core.ts";
 import type { EventFields } from "./effect.ts";
+import { taken } from "./end-taken.ts";
 import type { IkeError } from "./errors.ts";
 import { awaitAnswer, onWishFailed } from "./fronts.ts";
 import type { Path } from "./input.ts";
@@ -34,6 +35,8 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
     if (running.replaces === null && !isServed(core, spec)) awaitAnswer(core, spec);
     return tell(core, watchers, `${formatSelector(spec.selector)} is being negotiated already`);
   }
+  const other = replaces === null ? taken(core, spec, false) : undefined;
+  if (other !== undefined) return refuseWish(core, spec, watchers, { kind: "other-rule", what: other });
   const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
   const { rule, remote, selector } = spec;
@@ -42,6 +45,16 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
     ...{ rule: rule.name, peer: remote, cause: why },
   });
   pursue(core, wish);
+}
+
+/** What is wanted would be of no use, or against what a stronger rule says: nobody is asked for it. */
+function refuseWish(core: Core, spec: ChildSpec, watchers: readonly number[], error: IkeError): void {
+  const { rule, local, remote, selector } = spec;
+  logError(core, "child.failed", `rule ${rule.name}, peer ${remote}, ${formatSelector(selector)}`, error, {
+    ...{ role: "initiator", local, peer: remote, selector: formatSelector(selector), rule: rule.name },
+  });
+  if (watchers.length === 0) failNeed(core, spec);
+  settle(core, watchers, specKey(spec), error);
 }
 
 /** An IKE SA with the peer is there: it speaks IKE, whatever becomes of the wish. */
