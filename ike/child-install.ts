@@ -22,7 +22,7 @@ import { limitsOf, turnOf } from "./limits.ts";
 import { encapsulationOf } from "./nat-path.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { errorNotify } from "./notifies.ts";
-import { armRetransmit, endExchange, exchangeOwner, linger, startChild } from "./phase2.ts";
+import { armRetransmit, endExchange, linger, startChild } from "./phase2.ts";
 import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
 import { switchDelay } from "./rekey.ts";
 import { releaseSpis } from "./spis.ts";
@@ -73,13 +73,13 @@ export function onInbound(
   transmit(core, ike, answer, false);
   if (!wish) {
     ex.state = { kind: "answered", agreed, child };
-    return armRetransmit(core, ike, ex);
+    return armRetransmit(core, ex);
   }
   ex.state = { kind: "confirmed", agreed, child, wish };
   tell(core, wish.watchers, "peer accepted, inbound SA in the kernel");
   if (wish.replaces === null && !agreed.commit) return installOutbound(core, ike, ex);
-  core.timers.set(exchangeOwner(ike, messageId), "switch", core.now + switchDelay(core, predecessorOf(core, spec, wish, child)));
-  if (agreed.commit) armRetransmit(core, ike, ex);
+  core.timers.set(ex, "switch", core.now + switchDelay(core, predecessorOf(core, spec, wish, child)));
+  if (agreed.commit) armRetransmit(core, ex);
 }
 
 /** An SPI that somebody else has is exchanged for another; anything else fails the negotiation with the kernel's words. */
@@ -105,7 +105,7 @@ function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: Ke
       agreed.keys.map((key) => key.spiIn),
     );
     ike.exchanges.delete(ex.messageId);
-    core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+    core.timers.clearAll(ex);
     return startChild(core, ike, wish);
   }
   const error = kernelError(refusal, "add-sa");
@@ -128,7 +128,7 @@ function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: Ke
 
 /** Message 3 is here (or a packet that proves it): the responder's outbound SAs follow. */
 export function confirmByPeer(core: Core, ike: IkeSa, ex: QuickExchange): void {
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  core.timers.clear(ex, "retransmit");
   installOutbound(core, ike, ex);
 }
 
@@ -173,9 +173,9 @@ export function onOutbound(
   }
   onPolicies(core, asked.commands, refusal);
   // The pair went while the kernel worked: its keys are gone, and no timer or end of the IKE SA may try again.
-  if (!wanted && ike && ex) linger(core, ike, ex);
+  if (!wanted && ike && ex) linger(core, ex);
   if (child.outbound === "installed") {
-    if (ike && ex) linger(core, ike, ex);
+    if (ike && ex) linger(core, ex);
     activate(core, child, wish, ike ? quickFields(ike, asked.messageId, child.role) : { messageId: messageIdText(asked.messageId) });
     if (wish) fulfil(core, wish);
   } else if (wish && core.wishes.get(wish.key) === wish) {

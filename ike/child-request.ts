@@ -81,6 +81,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
     return refuse(core, ike, message, { kind: "selectors-taken", what: taken }, rule);
   }
   const ex: QuickExchange = {
+    ike: ike.id,
     messageId,
     startedAt: core.now,
     role: "responder",
@@ -88,6 +89,7 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
     received: copyOf(message.bytes),
     flight: null,
     tries: 0,
+    timers: undefined,
     state: { kind: "installing", agreed, spec, wish: null, answer: bytes, request: message, tries },
   };
   ike.exchanges.set(messageId, ex);
@@ -223,6 +225,7 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
   const { messageId } = message.header;
   const told = tellPeer(core, ike, [errorNotify(notify, proposal ? { protocol: proposal.protocol, spi: proposal.spi } : null)]);
   const ex: QuickExchange = {
+    ike: ike.id,
     messageId,
     startedAt: core.now,
     role: "responder",
@@ -230,11 +233,12 @@ function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeErr
     received: copyOf(message.bytes),
     flight: told,
     tries: 0,
+    timers: undefined,
     state: { kind: "done" },
   };
   // Its message 1 will come again if the refusal is lost.
   ike.exchanges.set(messageId, ex);
-  linger(core, ike, ex);
+  linger(core, ex);
 }
 
 function andThen<T, U>(result: Result<T, IkeError>, next: (value: T) => Result<U, IkeError>): Result<U, IkeError> {

@@ -30,9 +30,6 @@ import { specKey } from "./wishes.ts";
 /** From message 3 until the new pair carries the traffic, where it is in a hurry. Milliseconds. */
 export const LEAST_QUICK_MODE = 800;
 
-/** The owner of a child's timers. */
-export const childOwner = (child: ChildSa): string => `child ${child.id}`;
-
 /** What a new child gets from the exchange that makes it. */
 export interface Origin {
   readonly role: Role;
@@ -72,6 +69,7 @@ export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed
     ike: ike.id,
     state: "installed",
     outbound: "none",
+    timers: undefined,
   };
   core.store.putChild(child);
   ike.children.add(child.id);
@@ -149,13 +147,13 @@ export function drain(core: Core, old: ChildSa): void {
   if (old.state === "draining") return;
   old.state = "draining";
   core.store.touch(old);
-  core.timers.clear(childOwner(old), "rekey");
-  core.timers.clear(childOwner(old), "measure");
+  core.timers.clear(old, "rekey");
+  core.timers.clear(old, "measure");
   upkeep(core, [...removals(outboundOf(old)), ...core.policies.release(old, false)]);
   for (const other of rivals(core, old)) other.use.relievedAt = core.now;
   // What the kernel is only asked for yet is undone when it answers.
   if (old.outbound === "installed") old.outbound = "none";
-  core.timers.set(childOwner(old), "drained", core.now + DRAIN);
+  core.timers.set(old, "drained", core.now + DRAIN);
 }
 
 /** The peer deleted its inbound SA, which is our outbound one. */
@@ -218,7 +216,7 @@ function endUnfinished(core: Core, child: ChildSa, error: IkeError): boolean {
 
 /** Without a word: kernel SAs, policies, store, timers. */
 export function forgetChild(core: Core, child: ChildSa): void {
-  core.timers.clearAll(childOwner(child));
+  core.timers.clearAll(child);
   core.store.removeChild(child);
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.delete(child.id);

@@ -11,7 +11,7 @@ import { tellPeer } from "./informational.ts";
 import { destroyKeys } from "./main-mode-states.ts";
 import { armChildKeepalive } from "./nat-path.ts";
 import { deleteIke } from "./notifies.ts";
-import { beginAnew, endExchange, exchangeOwner } from "./phase2.ts";
+import { beginAnew, endExchange } from "./phase2.ts";
 
 /** Tells the peer, then forgets. */
 export function closeIke(core: Core, ike: IkeSa, why: string): void {
@@ -47,7 +47,7 @@ function endExchanges(core: Core, ike: IkeSa, why: string): void {
     if (ex.state.kind === "confirmed") installOutbound(core, ike, ex);
     // Where the kernel is at its last commands, the negotiation is over, and the child does without its parent.
     if (ex.state.kind === "done" || ("child" in ex.state && ex.state.child.outbound === "asked")) {
-      core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+      core.timers.clearAll(ex);
       ike.exchanges.delete(ex.messageId);
     } else if (!beginAnew(core, ike, ex)) endExchange(core, ike, ex, { kind: "peer-refused", what: `the IKE SA was closed: ${why}` });
   }

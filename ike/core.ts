@@ -7,7 +7,7 @@ import { hex32, toHex } from "../isakmp/hex.ts";
 import { uint32 } from "../isakmp/octets.ts";
 import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
-import type { ChildWish, IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
+import type { ChildWish, IkeSa, Negotiation, QuickExchange } from "../sa-store/ike-sa.ts";
 import type { Store } from "../sa-store/store.ts";
 import type { Challenge } from "./cookie-challenge.ts";
 import type { Effect, EventFields, EventName, Level, ReplyLine } from "./effect.ts";
@@ -36,7 +36,7 @@ export interface Core extends Tools {
   /** That of NAT traversal. */
   readonly natPort: number;
   readonly store: Store;
-  readonly timers: Timers;
+  readonly timers: Timers<ChildSa | QuickExchange>;
   readonly policies: PolicyTable;
   /** Kernel commands under way, by the id of their effect. */
   readonly pending: Map<number, Pending>;

@@ -4,7 +4,7 @@
 import { formatSelector, hasNoPeer } from "../policy/selector.ts";
 import type { Policy } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
-import type { IkeSa } from "../sa-store/ike-sa.ts";
+import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { adoptPolicy, settleChanges } from "./adopt.ts";
@@ -180,19 +180,14 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are "ike ID", "qm IKE MESSAGE-ID", "child ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all". */
-function onTimer(core: Core, owner: string, name: TimerName): void {
+/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all". */
+function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: TimerName): void {
+  if (typeof owner !== "string") return "messageId" in owner ? onQuickTimer(core, owner, name) : onChildTimer(core, owner, name);
   const space = owner.indexOf(" ");
   const [kind, rest] = [owner.slice(0, space), owner.slice(space + 1)];
   switch (kind) {
     case "ike":
       return onIkeTimer(core, Number(rest), name);
-    case "qm":
-      return onQuickTimer(core, rest, name);
-    case "child": {
-      const child = core.store.children.get(Number(rest));
-      return child && onChildTimer(core, child, name);
-    }
     case "watch":
       return onWatchTimeout(core, Number(rest));
     case "retry":
@@ -233,11 +228,9 @@ function onIkeTimer(core: Core, id: number, name: TimerName): void {
   entry.received = null;
 }
 
-function onQuickTimer(core: Core, rest: string, name: TimerName): void {
-  const [ikeId, messageId] = rest.split(" ").map(Number);
-  const ike = establishedIke(core, ikeId);
-  const ex = ike?.exchanges.get(messageId ?? -1);
-  if (!ike || !ex) return;
+function onQuickTimer(core: Core, ex: QuickExchange, name: TimerName): void {
+  const ike = establishedIke(core, ex.ike);
+  if (!ike || ike.exchanges.get(ex.messageId) !== ex) return;
   core.touched = ike.id;
   if (name === "linger") ike.exchanges.delete(ex.messageId);
   else if (name === "switch") installOutbound(core, ike, ex);
@@ -245,6 +238,7 @@ function onQuickTimer(core: Core, rest: string, name: TimerName): void {
 }
 
 function onChildTimer(core: Core, child: ChildSa, name: TimerName): void {
+  if (core.store.children.get(child.id) !== child) return;
   if (name === "rekey") renewChild(core, child);
   else if (name === "measure") ask(core, child, "look");
   else if (name === "drained") forgetChild(core, child);

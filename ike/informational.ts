@@ -154,7 +154,7 @@ function hasOurSpi({ state }: QuickExchange, spi: Uint8Array): boolean {
 
 /** CONNECTED as an Informational of its own: for the child whose SPI it names, or the only one that waits. */
 function onConnected(core: Core, ike: IkeSa, spi: Uint8Array): void {
-  const waiting = [...ike.exchanges.values()].filter((ex) => isOwedConnected(core, ike, ex));
+  const waiting = [...ike.exchanges.values()].filter((ex) => isOwedConnected(core, ex));
   const named = spi.length === 4 ? new DataView(spi.buffer, spi.byteOffset, 4).getUint32(0) : undefined;
   const ex =
     waiting.find(({ state }) => state.kind === "confirmed" && state.child.protections.some((p) => p.spiOut === named)) ??

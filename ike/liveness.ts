@@ -8,7 +8,7 @@
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
-import { carrierFor, childOwner, removeChild, rivals } from "./children.ts";
+import { carrierFor, removeChild, rivals } from "./children.ts";
 import { closeIke } from "./closing.ts";
 import { type Core, count, log, peerName } from "./core.ts";
 import { childFields, ikeFields } from "./event-fields.ts";
@@ -42,7 +42,7 @@ export function onLook(core: Core, child: ChildSa, came: boolean): void {
   const patience = rule.dpdSeconds * 1000;
   // Each end sends on the newest pair that it knows, so that of two for the same selectors each may go one way only.
   const heardAt = Math.max(...core.store.byKey(child.key).map(({ use }) => use.heardAt));
-  if (core.now - heardAt <= patience) return core.timers.set(childOwner(child), "measure", core.now + Math.max(1000, patience / 4));
+  if (core.now - heardAt <= patience) return core.timers.set(child, "measure", core.now + Math.max(1000, patience / 4));
   if (ike?.sa.peer.dpd && core.now - ike.heardAt > patience) return askPeer(core, ike);
   if (child.use.sending && rivals(core, child).length === 0) onOneWay(core, child);
 }

@@ -64,7 +64,7 @@ export function onKeepalive(core: Core, ike: IkeSa): void {
 
 /** A child that lost its IKE SA, or came back without: it keeps the mapping itself, as long as it lives (RFC 3948 §4). */
 export function armChildKeepalive(core: Core, child: ChildSa): void {
-  if (child.encap?.keep) core.timers.set(`child ${child.id}`, "keepalive", core.now + KEEPALIVE_SECONDS * 1000);
+  if (child.encap?.keep) core.timers.set(child, "keepalive", core.now + KEEPALIVE_SECONDS * 1000);
 }
 
 /** The next one of a child is due, unless a new IKE SA with the peer sends them. */
@@ -150,7 +150,7 @@ function rePlace(core: Core, child: ChildSa, remote: string): void {
   const covering = core.policies.byReqid(reqid)?.selector ?? selector;
   const spec = { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, covering, selector, remote) };
   if (child.state === "installed") child.state = "rekeying";
-  core.timers.clear(`child ${child.id}`, "rekey");
-  core.timers.clear(`child ${child.id}`, "measure");
+  core.timers.clear(child, "rekey");
+  core.timers.clear(child, "measure");
   wishFor(core, spec, [], child.id);
 }

@@ -43,9 +43,6 @@ import { failWish, pursue, specKey } from "./wishes.ts";
 /** Quick Modes at a time under one IKE SA, finished ones that linger for repeats included. */
 const MAX_EXCHANGES = 256;
 
-/** The owner of an exchange's timers. */
-export const exchangeOwner = (ike: IkeSa, messageId: number): string => `qm ${ike.id} ${messageId}`;
-
 /** The chain with which an exchange goes on, or the first one of a message id (RFC 2409 appendix B). */
 export const chainOf = (core: Core, ike: IkeSa, messageId: number, iv?: Uint8Array): Chain => ({
   cipher: ike.sa.suite.encryption,
@@ -83,6 +80,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
     originals: originalAddresses(ike, rule.mode, true),
   });
   const ex: QuickExchange = {
+    ike: ike.id,
     messageId,
     startedAt: core.now,
     role: "initiator",
@@ -91,13 +89,14 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
     received: null,
     flight: bytes,
     tries: 0,
+    timers: undefined,
   };
   ike.exchanges.set(messageId, ex);
   ike.quickModes++;
   log(core, "child.started", "debug", `${peerName(ike.path)}: Quick Mode begins`, quickFields(ike, messageId, "initiator"));
   tell(core, wish.watchers, () => `Quick Mode for ${formatSelector(selector)}: offer sent`);
   transmit(core, ike, bytes, false);
-  armRetransmit(core, ike, ex);
+  armRetransmit(core, ex);
 }
 
 /** A Quick Mode message under an established IKE SA. */
@@ -116,8 +115,7 @@ function answerRepeat(core: Core, ike: IkeSa, ex: QuickExchange): void {
   if (!ex.flight || ex.state.kind === "installing" || ex.state.kind === "offered") return;
   transmit(core, ike, ex.flight, true);
   // Message 2 came again, so message 3 was lost: the peer can't decrypt yet.
-  if (ex.state.kind === "confirmed" && core.timers.has(exchangeOwner(ike, ex.messageId), "switch"))
-    core.timers.set(exchangeOwner(ike, ex.messageId), "switch", core.now + SWITCH);
+  if (ex.state.kind === "confirmed" && core.timers.has(ex, "switch")) core.timers.set(ex, "switch", core.now + SWITCH);
 }
 
 function receiveRequest(core: Core, ike: IkeSa, header: Header, bytes: Uint8Array): void {
@@ -143,7 +141,7 @@ function hasRoom(core: Core, ike: IkeSa): boolean {
   if (ike.exchanges.size < MAX_EXCHANGES) return true;
   for (const ex of ike.exchanges.values()) {
     if (ex.state.kind !== "done") continue;
-    core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+    core.timers.clearAll(ex);
     return ike.exchanges.delete(ex.messageId);
   }
   return false;
@@ -160,8 +158,7 @@ function drop(core: Core, ike: IkeSa, what: string, error: IkeError): void {
 
 function advance(core: Core, ike: IkeSa, ex: QuickExchange, header: Header, bytes: Uint8Array): void {
   const { state } = ex;
-  if (state.kind === "installing" || (state.kind === "done" && !isOwedConnected(core, ike, ex)))
-    return count(core, "quick-mode out of turn");
+  if (state.kind === "installing" || (state.kind === "done" && !isOwedConnected(core, ex))) return count(core, "quick-mode out of turn");
   const opened = open(core.crypto, chainOf(core, ike, ex.messageId, ex.iv), header, bytes);
   if (!opened.ok) return drop(core, ike, "message", opened.error);
   const { payloads, plain, iv } = opened.value;
@@ -202,7 +199,7 @@ function onAnswer(
   );
   const sealed = sealConfirmation(core, ike.sa, chainOf(core, ike, ex.messageId, iv), ex.messageId, agreed.value);
   Object.assign(ex, { received: copyOf(bytes), iv: sealed.iv, flight: null, tries: 0 });
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  core.timers.clear(ex, "retransmit");
   ex.state = { kind: "installing", agreed: agreed.value, spec: wish.spec, wish, answer: sealed.bytes, request: null, tries: 0 };
   installInbound(core, ike, ex);
 }
@@ -215,22 +212,21 @@ function onConnected(core: Core, ike: IkeSa, ex: QuickExchange, payloads: readon
 }
 
 /** Whether CONNECTED would tell us something: message 3 is out, and our outbound SAs wait, or it is still repeated (commit bit). */
-export const isOwedConnected = (core: Core, ike: IkeSa, ex: QuickExchange): boolean =>
-  ex.state.kind === "confirmed" ||
-  (ex.state.kind === "done" && ex.role === "initiator" && core.timers.has(exchangeOwner(ike, ex.messageId), "retransmit"));
+export const isOwedConnected = (core: Core, ex: QuickExchange): boolean =>
+  ex.state.kind === "confirmed" || (ex.state.kind === "done" && ex.role === "initiator" && core.timers.has(ex, "retransmit"));
 
 /** The peer has message 3 for sure: it is repeated no more, and our outbound SAs may take over. */
 export function connected(core: Core, ike: IkeSa, ex: QuickExchange): void {
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
-  if (ex.state.kind !== "confirmed" || !core.timers.has(exchangeOwner(ike, ex.messageId), "switch")) return;
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "switch");
+  core.timers.clear(ex, "retransmit");
+  if (ex.state.kind !== "confirmed" || !core.timers.has(ex, "switch")) return;
+  core.timers.clear(ex, "switch");
   installOutbound(core, ike, ex);
 }
 
 /** Sets the timer for the next repeat of an exchange's last message. */
-export function armRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): void {
+export function armRetransmit(core: Core, ex: QuickExchange): void {
   const wait = RETRANSMIT_WAITS[ex.tries];
-  if (wait !== undefined) core.timers.set(exchangeOwner(ike, ex.messageId), "retransmit", core.now + wait);
+  if (wait !== undefined) core.timers.set(ex, "retransmit", core.now + wait);
 }
 
 /** An IKE SA that was there already is tried this often before a wish goes on under a new one: 7 s. */
@@ -256,10 +252,10 @@ export function onQuickRetransmit(core: Core, ike: IkeSa, ex: QuickExchange): vo
       commands.map((sa) => ({ do: "read-sa", sa })),
       { kind: "proof", ike: ike.id, messageId: ex.messageId },
     );
-    return armRetransmit(core, ike, ex);
+    return armRetransmit(core, ex);
   }
   if (ex.flight) transmit(core, ike, ex.flight, true);
-  armRetransmit(core, ike, ex);
+  armRetransmit(core, ex);
 }
 
 /** A peer that restarted knows nothing of our IKE SA and can't say so: a wish moves to a new one, once. False where it did. */
@@ -275,7 +271,7 @@ export function beginAnew(core: Core, ike: IkeSa, ex: QuickExchange): boolean {
 }
 
 function dropOffer(core: Core, ike: IkeSa, ex: QuickExchange, { pair, spis }: ChildOffered): void {
-  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  core.timers.clearAll(ex);
   ike.exchanges.delete(ex.messageId);
   ex.state = { kind: "done" };
   pair?.privateKey.destroy();
@@ -284,7 +280,7 @@ function dropOffer(core: Core, ike: IkeSa, ex: QuickExchange, { pair, spis }: Ch
 
 /** An exchange that came to nothing: what it installed goes, its wish fails. */
 export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: IkeError): void {
-  core.timers.clearAll(exchangeOwner(ike, ex.messageId));
+  core.timers.clearAll(ex);
   ike.exchanges.delete(ex.messageId);
   const { state } = ex;
   ex.state = { kind: "done" };
@@ -314,10 +310,10 @@ export function endExchange(core: Core, ike: IkeSa, ex: QuickExchange, error: Ik
 }
 
 /** Finished: kept only to answer repeats, and to repeat message 3 where the responder still owes CONNECTED for its commit bit. */
-export function linger(core: Core, ike: IkeSa, ex: QuickExchange): void {
-  const owed = core.timers.has(exchangeOwner(ike, ex.messageId), "retransmit");
+export function linger(core: Core, ex: QuickExchange): void {
+  const owed = core.timers.has(ex, "retransmit");
   ex.state = { kind: "done" };
-  core.timers.clear(exchangeOwner(ike, ex.messageId), "switch");
-  core.timers.set(exchangeOwner(ike, ex.messageId), "linger", core.now + LINGER);
-  if (!owed || ex.role === "responder") core.timers.clear(exchangeOwner(ike, ex.messageId), "retransmit");
+  core.timers.clear(ex, "switch");
+  core.timers.set(ex, "linger", core.now + LINGER);
+  if (!owed || ex.role === "responder") core.timers.clear(ex, "retransmit");
 }

@@ -4,7 +4,7 @@
  */
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
-import { carrierFor, childOwner, drain, rivals, supersede, tellDelete } from "./children.ts";
+import { carrierFor, drain, rivals, supersede, tellDelete } from "./children.ts";
 import { type Core, kernel, log } from "./core.ts";
 import { childFields } from "./event-fields.ts";
 import { saKeys } from "./install.ts";
@@ -42,15 +42,15 @@ const LEAST_LOOK = 1000;
 
 /** Sets the timers of a pair that is in use from now on. */
 export function armChild(core: Core, child: ChildSa): void {
-  if (child.state === "draining") return core.timers.set(childOwner(child), "drained", core.now + DRAIN);
+  if (child.state === "draining") return core.timers.set(child, "drained", core.now + DRAIN);
   const { lifetimeSeconds, lifetimeKilobytes } = child;
   const { softSeconds, hardSeconds } = limitsOf(child.turn, { lifetimeSeconds, lifetimeKilobytes, spi: firstSpi(child) }, child.use);
-  core.timers.set(childOwner(child), "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
-  core.timers.set(childOwner(child), "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
+  core.timers.set(child, "rekey", child.installedAt + softSeconds * 1000 + BACKSTOP);
+  core.timers.set(child, "expire", child.installedAt + hardSeconds * 1000 + BACKSTOP);
   judgeVolume(core, child);
-  if (child.use.tooFast && child.turn === "initiator") return core.timers.set(childOwner(child), "rekey", core.now + AT_ONCE_MORE);
+  if (child.use.tooFast && child.turn === "initiator") return core.timers.set(child, "rekey", core.now + AT_ONCE_MORE);
   const look = child.lifetimeKilobytes === null ? lookForLife(child) : FIRST_LOOK;
-  if (look !== null) core.timers.set(childOwner(child), "measure", core.now + look);
+  if (look !== null) core.timers.set(child, "measure", core.now + look);
 }
 
 const firstSpi = (child: ChildSa): number => child.protections[0]?.spiIn ?? 0;
@@ -73,7 +73,7 @@ function judgeVolume(core: Core, child: ChildSa): void {
 /** Soft expiry, by the kernel's event or by our timer: a new Quick Mode takes over, unless one already did. */
 export function renewChild(core: Core, child: ChildSa): void {
   if (child.state !== "installed" || child.outbound !== "installed") return;
-  core.timers.clear(childOwner(child), "rekey");
+  core.timers.clear(child, "rekey");
   ask(core, child, "renew");
 }
 
@@ -90,7 +90,7 @@ const SETTLED = SWITCH + 3000;
 
 function stepBack(core: Core, child: ChildSa, better: ChildSa): void {
   const wait = Math.max(better.installedAt, child.installedAt) + SETTLED - core.now;
-  if (wait > 0) core.timers.set(childOwner(child), "rekey", core.now + wait);
+  if (wait > 0) core.timers.set(child, "rekey", core.now + wait);
   else supersede(core, better, child, true);
 }
 
@@ -154,7 +154,7 @@ export function onMeasured(core: Core, child: ChildSa | undefined, why: "renew" 
   if (why === "look") judgeVolume(core, child);
   if (why === "renew" || isNearLimit(child)) return givesWay(core, child) ? undefined : renew(core, child, counters !== null);
   const next = nextLook(child);
-  if (next !== null) core.timers.set(childOwner(child), "measure", core.now + next);
+  if (next !== null) core.timers.set(child, "measure", core.now + next);
   if (child.cluster && !isKeptUp(child) && core.now - child.use.movedAt >= CLUSTER_IDLE) return letGo(core, child);
   if (news) onLook(core, child, news.came);
 }
@@ -201,9 +201,9 @@ function renew(core: Core, child: ChildSa, known: boolean): void {
 /** Begins the Quick Mode for its successor. */
 export function succeed(core: Core, child: ChildSa): void {
   // A wish for the same that is under way knows nothing of this child; if it comes to nothing, there must be another.
-  if (core.wishes.has(child.key)) return core.timers.set(childOwner(child), "rekey", core.now + RETRY_FIRST);
-  core.timers.clear(childOwner(child), "rekey");
-  core.timers.clear(childOwner(child), "measure");
+  if (core.wishes.has(child.key)) return core.timers.set(child, "rekey", core.now + RETRY_FIRST);
+  core.timers.clear(child, "rekey");
+  core.timers.clear(child, "measure");
   child.state = "rekeying";
   wishFor(core, child.spec, [], child.id);
 }

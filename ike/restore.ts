@@ -288,6 +288,7 @@ function readChild(core: Core, id: number, f: Fields): ChildSa | undefined {
     ike: (f["ike"] as number | null) ?? null,
     state: draining ? "draining" : "installed",
     outbound: draining ? "none" : "installed",
+    timers: undefined,
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * Named timers of many owners over one heap: set, clear, the earliest, those that are due.
- * An owner is a string such as "ike 7"; setting a timer again moves it. Each timer knows its place in the heap, so that one which is
- * cleared leaves nothing behind: most are, and what they left would weigh more than the SAs.
+ * An owner is a string such as "ike 7", or an object that keeps its timers itself, so that among ten thousand nothing has to be looked up.
+ * Setting a timer again moves it. Each timer knows its place in the heap, so that one which is cleared leaves nothing behind: most are, and
+ * what they left would weigh more than the SAs.
  */
 import type { Instant } from "./input.ts";
 
@@ -29,26 +30,32 @@ export type TimerName =
   /** A rule that should be up tries again. */
   | "retry";
 
+/** Who has timers, and keeps the first of them. */
+export interface Timed {
+  timers: Timer | undefined;
+}
+
 /** A timer that runs, and the next one of its owner's. */
-interface Entry {
-  readonly owner: string;
+export interface Timer<Owner = unknown> {
+  readonly owner: Owner | string;
   readonly name: TimerName;
   at: Instant;
   serial: number;
   place: number;
-  next: Entry | undefined;
+  next: Timer<Owner> | undefined;
 }
 
-export class Timers {
-  readonly #heap: Entry[] = [];
-  /** When each entry of the heap is due: most are told apart by that alone, and ten thousand entries lie all over the memory. */
+/** `Owner`: the objects that own timers besides strings. */
+export class Timers<Owner extends Timed = never> {
+  readonly #heap: Timer<Owner>[] = [];
+  /** When each timer of the heap is due: most are told apart by that alone, and ten thousand timers lie all over the memory. */
   readonly #due: Instant[] = [];
-  /** The first timer of each owner. */
-  readonly #owners = new Map<string, Entry>();
+  /** The first timer of each owner that is a string. */
+  readonly #owners = new Map<string, Timer<Owner>>();
   #serial = 0;
 
-  set(owner: string, name: TimerName, at: Instant): void {
-    const first = this.#owners.get(owner);
+  set(owner: Owner | string, name: TimerName, at: Instant): void {
+    const first = this.#first(owner);
     const known = find(first, name);
     const serial = ++this.#serial;
     if (known) {
@@ -57,30 +64,41 @@ export class Timers {
       this.#settle(known, known.place);
       return;
     }
-    const entry = { owner, name, at, serial, place: this.#heap.length, next: first };
-    this.#owners.set(owner, entry);
-    this.#heap.push(entry);
+    const timer = { owner, name, at, serial, place: this.#heap.length, next: first };
+    this.#setFirst(owner, timer);
+    this.#heap.push(timer);
     this.#due.push(at);
-    this.#rise(entry, entry.place);
+    this.#rise(timer, timer.place);
   }
 
-  clear(owner: string, name: TimerName): void {
-    const first = this.#owners.get(owner);
-    const entry = find(first, name);
-    if (!first || !entry) return;
-    if (entry !== first) before(first, entry).next = entry.next;
-    else if (entry.next) this.#owners.set(owner, entry.next);
+  clear(owner: Owner | string, name: TimerName): void {
+    const first = this.#first(owner);
+    const timer = find(first, name);
+    if (!first || !timer) return;
+    if (timer !== first) before(first, timer).next = timer.next;
+    else this.#setFirst(owner, timer.next);
+    this.#remove(timer);
+  }
+
+  clearAll(owner: Owner | string): void {
+    const first = this.#first(owner);
+    if (!first) return;
+    for (let timer: Timer<Owner> | undefined = first; timer; timer = timer.next) this.#remove(timer);
+    this.#setFirst(owner, undefined);
+  }
+
+  has(owner: Owner | string, name: TimerName): boolean {
+    return find(this.#first(owner), name) !== undefined;
+  }
+
+  #first(owner: Owner | string): Timer<Owner> | undefined {
+    return typeof owner === "string" ? this.#owners.get(owner) : (owner.timers as Timer<Owner> | undefined);
+  }
+
+  #setFirst(owner: Owner | string, first: Timer<Owner> | undefined): void {
+    if (typeof owner !== "string") owner.timers = first;
+    else if (first) this.#owners.set(owner, first);
     else this.#owners.delete(owner);
-    this.#remove(entry);
-  }
-
-  clearAll(owner: string): void {
-    for (let entry = this.#owners.get(owner); entry; entry = entry.next) this.#remove(entry);
-    this.#owners.delete(owner);
-  }
-
-  has(owner: string, name: TimerName): boolean {
-    return find(this.#owners.get(owner), name) !== undefined;
   }
 
   /** How many timers run: the simulator's leak check. */
@@ -94,48 +112,48 @@ export class Timers {
   }
 
   /** Takes the earliest timer that is due, or undefined. */
-  take(now: Instant): { readonly owner: string; readonly name: TimerName } | undefined {
+  take(now: Instant): { readonly owner: Owner | string; readonly name: TimerName } | undefined {
     const top = this.#heap[0];
     if (!top || top.at > now) return undefined;
     this.clear(top.owner, top.name);
     return { owner: top.owner, name: top.name };
   }
 
-  /** Takes an entry out of the heap: the last one fills its place. */
-  #remove(entry: Entry): void {
-    const last = this.#heap.pop() as Entry;
+  /** Takes an timer out of the heap: the last one fills its place. */
+  #remove(timer: Timer<Owner>): void {
+    const last = this.#heap.pop() as Timer<Owner>;
     this.#due.pop();
-    if (last !== entry) this.#settle(last, entry.place);
+    if (last !== timer) this.#settle(last, timer.place);
   }
 
-  /** Puts an entry where its time belongs, up or down from a place that is free for it. */
-  #settle(entry: Entry, place: number): void {
+  /** Puts an timer where its time belongs, up or down from a place that is free for it. */
+  #settle(timer: Timer<Owner>, place: number): void {
     const parent = (place - 1) >> FANOUT_BITS;
-    if (place > 0 && this.#isBefore(entry, parent)) this.#rise(entry, place);
-    else this.#sink(entry, place);
+    if (place > 0 && this.#isBefore(timer, parent)) this.#rise(timer, place);
+    else this.#sink(timer, place);
   }
 
-  #rise(entry: Entry, from: number): void {
+  #rise(timer: Timer<Owner>, from: number): void {
     let place = from;
     while (place > 0) {
       const parent = (place - 1) >> FANOUT_BITS;
-      if (!this.#isBefore(entry, parent)) break;
-      this.#put(this.#heap[parent] as Entry, place);
+      if (!this.#isBefore(timer, parent)) break;
+      this.#put(this.#heap[parent] as Timer<Owner>, place);
       place = parent;
     }
-    this.#put(entry, place);
+    this.#put(timer, place);
   }
 
-  #sink(entry: Entry, from: number): void {
+  #sink(timer: Timer<Owner>, from: number): void {
     let place = from;
-    for (let child = this.#earliestBelow(place); child !== -1 && !this.#isBefore(entry, child); child = this.#earliestBelow(place)) {
-      this.#put(this.#heap[child] as Entry, place);
+    for (let child = this.#earliestBelow(place); child !== -1 && !this.#isBefore(timer, child); child = this.#earliestBelow(place)) {
+      this.#put(this.#heap[child] as Timer<Owner>, place);
       place = child;
     }
-    this.#put(entry, place);
+    this.#put(timer, place);
   }
 
-  /** The place of the earliest entry right below a place, or -1. */
+  /** The place of the earliest timer right below a place, or -1. */
   #earliestBelow(place: number): number {
     const first = (place << FANOUT_BITS) + 1;
     const end = Math.min(first + FANOUT, this.#heap.length);
@@ -146,37 +164,37 @@ export class Timers {
   }
 
   /** Earlier first; equal times in the order in which they were set, so that runs are repeatable. */
-  #isBefore(entry: Entry, place: number): boolean {
+  #isBefore(timer: Timer<Owner>, place: number): boolean {
     const due = this.#due[place] as Instant;
-    return entry.at < due || (entry.at === due && entry.serial < (this.#heap[place] as Entry).serial);
+    return timer.at < due || (timer.at === due && timer.serial < (this.#heap[place] as Timer<Owner>).serial);
   }
 
   #isAhead(place: number, other: number): boolean {
     const [one, two] = [this.#due[place] as Instant, this.#due[other] as Instant];
-    return one < two || (one === two && (this.#heap[place] as Entry).serial < (this.#heap[other] as Entry).serial);
+    return one < two || (one === two && (this.#heap[place] as Timer<Owner>).serial < (this.#heap[other] as Timer<Owner>).serial);
   }
 
-  #put(entry: Entry, place: number): void {
-    entry.place = place;
-    this.#heap[place] = entry;
-    this.#due[place] = entry.at;
+  #put(timer: Timer<Owner>, place: number): void {
+    timer.place = place;
+    this.#heap[place] = timer;
+    this.#due[place] = timer.at;
   }
 }
 
-/** Each entry of the heap has four below it: half as many steps as with two. */
+/** Each timer of the heap has four below it: half as many steps as with two. */
 const FANOUT_BITS = 2;
 const FANOUT = 1 << FANOUT_BITS;
 
 /** An owner has a handful of timers. */
-function find(first: Entry | undefined, name: TimerName): Entry | undefined {
-  let entry = first;
-  while (entry && entry.name !== name) entry = entry.next;
-  return entry;
+function find<Owner>(first: Timer<Owner> | undefined, name: TimerName): Timer<Owner> | undefined {
+  let timer = first;
+  while (timer && timer.name !== name) timer = timer.next;
+  return timer;
 }
 
-/** The entry in front of another in their owner's list. */
-function before(first: Entry, entry: Entry): Entry {
+/** The timer in front of another in their owner's list. */
+function before<Owner>(first: Timer<Owner>, timer: Timer<Owner>): Timer<Owner> {
   let at = first;
-  while (at.next && at.next !== entry) at = at.next;
+  while (at.next && at.next !== timer) at = at.next;
   return at;
 }

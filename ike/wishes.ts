@@ -115,7 +115,7 @@ export function failWish(core: Core, wish: ChildWish, error: IkeError, quickMode
   const old = wish.replaces === null ? undefined : core.store.children.get(wish.replaces);
   if (old?.state === "rekeying") {
     old.state = "installed";
-    core.timers.set(`child ${old.id}`, "rekey", core.now + RETRY_FIRST);
+    core.timers.set(old, "rekey", core.now + RETRY_FIRST);
   }
   onWishFailed(core, wish.spec, error);
   if (wish.replaces === null && error.kind !== "terminated" && isServed(core, wish.spec)) failNeed(core, wish.spec);

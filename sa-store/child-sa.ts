@@ -5,6 +5,7 @@ import type { ProtocolSuite } from "../ike/crypto/suite.ts";
 import type { Instant } from "../ike/input.ts";
 import type { SaCounters } from "../ike/kernel-contract.ts";
 import type { Encapsulation } from "../ike/nat.ts";
+import type { Timed } from "../ike/timers.ts";
 import type { Identity, Rule, TrafficSelector } from "../policy/types.ts";
 
 /** What somebody wants protected: the key by which a second wish for the same is recognised. */
@@ -52,7 +53,7 @@ export interface ChildUse {
   movedAt: Instant;
 }
 
-export interface ChildSa {
+export interface ChildSa extends Timed {
   readonly id: number;
   /** What equal children share: the key of the wish that made it. */
   readonly key: string;

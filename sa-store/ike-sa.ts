@@ -8,6 +8,7 @@ import type { IkeError } from "../ike/errors.ts";
 import type { Instant, Path } from "../ike/input.ts";
 import type { Established, MainModeState } from "../ike/main-mode-states.ts";
 import type { ChildAgreed, ChildOffered } from "../ike/quick-mode.ts";
+import type { Timed } from "../ike/timers.ts";
 import type { ChildSa, ChildSpec } from "./child-sa.ts";
 import type { Stranger } from "./stranger.ts";
 
@@ -113,7 +114,9 @@ export interface IkeSa extends Repeat, Fragmented {
 }
 
 /** A Quick Mode under way, or lingering for the peer's repeats. */
-export interface QuickExchange extends Repeat {
+export interface QuickExchange extends Repeat, Timed {
+  /** The IKE SA that carries it. */
+  readonly ike: number;
   readonly messageId: number;
   readonly startedAt: Instant;
   readonly role: Role;

@@ -48,6 +48,7 @@ const childOf = (id: number, rule: Rule, reqid: number): ChildSa => ({
   id,
   spec: { rule, selector: SELECTOR, local: ME, remote: PEER, reqid },
   key: "",
+  timers: undefined,
   role: "initiator",
   turn: "initiator",
   protections: [{ suite: suiteOf(rule), spiIn: 1, spiOut: 2 }],
