@@ -103,9 +103,12 @@ interface Left {
 interface Frame {
   readonly owner: string;
   readonly part: string | null;
-  readonly at: number;
-  readonly length: number;
+  at: number;
+  length: number;
 }
+
+/** The last word about each part of an owner: one or two parts as most have, or by their names. */
+type Words = Frame | [Frame, Frame] | Map<string | null, Frame>;
 
 const NOTHING: Left = { usable: false, records: [], frames: [], end: 0, complaint: undefined };
 
@@ -196,7 +199,7 @@ class JournalFile implements Journal {
   #writes = 0;
   #buffer = Buffer.alloc(BUFFER);
   /** Where the last word about each part stands. */
-  readonly #frames = new Map<string, Map<string, Frame>>();
+  readonly #frames = new Map<string, Words>();
 
   constructor(options: JournalOptions, fd: number, size: number, frames: readonly Frame[]) {
     this.#options = options;
@@ -279,15 +282,22 @@ class JournalFile implements Journal {
   }
 
   #index(frame: Frame): void {
-    const parts = this.#frames.get(frame.owner);
-    if (frame.part === null) {
-      for (const old of parts?.values() ?? []) this.#live -= old.length;
-      this.#frames.delete(frame.owner);
+    const { owner, part, at, length } = frame;
+    const words = this.#frames.get(owner);
+    if (part === null) {
+      for (const old of words ? framesOf(words) : []) this.#live -= old.length;
+      this.#frames.delete(owner);
       return;
     }
-    this.#live += frame.length - (parts?.get(frame.part)?.length ?? 0);
-    if (parts) parts.set(frame.part, frame);
-    else this.#frames.set(frame.owner, new Map([[frame.part, frame]]));
+    this.#live += length;
+    if (!words) return void this.#frames.set(owner, frame);
+    const old = wordAbout(words, part);
+    if (old) {
+      this.#live -= old.length;
+      old.at = at;
+      old.length = length;
+    } else if (words instanceof Map) words.set(part, frame);
+    else this.#frames.set(owner, Array.isArray(words) ? new Map([...words, frame].map((one) => [one.part, one])) : [words, frame]);
   }
 
   /** Copies what still counts into a new file that takes the old one's place; a crash leaves one of the two whole. */
@@ -325,7 +335,7 @@ class JournalFile implements Journal {
     const next = `${path}.new`;
     rmSync(next, { force: true });
     const fd = openSync(next, "ax+", 0o600);
-    const frames = [...this.#frames.values()].flatMap((parts) => [...parts.values()]);
+    const frames = [...this.#frames.values()].flatMap((words) => [...framesOf(words)]);
     const octets = Buffer.concat(frames.map(({ at, length }) => old.subarray(at, at + length)));
     writeAll(fd, octets);
     renameSync(next, path);
@@ -352,6 +362,14 @@ class JournalFile implements Journal {
     }
     return octets;
   }
+}
+
+const framesOf = (words: Words): Iterable<Frame> => (words instanceof Map ? words.values() : Array.isArray(words) ? words : [words]);
+
+function wordAbout(words: Words, part: string): Frame | undefined {
+  if (words instanceof Map) return words.get(part);
+  if (!Array.isArray(words)) return words.part === part ? words : undefined;
+  return words[0].part === part ? words[0] : words[1].part === part ? words[1] : undefined;
 }
 
 function writeAll(fd: number, octets: Buffer): void {

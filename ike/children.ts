@@ -42,7 +42,7 @@ export interface Origin {
 /** The child that a new one for the same selectors follows. */
 export const predecessorOf = (core: Core, spec: ChildSpec, wish: ChildWish | null, itself?: ChildSa): ChildSa | undefined =>
   (wish?.replaces == null ? undefined : core.store.children.get(wish.replaces)) ??
-  core.store.byKey(itself?.key ?? specKey(spec)).findLast((child) => child !== itself);
+  core.store.newestOf(itself?.key ?? specKey(spec), itself);
 
 /** Files a child whose inbound SAs are in the kernel. */
 export function newChild(core: Core, ike: IkeSa, spec: ChildSpec, { role, agreed, wish, startedAt }: Origin): ChildSa {

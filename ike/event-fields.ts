@@ -16,17 +16,29 @@ import { responderCookieOf } from "./main-mode-states.ts";
 
 /** The fields that name an IKE SA, or the Main Mode that may become one. */
 export function ikeFields(entry: Negotiation | IkeSa): EventFields {
-  const cookieR = entry.phase === "established" ? entry.sa.cookieR : responderCookieOf(entry.state);
-  const cookieI = entry.phase === "established" ? entry.sa.cookieI : entry.cookieI;
+  if (entry.phase === "established") return saFields(entry);
+  const cookieR = responderCookieOf(entry.state);
   return {
     rule: ruleOf(entry).name,
     ...pathFields(entry.path),
-    initiatorCookie: hex(cookieI),
+    initiatorCookie: hex(entry.cookieI),
     ...(cookieR ? { responderCookie: hex(cookieR) } : {}),
     ike: entry.id,
-    ...(entry.phase === "negotiating" ? { exchange: "main-mode", role: entry.role, state: entry.state.kind } : {}),
+    exchange: "main-mode",
+    role: entry.role,
+    state: entry.state.kind,
   };
 }
+
+/** Several of each renewal's events have them: no spread, which costs as much as all of the texts. */
+const saFields = ({ id, path, sa }: IkeSa) => ({
+  rule: sa.rule.name,
+  peer: peerName(path),
+  local: formatEndpoint(path.local.address, path.local.port),
+  initiatorCookie: hex(sa.cookieI),
+  responderCookie: hex(sa.cookieR),
+  ike: id,
+});
 
 /** What was agreed on and proved, for the event that says so. */
 export function establishedFields(entry: IkeSa): EventFields {
@@ -52,12 +64,20 @@ export const pathFields = (path: Path): EventFields => ({
 });
 
 /** The fields that name a Quick Mode under an IKE SA. */
-export const quickFields = (ike: IkeSa, messageId: number, role: "initiator" | "responder"): EventFields => ({
-  exchange: "quick-mode",
-  role,
-  messageId: messageIdText(messageId),
-  ...ikeFields(ike),
-});
+export function quickFields(ike: IkeSa, messageId: number, role: "initiator" | "responder"): EventFields {
+  const { rule, peer, local, initiatorCookie, responderCookie, ike: id } = saFields(ike);
+  return {
+    exchange: "quick-mode",
+    role,
+    messageId: messageIdText(messageId),
+    rule,
+    peer,
+    local,
+    initiatorCookie,
+    responderCookie,
+    ike: id,
+  };
+}
 
 /** A message id as the header has it. */
 export const messageIdText = (id: number): string => hex32(id);

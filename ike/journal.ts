@@ -42,7 +42,12 @@ function recordsOf(core: Core): readonly JournalRecord[] {
     if (core.store.ikes.get(ike.id) !== ike) continue;
     records.push({ owner: ownerOf.ike(ike.id), part: `${USED_ID}${id}`, value: ike.quickModes, secret: null });
   }
-  for (const child of changes.children) if (core.store.children.get(child.id) === child) records.push(childRecord(child), nowRecord(child));
+  for (const child of changes.children) {
+    if (core.store.children.get(child.id) !== child) continue;
+    records.push(childRecord(child));
+    // Of a pair that is half made a start takes nothing over.
+    if (child.outbound === "installed" || child.state === "draining") records.push(nowRecord(child));
+  }
   for (const child of changes.touched)
     if (!changes.children.has(child) && core.store.children.get(child.id) === child) records.push(nowRecord(child));
   for (const [key, reqid] of core.policies.takeChangedReqids())

@@ -77,6 +77,7 @@ export function asSeenHere(ike: IkeSa, request: ChildRequest, mode: Rule["mode"]
  * and in transport mode all hosts behind one NAT are one address.
  */
 export function takenByAnother(core: Core, ike: IkeSa, spec: ChildSpec): string | undefined {
+  if (ike.sa.nat === null && !core.store.hasEncapsulated) return undefined;
   const isInTheWay = (child: ChildSa | undefined): child is ChildSa =>
     child !== undefined && child.state !== "draining" && (ike.sa.nat ?? child.encap) !== null && !isOwn(child, ike);
   const holders = (): readonly (ChildSa | undefined)[] => core.policies.holders(spec).map((id) => core.store.children.get(id));

@@ -26,6 +26,8 @@ interface Slot {
 
 export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
+  /** In how many slots each child wants a policy of its own. */
+  readonly #laid = new Map<number, number>();
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -50,14 +52,24 @@ export class PolicySlots {
 
   lay(child: number, policy: KernelPolicy): void {
     this.#at(policy).overlays.push({ child, policy });
+    this.#laid.set(child, (this.#laid.get(child) ?? 0) + 1);
+  }
+
+  /** Whether the child wants a policy anywhere. */
+  hasLaid(child: number): boolean {
+    return this.#laid.has(child);
   }
 
   /** Whether the child had one in that slot. */
   lift(child: number, policy: PolicyKey): boolean {
     const overlays = this.#slots.get(keyOf(policy))?.overlays ?? [];
     const index = overlays.findIndex((overlay) => overlay.child === child);
-    if (index >= 0) overlays.splice(index, 1);
-    return index >= 0;
+    if (index < 0) return false;
+    overlays.splice(index, 1);
+    const left = (this.#laid.get(child) ?? 1) - 1;
+    if (left > 0) this.#laid.set(child, left);
+    else this.#laid.delete(child);
+    return true;
   }
 
   /** A policy of ours that an earlier run left in the kernel. */
@@ -80,6 +92,7 @@ export class PolicySlots {
 
   /** Nothing is wanted anywhere any more; what the kernel must hear now. */
   clear(): readonly KernelCommand[] {
+    this.#laid.clear();
     return [...this.#slots].flatMap(([key, slot]) => {
       slot.base = null;
       slot.overlays.length = 0;
@@ -89,6 +102,7 @@ export class PolicySlots {
 
   /** No child wants anything any more; what the kernel must hear now. */
   clearOverlays(): readonly KernelCommand[] {
+    this.#laid.clear();
     return [...this.#slots].flatMap(([key, slot]) => {
       slot.overlays.length = 0;
       return this.#settleSlot(key) ?? [];

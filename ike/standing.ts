@@ -317,7 +317,7 @@ export class PolicyTable {
   /** What goes, or comes back, when a child ends. `last`: no other child has the same selectors, so its reqid is free again. */
   release(child: ChildSa, last: boolean): readonly KernelCommand[] {
     if (last && !this.#standing.has(child.spec.reqid)) this.freeReqid(child.spec);
-    return this.#slots.settle(policiesOf(child).filter((policy) => this.#slots.lift(child.id, policy)));
+    return this.#slots.hasLaid(child.id) ? this.liftFront(child.id, policiesOf(child)) : [];
   }
 
   /**

@@ -23,7 +23,13 @@ import { failNeed, keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
 import { settle, tell } from "./watch.ts";
 
 /** Equal keys mean the same need. */
-export const specKey = (spec: ChildSpec): string => `${spec.rule.name}|${spec.local}|${spec.remote}|${formatSelector(spec.selector)}`;
+export function specKey(spec: ChildSpec): string {
+  if (spec !== lastKeyed.spec) lastKeyed = { spec, key: `${spec.rule.name}|${spec.local}|${spec.remote}|${formatSelector(spec.selector)}` };
+  return lastKeyed.key;
+}
+
+/** One input asks for the key of one need many times. */
+let lastKeyed: { readonly spec: ChildSpec | undefined; readonly key: string } = { spec: undefined, key: "" };
 
 /** Sees to it that a child comes to be. `replaces`: the child to take over from, for a rekey. */
 export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[], replaces: number | null): void {

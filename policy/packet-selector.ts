@@ -28,6 +28,17 @@ export interface PacketSelector {
 
 /** The selectors of a pair as packets see it that leave us. */
 export function outwardSelectors(selector: TrafficSelector): readonly PacketSelector[] {
+  if (selector !== lastOutward.selector) lastOutward = { selector, pairs: pairsOf(selector) };
+  return lastOutward.pairs;
+}
+
+/** One input asks for those of one selector many times. */
+let lastOutward: { readonly selector: TrafficSelector | undefined; readonly pairs: readonly PacketSelector[] } = {
+  selector: undefined,
+  pairs: [],
+};
+
+function pairsOf(selector: TrafficSelector): readonly PacketSelector[] {
   const out: PacketSelector[] = [];
   const remotes = prefixesOf(selector.remote);
   for (const local of prefixesOf(selector.local))

@@ -78,6 +78,14 @@ export const overlap = (a: TrafficSelector, b: TrafficSelector): boolean =>
 
 /** `192.0.2.1 <-> 10.1.0.0/16:445 tcp`: what `parseFilter` reads. */
 export function formatSelector(selector: TrafficSelector): string {
+  if (selector !== lastFormatted.selector) lastFormatted = { selector, text: textOf(selector) };
+  return lastFormatted.text;
+}
+
+/** One input asks for the text of one selector many times. */
+let lastFormatted: { readonly selector: TrafficSelector | undefined; readonly text: string } = { selector: undefined, text: "" };
+
+function textOf(selector: TrafficSelector): string {
   const ends = `${formatEnd(selector.local, selector.localPort)} <-> ${formatEnd(selector.remote, selector.remotePort)}`;
   return selector.protocol === 0 ? ends : `${ends} ${formatProtocol(selector.protocol)}`;
 }

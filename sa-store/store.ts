@@ -23,6 +23,7 @@ export class Store {
   readonly #byKey = new MultiIndex<string, ChildSa>();
   readonly #childrenByPeer = new MultiIndex<string, ChildSa>();
   readonly #reservedSpis = new Set<number>();
+  #encapsulated = 0;
   /** Negotiations that others began: what they made us keep before they proved anything. */
   readonly halfOpen = new HalfOpen();
   #nextId = 0;
@@ -102,8 +103,15 @@ export class Store {
     return this.#byPeer.all(peerKey(local, remote));
   }
 
+  /** Whether packets of any child travel in UDP. */
+  get hasEncapsulated(): boolean {
+    return this.#encapsulated > 0;
+  }
+
+  /** Adds a child. */
   putChild(child: ChildSa): void {
     this.children.set(child.id, child);
+    if (child.encap !== null) this.#encapsulated++;
     this.changes.children.add(child);
     for (const { spiIn, spiOut } of child.protections) {
       this.#bySpiIn.set(spiIn, child);
@@ -126,7 +134,7 @@ export class Store {
   }
 
   removeChild(child: ChildSa): void {
-    this.children.delete(child.id);
+    if (this.children.delete(child.id) && child.encap !== null) this.#encapsulated--;
     this.changes.gone.add(ownerOf.child(child.id));
     for (const { spiIn, spiOut } of child.protections) {
       deleteIf(this.#bySpiIn, spiIn, child);
@@ -148,6 +156,11 @@ export class Store {
   /** The children that protect the same selectors with the same peer for the same rule, oldest first. */
   byKey(key: string): readonly ChildSa[] {
     return this.#byKey.all(key);
+  }
+
+  /** The newest of them but `itself`. */
+  newestOf(key: string, itself: ChildSa | undefined): ChildSa | undefined {
+    return this.#byKey.last(key, itself);
   }
 
   /** The children between two addresses, oldest first. */
