@@ -17,12 +17,13 @@ export function floorPass(crypto: Crypto, random: Random, group: Group): () => v
   };
 }
 
-/** A pass over the part of Quick Mode alone: what a renewal can't do without. */
+/** A pass over the part of Quick Mode alone, and the delete of the pair that it replaces: what a renewal can't do without. */
 export function quickModeFloor(crypto: Crypto, random: Random, group: Group): () => void {
   const peer = crypto.generateKeyPair(group, random).publicValue;
   return () => {
     for (const size of DRAWS.slice(2)) random(size);
     quickMode(crypto, exchange(crypto, random, group, peer));
+    informational(crypto);
   };
 }
 
@@ -83,4 +84,11 @@ function quickMode(crypto: Crypto, { own, secret }: Shared): void {
   crypto.encrypt(AES128, CIPHER_KEY, IV, sealed);
   crypto.decrypt(AES128, CIPHER_KEY, IV, sealed);
   crypto.encrypt(AES128, CIPHER_KEY, IV, octets(32));
+}
+
+/** The IV and HASH(1) of a delete, sealed or opened: HASH and DELETE with one SPI are 40 octets with their headers. */
+function informational(crypto: Crypto): void {
+  crypto.hash(SHA1, octets(20));
+  crypto.hmac(SHA1, KEY, MESSAGE_ID, octets(16));
+  crypto.encrypt(AES128, CIPHER_KEY, IV, octets(48));
 }

@@ -149,11 +149,7 @@ export const atLevel = (policy: KernelPolicy, level: "required" | "use"): Kernel
 
 /** Whether a policy asks for just these protocols, in whatever order. */
 export const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly string[]): boolean =>
-  policy !== undefined &&
-  policy.templates
-    .map((t) => t.protocol)
-    .sort()
-    .join() === [...protocols].sort().join();
+  policy !== undefined && policy.templates.length === protocols.length && policy.templates.every((t) => protocols.includes(t.protocol));
 
 function kernelPolicy(spec: PolicySpec, outward: KernelSelector, direction: PolicyDirection): KernelPolicy {
   const inward = direction !== "out";

@@ -70,7 +70,9 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
     lifetimeKilobytes,
   };
   const messageId = newMessageId(core, ike);
-  const spis = { esp: takeSpi(core), ah: takeSpi(core) };
+  const spiOf = (protocol: "esp" | "ah"): number | null =>
+    proposals.some((suite) => suite.some((part) => part.protocol === protocol)) ? takeSpi(core) : null;
+  const spis = { esp: spiOf("esp"), ah: spiOf("ah") };
   const { next, bytes, iv } = offerSelector(core, ike.sa, chainOf(core, ike, messageId), {
     messageId,
     suites: proposals,
@@ -195,7 +197,7 @@ function onAnswer(
   offered.pair?.privateKey.destroy();
   releaseSpis(
     core,
-    [offered.spis.esp, offered.spis.ah].filter((spi) => agreed.value.keys.every((key) => key.spiIn !== spi)),
+    [offered.spis.esp, offered.spis.ah].filter((spi) => spi !== null && agreed.value.keys.every((key) => key.spiIn !== spi)),
   );
   const sealed = sealConfirmation(core, ike.sa, chainOf(core, ike, ex.messageId, iv), ex.messageId, agreed.value);
   Object.assign(ex, { received: copyOf(bytes), iv: sealed.iv, flight: null, tries: 0 });

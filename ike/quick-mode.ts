@@ -9,7 +9,7 @@ import { EXCHANGE, NOTIFY } from "../isakmp/numbers.ts";
 import { copyOf } from "../isakmp/octets.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import { idPayloadOf, rangeOfId } from "../policy/selector.ts";
+import { idPayloadOf, rangeOfId, sameSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
 import { sameDigest } from "./crypto/compare.ts";
 import type { KeyPair } from "./crypto/provider.ts";
@@ -47,8 +47,8 @@ export interface Phase1 {
   readonly keys: Phase1Keys;
 }
 
-/** Our inbound SPIs, one for each protocol that may be chosen. */
-export type Spis = { readonly esp: number; readonly ah: number };
+/** Our inbound SPIs, one for each protocol that may be chosen; null: it may not. */
+export type Spis = { readonly esp: number | null; readonly ah: number | null };
 
 /** Initiator, after message 1. */
 export interface ChildOffered {
@@ -179,7 +179,7 @@ export function offerSelector(
   const rest: Payload[] = [
     payload(
       "sa",
-      offerChild(suites, terms, (protocol) => spis[protocol]),
+      offerChild(suites, terms, (protocol) => spiFor(spis, protocol)),
     ),
     payload("nonce", { data: nonce }),
     ...(pair ? [payload("ke", { data: pair.publicValue })] : []),
@@ -188,6 +188,12 @@ export function offerSelector(
   ];
   const sealed = sealHashed(tools, sa, chain, messageId, EXCHANGE["Quick Mode"], rest);
   return { next: { kind: "child-offered", messageId, suites, terms, selector, spis, nonce, pair }, ...sealed };
+}
+
+function spiFor(spis: Spis, protocol: "esp" | "ah"): number {
+  const spi = spis[protocol];
+  if (spi === null) throw new Error(`no SPI for ${protocol}, which was not offered`);
+  return spi;
 }
 
 /** Message 2 came: it must choose from our offer, for our selectors. */
@@ -213,7 +219,7 @@ export function onChildAnswer(
   if (fault) return err(fault);
   const gxy = sharedSecret(tools, state.terms.group, state.pair, got.value.ke);
   if (!gxy.ok) return gxy;
-  const keys = deriveChild(tools, sa, answer.value, (protocol) => state.spis[protocol], gxy.value, state.nonce, nr);
+  const keys = deriveChild(tools, sa, answer.value, (protocol) => spiFor(state.spis, protocol), gxy.value, state.nonce, nr);
   gxy.value?.destroy();
   const told = readResponderLifetime(got.value.notify, 2);
   const { terms } = state;
@@ -366,12 +372,10 @@ function differentIds(ours: TrafficSelector, ids: readonly PayloadOf<"id">[], { 
   if (ids.length === 0) return { kind: "payloads", what: "message 2 without the ID payloads that we sent" };
   const theirs = readSelector(ids, true, ours);
   if (!theirs.ok) return theirs.error;
-  const expected = selectorIds(ours, true);
   // In transport mode each end names both hosts as it sees them, and a NAT between them changes that.
   const { local, remote } = theirs.value;
   const asSeen = udp !== null && mode === "transport" && isHost(local) && isHost(remote);
-  const echoed = selectorIds(asSeen ? { ...theirs.value, local: ours.local, remote: ours.remote } : theirs.value, true);
-  if (expected.every((id, i) => sameDigest(id.raw, echoed[i]?.raw ?? new Uint8Array(0)))) return undefined;
+  if (sameSelector(ours, asSeen ? { ...theirs.value, local: ours.local, remote: ours.remote } : theirs.value)) return undefined;
   return { kind: "selectors", what: "the peer answered for other selectors than we asked for" };
 }
 

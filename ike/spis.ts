@@ -13,7 +13,7 @@ export function takeSpi(core: Core): number {
   }
 }
 
-/** Gives SPIs back whose negotiation came to nothing. */
-export function releaseSpis(core: Core, spis: readonly number[]): void {
-  for (const spi of spis) core.store.releaseSpi(spi);
+/** Gives SPIs back whose negotiation came to nothing; null: there is none. */
+export function releaseSpis(core: Core, spis: readonly (number | null)[]): void {
+  for (const spi of spis) if (spi !== null) core.store.releaseSpi(spi);
 }

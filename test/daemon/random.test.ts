@@ -9,3 +9,13 @@ it("gives as many octets as asked for, other ones each time, in memory of their 
   assert.notDeepEqual(first, new Uint8Array(32));
   assert.equal(Object.getPrototypeOf(first), Uint8Array.prototype);
 });
+
+it("names are all different however many are drawn, and not zero", () => {
+  for (const length of [4, 8]) {
+    const drawn = new Set(Array.from({ length: 2000 }, () => systemRandom(length).join()));
+    // Two of 2,000 numbers of 32 bits are equal once in two thousand runs.
+    assert.ok(drawn.size >= 1998, `${drawn.size} different ones of ${length} octets`);
+    assert.ok(!drawn.has(new Uint8Array(length).join()));
+    assert.equal(systemRandom(length).buffer.byteLength, length);
+  }
+});
