@@ -45,7 +45,8 @@ export function match<S extends Shape>(row: Flight<S>, payloads: readonly Payloa
       got[name] = payloads.filter((p) => p.name === name);
       continue;
     }
-    let [found, count] = [undefined as Payload | undefined, 0];
+    let found: Payload | undefined;
+    let count = 0;
     for (const p of payloads) if (p.name === name && ++count === 1) found = p;
     if (count > 1) return err({ kind: "payloads", what: `${count} ${name} payloads where one is allowed` });
     if (arity === "one" && !found) return err({ kind: "payloads", what: `no ${name} payload` });

@@ -53,7 +53,8 @@ function kernelSa(
   layer: number,
 ): KernelSa {
   const inbound = direction === "in";
-  const [source, destination] = inbound ? [spec.remote, spec.local] : [spec.local, spec.remote];
+  const source = inbound ? spec.remote : spec.local;
+  const destination = inbound ? spec.local : spec.remote;
   const { cipher, integrity } = key.suite;
   const [cipherKey, integrityKey] = splitKeymat(inbound ? key.inbound : key.outbound, [
     cipher?.keyOctets ?? 0,

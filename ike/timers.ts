@@ -170,7 +170,8 @@ export class Timers<Owner extends Timed = never> {
   }
 
   #isAhead(place: number, other: number): boolean {
-    const [one, two] = [this.#due[place] as Instant, this.#due[other] as Instant];
+    const one = this.#due[place] as Instant;
+    const two = this.#due[other] as Instant;
     return one < two || (one === two && (this.#heap[place] as Timer<Owner>).serial < (this.#heap[other] as Timer<Owner>).serial);
   }
 

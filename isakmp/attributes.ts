@@ -27,7 +27,8 @@ export const numberAttribute = (type: number, number: number): Attribute =>
 
 /** The attribute as a number of at most 48 bits, leading zeros aside; undefined where it holds more, or nothing. */
 export function attributeNumber({ value }: Attribute): number | undefined {
-  let [number, start] = [0, 0];
+  let number = 0;
+  let start = 0;
   while (start < value.length - 1 && value[start] === 0) start++;
   if (value.length === 0 || value.length - start > 6) return undefined;
   for (let i = start; i < value.length; i++) number = number * 256 + (value[i] ?? 0);
