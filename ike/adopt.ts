@@ -69,10 +69,8 @@ function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyM
   const wanted = [...core.wishes.values()].flatMap(({ spec }) => (names.has(spec.rule.name) ? [spec] : []));
   followRules(core, refitted);
   const now = new Set(core.policy.rules);
-  for (const name of names) {
-    end(core, { kind: "rule", rule: name }, now);
-    forgetFailures(core, name);
-  }
+  end(core, { kind: "rules", names }, now);
+  forgetFailures(core, names);
   rehome(core);
   carryFronts(core, new Set(refitted.values()), (spec) => specNow(core, spec));
   // The kernel asks once in half a minute: what it asked for before is still wanted.

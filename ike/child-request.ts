@@ -21,6 +21,7 @@ import {
 } from "../policy/select.ts";
 import { formatSelector, sameSelector } from "../policy/selector.ts";
 import type { Rule, TrafficSelector } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import { installInbound } from "./child-install.ts";
 import { type Core, count, log, logError, peerName } from "./core.ts";
@@ -39,6 +40,7 @@ import { quickModesOf } from "./renewal.ts";
 import { shutBy } from "./shut.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 import { takenFromOthers } from "./taken.ts";
+import { specKey } from "./wishes.ts";
 
 /** A message 1 whose HASH(1) is right. */
 export interface AuthenticRequest {
@@ -72,14 +74,14 @@ export function respond(core: Core, ike: IkeSa, message: AuthenticRequest, tries
   }
   const { agreed, bytes, iv } = answer.value;
   const selector = request.value.selector;
-  const reqid = core.policies.reqidFor(rule, covering.value.selector, selector, ike.path.remote.address);
-  const spec = { rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid };
-  const taken = takenByAnother(core, ike, spec);
+  const place = { rule, selector, local: ike.path.local.address, remote: ike.path.remote.address };
+  const taken = takenByAnother(core, ike, { ...place, reqid: NO_REQID });
   if (taken !== undefined) {
     releaseSpis(core, [...spis.values()]);
     destroyChildKeys(agreed.keys);
     return refuse(core, ike, message, { kind: "selectors-taken", what: taken }, rule);
   }
+  const spec: ChildSpec = { ...place, reqid: core.policies.reqidFor(rule, covering.value.selector, selector, place.remote) };
   const ex: QuickExchange = {
     ike: ike.id,
     messageId,
@@ -166,6 +168,7 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
       kind: "selectors",
       what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
     });
+  if (isRenewal(core, ike, good.value.rule, request.selector)) return good;
   const fault =
     tooManyPrefixes(good.value, request.selector) ??
     takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
@@ -173,6 +176,15 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
     shutOff(core, good.value, request.selector);
   return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
 }
+
+/** Under this very IKE SA there is one already, which ends with whatever changes the answer to all that is asked of a first one. */
+const isRenewal = (core: Core, ike: IkeSa, rule: Rule, selector: TrafficSelector): boolean =>
+  core.store
+    .byKey(specKey({ rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid: NO_REQID }))
+    .some((child) => child.ike === ike.id && child.spec.rule === rule && child.state !== "draining" && child.outbound === "installed");
+
+/** For questions that it makes no difference to. */
+const NO_REQID = 0;
 
 /** The same where a range of another rule is the wider one, and its pieces in the kernel are the narrower ones for all that is proposed. */
 function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, proposed: TrafficSelector): string | undefined {

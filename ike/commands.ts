@@ -245,16 +245,21 @@ function afterKernel(core: Core, pending: { readonly kind: "reply"; readonly id:
   emit(core, { type: "kernel", id, commands: [] });
 }
 
-/** Ends what a target means. `spared`: rules whose SAs live on all the same. */
-export function end(core: Core, target: TerminateTarget, spared: ReadonlySet<Rule> = NONE): void {
-  const ofRule = (name: string): boolean => target.kind === "all" || (target.kind === "rule" && target.rule === name);
+/** Ends what a target means. `spared`: rules whose SAs live on all the same. A reload names many rules at once: the tables are gone through once. */
+export function end(
+  core: Core,
+  target: TerminateTarget | { readonly kind: "rules"; readonly names: ReadonlySet<string> },
+  spared: ReadonlySet<Rule> = NONE,
+): void {
+  const ofRule = (name: string): boolean =>
+    target.kind === "all" || (target.kind === "rule" && target.rule === name) || (target.kind === "rules" && target.names.has(name));
   for (const [key, { spec }] of [...core.retries]) {
     if (!ofRule(spec.rule.name)) continue;
     core.retries.delete(key);
     core.timers.clearAll(`retry ${key}`);
   }
   for (const wish of dropPaced(core, ofRule)) failWish(core, wish, { kind: "terminated", what: "terminated by command" });
-  for (const { name } of core.policy.rules) if (ofRule(name)) stopLooking(core, name);
+  stopLooking(core, ofRule);
   for (const entry of [...core.store.ikes.values()])
     endWishes(core, entry, (name) => ofRule(name) || (target.kind === "ike" && target.id === entry.id));
   for (const child of [...core.store.children.values()]) {
@@ -273,11 +278,11 @@ export function end(core: Core, target: TerminateTarget, spared: ReadonlySet<Rul
 
 const NONE: ReadonlySet<Rule> = new Set();
 
-/** A rule that looks for a route does so no longer. */
-function stopLooking(core: Core, name: string): void {
-  core.timers.clearAll(`start ${name}`);
+/** Rules that look for a route do so no longer. */
+function stopLooking(core: Core, meant: (rule: string) => boolean): void {
+  for (const { name } of core.policy.rules) if (meant(name)) core.timers.clearAll(`start ${name}`);
   for (const [id, { remote, resume }] of [...core.routes]) {
-    if (resume.kind !== "initiate" || resume.rule !== name) continue;
+    if (resume.kind !== "initiate" || !meant(resume.rule)) continue;
     core.routes.delete(id);
     if (resume.watch !== null) settle(core, [resume.watch], `route ${remote}`, { kind: "terminated", what: "terminated by command" });
   }

@@ -5,7 +5,7 @@
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
  */
 import { selectorKey } from "../policy/packet-selector.ts";
-import type { KernelCommand, KernelPolicy } from "./kernel-contract.ts";
+import type { KernelCommand, KernelPolicy, KernelTemplate } from "./kernel-contract.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
 
@@ -187,4 +187,17 @@ const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
 
 /** Whether two policies of one slot say the same. */
 const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
-  a === b || (a.action === b.action && a.priority === b.priority && JSON.stringify(a.templates) === JSON.stringify(b.templates));
+  a === b ||
+  (a.action === b.action &&
+    a.priority === b.priority &&
+    a.templates.length === b.templates.length &&
+    a.templates.every((template, i) => sameTemplate(template, b.templates[i])));
+
+const sameTemplate = (a: KernelTemplate, b: KernelTemplate | undefined): boolean =>
+  b !== undefined &&
+  a.protocol === b.protocol &&
+  a.mode === b.mode &&
+  a.level === b.level &&
+  a.reqid === b.reqid &&
+  a.source === b.source &&
+  a.destination === b.destination;

@@ -6,7 +6,7 @@ import { ruleNamed } from "../policy/select.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish } from "../sa-store/ike-sa.ts";
 import { type Core, count, log, random32 } from "./core.ts";
-import { isUp, pursue, specKey, wishFor } from "./wishes.ts";
+import { isUp, pursue, ruleOfKey, specKey, wishFor } from "./wishes.ts";
 
 /** First wait before a rule that should be up tries again; doubles up to the ceiling. Milliseconds. */
 export const RETRY_FIRST = 5_000;
@@ -67,8 +67,8 @@ export const failPeer = (core: Core, local: string, remote: string): void => fai
 export const failNeed = (core: Core, spec: ChildSpec): void => fail(core, specKey(spec));
 
 /** What a rule asked for in vain may be tried at once: it means something else now. */
-export function forgetFailures(core: Core, rule: string): void {
-  for (const key of core.outages.keys()) if (key.startsWith(`${rule}|`)) core.outages.delete(key);
+export function forgetFailures(core: Core, rules: ReadonlySet<string>): void {
+  for (const key of core.outages.keys()) if (rules.has(ruleOfKey(key))) core.outages.delete(key);
 }
 
 function fail(core: Core, key: string): void {

@@ -28,6 +28,9 @@ export function specKey(spec: ChildSpec): string {
   return lastKeyed.key;
 }
 
+/** The name of the rule in a key; names may hold the mark that stands between its parts, and addresses and selectors don't. */
+export const ruleOfKey = (key: string): string => key.split("|").slice(0, -3).join("|");
+
 /** One input asks for the key of one need many times. */
 let lastKeyed: { readonly spec: ChildSpec | undefined; readonly key: string } = { spec: undefined, key: "" };
 

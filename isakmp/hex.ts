@@ -15,9 +15,21 @@ const DIGITS: readonly string[] = Array.from({ length: 256 }, (_, octet) => octe
 
 /** Octets of a text of hexadecimal digits; undefined if it is none or has an odd digit left. */
 export function fromHex(text: string): Uint8Array | undefined {
-  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  if (text.length % 2 !== 0) return undefined;
+  const octets = new Uint8Array(text.length / 2);
+  for (let i = 0; i < octets.length; i++) {
+    const high = VALUES[text.charCodeAt(2 * i)] ?? NONE;
+    const low = VALUES[text.charCodeAt(2 * i + 1)] ?? NONE;
+    if (high === NONE || low === NONE) return undefined;
+    octets[i] = (high << 4) | low;
+  }
+  return octets;
 }
+
+const NONE = -1;
+
+/** What each digit is worth, by its code. */
+const VALUES = Int8Array.from({ length: 128 }, (_, code) => "0123456789abcdef".indexOf(String.fromCharCode(code).toLowerCase()));
 
 /**
  * A peer's octets for a log or a terminal, at most `max` octets of them: printable ASCII stays, everything else becomes \xNN.
