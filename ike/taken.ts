@@ -50,20 +50,23 @@ export function takenFromOthers(
     const order = covering.defaultResponse ? -1 : compareSpecificity(theirs, selector);
     return order < 0 || (order === 0 && isStronger(rule));
   };
-  // A range is in the kernel as prefixes, which may be narrower than a smaller range.
-  const decides = (rule: Rule, theirs: TrafficSelector): boolean => {
-    if (covering.defaultResponse) return true;
+  // A range is in the kernel as prefixes, which may be narrower than a smaller range: of all that is proposed, what share a filter that covers it decides about.
+  const shareOf = (rule: Rule, theirs: TrafficSelector): "all" | "some" | "none" => {
+    if (covering.defaultResponse) return "all";
     const [other, own] = [prioritiesFor(theirs, proposed), prioritiesFor(selector, proposed)];
-    if (countOf(proposed.local, proposed.remote) > MOST_PIECES) return other.average < own.average;
+    if (countOf(proposed.local, proposed.remote) > MOST_PIECES) return other.average < own.average ? "all" : "some";
     const mine = own.each();
-    return other.each().every((priority, i) => priority < (mine[i] ?? 0) || (priority === mine[i] && isStronger(rule)));
+    const won = other.each().filter((priority, i) => priority < (mine[i] ?? 0) || (priority === mine[i] && isStronger(rule))).length;
+    return won === mine.length ? "all" : won > 0 ? "some" : "none";
   };
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !mayUse(rule) && negotiates(rule) && outranks(theirs);
+  const loses = (rule: Rule, theirs: TrafficSelector): boolean => {
+    const share = coversSelector(theirs, proposed) ? shareOf(rule, theirs) : "some";
+    return share === "all" || (share === "some" && drawn(rule, theirs));
+  };
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>
-    overlap(theirs, proposed) &&
-    ((comesBefore(rule, theirs) && ((coversSelector(theirs, proposed) && decides(rule, theirs)) || drawn(rule, theirs))) ||
-      (isStronger(rule) && hasPlace(theirs)));
+    overlap(theirs, proposed) && ((comesBefore(rule, theirs) && loses(rule, theirs)) || (isStronger(rule) && hasPlace(theirs)));
   const takenTurned = ({ direction }: Filter, rule: Rule, theirs: TrafficSelector): boolean =>
     (direction === "both" && comesBefore(rule, theirs) && coversSelector(exchanged(theirs), proposed)) ||
     (direction !== "in" && isStronger(rule) && compareSpecificity(theirs, selector) <= 0 && hasPlace(exchanged(theirs)));

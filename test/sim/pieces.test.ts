@@ -34,6 +34,12 @@ const CHOSEN: readonly (readonly [what: string, first: RuleText, second: RuleTex
     rule("less", "require", "me <-> 192.0.2.1-192.0.2.2"),
     "less",
   ],
+  [
+    "a range that has the narrower piece beside a smaller range that the peer may not use",
+    rule("range", "require", RANGE),
+    rule("less", "require", "me <-> 192.0.2.0-192.0.2.2", OTHER_NAME),
+    "range",
+  ],
 ];
 for (const [what, first, second, chosen] of CHOSEN)
   test(
