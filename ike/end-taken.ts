@@ -3,16 +3,18 @@
  * carry packets stays. Invariant: at a restart nothing weaker than the stronger rule's policy stands for it in between.
  */
 import { acceptsProof } from "../auth/proof.ts";
+import { compareSpecificity, compareStrength, placeInFile, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { ChildWish, QuickExchange } from "../sa-store/ike-sa.ts";
 import { carrierFor, removeChild } from "./children.ts";
 import type { Core } from "./core.ts";
 import type { IkeError } from "./errors.ts";
-import { closeTaken } from "./fronts.ts";
+import { closeTaken, relaySoft } from "./fronts.ts";
 import { endExchange } from "./phase2.ts";
 import { dropPacedWish } from "./retry.ts";
 import { shutBy } from "./shut.ts";
+import { upkeep } from "./standing.ts";
 import { takenNow } from "./taken.ts";
 import { failWish } from "./wishes.ts";
 
@@ -24,18 +26,44 @@ export function endTaken(core: Core): void {
   }
   closeTaken(core, (spec) => taken(core, spec, true));
   endUnderway(core);
+  for (const child of core.store.children.values()) if (child.outbound === "installed") upkeep(core, core.policies.relayChild(child));
+  relaySoft(core);
 }
 
 /** Why a child is of no use, or against what stronger rules say; undefined: it is not. */
 export function noPlaceFor(core: Core, child: ChildSa): string | undefined {
   const proved = carrierFor(core, child)?.sa;
   const isOwn = (rule: Rule): boolean => !proved || acceptsProof(rule, proved.proof, proved.peerId);
-  return takenNow(core, child.spec, isOwn) ?? shut(core, child.spec, false);
+  return takenNow(core, child.spec, isOwn) ?? outranked(core, child.spec, proved ? isOwn : null) ?? shut(core, child.spec, false);
 }
 
 /** The same of what is only wanted: whose rules the peer may use is not known yet. `ties`: see `shutBy`. */
 export const taken = (core: Core, spec: ChildSpec, ties: boolean): string | undefined =>
-  takenNow(core, spec, () => true) ?? shut(core, spec, ties);
+  takenNow(core, spec, () => true) ?? outranked(core, spec, null) ?? shut(core, spec, ties);
+
+/**
+ * The same by a rule that the peer may use as well: whoever asked for SAs for this today would get them under that one. A one-way filter outranks no other
+ * that goes both ways: the other way is still its. `isOwn`: whether the peer may use a rule; null: not known yet, and of rules that come to the same it is what
+ * tells them apart.
+ */
+function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean) | null): string | undefined {
+  const { rule, selector, local, remote, reqid } = spec;
+  const place = (one: Rule): number => placeInFile(core.policy, one);
+  let rules = rulesForPeer(core.policy, local, remote).filter((one) => one === rule || !isOwn || isOwn(one));
+  if (!rules.includes(rule)) return undefined;
+  const own = ruleCoveringSelectors([rule], core.addresses, selector, rule.mode);
+  while (own.ok) {
+    const first = ruleCoveringSelectors(rules, core.addresses, selector, rule.mode, place);
+    if (!first.ok || first.value.rule === rule) return undefined;
+    const { rule: other, filter, selector: covering } = first.value;
+    if (core.policies.knownReqid(other, covering) === reqid) return undefined;
+    const alike = !isOwn && compareSpecificity(covering, own.value.selector) === 0 && compareStrength(other, rule) === 0;
+    if (!alike && (filter.direction === "both" || filter.direction === own.value.filter.direction))
+      return `rule ${other.name} (${other.action}) decides about that traffic`;
+    rules = rules.filter((one) => one !== other);
+  }
+  return undefined;
+}
 
 function shut(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties: boolean): string | undefined {
   const name = shutBy(core, spec, ties);

@@ -31,7 +31,7 @@ export interface Front {
   readonly kind: "asking" | "soft" | "guard";
   readonly spec: ChildSpec;
   readonly until: Instant;
-  readonly policies: readonly KernelPolicy[];
+  policies: readonly KernelPolicy[];
 }
 
 /** How long a flow that was protected is kept out of the clear once its last SA has ended. Milliseconds. */
@@ -292,6 +292,15 @@ export function carryFronts(core: Core, refitted: ReadonlySet<Rule>, specNow: (s
       upkeep(core, core.policies.layFront(soft.id, soft.policies));
     }
     lift(core, front);
+  }
+}
+
+/** Rules have changed: soft SAs let through what their rules still decide about, each way by itself. */
+export function relaySoft(core: Core): void {
+  for (const front of core.fronts.soft) {
+    const policies = core.policies.clearFor(front.spec);
+    upkeep(core, core.policies.relayFront(front.id, policies, front.policies));
+    front.policies = policies;
   }
 }
 

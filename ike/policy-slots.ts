@@ -13,7 +13,7 @@ interface Slot {
   /** The policy of a rule, or null where only children need one. */
   base: KernelPolicy | null;
   /** What children want here, newest last. */
-  readonly overlays: { readonly child: number; readonly policy: KernelPolicy }[];
+  readonly overlays: { readonly child: number; policy: KernelPolicy }[];
   /** What the kernel is asked to add. */
   asked: KernelPolicy | null;
   /** What the kernel has of ours. */
@@ -53,6 +53,17 @@ export class PolicySlots {
   lay(child: number, policy: KernelPolicy): void {
     this.#at(policy).overlays.push({ child, policy });
     this.#laid.set(child, (this.#laid.get(child) ?? 0) + 1);
+  }
+
+  /** A child wants these from now on, and none of those that it wanted `before`; in each slot it keeps its place among others. */
+  relay(child: number, wanted: readonly KernelPolicy[], before: readonly PolicyKey[]): void {
+    const keys = new Set(wanted.map(keyOf));
+    for (const policy of before) if (!keys.has(keyOf(policy))) this.lift(child, policy);
+    for (const policy of wanted) {
+      const known = this.#slots.get(keyOf(policy))?.overlays.find((overlay) => overlay.child === child);
+      if (known) known.policy = policy;
+      else this.lay(child, policy);
+    }
   }
 
   /** Whether the child wants a policy anywhere. */
@@ -201,3 +212,15 @@ const sameTemplate = (a: KernelTemplate, b: KernelTemplate | undefined): boolean
   a.reqid === b.reqid &&
   a.source === b.source &&
   a.destination === b.destination;
+
+/** What the kernel hears at once, strongest first: policies of one rule and one strength, which are those of a selector for every direction. */
+export function stepsOf(all: readonly { readonly policies: readonly KernelPolicy[] }[]): readonly (readonly KernelPolicy[])[] {
+  const steps = all.flatMap(({ policies }) => {
+    const strengths = [...new Set(policies.map(({ priority }) => priority))];
+    const [strength] = strengths;
+    if (strength === undefined) return [];
+    if (strengths.length === 1) return { strength, policies };
+    return strengths.map((each) => ({ strength: each, policies: policies.filter(({ priority }) => priority === each) }));
+  });
+  return steps.sort((a, b) => a.strength - b.strength).map(({ policies }) => policies);
+}

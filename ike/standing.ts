@@ -5,14 +5,18 @@
 import { compile, isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
 import { behindRules, coversPackets, inFrontOf, isNatural, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
-import { concreteSelectors, coversSelector, formatSelector } from "../policy/selector.ts";
-import type { Rule, TrafficSelector } from "../policy/types.ts";
+import { concreteSelectors, coversSelector } from "../policy/selector.ts";
+import { NO_POLICY } from "../policy/traffic-keys.ts";
+import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
+import { farSide, otherHost } from "./far-side.ts";
 import { atLevel, kernelPolicies, kernelSelectors, kernelTemplates, policiesOf, sameProtocols } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
-import { PolicySlots } from "./policy-slots.ts";
+import { mayStand, type Stands, waysOf } from "./place.ts";
+import { PolicySlots, stepsOf } from "./policy-slots.ts";
+import { childKey, standingKey } from "./reqid-keys.ts";
 
 /** What a reqid stands for: acquires name it. */
 export interface Standing {
@@ -35,18 +39,6 @@ interface Plain {
   readonly policies: readonly KernelPolicy[];
 }
 
-/** What the kernel hears at once, strongest first: policies of one rule and one strength, which are those of a selector for every direction. */
-function stepsOf(all: readonly Pick<Plain, "policies">[]): readonly (readonly KernelPolicy[])[] {
-  const steps = all.flatMap(({ policies }) => {
-    const strengths = [...new Set(policies.map(({ priority }) => priority))];
-    const [strength] = strengths;
-    if (strength === undefined) return [];
-    if (strengths.length === 1) return { strength, policies };
-    return strengths.map((each) => ({ strength: each, policies: policies.filter(({ priority }) => priority === each) }));
-  });
-  return steps.sort((a, b) => a.strength - b.strength).map(({ policies }) => policies);
-}
-
 const keyOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${selectorKey(selector)}`;
 
 export class PolicyTable {
@@ -63,6 +55,7 @@ export class PolicyTable {
   #index: DecisionIndex<KernelPolicy> | null = null;
   #lastReqid = REQID_BASE;
   #addresses: readonly string[] = [];
+  #policy: Policy = NO_POLICY;
   /** What an earlier run left and nobody wants: nothing; kept, while the start sees what it was for; or overdue, where the start broke off. */
   #left: "nothing" | "kept" | "overdue" = "nothing";
 
@@ -176,6 +169,7 @@ export class PolicyTable {
   sync(core: Core): void {
     if (core.stopping) return;
     this.#addresses = core.addresses;
+    this.#policy = core.policy;
     const old = [...this.#standing.keys()];
     const before = [...this.#standing.values(), ...this.#plain.values()];
     const { standing, plain } = this.#wanted(core);
@@ -235,10 +229,15 @@ export class PolicyTable {
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */
   take(child: ChildSa): readonly KernelCommand[] {
     const standing = this.#standing.get(child.spec.reqid);
-    const protocols = child.protections.map(({ suite }) => suite.protocol);
-    if (standing && !standing.rule.clear.discovery && sameProtocols(standing.policies[0], protocols))
-      return this.#slots.settle(standing.policies);
+    if (standing && this.#isServed(child)) return this.#slots.settle(standing.policies);
     return this.layFront(child.id, this.protectionFor(child));
+  }
+
+  /** Whether the rule's own policies lead to a child. */
+  #isServed({ spec, protections }: ChildSa): boolean {
+    const standing = this.#standing.get(spec.reqid);
+    const protocols = protections.map(({ suite }) => suite.protocol);
+    return standing !== undefined && !standing.rule.clear.discovery && sameProtocols(standing.policies[0], protocols);
   }
 
   /**
@@ -258,8 +257,11 @@ export class PolicyTable {
 
   #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {
     const standing = this.#standing.get(spec.reqid);
-    const policies = this.inFront(spec, wanted);
     const { rule } = spec;
+    const ways = standing ? null : waysOf(this.#stands, spec);
+    const policies = this.inFront(spec, ways ? wanted.filter(({ direction }) => ways.has(direction)) : wanted).filter((front) =>
+      mayStand(this.#stands, spec, front),
+    );
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
     if (!standing && rule.action === "respond" && rule.mode === "transport")
       return policies.map((policy) => (policy.direction === "in" ? atLevel(policy, "use") : policy));
@@ -274,10 +276,20 @@ export class PolicyTable {
   clearFor({ rule, selector, reqid }: ChildSpec): readonly KernelPolicy[] {
     const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
     const policies = kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid });
-    return this.inFront(
+    const fronts = this.inFront(
       { rule, selector },
       policies.filter(({ direction }) => directions.has(direction)),
     );
+    return fronts.filter((front) => mayStand(this.#stands, { rule, reqid }, front));
+  }
+
+  get #stands(): Stands {
+    return {
+      policy: this.#policy,
+      addresses: this.#addresses,
+      strongest: ({ selector, direction }) => this.byPackets().covering(selector, direction),
+      ruleOf: (policy) => this.ruleOf(policy),
+    };
   }
 
   /** The children whose own policies stand where those of a new one would. */
@@ -307,6 +319,19 @@ export class PolicyTable {
   layFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
     for (const policy of policies) this.#slots.lay(id, policy);
     return this.#slots.settle(policies);
+  }
+
+  /** The rules have changed: what a child wants in front of them stands there, and what it wanted `before` and wants no longer does not. */
+  relayFront(id: number, wanted: readonly KernelPolicy[], before: readonly KernelPolicy[]): readonly KernelCommand[] {
+    this.#slots.relay(id, wanted, before);
+    return this.#slots.settle([...before, ...wanted]);
+  }
+
+  /** The same of a child. */
+  relayChild(child: ChildSa): readonly KernelCommand[] {
+    const isServed = this.#isServed(child);
+    if (isServed && !this.#slots.hasLaid(child.id)) return [];
+    return this.relayFront(child.id, isServed ? [] : this.protectionFor(child), policiesOf(child));
   }
 
   /** Takes them back. */
@@ -369,25 +394,7 @@ export class PolicyTable {
   }
 }
 
-/** Whom a policy is about: the far end of its tunnel, else the far side of its selector. */
-function farSide({ direction, selector: s, ...rest }: Pick<KernelPolicy, "direction" | "selector"> & Partial<KernelPolicy>): string {
-  const [template] = rest.templates ?? [];
-  const end = direction === "out" ? template?.destination : template?.source;
-  const [address, length] = direction === "out" ? [s.destination, s.destinationLength] : [s.source, s.sourceLength];
-  return end ?? (length === (address.includes(":") ? 128 : 32) ? address : `${address}/${length}`);
-}
-
-/** The end of an SA that is not ours. */
-const otherHost = (core: Core, { sa }: KernelCommand & { readonly do: "remove-sa" }): string =>
-  core.addresses.includes(sa.destination) ? sa.source : sa.destination;
-
 const NOBODY = { base: null, children: [] } as const;
 
 /** Asks the kernel for what needs no more than bookkeeping when it answers. */
 export const upkeep = (core: Core, commands: readonly KernelCommand[]): void => kernel(core, commands, { kind: "upkeep", commands });
-
-/** A tunnel may be written as two rules, one for each direction: they share its SAs. */
-const standingKey = (rule: Rule, pair: TrafficSelector): string =>
-  `${rule.mode === "tunnel" ? `tunnel ${rule.tunnel?.remote}` : rule.name}|${formatSelector(pair)}`;
-
-const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string => `${rule.name}|${formatSelector(selector)}|${remote}`;

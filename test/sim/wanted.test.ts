@@ -11,7 +11,7 @@ const rule = (name: string, action: string, filters: string, more: RuleText = {}
 });
 const ANOTHER = '[{ method = "psk", secret = "another key than that" }]';
 const WIDE = "me <-> 192.0.2.0/24";
-const NAMED = /rule wall (\((block|permit)\) decides about that traffic|comes first for all of that traffic)/;
+const NAMED = /rule wall (\(\w+\) decides about that traffic|comes first for all of that traffic)/;
 
 /** A's rule, what is beside it, whether it gets its child, and the rule by which a packet to B is protected then. */
 const CASES: readonly (readonly [RuleText, RuleText, boolean])[] = [
@@ -23,12 +23,13 @@ const CASES: readonly (readonly [RuleText, RuleText, boolean])[] = [
   [rule("peer", "require", WIDE), rule("wall", "require", "me <-> 192.0.2.2", { auth: ANOTHER }), false],
   [rule("peer", "respond", WIDE), rule("wall", "require", "me <-> 192.0.2.2", { auth: ANOTHER }), false],
   [rule("peer", "require", WIDE), rule("wall", "respond", "me <-> 192.0.2.2"), false],
+  [rule("peer", "respond", WIDE), rule("wall", "respond", "me <-> 192.0.2.2"), false],
+  [rule("peer", "request", WIDE), rule("wall", "require", "192.0.2.1 <-> 192.0.2.0/24", { auth: ANOTHER }), false],
   // Some packets pass.
   [rule("peer", "require", WIDE), rule("wall", "block", "me <-> 192.0.2.2 tcp"), true],
   [rule("peer", "require", WIDE), rule("wall", "require", "me <-> 192.0.2.2 tcp", { auth: ANOTHER }), true],
   [rule("peer", "require", WIDE), rule("wall", "block", "any <-> any"), true],
   [rule("peer", "require", WIDE), rule("wall", "require", "me <-> any", { auth: ANOTHER }), true],
-  [rule("peer", "respond", WIDE), rule("wall", "respond", "me <-> 192.0.2.2"), true],
   [rule("peer", "require", WIDE), rule("wall", "require", "me -> 192.0.2.2"), true],
   [rule("peer", "require", "me <-> 192.0.2.1-192.0.2.6"), rule("wall", "block", "me <-> 192.0.2.0/30"), true],
   [rule("peer", "require", "me <-> 192.0.2.0/30"), rule("wall", "block", "me <-> 192.0.2.1-192.0.2.6"), false],

@@ -1,0 +1,56 @@
+/**
+ * Where a child, a guard or a soft SA may have policies of its own in front of the rules': for packets that its rule decides about, each way by itself. A
+ * peer that asks for protection under one rule must not open by it what another one shuts, nor draw what another one leads elsewhere.
+ */
+import { compareStrength, filtersTowards, negotiates, ruleNamed } from "../policy/select.ts";
+import { concreteSelectors, coversSelector } from "../policy/selector.ts";
+import type { Policy, Rule } from "../policy/types.ts";
+import type { ChildSpec } from "../sa-store/child-sa.ts";
+import type { KernelPolicy, PolicyDirection } from "./kernel-contract.ts";
+
+/** What stands by the rules. */
+export interface Stands {
+  readonly policy: Policy;
+  readonly addresses: readonly string[];
+  /** The strongest policy of a rule that covers what another one is about. */
+  strongest(about: KernelPolicy): KernelPolicy | undefined;
+  ruleOf(policy: KernelPolicy): string | undefined;
+}
+
+/**
+ * Whether `front`, which stands just in front of what a filter of the rule comes to, has no stronger rule's policy with the very same strength behind it:
+ * that rule decides about its packets. What is stronger by its selector comes before it anyway. Of two of one strength it is the proof of a peer that tells
+ * them apart.
+ */
+export function mayStand(stands: Stands, { rule, reqid }: Pick<ChildSpec, "rule" | "reqid">, front: KernelPolicy): boolean {
+  const first = stands.strongest(front);
+  if (!first || first.priority !== front.priority + 1 || first.templates.some((template) => template.reqid === reqid)) return true;
+  const name = stands.ruleOf(first);
+  if (name === undefined || name === rule.name) return true;
+  const other = ruleNamed(stands.policy, name);
+  // A manual SA has what it is for.
+  return other !== undefined && compareStrength(rule, other) <= 0;
+}
+
+/**
+ * Which ways packets go that a rule's filters are about, of those that cover all of a selector. A tunnel may be written as two rules, one for each way. All
+ * where no filter covers it: our address is away at this moment.
+ */
+export function waysOf(
+  { policy, addresses }: Stands,
+  { rule, selector }: Pick<ChildSpec, "rule" | "selector">,
+): ReadonlySet<PolicyDirection> {
+  const shares = (other: Rule): boolean =>
+    other === rule ||
+    other.name === rule.name ||
+    (rule.mode === "tunnel" && negotiates(other) && other.tunnel?.remote === rule.tunnel?.remote);
+  const ways = new Set<PolicyDirection>();
+  for (const { rule: other, filter } of filtersTowards(policy, selector.remote)) {
+    if (!shares(other) || !concreteSelectors(filter, other, addresses, selector).some((pair) => coversSelector(pair, selector))) continue;
+    if (filter.direction !== "in") ways.add("out");
+    if (filter.direction !== "out") ways.add("in").add("fwd");
+  }
+  return ways.size > 0 ? ways : ALL;
+}
+
+const ALL: ReadonlySet<PolicyDirection> = new Set(["out", "in", "fwd"]);
