@@ -27,7 +27,7 @@ import { endTaken } from "./end-taken.ts";
 import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
-import { askNobody, onFrontTimer } from "./fronts.ts";
+import { askNobody, onFrontTimer, relaySoft } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa, wipe } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
@@ -119,7 +119,7 @@ function dispatch(core: Core, input: Input): void {
     case "addresses":
       core.addresses = input.addresses;
       followAddresses(core);
-      core.policies.sync(core);
+      core.policies.sync(core, () => relaySoft(core));
       endTaken(core);
       return startRules(core);
     case "routes":
@@ -139,7 +139,7 @@ function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "polic
   try {
     if (restore) restorePolicies(core, restore);
     syncManual(core, restore?.kernel.sas);
-    core.policies.sync(core);
+    core.policies.sync(core, () => relaySoft(core));
     settleChanges(core, changes);
     if (restore) restoreSas(core, restore);
   } finally {

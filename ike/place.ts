@@ -2,10 +2,12 @@
  * Where a child, a guard or a soft SA may have policies of its own in front of the rules': for packets that its rule decides about, each way by itself. A
  * peer that asks for protection under one rule must not open by it what another one shuts, nor draw what another one leads elsewhere.
  */
+import { behindRules, coversPackets, inFrontOf, turned } from "../policy/packet-selector.ts";
 import { compareStrength, filtersTowards, negotiates, ruleNamed } from "../policy/select.ts";
 import { concreteSelectors, coversSelector } from "../policy/selector.ts";
 import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
+import { kernelSelectors, priorityOf } from "./install.ts";
 import type { KernelPolicy, PolicyDirection } from "./kernel-contract.ts";
 
 /** What stands by the rules. */
@@ -15,6 +17,29 @@ export interface Stands {
   /** The strongest policy of a rule that covers what another one is about. */
   strongest(about: KernelPolicy): KernelPolicy | undefined;
   ruleOf(policy: KernelPolicy): string | undefined;
+}
+
+/** Policies of a rule's flow just in front of the rule's own, and behind whatever is more specific than those. */
+export function inFrontOfRule(
+  addresses: readonly string[],
+  { rule, selector }: Pick<ChildSpec, "rule" | "selector">,
+  policies: readonly KernelPolicy[],
+): readonly KernelPolicy[] {
+  const covering = rule.filters.flatMap((filter) =>
+    concreteSelectors(filter, rule, addresses, selector)
+      .filter((pair) => coversSelector(pair, selector))
+      .flatMap((pair) => kernelSelectors(pair).map((outward) => ({ filter, outward }))),
+  );
+  return policies.map((policy) => {
+    const out = policy.direction === "out";
+    const packets = out ? policy.selector : turned(policy.selector);
+    if (rule.defaultResponse) return { ...policy, priority: behindRules(priorityOf(packets)) };
+    const about = covering.filter(({ outward }) => coversPackets(outward, packets));
+    // A narrower filter that is about the other way alone makes nothing stronger.
+    const thisWay = about.filter(({ filter: { direction } }) => direction === "both" || (direction === "out") === out);
+    const own = (thisWay.length > 0 ? thisWay : about).map(({ outward }) => priorityOf(outward));
+    return { ...policy, priority: inFrontOf(own.length > 0 ? Math.min(...own) : priorityOf(packets)) };
+  });
 }
 
 /**

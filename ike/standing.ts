@@ -4,17 +4,16 @@
  */
 import { compile, isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
-import { behindRules, coversPackets, inFrontOf, isNatural, priorityOf, selectorKey, turned } from "../policy/packet-selector.ts";
-import { concreteSelectors, coversSelector } from "../policy/selector.ts";
+import { isNatural, selectorKey } from "../policy/packet-selector.ts";
 import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { farSide, otherHost } from "./far-side.ts";
-import { atLevel, kernelPolicies, kernelSelectors, kernelTemplates, policiesOf, sameProtocols } from "./install.ts";
+import { atLevel, kernelPolicies, kernelTemplates, policiesOf, sameProtocols } from "./install.ts";
 import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
-import { mayStand, type Stands, waysOf } from "./place.ts";
+import { inFrontOfRule, mayStand, type Stands, waysOf } from "./place.ts";
 import { PolicySlots, stepsOf } from "./policy-slots.ts";
 import { childKey, standingKey } from "./reqid-keys.ts";
 
@@ -163,10 +162,10 @@ export class PolicyTable {
 
   /**
    * What the policy wants standing now, against what stands. Additions first, one group for each selector, the strongest before the others; then what becomes
-   * weaker and stays, and removals, the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. What the kernel refused
-   * before is asked again.
+   * weaker and stays, and removals, the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. `beforeWeaker`: between
+   * the two, what goes that stands in front of rules and must not meet packets of a rule that goes. What the kernel refused before is asked again.
    */
-  sync(core: Core): void {
+  sync(core: Core, beforeWeaker?: () => void): void {
     if (core.stopping) return;
     this.#addresses = core.addresses;
     this.#policy = core.policy;
@@ -182,8 +181,9 @@ export class PolicyTable {
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
     const weaker = new Set(now.flatMap(({ policies }) => policies.filter((policy) => this.#slots.weakens(policy))));
     const those = (weakened: boolean) => now.map(({ policies }) => ({ policies: policies.filter((one) => weaker.has(one) === weakened) }));
-    const steps = [...stepsOf(those(false)), ...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()];
-    for (const step of steps) upkeep(core, this.#slots.settle(step));
+    for (const step of stepsOf(those(false))) upkeep(core, this.#slots.settle(step));
+    beforeWeaker?.();
+    for (const step of [...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()]) upkeep(core, this.#slots.settle(step));
     if (this.#left === "overdue") this.dropUnwanted(core);
     this.#freeUnused(core, old);
   }
@@ -302,17 +302,8 @@ export class PolicyTable {
   }
 
   /** The same policies just in front of the rule's own, and behind whatever is more specific than those. */
-  inFront({ rule, selector }: Pick<ChildSpec, "rule" | "selector">, policies: readonly KernelPolicy[]): readonly KernelPolicy[] {
-    const covering = rule.filters
-      .flatMap((filter) => concreteSelectors(filter, rule, this.#addresses, selector))
-      .filter((pair) => coversSelector(pair, selector))
-      .flatMap(kernelSelectors);
-    return policies.map((policy) => {
-      const outward = policy.direction === "out" ? policy.selector : turned(policy.selector);
-      if (rule.defaultResponse) return { ...policy, priority: behindRules(priorityOf(outward)) };
-      const own = covering.filter((pair) => coversPackets(pair, outward)).map(priorityOf);
-      return { ...policy, priority: inFrontOf(own.length > 0 ? Math.min(...own) : priorityOf(outward)) };
-    });
+  inFront(spec: Pick<ChildSpec, "rule" | "selector">, policies: readonly KernelPolicy[]): readonly KernelPolicy[] {
+    return inFrontOfRule(this.#addresses, spec, policies);
   }
 
   /** Puts policies in front of what stands, for whoever has the number. */
