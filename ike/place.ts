@@ -2,6 +2,7 @@
  * Where a child, a guard or a soft SA may have policies of its own in front of the rules': for packets that its rule decides about, each way by itself. A
  * peer that asks for protection under one rule must not open by it what another one shuts, nor draw what another one leads elsewhere.
  */
+import { covers } from "../isakmp/address.ts";
 import { behindRules, coversPackets, inFrontOf, turned } from "../policy/packet-selector.ts";
 import { compareStrength, filtersTowards, negotiates, ruleNamed } from "../policy/select.ts";
 import { concreteSelectors, coversSelector } from "../policy/selector.ts";
@@ -25,7 +26,9 @@ export function inFrontOfRule(
   { rule, selector }: Pick<ChildSpec, "rule" | "selector">,
   policies: readonly KernelPolicy[],
 ): readonly KernelPolicy[] {
-  const covering = rule.filters.flatMap((filter) =>
+  // Of thousands of filters most are passed over by a comparison.
+  const towards = rule.filters.filter(({ remote }) => remote.kind !== "range" || covers(remote.range, selector.remote));
+  const covering = towards.flatMap((filter) =>
     concreteSelectors(filter, rule, addresses, selector)
       .filter((pair) => coversSelector(pair, selector))
       .flatMap((pair) => kernelSelectors(pair).map((outward) => ({ filter, outward }))),
