@@ -2,6 +2,7 @@
  * Rules that only respond have no policy until their peer asks. What such a rule's peer asks for in a tunnel would then take along what a narrower rule that
  * only responds is about as well, and send it to a peer that is not that rule's. There the narrower rule's policies have to stand from the beginning.
  */
+import { formatAddress, isHost } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
 import { greatestMeeting, type Weighed } from "./meeting-pairs.ts";
 
@@ -12,7 +13,7 @@ import { greatestMeeting, type Weighed } from "./meeting-pairs.ts";
 export function holesInTunnels(all: readonly WantedPolicy[]): ReadonlySet<WantedPolicy> {
   const answering = all.filter(({ origin }) => origin.kind === "rule" && origin.rule.action === "respond");
   const peers = new Map<string, number>();
-  for (const peer of answering.flatMap((one) => peerOf(one) ?? [])) if (!peers.has(peer)) peers.set(peer, peers.size);
+  for (const peer of answering.flatMap((one) => tunnelOf(one) ?? [])) if (!peers.has(peer)) peers.set(peer, peers.size);
   const found = new Set<WantedPolicy>();
   if (peers.size === 0) return found;
   const numberOf = (wanted: WantedPolicy): number => peers.get(peerOf(wanted) ?? "") ?? NOBODY;
@@ -23,8 +24,16 @@ export function holesInTunnels(all: readonly WantedPolicy[]): ReadonlySet<Wanted
 /** Who is no tunnel's peer. */
 const NOBODY = -1;
 
-const peerOf = ({ origin }: WantedPolicy): string | undefined =>
+const tunnelOf = ({ origin }: WantedPolicy): string | undefined =>
   origin.kind === "rule" && origin.rule.mode === "tunnel" ? origin.rule.tunnel?.remote : undefined;
+
+/** A host that is spoken with in transport mode may be the far end of a tunnel as well. */
+function peerOf(wanted: WantedPolicy): string | undefined {
+  const { origin } = wanted;
+  if (origin.kind !== "rule" || origin.rule.mode === "tunnel") return tunnelOf(wanted);
+  const { family, first } = origin.pair.remote;
+  return isHost(origin.pair.remote) ? formatAddress(family, first) : undefined;
+}
 
 /** Of one priority at a time, as they are few: the peers of weaker tunnels that share packets with each, of which the first and the last one tell whether all are its own. */
 function holesAt(
@@ -33,7 +42,7 @@ function holesAt(
   numberOf: (wanted: WantedPolicy) => number,
 ): readonly WantedPolicy[] {
   const here = answering.filter((wanted) => wanted.direction === direction);
-  const tunnels = here.filter((wanted) => numberOf(wanted) !== NOBODY);
+  const tunnels = here.filter((wanted) => tunnelOf(wanted) !== undefined);
   const byPriority = new Map<number, WantedPolicy[]>();
   for (const one of here) {
     const alike = byPriority.get(one.priority);

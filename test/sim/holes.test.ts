@@ -81,3 +81,35 @@ test(
     assert.equal(b.xfrm.outbound(IN_NARROW).kind, "protected");
   }),
 );
+
+test(
+  "nor is a transport rule for the far end itself: what it sends through the tunnel to the gateway's inner address comes in",
+  story(
+    {
+      hosts: [
+        { name: "A", addresses: [A], policy: policyOf(configuration([tunnel("peer", `${A} <-> 10.1.0.0/16`, A, B)])) },
+        {
+          name: "B",
+          addresses: [B, "10.1.0.1"],
+          policy: policyOf(
+            configuration([
+              tunnel("wide", `10.1.0.0/16 <-> ${A}`, B, A, { action: '"respond"' }),
+              { name: '"host"', action: '"respond"', filters: `["me <-> ${A}"]` },
+            ]),
+          ),
+        },
+      ],
+    },
+    (world) => {
+      const [a, b] = [world.host("A"), world.host("B")];
+      world.run(100);
+      assert.equal(b.xfrm.policies.size, 0);
+      bringUp(world);
+      const inner = packet(A, "10.1.0.1");
+      const sent = a.xfrm.outbound(inner);
+      assert.ok(sent.kind === "protected");
+      assert.equal(b.xfrm.inbound(inner, sent.through, "in"), true);
+      assert.equal(b.xfrm.outbound(packet("10.1.0.1", A)).kind, "protected");
+    },
+  ),
+);
