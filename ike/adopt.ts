@@ -9,7 +9,7 @@ import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
-import { endTaken } from "./end-taken.ts";
+import { endTaken, relayChildren } from "./end-taken.ts";
 import { carryFronts, carryGuards, successorOf } from "./fronts.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
@@ -62,7 +62,9 @@ export function adoptPolicy(core: Core, read: Policy): Changes {
 export function settleChanges(core: Core, { names, refitted, more }: Changes): void {
   if (names.size > 0) settleRules(core, names, refitted);
   if (more) endTaken(core);
-  if (names.size > 0 || more) carryGuards(core);
+  if (names.size === 0 && !more) return;
+  relayChildren(core);
+  carryGuards(core);
 }
 
 function settleRules(core: Core, names: ReadonlySet<string>, refitted: ReadonlyMap<Rule, Rule>): void {

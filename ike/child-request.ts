@@ -37,7 +37,7 @@ import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf, linger } from "./phase2.ts";
 import { answerRequest, type ChildRequest, destroyChildKeys, pfsGroup, readRequest } from "./quick-mode.ts";
 import { quickModesOf } from "./renewal.ts";
-import { shutBy } from "./shut.ts";
+import { shutOff } from "./shut.ts";
 import { releaseSpis, takeSpi } from "./spis.ts";
 import { takenFromOthers } from "./taken.ts";
 import { specKey } from "./wishes.ts";
@@ -168,12 +168,14 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
       kind: "selectors",
       what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
     });
-  if (isRenewal(core, ike, good.value.rule, request.selector)) return good;
+  const { rule, selector: covering } = good.value;
+  if (isRenewal(core, ike, rule, request.selector)) return good;
   const fault =
     tooManyPrefixes(good.value, request.selector) ??
     takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
     takenInPieces(core, rules, good.value, request.selector) ??
-    shutOff(core, good.value, request.selector);
+    // As the kernel has it, where also a rule that the peer may use comes first, or a manual SA.
+    shutOff(core, { rule, selector: request.selector, reqid: core.policies.knownReqid(rule, covering) });
   return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
 }
 
@@ -193,12 +195,6 @@ function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, p
   const { rule, filter } = found;
   const why = negotiates(rule) ? "this peer has not proved what it asks for" : `it decides (${rule.action})`;
   return `rule ${rule.name} ("${filter.text}") is narrower there than "${covering.filter.text}" of rule ${covering.rule.name}, and ${why}`;
-}
-
-/** The same as the kernel has it, where also a rule that the peer may use comes first, or a manual SA. */
-function shutOff(core: Core, { rule, selector: covering }: Covering, selector: TrafficSelector): string | undefined {
-  const name = shutBy(core, { rule, selector, reqid: core.policies.knownReqid(rule, covering) });
-  return name && `rule ${name} comes first for all of that traffic`;
 }
 
 /** Kernel selectors that a peer may make of one of our own: two IPv6 ranges can hold 60,000. */

@@ -1,6 +1,6 @@
 /**
- * Rules, or our addresses, have changed: what is there, or under way, and has no place any more beside stronger rules ends, and its peer is told. What can
- * carry packets stays. Invariant: at a restart nothing weaker than the stronger rule's policy stands for it in between.
+ * Rules, or our addresses, have changed: what is there, or under way, and whose traffic another rule decides about now, ends, and its peer is told. What
+ * its rule decides about one way, or in part, stays. Invariant: at a restart nothing weaker than the stronger rule's policy stands for it in between.
  */
 import { acceptsProof } from "../auth/proof.ts";
 import { compareSpecificity, compareStrength, placeInFile, ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
@@ -10,10 +10,10 @@ import type { ChildWish, QuickExchange } from "../sa-store/ike-sa.ts";
 import { carrierFor, removeChild } from "./children.ts";
 import type { Core } from "./core.ts";
 import type { IkeError } from "./errors.ts";
-import { closeTaken, relaySoft } from "./fronts.ts";
+import { closeTaken } from "./fronts.ts";
 import { endExchange } from "./phase2.ts";
 import { dropPacedWish } from "./retry.ts";
-import { shutBy } from "./shut.ts";
+import { shutOff } from "./shut.ts";
 import { upkeep } from "./standing.ts";
 import { takenNow } from "./taken.ts";
 import { failWish } from "./wishes.ts";
@@ -26,20 +26,23 @@ export function endTaken(core: Core): void {
   }
   closeTaken(core, (spec) => taken(core, spec, true));
   endUnderway(core);
+}
+
+/** What children want in front of the rules' policies stands there, and nothing else of theirs. After `sync`, and after what ends has ended. */
+export function relayChildren(core: Core): void {
   for (const child of core.store.children.values()) if (child.outbound === "installed") upkeep(core, core.policies.relayChild(child));
-  relaySoft(core);
 }
 
 /** Why a child is of no use, or against what stronger rules say; undefined: it is not. */
 export function noPlaceFor(core: Core, child: ChildSa): string | undefined {
   const proved = carrierFor(core, child)?.sa;
   const isOwn = (rule: Rule): boolean => !proved || acceptsProof(rule, proved.proof, proved.peerId);
-  return takenNow(core, child.spec, isOwn) ?? outranked(core, child.spec, proved ? isOwn : null) ?? shut(core, child.spec, false);
+  return takenNow(core, child.spec, isOwn) ?? outranked(core, child.spec, proved ? isOwn : null) ?? shutOff(core, child.spec);
 }
 
-/** The same of what is only wanted: whose rules the peer may use is not known yet. `ties`: see `shutBy`. */
+/** The same of what is only wanted: whose rules the peer may use is not known yet. `ties`: see shut.ts. */
 export const taken = (core: Core, spec: ChildSpec, ties: boolean): string | undefined =>
-  takenNow(core, spec, () => true) ?? outranked(core, spec, null) ?? shut(core, spec, ties);
+  takenNow(core, spec, () => true) ?? outranked(core, spec, null) ?? shutOff(core, spec, ties);
 
 /**
  * The same by a rule that the peer may use as well: whoever asked for SAs for this today would get them under that one. A one-way filter outranks no other
@@ -63,11 +66,6 @@ function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean)
     rules = rules.filter((one) => one !== other);
   }
   return undefined;
-}
-
-function shut(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties: boolean): string | undefined {
-  const name = shutBy(core, spec, ties);
-  return name && `rule ${name} comes first for all of that traffic`;
 }
 
 /** Negotiations and Quick Modes that would make such children. Those that have made one went with it. */

@@ -23,7 +23,7 @@ import {
 } from "./commands.ts";
 import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
-import { endTaken } from "./end-taken.ts";
+import { endTaken, relayChildren } from "./end-taken.ts";
 import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
@@ -121,6 +121,7 @@ function dispatch(core: Core, input: Input): void {
       followAddresses(core);
       core.policies.sync(core, () => relaySoft(core));
       endTaken(core);
+      relayChildren(core);
       return startRules(core);
     case "routes":
       return findTunnelEnds(core);

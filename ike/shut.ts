@@ -14,7 +14,7 @@ import type { KernelPolicy } from "./kernel-contract.ts";
  * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child. `ties`:
  * also where a stronger rule's policy has the place of the child's own, in front of which the child lies. After `sync`.
  */
-export function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
+function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
   const standing = core.policies.byReqid(spec.reqid);
   const used = new Set(standing?.policies.map(({ direction }) => direction));
   let name: string | undefined;
@@ -28,6 +28,12 @@ export function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "
       name ??= rule;
     }
   return name;
+}
+
+/** The same as a text that says so. */
+export function shutOff(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
+  const name = shutBy(core, spec, ties);
+  return name && `rule ${name} comes first for all of that traffic`;
 }
 
 /** The name of the rule whose policy comes before the child; undefined where the child comes first, or the policy leads to it. */

@@ -1,6 +1,6 @@
 /** Whose traffic it is that somebody asks a child for: a rule must not draw what another one decides about. */
 import { formatAddress, intersection, isHost } from "../isakmp/address.ts";
-import { countOf, coversPackets, prioritiesFor, selectorKey } from "../policy/packet-selector.ts";
+import { coversPackets, selectorKey } from "../policy/packet-selector.ts";
 import {
   type Covering,
   compareSpecificity,
@@ -10,15 +10,13 @@ import {
   negotiates,
   type RuleFilter,
   ruleCoveringSelectors,
+  shareDecided,
 } from "../policy/select.ts";
 import { concreteSelectors, coversSelector, overlap } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
-
-/** Pairs of prefixes that are compared one by one. */
-const MOST_PIECES = 64;
 
 /**
  * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
@@ -50,19 +48,11 @@ export function takenFromOthers(
     const order = covering.defaultResponse ? -1 : compareSpecificity(theirs, selector);
     return order < 0 || (order === 0 && isStronger(rule));
   };
-  // A range is in the kernel as prefixes, which may be narrower than a smaller range: of all that is proposed, what share a filter that covers it decides about.
-  const shareOf = (rule: Rule, theirs: TrafficSelector): "all" | "some" | "none" => {
-    if (covering.defaultResponse) return "all";
-    const [other, own] = [prioritiesFor(theirs, proposed), prioritiesFor(selector, proposed)];
-    if (countOf(proposed.local, proposed.remote) > MOST_PIECES) return other.average < own.average ? "all" : "some";
-    const mine = own.each();
-    const won = other.each().filter((priority, i) => priority < (mine[i] ?? 0) || (priority === mine[i] && isStronger(rule))).length;
-    return won === mine.length ? "all" : won > 0 ? "some" : "none";
-  };
   const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !mayUse(rule) && negotiates(rule) && outranks(theirs);
   const loses = (rule: Rule, theirs: TrafficSelector): boolean => {
-    const share = coversSelector(theirs, proposed) ? shareOf(rule, theirs) : "some";
+    if (!coversSelector(theirs, proposed)) return drawn(rule, theirs);
+    const share = covering.defaultResponse ? "all" : shareDecided({ rule, selector: theirs }, { rule: covering, selector }, proposed);
     return share === "all" || (share === "some" && drawn(rule, theirs));
   };
   const taken = (rule: Rule, theirs: TrafficSelector): boolean =>

@@ -202,6 +202,22 @@ function decidingOf(covering: readonly Covering[], packets: TrafficSelector, pla
 /** Pairs of prefixes that are compared one by one. */
 const MOST_PIECES = 64;
 
+/** A filter's selector with its rule. */
+type Ruled = Pick<Covering, "rule" | "selector">;
+
+/**
+ * How much of some packets one filter decides about rather than another, where both cover all of them. A range is in the kernel as prefixes, which may be
+ * narrower than a smaller range. Of too many pieces to compare it is `all` where it is the stronger one on average, else `some`.
+ */
+export function shareDecided(one: Ruled, other: Ruled, packets: TrafficSelector): "all" | "some" | "none" {
+  const [its, others] = [prioritiesFor(one.selector, packets), prioritiesFor(other.selector, packets)];
+  if (countOf(packets.local, packets.remote) > MOST_PIECES) return its.average < others.average ? "all" : "some";
+  const isStronger = compareStrength(one.rule, other.rule) < 0;
+  const rivals = others.each();
+  const won = its.each().filter((priority, i) => priority < (rivals[i] as number) || (priority === rivals[i] && isStronger)).length;
+  return won === rivals.length ? "all" : won > 0 ? "some" : "none";
+}
+
 /**
  * A filter that decides about every packet that a peer proposes, although another covers them, too: a rule that this peer may not use, or that lets pass
  * or drops, and of which the kernel has a stronger policy for each of them. A child would never carry anything. `own`: rules that the peer may use.
@@ -215,11 +231,7 @@ export function decidedByAnother(
 ): RuleFilter | undefined {
   // Of the default response every other filter takes its part. What has more pieces is a whole range of a filter: only one with the same pieces might come first.
   if (covering.rule.defaultResponse || countOf(proposed.local, proposed.remote) > MOST_PIECES) return undefined;
-  const mine = prioritiesFor(covering.selector, proposed).each();
-  const decides = (rule: Rule, theirs: TrafficSelector): boolean =>
-    prioritiesFor(theirs, proposed)
-      .each()
-      .every((priority, i) => priority < (mine[i] as number) || (priority === mine[i] && compareStrength(rule, covering.rule) < 0));
+  const decides = (rule: Rule, theirs: TrafficSelector): boolean => shareDecided({ rule, selector: theirs }, covering, proposed) === "all";
   return filtersTowards(policy, proposed.remote).find(
     ({ rule, filter }) =>
       !rule.defaultResponse &&

@@ -1,33 +1,16 @@
-/** What a flow costs that a reload or a start looks after, in steps of our own code (see policy-rules.test.ts): what other rules there are does not count. */
+/** What a flow costs that a reload or a start looks after, in steps of our own code (see steps.ts): what other rules there are does not count. */
 import assert from "node:assert/strict";
-import { Session } from "node:inspector";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import type { Core } from "../../ike/core.ts";
 import type { TrafficSelector } from "../../policy/types.ts";
 import type { ChildSpec } from "../../sa-store/child-sa.ts";
+import { ran } from "./steps.ts";
 
-/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
-const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+/** Nothing of ours is loaded before. */
 const { claimsOn } = await import("../../ike/guarded.ts");
 const { successorOf } = await import("../../ike/fronts.ts");
 const { hostRange, parseAddress } = await import("../../isakmp/address.ts");
 const { configuration, policyOf } = await import("../sim/policies.ts");
-after(() => session.disconnect());
-
-/** Times that functions and blocks of our own files were run since the last call. */
-function ran(): number {
-  let count = 0;
-  session.post("Profiler.takePreciseCoverage", (error, taken) => {
-    if (error) throw error;
-    for (const { url, functions } of taken.result)
-      if (url.startsWith("file:") && !url.includes("/node_modules/"))
-        for (const { ranges } of functions) for (const range of ranges) count += range.count;
-  });
-  return count;
-}
 
 const host = (address: string) => {
   const parsed = parseAddress(address);

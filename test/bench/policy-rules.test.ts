@@ -1,32 +1,14 @@
 /**
- * What many rules cost, in steps of our own code instead of in time: how often each function and each block of them (bodies of loops, branches) is run,
- * as V8 counts it. The same on every machine; ten times as many rules may cost ten times as much to read, and nothing more to look up.
+ * What many rules cost, in steps (steps.ts): ten times as many rules may cost ten times as much to read, and nothing more to look up.
  */
 import assert from "node:assert/strict";
-import { Session } from "node:inspector";
-import { after, before, test } from "node:test";
+import { before, test } from "node:test";
+import { ran } from "./steps.ts";
 
-/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
-const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+/** Nothing of ours is loaded before. */
 const { policyOfRules, walkPolicy } = await import("../../bench/policy-rules.ts");
 const { destroyPolicy } = await import("../../policy/config.ts");
 const { rulesForPeer } = await import("../../policy/select.ts");
-after(() => session.disconnect());
-
-/** Times that functions and blocks of our own files were run since the last call. */
-function ran(): number {
-  let count = 0;
-  session.post("Profiler.takePreciseCoverage", (error, taken) => {
-    if (error) throw error;
-    for (const { url, functions } of taken.result)
-      if (url.startsWith("file:") && !url.includes("/node_modules/"))
-        for (const { ranges } of functions) for (const range of ranges) count += range.count;
-  });
-  return count;
-}
 
 /** What `run` costs in steps, and what it gives. */
 function counted<T>(run: () => T): readonly [steps: number, value: T] {

@@ -1,35 +1,18 @@
 /**
- * What it costs to look which children of many rules have a place under a policy, in steps as policy-rules.test.ts counts them: ten times as many rules and
+ * What it costs to look which children of many rules have a place under a policy, in steps as steps.ts counts them: ten times as many rules and
  * children may cost ten times as much.
  */
 import assert from "node:assert/strict";
-import { Session } from "node:inspector";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import type { ChildSa } from "../../sa-store/child-sa.ts";
+import { ran } from "./steps.ts";
 
-/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
-const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+/** Nothing of ours is loaded before. */
 const { parseConfiguration } = await import("../../policy/config.ts");
 const { concreteSelectors } = await import("../../policy/selector.ts");
 const { newCore } = await import("../../ike/memory.ts");
 const { endTaken } = await import("../../ike/end-taken.ts");
 const { opensslCrypto } = await import("../../ike/crypto/openssl.ts");
-after(() => session.disconnect());
-
-/** Times that functions and blocks of our own files were run since the last call. */
-function ran(): number {
-  let count = 0;
-  session.post("Profiler.takePreciseCoverage", (error, taken) => {
-    if (error) throw error;
-    for (const { url, functions } of taken.result)
-      if (url.startsWith("file:") && !url.includes("/node_modules/"))
-        for (const { ranges } of functions) for (const range of ranges) count += range.count;
-  });
-  return count;
-}
 
 const AUTH = 'auth = [{ method = "psk", secret = "throwaway" }]';
 const at = (k: number): string => `${k >> 8}.${k & 255}`;

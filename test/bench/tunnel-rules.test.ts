@@ -1,36 +1,19 @@
 /**
- * What many tunnels beside many blocks cost, many walls beside many holes, and many tunnels whose ends routes tell, in steps as policy-rules.test.ts counts
+ * What many tunnels beside many blocks cost, many walls beside many holes, and many tunnels whose ends routes tell, in steps as steps.ts counts
  * them: ten times as many rules may cost ten times as much.
  */
 import assert from "node:assert/strict";
-import { Session } from "node:inspector";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import type { Input } from "../../ike/input.ts";
+import { ran } from "./steps.ts";
 
-/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
-const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+/** Nothing of ours is loaded before. */
 const { parseConfiguration } = await import("../../policy/config.ts");
 const { compile, weigh } = await import("../../policy/compile.ts");
 const { reachOf, wallsOf } = await import("../../policy/walls.ts");
 const { createEngine } = await import("../../ike/engine.ts");
 const { opensslCrypto } = await import("../../ike/crypto/openssl.ts");
 const { memoryXfrm } = await import("../../kernel/memory.ts");
-after(() => session.disconnect());
-
-/** Times that functions and blocks of our own files were run since the last call. */
-function ran(): number {
-  let count = 0;
-  session.post("Profiler.takePreciseCoverage", (error, taken) => {
-    if (error) throw error;
-    for (const { url, functions } of taken.result)
-      if (url.startsWith("file:") && !url.includes("/node_modules/"))
-        for (const { ranges } of functions) for (const range of ranges) count += range.count;
-  });
-  return count;
-}
 
 type RuleOf = (k: number) => string;
 const net = (first: number, k: number): string => `${first}.${k >> 8}.${k & 255}.0/24`;

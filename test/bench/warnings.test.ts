@@ -1,32 +1,19 @@
 /**
  * What it costs to find out which rules catch the fragments of others, which bring back what others send, which take all traffic of others and which shut SSH, in
- * steps as policy-rules.test.ts counts them: ten times as many rules may cost ten times as much.
+ * steps as steps.ts counts them: ten times as many rules may cost ten times as much.
  */
 import assert from "node:assert/strict";
-import { Session } from "node:inspector";
-import { after, test } from "node:test";
+import { test } from "node:test";
+import { ran as ranIn } from "./steps.ts";
 
-/** V8 counts blocks of what is compiled from now on: nothing of ours is loaded before. */
-const session = new Session();
-session.connect();
-session.post("Profiler.enable");
-session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+/** Nothing of ours is loaded before. */
 const { parseConfiguration } = await import("../../policy/config.ts");
-after(() => session.disconnect());
 
 /** The files that ask it; the rest of reading has its own tests. */
 const ASKING = /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|meeting-ranges|lock-out|walls|meeting-pairs)\.[jt]s$/;
 
-/** Times that functions and blocks of these files were run since the last call. */
-function ran(): number {
-  let count = 0;
-  session.post("Profiler.takePreciseCoverage", (error, taken) => {
-    if (error) throw error;
-    for (const { url, functions } of taken.result)
-      if (ASKING.test(url)) for (const { ranges } of functions) for (const range of ranges) count += range.count;
-  });
-  return count;
-}
+/** Steps in these files since the last call. */
+const ran = (): number => ranIn((url) => ASKING.test(url));
 
 const five = (filter: (n: number) => string): string => JSON.stringify([0, 1, 2, 3, 4].map(filter));
 const block = (k: number, filter: (n: number) => string): string => `[[rule]]\nname = "r${k}"\nfilters = ${five(filter)}\naction = "block"`;
