@@ -70,13 +70,20 @@ export function installed(all: readonly WantedPolicy[]): readonly WantedPolicy[]
 }
 
 /** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
-export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => weigh(policy, addresses).decide;
+export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] =>
+  weigh(policy, addresses, Number.POSITIVE_INFINITY)?.decide ?? [];
 
-/** The same, what filters would come to of which an exemption has the very selector (it comes before all rules), and what finds no way past a block. */
-export function weigh(
-  policy: Policy,
-  addresses: readonly string[],
-): { readonly decide: readonly WantedPolicy[]; readonly exempted: readonly WantedPolicy[]; readonly shut: readonly Shut[] } {
+interface Weighed {
+  readonly decide: readonly WantedPolicy[];
+  readonly exempted: readonly WantedPolicy[];
+  readonly shut: readonly Shut[];
+}
+
+/**
+ * The same, what filters would come to of which an exemption has the very selector (it comes before all rules), and what finds no way past a block.
+ * Undefined as soon as it is plain that `decide` would be more than `most`.
+ */
+export function weigh(policy: Policy, addresses: readonly string[], most: number): Weighed | undefined {
   const bySlot = new Map<string, WantedPolicy>();
   const all = strongestFirst([...policy.rules, ...policy.manual.map(manualRule)]);
   for (const rule of all) {
@@ -87,6 +94,8 @@ export function weigh(
       bySlot.delete(key);
       bySlot.set(key, wanted);
     }
+    // For each that an exemption takes the place of there is that exemption, and a way takes the place of one policy at most.
+    if (bySlot.size > most) return undefined;
   }
   const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses, tunnelledFamilies(all, addresses));
   const exempted: WantedPolicy[] = [];
@@ -103,7 +112,7 @@ export function weigh(
   const taken = new Set(standing.map(slotOf));
   const ways = policies.filter((way) => !taken.has(slotOf(way)));
   const decide = [...standing, ...decided.filter((wanted) => !replaced.has(wanted)), ...ways];
-  return { decide: decide.sort((a, b) => a.priority - b.priority), exempted, shut };
+  return decide.length > most ? undefined : { decide: decide.sort((a, b) => a.priority - b.priority), exempted, shut };
 }
 
 /** What the kernel holds one policy for. */
@@ -127,23 +136,38 @@ function ofFilter(rule: Rule, filter: Filter, addresses: readonly string[]): rea
     ...concreteSelectors(filter, rule, addresses).map((pair) => ({ pair, onLink: false })),
     ...linkLocalSelectors(filter, rule).map((pair) => ({ pair, onLink: true })),
   ];
-  return pairs.flatMap(({ pair, onLink }) =>
-    outwardSelectors(pair).flatMap((outward) =>
-      directionsOf(rule, filter).map(({ direction, inward }): WantedPolicy => {
-        const level = onLink ? null : levelsOf(rule)[inward ? "in" : "out"];
-        const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block" || endless;
-        return {
+  const ways = directionsOf(rule, filter);
+  return pairs.flatMap(({ pair, onLink }) => {
+    // One for all of them, since there may be very many.
+    const origin: Origin = { kind: "rule", rule, filter, pair, way: false };
+    const kinds = ways.map(({ direction, inward }) => {
+      const level = onLink ? null : levelsOf(rule)[inward ? "in" : "out"];
+      const shut = onLink ? !passesOnLink(rule, inward) : rule.action === "block" || endless;
+      const action = shut ? ("block" as const) : ("allow" as const);
+      return { direction, inward, action, protection: endless ? null : level && protectionOf(rule, level) };
+    });
+    return outwardSelectors(pair).flatMap((outward) => {
+      const [priority, inbound] = [priorityOf(outward), turned(outward)];
+      return kinds.map(
+        ({ direction, inward, action, protection }): WantedPolicy => ({
           direction,
-          selector: inward ? turned(outward) : outward,
-          action: shut ? "block" : "allow",
-          priority: priorityOf(outward),
-          protection: endless ? null : level && protectionOf(rule, level),
-          origin: { kind: "rule", rule, filter, pair, way: false },
-        };
-      }),
-    ),
-  );
+          selector: inward ? inbound : outward,
+          action,
+          priority,
+          protection,
+          origin,
+        }),
+      );
+    });
+  });
 }
+
+/** How many kernel policies a rule comes to by itself. */
+export const kernelPolicies = (rule: Rule, addresses: readonly string[]): number =>
+  strongestFirst([rule]).reduce(
+    (sum, { filters }) => sum + filters.reduce((n, filter) => n + ofFilter(rule, filter, addresses).length, 0),
+    0,
+  );
 
 function protectionOf(rule: Rule, level: Protection["level"]): Protection {
   const tunnel = rule.tunnel && { local: rule.tunnel.local ?? "", remote: rule.tunnel.remote };

@@ -60,13 +60,13 @@ export function loadConfiguration(
   return load(file, { credentialsDirectory, inService: true }, loader, runTime);
 }
 
-/** The same without the daemon's surroundings: credentials are left out. For commands that explain a file. */
+/** The same without the daemon's surroundings: credentials are left out, and warnings about what rules come to. For commands that explain a file. */
 export function inspectConfiguration(
   file: string,
   credentialsDirectory: string | undefined,
   loader?: X509Loader,
 ): Result<Configuration, readonly Diagnostic[]> {
-  return load(file, { credentialsDirectory, inService: false }, loader);
+  return load(file, { credentialsDirectory, inService: false }, loader, [], false);
 }
 
 /**
@@ -101,10 +101,11 @@ export interface ConfigurationText {
   readonly text: string;
 }
 
-/** The same for several files, the weakest first: mainmode.toml and what lies in conf.d. */
+/** The same for several files, the weakest first: mainmode.toml and what lies in conf.d. `warns`: also about what the rules come to, which takes longest. */
 export function parseLayers(
   texts: readonly ConfigurationText[],
   around: Omit<AuthContext, "report">,
+  warns = true,
 ): Result<Configuration, readonly Diagnostic[]> {
   const layers: Layer[] = [];
   for (const { file, text } of texts) {
@@ -119,7 +120,7 @@ export function parseLayers(
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
   reportServed(document, report);
-  const policy = buildPolicy(document, { ...around, report });
+  const policy = buildPolicy(document, { ...around, report }, warns);
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const files = layers.map(({ file }) => file);
   const diagnostics = diagnosticsOf(report, files, find, names);
@@ -165,6 +166,7 @@ function load(
   place: Place,
   loader: X509Loader | undefined,
   runTime: readonly ConfigurationText[] = [],
+  warns = true,
 ): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
@@ -180,7 +182,7 @@ function load(
   }
   const readFile = fileReader(file, place);
   const certificates = loader && { readFile, load: loader };
-  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), exposed, certificates, readFile });
+  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), exposed, certificates, readFile }, warns);
 }
 
 /** conf.d/*.toml beside a file that is called mainmode.toml, in the order of their names. Files that begin with a dot are no layers. */

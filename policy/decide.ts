@@ -43,8 +43,9 @@ interface Shape<T> {
 /** An index of policies; the strongest of a key is kept, the first where they are equal. */
 export function indexPolicies<T extends Decisive>(policies: readonly T[]): DecisionIndex<T> {
   const shapes = new Map<string, Shape<T>>();
-  const order = new Map(policies.map((policy, i) => [policy, i]));
+  const order = new Map<T, number>();
   for (const policy of policies) {
+    order.set(policy, order.size);
     const shape = shapeOf(policy, shapes);
     const key = selectorKey(policy.selector);
     const known = shape.policies.get(key);

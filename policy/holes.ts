@@ -4,7 +4,7 @@
  */
 import { formatAddress, isHost } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
-import { greatestMeeting, type Weighed } from "./meeting-pairs.ts";
+import { greatestBehind } from "./meeting-pairs.ts";
 
 /**
  * Of all decisions those of rules that only respond and share packets with a tunnel of another such rule to another peer, which is the weaker one there. Of one
@@ -35,7 +35,7 @@ function peerOf(wanted: WantedPolicy): string | undefined {
   return isHost(origin.pair.remote) ? formatAddress(family, first) : undefined;
 }
 
-/** Of one priority at a time, as they are few: the peers of weaker tunnels that share packets with each, of which the first and the last one tell whether all are its own. */
+/** Of the peers of weaker tunnels that share packets with each the first and the last one tell whether all are its own. */
 function holesAt(
   direction: Direction,
   answering: readonly WantedPolicy[],
@@ -43,23 +43,14 @@ function holesAt(
 ): readonly WantedPolicy[] {
   const here = answering.filter((wanted) => wanted.direction === direction);
   const tunnels = here.filter((wanted) => tunnelOf(wanted) !== undefined);
-  const byPriority = new Map<number, WantedPolicy[]>();
-  for (const one of here) {
-    const alike = byPriority.get(one.priority);
-    if (alike) alike.push(one);
-    else byPriority.set(one.priority, [one]);
-  }
-  return [...byPriority].flatMap(([priority, alike]) => {
-    const weaker = tunnels.filter((tunnel) => tunnel.priority > priority);
-    const asked = alike.map(({ selector }) => selector);
-    const greatest = (sign: 1 | -1): readonly number[] =>
-      greatestMeeting(
-        weaker.map((tunnel): Weighed => ({ sides: tunnel.selector, worth: sign * numberOf(tunnel) })),
-        asked,
-      );
-    const [last, first] = [greatest(1), greatest(-1)];
-    return alike.filter(
-      (one, i) => last[i] !== Number.NEGATIVE_INFINITY && (last[i] !== numberOf(one) || -(first[i] as number) !== numberOf(one)),
+  const asked = here.map(({ selector, priority }) => ({ sides: selector, priority }));
+  const greatest = (sign: 1 | -1): readonly number[] =>
+    greatestBehind(
+      tunnels.map((tunnel) => ({ sides: tunnel.selector, priority: tunnel.priority, worth: sign * numberOf(tunnel) })),
+      asked,
     );
-  });
+  const [last, first] = [greatest(1), greatest(-1)];
+  return here.filter(
+    (one, i) => last[i] !== Number.NEGATIVE_INFINITY && (last[i] !== numberOf(one) || -(first[i] as number) !== numberOf(one)),
+  );
 }

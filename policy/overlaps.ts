@@ -5,7 +5,7 @@
 import { covers, everyAddress, isHost, sameRange } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { MeetingRanges } from "./meeting-ranges.ts";
+import { OverlapIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
 import { compareSpecificity } from "./select.ts";
 import type { Action, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
@@ -39,10 +39,10 @@ export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undef
   );
   let looked = 0;
   for (const later of placed) {
-    const others = (indexes: ByAction): readonly PlacedFilter[] =>
+    const others = (indexes: ByAction): readonly List[] =>
       [...indexes].flatMap(([action, index]) => (action === later.rule.action ? [] : index(later.filter)));
     const candidates = [...others(straight), ...(isAboutForwarded(later.rule, later.filter) ? others(passing) : [])];
-    looked += candidates.length;
+    for (const { filters } of candidates) looked += filters.length;
     if (looked > MOST_MEETING)
       return report.warning(
         ["rule", later.at[0], "filters", later.at[1]],
@@ -52,14 +52,24 @@ export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undef
   }
 }
 
-function reportFirst(later: PlacedFilter, candidates: readonly PlacedFilter[], report: Report): void {
+/** Filters; `ordered`: as they stand in the file. */
+interface List {
+  readonly filters: readonly PlacedFilter[];
+  readonly ordered: boolean;
+}
+
+function reportFirst(later: PlacedFilter, candidates: readonly List[], report: Report): void {
   let first: PlacedFilter | undefined;
   let how: Overlap | undefined;
-  for (const earlier of candidates) {
-    if (earlier.order >= (first?.order ?? later.order)) continue;
-    const found = crosses(earlier, later) ?? crossesTurned(earlier, later);
-    if (found) [first, how] = [earlier, found];
-  }
+  for (const { filters, ordered } of candidates)
+    for (const earlier of filters) {
+      if (earlier.order >= (first ?? later).order) {
+        if (ordered) break;
+        continue;
+      }
+      const found = crosses(earlier, later) ?? crossesTurned(earlier, later);
+      if (found) [first, how] = [earlier, found];
+    }
   if (!first || !how) return;
   const whose = `"${first.filter.text}" of rule ${JSON.stringify(first.rule.name)} (${first.rule.action})`;
   report.warning(["rule", later.at[0], "filters", later.at[1]], SAYINGS[how](whose));
@@ -100,7 +110,7 @@ interface Item {
 }
 
 /** Those of some filters that may have something in common with one; local sides are not looked at. */
-type Meeting = (filter: Filter) => readonly PlacedFilter[];
+type Meeting = (filter: Filter) => readonly List[];
 type ByAction = ReadonlyMap<Action, Meeting>;
 
 const byAction = (items: readonly Item[]): ByAction =>
@@ -129,15 +139,16 @@ function grouped<K>(items: readonly Item[], keyOf: (item: Item) => K): ReadonlyM
 }
 
 function indexRemotes(items: readonly Item[]): Meeting {
-  const all = items.map(({ one }) => one);
-  const ranges = items.flatMap(({ one, as: { remote } }) => (remote.kind === "range" ? [{ one, range: remote.range }] : []));
-  const meeting = new MeetingRanges(ranges, ({ range }) => range);
-  const everywhere = items.filter(({ as }) => as.remote.kind === "any").map(({ one }) => one);
+  const inOrder = (list: readonly Item[]): List => ({ filters: list.map(({ one }) => one), ordered: true });
+  const all = inOrder(items);
+  const ranges = items.flatMap(({ one, as: { remote } }) => (remote.kind === "range" ? [{ item: one, range: remote.range }] : []));
+  const meeting = new OverlapIndex(ranges);
+  const everywhere = inOrder(items.filter(({ as }) => as.remote.kind === "any"));
   const names = items.filter(({ as }) => as.remote.kind === "name");
   return ({ remote }) => {
-    if (remote.kind === "any") return all;
-    if (remote.kind === "range") return [...meeting.with(remote.range).map(({ one }) => one), ...everywhere];
-    return [...names.filter(({ as }) => sameSide(as.remote, remote)).map(({ one }) => one), ...everywhere];
+    if (remote.kind === "any") return [all];
+    if (remote.kind === "range") return [{ filters: meeting.meeting(remote.range), ordered: false }, everywhere];
+    return [inOrder(names.filter(({ as }) => sameSide(as.remote, remote))), everywhere];
   };
 }
 

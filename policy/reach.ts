@@ -4,10 +4,11 @@
  */
 import { type AddressRange, covers, formatAddress, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
-import { type WantedPolicy, weigh } from "./compile.ts";
+import { kernelPolicies, type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { reportLockOut } from "./lock-out.ts";
+import { manualRule } from "./manual-rule.ts";
 import { Rivals } from "./rivals.ts";
 import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink } from "./selector.ts";
@@ -28,12 +29,9 @@ export interface Placed {
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
   const { policy } = placed;
   const { own, surest } = addressesOf(placed);
-  const { decide: wanted, exempted, shut } = weigh(policy, own);
-  if (wanted.length > MOST_JUDGED)
-    return report.warning(
-      ["rule"],
-      `the filters come to ${wanted.length} kernel policies; which of them never decide, and whether SSH is shut, is looked for up to ${MOST_JUDGED} only`,
-    );
+  const weighed = weigh(policy, own, MOST_JUDGED);
+  if (!weighed) return reportMost(policy, own, report);
+  const { decide: wanted, exempted, shut } = weighed;
   reportShut(placed, shut, report);
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
@@ -44,6 +42,20 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
 
 /** Of more kernel policies than these nothing is judged; and where it takes more looks than these at others of them, not which filters never decide. */
 const [MOST_JUDGED, MOST_LOOKS] = [50_000, 1_000_000];
+
+/** Names the rule that has the most of all kernel policies. */
+function reportMost({ rules, manual }: Policy, own: readonly string[], report: Report): void {
+  const all = [
+    ...rules.map((rule, i) => ({ rule, path: ["rule", i] })),
+    ...manual.map((sa, i) => ({ rule: manualRule(sa), path: ["sa", i] })),
+  ];
+  const counts = all.map(({ rule }) => kernelPolicies(rule, own));
+  const most = counts.reduce((greatest, count) => Math.max(greatest, count), 0);
+  report.warning(
+    all[counts.indexOf(most)]?.path ?? ["rule"],
+    `all filters come to more than ${MOST_JUDGED} kernel policies, those of this one to ${most}, the most; which of them never decide, and whether SSH is shut, is not looked for then. A range that is no network comes to many: write networks, or ranges that begin and end where networks do`,
+  );
+}
 
 /** Addresses that no host has (RFC 2544, RFC 5180): they stand for those of this one. */
 const STAND_INS = ["198.18.0.1", "2001:2::1"] as const;

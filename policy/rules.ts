@@ -30,8 +30,10 @@ import { reportWarnings } from "./warnings.ts";
 /** What a rule gets from around it. */
 export type Surroundings = AuthContext;
 
-/** The policy. It is usable only if `report` has no error; its secrets are the caller's to destroy in either case. */
-export function buildPolicy(document: Document, around: Surroundings): Policy {
+/**
+ * The policy. It is usable only if `report` has no error; its secrets are the caller's to destroy in either case. `warns`: also about what the rules come to.
+ */
+export function buildPolicy(document: Document, around: Surroundings, warns: boolean): Policy {
   const { policy } = document;
   const allowed = policy?.["allow-weak"] ?? [];
   const users = (document.rule ?? []).filter((rule) => rule !== undefined);
@@ -57,7 +59,7 @@ export function buildPolicy(document: Document, around: Surroundings): Policy {
   const exempt = exemptionsOf(policy?.exempt, rules);
   const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual };
   const addresses = document.daemon?.addresses?.filter((address) => address !== undefined) ?? null;
-  reportWarnings({ policy: built, raw, addresses }, policy?.exempt !== undefined, around.report);
+  if (warns) reportWarnings({ policy: built, raw, addresses }, policy?.exempt !== undefined, around.report);
   return built;
 }
 

@@ -10,7 +10,7 @@
  */
 import { bitsOf, covers, type Family, formatAddress, parseAddress, parseRange, prefixLength, prefixRange } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
-import { greatestMeeting, type Sides } from "./meeting-pairs.ts";
+import { greatestBehind, greatestMeeting, type Sides } from "./meeting-pairs.ts";
 import { coversPackets, inFrontOf, inFrontOfFront, isNatural, type PacketSelector, selectorKey } from "./packet-selector.ts";
 import { isOnLink, LINK_LOCAL } from "./selector.ts";
 
@@ -104,22 +104,13 @@ function waysAt(place: Direction, other: Direction, decided: readonly WantedPoli
   return site;
 }
 
-/** For each of `twins` (strongest first) the priority of the strongest block that is weaker and meets it. Priorities are few: they follow from lengths. */
+/** For each of `twins` the priority of the strongest block that is weaker and meets it. */
 function strongestBehind(twins: readonly WantedPolicy[], blocks: readonly WantedPolicy[]): readonly (number | undefined)[] {
-  const found: (number | undefined)[] = [];
-  for (let from = 0; from < twins.length; ) {
-    const { priority } = twins[from] as WantedPolicy;
-    let to = from;
-    while (twins[to]?.priority === priority) to++;
-    const weaker = blocks.filter((block) => block.priority > priority);
-    const worths = greatestMeeting(
-      weaker.map((block) => ({ sides: block.selector, worth: -block.priority })),
-      twins.slice(from, to).map(({ selector }) => selector),
-    );
-    for (const worth of worths) found.push(worth === Number.NEGATIVE_INFINITY ? undefined : -worth);
-    from = to;
-  }
-  return found;
+  const worths = greatestBehind(
+    blocks.map(({ selector, priority }) => ({ sides: selector, priority, worth: -priority })),
+    twins.map(({ selector, priority }) => ({ sides: selector, priority })),
+  );
+  return worths.map((worth) => (worth === Number.NEGATIVE_INFINITY ? undefined : -worth));
 }
 
 /** What stands at one place, and the ways that come to it. */

@@ -9,7 +9,7 @@ import { ran } from "./steps.ts";
 
 /** Nothing of ours is loaded before. */
 const { parseConfiguration } = await import("../../policy/config.ts");
-const { compile, weigh } = await import("../../policy/compile.ts");
+const { compile, decisions } = await import("../../policy/compile.ts");
 const { reachOf, wallsOf } = await import("../../policy/walls.ts");
 const { createEngine } = await import("../../ike/engine.ts");
 const { opensslCrypto } = await import("../../ike/crypto/openssl.ts");
@@ -83,11 +83,28 @@ function stepsOf(one: RuleOf, other: RuleOf, rules: number): readonly [compile: 
   const compiled = compile(parsed.value.policy, ADDRESSES);
   const steps = ran();
   assert.ok(compiled.length >= rules);
-  const reach = weigh(parsed.value.policy, ADDRESSES).decide.map(reachOf);
+  const reach = decisions(parsed.value.policy, ADDRESSES).map(reachOf);
   ran();
   wallsOf(reach, [SSH], true, () => true);
   return [steps, ran()];
 }
+
+/** Steps for each kernel policy of permits beside blocks. `sizes`: how many sizes their networks are of, on either side. */
+function stepsPerPolicy(sizes: number): number {
+  const size = (k: number): number => 32 - (k % sizes);
+  const filter = (k: number): string => `10.${k >> 8}.${k & 255}.0/${size(k)} <-> 20.${k & 255}.${k >> 8}.0/${size(k * 7 + (k >> 4))}`;
+  const text = Array.from({ length: 1000 }, (_, k) => `${permit(k, filter(2 * k))}\n${block(k, filter(2 * k + 1))}`).join("\n");
+  const parsed = parseConfiguration(text, "bench.toml", () => ({ ok: false, error: "no files here" }));
+  if (!parsed.ok) throw new Error(parsed.error[0]?.message);
+  ran();
+  const { length } = decisions(parsed.value.policy, ADDRESSES);
+  return ran() / length;
+}
+
+test("permits beside blocks cost no more for networks of many sizes than for those of few", () => {
+  const [few, many] = [stepsPerPolicy(2), stepsPerPolicy(9)];
+  assert.ok(many < 2 * few, `${many} steps instead of ${few}`);
+});
 
 for (const [what, one, other] of POLICIES)
   test(`ten times as many ${what} cost ten times as much, and no more`, () => {

@@ -10,7 +10,8 @@ import { ran as ranIn } from "./steps.ts";
 const { parseConfiguration } = await import("../../policy/config.ts");
 
 /** The files that ask it; the rest of reading has its own tests. */
-const ASKING = /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|meeting-ranges|lock-out|walls|meeting-pairs)\.[jt]s$/;
+const ASKING =
+  /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|lock-out|walls|meeting-pairs|overlaps|ways|holes)\.[jt]s$/;
 
 /** Steps in these files since the last call. */
 const ran = (): number => ranIn((url) => ASKING.test(url));
@@ -39,6 +40,14 @@ const POLICIES: readonly (readonly [what: string, ruleOf: (k: number) => string]
   [
     "blocks of ports of one network beside blocks for parts of the other",
     (k) => block(k, (n) => (k % 2 === 0 ? `10.9.0.0/16:${5 * k + n + 1} <-> 20.0.0.0/8 tcp` : `10.9.0.0/16 <-> ${net(20 + n, k)}`)),
+  ],
+  [
+    "permits and blocks of ranges that are no networks",
+    (k) =>
+      block(k, (n) => `10.${k >> 8}.${k & 255}.0/2${n} <-> ${20 + n}.${k >> 8}.${k & 255}.6-${20 + n}.${k >> 8}.${k & 255}.9`).replace(
+        "block",
+        k % 2 === 0 ? "block" : "permit",
+      ),
   ],
   ["blocks that shut SSH together", (k) => block(k, (n) => `me <-> ${(k & 127) + 1}.${k >> 7}.${n * 2}.0/24`)],
   ["tunnels to one peer for one direction only", (k) => tunnel(k, (n) => `${net(10, k)} -> ${net(172 + n, k)}`)],

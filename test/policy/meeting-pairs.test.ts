@@ -4,7 +4,7 @@ import test from "node:test";
 import fc from "fast-check";
 import { formatAddress, intersection, parseRange } from "../../isakmp/address.ts";
 import { decisions } from "../../policy/compile.ts";
-import { greatestMeeting, type Sides, type Weighed } from "../../policy/meeting-pairs.ts";
+import { greatestBehind, greatestMeeting, type Sides, type Weighed, type WeighedPolicy } from "../../policy/meeting-pairs.ts";
 import { isRangeOfMany } from "../../policy/selector.ts";
 import { type Reach, reachOf, type Service, wallsOf } from "../../policy/walls.ts";
 import { ADDRESSES, randomPolicy } from "./random-policies.ts";
@@ -46,6 +46,26 @@ test("of any pairs of prefixes the greatest worth among those that meet one is f
     { numRuns: 1000 },
   );
   assert.ok(met > 1000);
+});
+
+test("the same among those that are weaker than a priority", () => {
+  const priority = fc.integer({ min: 0, max: 9 });
+  const policy = fc.record({ sides, worth: fc.integer({ min: -9, max: 9 }), priority });
+  let [met, left] = [0, 0];
+  fc.assert(
+    fc.property(fc.array(policy, { maxLength: 24 }), fc.array(fc.record({ sides, priority }), { maxLength: 12 }), (items, asked) => {
+      const weaker = (than: number): readonly WeighedPolicy[] => items.filter((item) => item.priority > than);
+      const found = greatestBehind(items, asked);
+      met += found.filter(Number.isFinite).length;
+      left += found.filter((worth, i) => worth !== plainly(items, [(asked[i] as (typeof asked)[number]).sides])[0]).length;
+      assert.deepEqual(
+        found,
+        asked.map((one) => plainly(weaker(one.priority), [one.sides])[0]),
+      );
+    }),
+    { numRuns: 1000 },
+  );
+  assert.ok(met > 1000 && left > 1000, `${met} ${left}`);
 });
 
 /** Walls with a look at each pair of policies. */

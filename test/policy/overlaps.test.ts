@@ -198,3 +198,29 @@ test("where too many filters meet to look at each pair, that is said once, with 
     found.slice(0, 4).join("\n"),
   );
 });
+
+test("where the filters come to too many kernel policies, that is said of the rule that has the most, and nothing more is looked for among them", () => {
+  const ranges = (i: number) => Array.from({ length: 50 }, (_, k) => `"10.9.0.0/16 <-> 20.${i}.${k}.1-20.${i}.${k + 100}.253"`);
+  const wide = (i: number) => `[[rule]]\nname = "w${i}"\naction = "block"\nfilters = [${ranges(i).join(", ")}]\n`;
+  const last = rule("never", "permit", "10.9.0.0/16 <-> 127.0.0.1");
+  const found = (rules: number) =>
+    findingsOf(
+      Array.from({ length: rules }, (_, i) => wide(i)).join("") +
+        rule("most", "block", "10.9.0.1-10.9.255.254 <-> 30.0.0.1-30.255.255.254") +
+        last,
+    );
+  const few = found(2).map(({ message }) => message);
+  assert.ok(
+    few.some((message) => /loopback is never looked at/.test(message)) && !few.some((message) => /more than/.test(message)),
+    few.join("\n"),
+  );
+  const [first, ...others] = found(30);
+  assert.match(
+    first?.message ?? "",
+    /^rule "most": all filters come to more than 50000 kernel policies, those of this one to 5\d\d\d, the most; /,
+  );
+  assert.deepEqual(
+    others.map(({ message }) => message),
+    [],
+  );
+});

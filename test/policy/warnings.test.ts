@@ -220,7 +220,9 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
   [
     "ranges that come to more kernel policies than are judged",
     rule("a", "block", ["1::1-1fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe <-> 2::1-2fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"]),
-    [/the filters come to \d+ kernel policies; which of them never decide, and whether SSH is shut, is looked for up to 50000 only/],
+    [
+      /rule "a": all filters come to more than 50000 kernel policies, those of this one to \d+, the most; which of them never decide, and whether SSH is shut, is not looked for then/,
+    ],
   ],
   [
     "a tunnel for a port of two networks, whose fragments have no ports",
