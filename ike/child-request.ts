@@ -35,6 +35,7 @@ import { type ChosenChild, chooseChild, readChildTransform } from "./negotiate-c
 import { allowsSuite, type SaBody } from "./negotiate-ike.ts";
 import { childResponderLifetime, errorNotify } from "./notifies.ts";
 import { chainOf, linger } from "./phase2.ts";
+import { waysFor } from "./place.ts";
 import { answerRequest, type ChildRequest, destroyChildKeys, pfsGroup, readRequest } from "./quick-mode.ts";
 import { quickModesOf } from "./renewal.ts";
 import { shutOff } from "./shut.ts";
@@ -190,7 +191,8 @@ const NO_REQID = 0;
 
 /** The same where a range of another rule is the wider one, and its pieces in the kernel are the narrower ones for all that is proposed. */
 function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, proposed: TrafficSelector): string | undefined {
-  const found = decidedByAnother(core.policy, rules, core.addresses, covering, proposed);
+  const ways = waysFor(core, { rule: covering.rule, selector: proposed });
+  const found = decidedByAnother(core.policy, rules, core.addresses, covering, proposed, ways);
   if (!found) return undefined;
   const { rule, filter } = found;
   const why = negotiates(rule) ? "this peer has not proved what it asks for" : `it decides (${rule.action})`;

@@ -4,7 +4,7 @@
  */
 import { covers } from "../isakmp/address.ts";
 import { behindRules, coversPackets, inFrontOf, turned } from "../policy/packet-selector.ts";
-import { compareStrength, filtersTowards, negotiates, ruleNamed } from "../policy/select.ts";
+import { compareStrength, filtersTowards, negotiates, ruleNamed, type Way } from "../policy/select.ts";
 import { concreteSelectors, coversSelector } from "../policy/selector.ts";
 import type { Policy, Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -65,7 +65,7 @@ export function mayStand(stands: Stands, { rule, reqid }: Pick<ChildSpec, "rule"
  * where no filter covers it: our address is away at this moment.
  */
 export function waysOf(
-  { policy, addresses }: Stands,
+  { policy, addresses }: Pick<Stands, "policy" | "addresses">,
   { rule, selector }: Pick<ChildSpec, "rule" | "selector">,
 ): ReadonlySet<PolicyDirection> {
   const shares = (other: Rule): boolean =>
@@ -79,6 +79,12 @@ export function waysOf(
     if (filter.direction !== "out") ways.add("in").add("fwd");
   }
   return ways.size > 0 ? ways : ALL;
+}
+
+/** The same of a child as a whole: whether packets leave by it, and whether some come. */
+export function waysFor(stands: Pick<Stands, "policy" | "addresses">, spec: Pick<ChildSpec, "rule" | "selector">): ReadonlySet<Way> {
+  const ways = waysOf(stands, spec);
+  return new Set((["out", "in"] as const).filter((way) => ways.has(way)));
 }
 
 const ALL: ReadonlySet<PolicyDirection> = new Set(["out", "in", "fwd"]);

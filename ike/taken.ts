@@ -11,19 +11,24 @@ import {
   type RuleFilter,
   ruleCoveringSelectors,
   shareDecided,
+  takingAll,
+  type Way,
+  waysTaken,
 } from "../policy/select.ts";
 import { concreteSelectors, coversSelector, overlap } from "../policy/selector.ts";
 import type { Filter, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
+import { waysFor } from "./place.ts";
 
 /**
  * A narrower rule that this peer may not use and that is about the same traffic: the child would draw that traffic to this peer, since its
  * selectors lie within the rule's, or since it is more exact where the two overlap. Of what a rule permits or blocks nothing can be drawn:
  * its policies come first. Only a proposal for nothing else is refused, and one for what comes to the very same packets as a filter of a stronger rule: there
- * a child would stand in front. The default response rule is about nothing that another filter is about, whoever may use that. `isOwn`: of a rule that
- * negotiates, whether the peer may use it. The answer says which rule it is; undefined: none.
+ * a child would stand in front. What passes or is dropped one way only leaves a child the other one, which is granted; the first way stays with its policy
+ * (place.ts). The default response rule is about nothing that another filter is about, whoever may use that. `isOwn`: of a rule that negotiates, whether the
+ * peer may use it. The answer says which rule it is; undefined: none.
  */
 export function takenFromOthers(
   core: Core,
@@ -60,17 +65,21 @@ export function takenFromOthers(
   const takenTurned = ({ direction }: Filter, rule: Rule, theirs: TrafficSelector): boolean =>
     (direction === "both" && comesBefore(rule, theirs) && coversSelector(exchanged(theirs), proposed)) ||
     (direction !== "in" && isStronger(rule) && compareSpecificity(theirs, selector) <= 0 && hasPlace(exchanged(theirs)));
-  const found =
-    filtersTowards(core.policy, proposed.remote).find(
-      ({ rule, filter }) =>
-        (covering.defaultResponse ? rule !== covering : !mayUse(rule)) &&
-        concerns(filter) &&
-        concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs)),
-    ) ??
+  const takers = function* (): Iterable<{ readonly by: RuleFilter; readonly ways: readonly Way[] }> {
+    for (const by of filtersTowards(core.policy, proposed.remote)) {
+      const { rule, filter } = by;
+      if ((covering.defaultResponse ? rule === covering : mayUse(rule)) || !concerns(filter)) continue;
+      if (concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs))) yield { by, ways: waysTaken(by) };
+    }
     // Of packets that pass through it makes no difference which side a permit or a block names first.
-    turnedFilters(core, covering, proposed, addresses).find(({ rule, filter }) =>
-      concreteSelectors(filter, rule, addresses, { local: proposed.remote }).some((theirs) => takenTurned(filter, rule, theirs)),
-    );
+    for (const by of turnedFilters(core, covering, proposed, addresses)) {
+      const { rule, filter } = by;
+      const theirs = concreteSelectors(filter, rule, addresses, { local: proposed.remote });
+      if (theirs.some((one) => takenTurned(filter, rule, one)))
+        yield { by, ways: waysTaken(by).map((way) => (way === "out" ? "in" : "out")) };
+    }
+  };
+  const found = takingAll(waysFor({ policy: core.policy, addresses }, { rule: covering, selector: proposed }), takers());
   if (!found) return undefined;
   const other = found.rule;
   if (mayUse(other))

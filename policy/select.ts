@@ -218,9 +218,35 @@ export function shareDecided(one: Ruled, other: Ruled, packets: TrafficSelector)
   return won === rivals.length ? "all" : won > 0 ? "some" : "none";
 }
 
+/** Packets that leave this host's side, or that come to it. */
+export type Way = "out" | "in";
+
+/** The ways that a filter takes from a child of another rule. What passes or is dropped one way leaves the other; whose peer has to prove more has both. */
+export const waysTaken = ({ rule, filter: { direction } }: RuleFilter): readonly Way[] =>
+  direction === "both" || negotiates(rule) ? BOTH_WAYS : [direction];
+
+const BOTH_WAYS: readonly Way[] = ["out", "in"];
+
+/** The first of some filters where they together take all of some ways; undefined where one is left. */
+export function takingAll(
+  ways: ReadonlySet<Way>,
+  taking: Iterable<{ readonly by: RuleFilter; readonly ways: readonly Way[] }>,
+): RuleFilter | undefined {
+  const left = new Set(ways);
+  let first: RuleFilter | undefined;
+  for (const { by, ways: taken } of taking) {
+    if (!taken.some((way) => left.delete(way))) continue;
+    for (const way of taken) left.delete(way);
+    first ??= by;
+    if (left.size === 0) return first;
+  }
+  return undefined;
+}
+
 /**
  * A filter that decides about every packet that a peer proposes, although another covers them, too: a rule that this peer may not use, or that lets pass
- * or drops, and of which the kernel has a stronger policy for each of them. A child would never carry anything. `own`: rules that the peer may use.
+ * or drops, and of which the kernel has a stronger policy for each of them; or the first of two, of which each does so one way. A child would never carry
+ * anything. `own`: rules that the peer may use; `ways`: that a child would be for.
  */
 export function decidedByAnother(
   policy: Policy,
@@ -228,16 +254,21 @@ export function decidedByAnother(
   localAddresses: readonly string[],
   covering: Covering,
   proposed: TrafficSelector,
+  ways: ReadonlySet<Way>,
 ): RuleFilter | undefined {
   // Of the default response every other filter takes its part. What has more pieces is a whole range of a filter: only one with the same pieces might come first.
   if (covering.rule.defaultResponse || countOf(proposed.local, proposed.remote) > MOST_PIECES) return undefined;
   const decides = (rule: Rule, theirs: TrafficSelector): boolean => shareDecided({ rule, selector: theirs }, covering, proposed) === "all";
-  return filtersTowards(policy, proposed.remote).find(
+  const deciding = filtersTowards(policy, proposed.remote).filter(
     ({ rule, filter }) =>
       !rule.defaultResponse &&
       !own.includes(rule) &&
       (filter.remote.kind !== "range" || covers(filter.remote.range, proposed.remote)) &&
       concreteSelectors(filter, rule, localAddresses, proposed).some((theirs) => coversSelector(theirs, proposed) && decides(rule, theirs)),
+  );
+  return takingAll(
+    ways,
+    deciding.map((by) => ({ by, ways: waysTaken(by) })),
   );
 }
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { hostRange, parseAddress } from "../../isakmp/address.ts";
 import type { Packet } from "../../policy/decide.ts";
-import { decidedByAnother, placeInFile, ruleCoveringSelectors } from "../../policy/select.ts";
+import { decidedByAnother, placeInFile, ruleCoveringSelectors, type Way } from "../../policy/select.ts";
 import type { Policy, TrafficSelector } from "../../policy/types.ts";
 import { explain } from "../../policy/why.ts";
 import { policiesOf } from "./random-policies.ts";
@@ -38,13 +38,15 @@ const selectorOf = ({ source, destination, protocol, sourcePort, destinationPort
   ...{ local: hostOf(source), remote: hostOf(destination), protocol, localPort: sourcePort, remotePort: destinationPort },
 });
 
+const BOTH: ReadonlySet<Way> = new Set(["out", "in"]);
+
 /** The rule of a child for a packet, whichever of all rules the peer may use; null: none, as another one decides or none covers it. */
 function negotiatedFor(policy: Policy, packet: Packet): string | null {
   const proposed = selectorOf(packet);
   const rules = policy.rules.filter(({ action }) => action !== "permit" && action !== "block");
   // The peer's rules come in another order than the file's.
   const found = ruleCoveringSelectors([...rules].reverse(), OWN, proposed, "transport", (rule) => placeInFile(policy, rule));
-  return found.ok && !decidedByAnother(policy, rules, OWN, found.value, proposed) ? found.value.rule.name : null;
+  return found.ok && !decidedByAnother(policy, rules, OWN, found.value, proposed, BOTH) ? found.value.rule.name : null;
 }
 
 test("a child for a packet is made under the rule that decides about it, and under none where that lets it pass or drops it", () => {
