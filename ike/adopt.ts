@@ -3,9 +3,10 @@
  * a packet which was protected, or stopped, meets one of the two at any moment. SAs of what is in both live on.
  */
 import { diffPolicies, refit } from "../policy/diff.ts";
+import { sameManual } from "../policy/manual-rule.ts";
 import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
-import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
+import type { ManualSa, Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
@@ -22,13 +23,16 @@ export interface Changes {
   readonly names: ReadonlySet<string>;
   /** By the rule as it was: as it is now, where nothing but its filters and its start differ. */
   readonly refitted: ReadonlyMap<Rule, Rule>;
-  /** There are filters that were not there. */
+  /** There are filters that were not there, of rules or of manual SAs. */
   readonly more: boolean;
+  /** A manual SA is gone, or is another one: what it was for is others' again. */
+  readonly less: boolean;
 }
 
 /** A new policy; rules that leave their own tunnel end open get it from the route to the far end, and have that which is known until then. Nothing of the old one has ended yet. */
 export function adoptPolicy(core: Core, read: Policy): Changes {
   const [before, ends] = [core.policy, endsFound(core)];
+  const manual = { added: unlike(read.manual, before.manual), gone: unlike(before.manual, read.manual) };
   const { kept, refitted, dropped } = diffPolicies(core.asRead, read);
   // A rule that is what it was stays the same object: its SAs, its keys, and the tunnel end that was found for it.
   const known = new Map(kept.map(([old, again]) => [again, old]));
@@ -54,15 +58,24 @@ export function adoptPolicy(core: Core, read: Policy): Changes {
     const old = changed.has(rule.name) ? current.get(rule.name) : undefined;
     return old ? [[old, rule]] : [];
   });
-  const more = changed.size > 0 || kept.length < read.rules.length;
-  return { names: new Set([...changed, ...dropped.map(({ name }) => name)]), refitted: new Map(successors), more };
+  const more = changed.size > 0 || kept.length < read.rules.length || manual.added;
+  return { names: new Set([...changed, ...dropped.map(({ name }) => name)]), refitted: new Map(successors), more, less: manual.gone };
+}
+
+/** Whether some manual SA is none of others. */
+function unlike(some: readonly ManualSa[], others: readonly ManualSa[]): boolean {
+  const known = new Map(others.map((one) => [one.name, one]));
+  return some.some((one) => {
+    const other = known.get(one.name);
+    return !other || !sameManual(one, other);
+  });
 }
 
 /** The new policies stand, or are asked for: what was made under rules that have changed follows them, or ends. */
-export function settleChanges(core: Core, { names, refitted, more }: Changes): void {
+export function settleChanges(core: Core, { names, refitted, more, less }: Changes): void {
   if (names.size > 0) settleRules(core, names, refitted);
   if (more) endTaken(core);
-  if (names.size === 0 && !more) return;
+  if (names.size === 0 && !more && !less) return;
   relayChildren(core);
   carryGuards(core);
 }

@@ -114,3 +114,74 @@ test(
 function policyText(peer: string): string {
   return `[[rule]]\nname = "peer"\nfilters = ["me <-> ${peer}"]\naction = "require"\nauth = [{ method = "psk", secret = "a key for these stories" }]\n`;
 }
+
+const PSK = '[{ method = "psk", secret = "a key for these stories" }]';
+const ruled = (action: string, filter: string): string =>
+  `[[rule]]\nname = "peer"\nfilters = ["${filter}"]\naction = "${action}"\nauth = ${PSK}\n[policy.quick-mode]\nlifetime = "5m"\n`;
+const children = (world: World, name: string) =>
+  world
+    .host(name)
+    .engine.view(world.now)
+    .childSas.filter(({ state }) => state !== "draining");
+
+for (const action of ["respond", "request", "require"])
+  for (const [filters, stays] of [
+    ['["me <-> 192.0.2.1"]', false],
+    ['["me -> 192.0.2.1"]', true],
+    ['["me:80 <-> 192.0.2.1 tcp"]', true],
+  ] as const) {
+    const begun = ruled(action, "me <-> 192.0.2.0/24");
+    const [more, gone] = [policyOf(begun + manual("B", { filters })), policyOf(begun)];
+    test(
+      `a manual pair for ${filters} that a reload adds beside ${action}: its child ${stays ? "stays, and is renewed" : "ends, and is made no more"}`,
+      scene(pair(policyText(B), begun), (world) => {
+        const [a, b] = [world.host("A"), world.host("B")];
+        a.initiate();
+        world.run(2000);
+        assert.equal(children(world, "B").length, 1);
+        b.input({ type: "policy", policy: more });
+        world.run(3000);
+        assert.equal(children(world, "B").length, stays ? 1 : 0, said(b).at(-2));
+        if (!stays) assert.equal(children(world, "A").length, 0);
+        // Two lives of a child that is used.
+        for (let i = 0; i < 30; i++) {
+          world.ping(a, { ...packet(A, B), destinationPort: 22 });
+          world.run(20_000);
+        }
+        assert.equal(children(world, "B").length, stays ? 1 : 0);
+        if (!stays)
+          assert.ok(
+            said(b, "notice", "info", "warning").some((text) => text.includes("rule sa printer comes first for all of that traffic")),
+          );
+        b.input({ type: "policy", policy: gone });
+        world.run(3000);
+        a.initiate();
+        world.run(2000);
+        assertTraffic(world);
+      }),
+    );
+  }
+
+const ONE_WAY = ruled("respond", "me <-> 192.0.2.1");
+const [BESIDE, ALONE] = [ONE_WAY + manual("B", { filters: '["192.0.2.2 -> 192.0.2.1"]' }), ONE_WAY];
+const WITHOUT = policyOf(ALONE);
+test(
+  "where a manual pair for one way goes, the child beside it has that way, too",
+  scene(pair(policyText(B), BESIDE), (world) => {
+    const b = world.host("B");
+    world.host("A").initiate();
+    world.run(2000);
+    assert.equal(children(world, "B").length, 1);
+    const spis = (): readonly number[] => {
+      const sent = b.xfrm.outbound(packet(B, A));
+      return sent.kind === "protected" ? sent.through.map(({ spi }) => spi) : [];
+    };
+    assert.deepEqual(spis(), [0x1001]);
+    b.input({ type: "policy", policy: WITHOUT });
+    world.run(3000);
+    assert.equal(children(world, "B").length, 1);
+    assert.equal(spis().length, 1);
+    assert.notDeepEqual(spis(), [0x1001]);
+    assertTraffic(world);
+  }),
+);
