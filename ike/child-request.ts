@@ -4,14 +4,16 @@
  */
 
 import { acceptsProof } from "../auth/proof.ts";
-import { type AddressRange, hostRange, includesAddress, isHost, parseAddress, prefixesOf } from "../isakmp/address.ts";
+import { type AddressRange, hostRange, includesAddress, isHost, parseAddress } from "../isakmp/address.ts";
 import type { Header } from "../isakmp/message.ts";
 import { PROTOCOL } from "../isakmp/numbers.ts";
 import { copyOf } from "../isakmp/octets.ts";
 import type { Payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
+import { countOf } from "../policy/packet-selector.ts";
 import {
   type Covering,
+  coveringOf,
   decidedByAnother,
   explainMismatches,
   negotiates,
@@ -152,6 +154,8 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
     .map(({ name }) => `; rule ${name} does not allow ${ikeSuiteName(ike.sa.suite)}`);
   const mode = offeredMode(request.sa);
   const modes = mode ? [mode] : (["transport", "tunnel"] as const);
+  const many = tooManyPrefixes(core, rules, request.selector, modes);
+  if (many !== undefined) return err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${many}` });
   const found = modes.map((m) =>
     ruleCoveringSelectors(rules, core.addresses, request.selector, m, (rule) => placeInFile(core.policy, rule)),
   );
@@ -172,7 +176,6 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
   const { rule, selector: covering } = good.value;
   if (isRenewal(core, ike, rule, request.selector)) return good;
   const fault =
-    tooManyPrefixes(good.value, request.selector) ??
     takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
     takenInPieces(core, rules, good.value, request.selector) ??
     // As the kernel has it, where also a rule that the peer may use comes first, or a manual SA.
@@ -202,9 +205,18 @@ function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, p
 /** Kernel selectors that a peer may make of one of our own: two IPv6 ranges can hold 60,000. */
 const MOST_PREFIXES = 64;
 
-function tooManyPrefixes({ selector }: Covering, proposed: TrafficSelector): string | undefined {
-  const count = prefixesOf(proposed.local).length * prefixesOf(proposed.remote).length;
-  return count <= MOST_PREFIXES || sameSelector(selector, proposed) ? undefined : `that is ${count} pairs of prefixes`;
+/** Of more only what a filter is about as a whole. Comes before all that looks at them one by one; what no filter covers has its own words. */
+function tooManyPrefixes(
+  core: Core,
+  rules: readonly Rule[],
+  proposed: TrafficSelector,
+  modes: readonly Rule["mode"][],
+): string | undefined {
+  const count = countOf(proposed.local, proposed.remote);
+  if (count <= MOST_PREFIXES) return undefined;
+  const covering = modes.flatMap((mode) => coveringOf(rules, core.addresses, proposed, mode));
+  const isOwn = covering.length === 0 || covering.some(({ selector }) => sameSelector(selector, proposed));
+  return isOwn ? undefined : `that is ${count} pairs of prefixes`;
 }
 
 /** In transport mode a peer may speak for itself only: otherwise it could draw another host's traffic to itself. */

@@ -74,14 +74,18 @@ export function formatRange(range: AddressRange): string {
 }
 
 /** The fewest prefixes that cover a range exactly (at most 2 * bits - 2). */
-export function prefixesOf(range: AddressRange): readonly { readonly address: string; readonly length: number }[] {
-  const out: { address: string; length: number }[] = [];
+export const prefixesOf = (range: AddressRange): readonly { readonly address: string; readonly length: number }[] =>
+  splitRange(range).map(({ first, length }) => ({ address: formatAddress(range.family, first), length }));
+
+/** The same with their first addresses as numbers. */
+export function splitRange(range: AddressRange): readonly { readonly first: bigint; readonly length: number }[] {
+  const out: { first: bigint; length: number }[] = [];
   const bits = bitsOf(range.family);
-  if (isHost(range)) return [{ address: formatAddress(range.family, range.first), length: bits }];
+  if (isHost(range)) return [{ first: range.first, length: bits }];
   for (let at = range.first; at <= range.last; ) {
     let size = at === 0n ? 1n << BigInt(bits) : at & -at;
     while (at + size - 1n > range.last) size >>= 1n;
-    out.push({ address: formatAddress(range.family, at), length: bits - (size.toString(2).length - 1) });
+    out.push({ first: at, length: bits - (size.toString(2).length - 1) });
     at += size;
   }
   return out;

@@ -7,11 +7,11 @@ import {
   bitsOf,
   covers,
   type Family,
-  parseAddress,
   parseRange,
   prefixesOf,
   prefixLength,
   prefixRange,
+  splitRange,
 } from "../isakmp/address.ts";
 import type { TrafficSelector } from "./types.ts";
 
@@ -112,12 +112,15 @@ export function prioritiesFor(
 /** For each prefix of a part of a range the length of that prefix of the whole range that holds it. */
 function pieceLengths(range: AddressRange, part: AddressRange): readonly number[] {
   const whole = prefixLength(range);
-  return prefixesOf(part).map(({ address, length }) => {
+  return splitRange(part).map(({ first, length }) => {
     if (whole !== undefined) return whole;
-    const first = parseAddress(address)?.value ?? 0n;
-    let found = length;
-    while (found > 0 && covers(range, prefixRange(range.family, first, found - 1))) found--;
-    return found;
+    let [low, high] = [0, length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (covers(range, prefixRange(range.family, first, middle))) high = middle;
+      else low = middle + 1;
+    }
+    return high;
   });
 }
 
@@ -143,7 +146,7 @@ export const selectorKey = (s: PacketSelector): string =>
   `${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`;
 
 /** How many kernel selectors a pair of ranges makes, without making them. */
-export const countOf = (local: AddressRange, remote: AddressRange): number => prefixesOf(local).length * prefixesOf(remote).length;
+export const countOf = (local: AddressRange, remote: AddressRange): number => splitRange(local).length * splitRange(remote).length;
 
 /** Whether every packet of `inner` is one of `outer`. */
 export function coversPackets(outer: PacketSelector, inner: PacketSelector): boolean {

@@ -173,6 +173,17 @@ export function ruleCoveringSelectors(
   mode: Rule["mode"],
   place: (rule: Rule) => number = (rule) => rules.indexOf(rule),
 ): Result<Covering, readonly SelectorMismatch[]> {
+  const best = decidingOf(coveringOf(rules, localAddresses, proposed, mode), proposed, place);
+  return best ? ok(best) : err(rules.flatMap((rule) => mismatchesOf(rule, localAddresses, proposed, mode)));
+}
+
+/** The filters of rules that cover all of something. What that costs hangs on them alone, however many prefixes it is. */
+export function coveringOf(
+  rules: readonly Rule[],
+  localAddresses: readonly string[],
+  proposed: TrafficSelector,
+  mode: Rule["mode"],
+): readonly Covering[] {
   const covering: Covering[] = [];
   for (const rule of rules.filter((one) => one.mode === mode))
     for (const filter of rule.filters) {
@@ -181,8 +192,7 @@ export function ruleCoveringSelectors(
       const selector = concreteSelectors(filter, rule, localAddresses, proposed).find((candidate) => coversSelector(candidate, proposed));
       if (selector) covering.push({ rule, filter, selector });
     }
-  const best = decidingOf(covering, proposed, place);
-  return best ? ok(best) : err(rules.flatMap((rule) => mismatchesOf(rule, localAddresses, proposed, mode)));
+  return covering;
 }
 
 /**
