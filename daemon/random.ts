@@ -5,8 +5,8 @@ import { randomFillSync } from "node:crypto";
 import type { Random } from "../ike/crypto/provider.ts";
 
 /** `length` fresh octets in memory of their own, since a Secret may come to own and wipe them. */
-export const systemRandom: Random = (length) => {
-  if (length <= LONGEST_NAME) return fromStock(length);
+export const systemRandom: Random = (length, use) => {
+  if (length <= LONGEST_NAME || (use === "nonce" && length <= STOCK.length)) return fromStock(length);
   const drawn = length <= HAND.length ? HAND.subarray(0, length) : new Uint8Array(length);
   randomFillSync(drawn);
   const octets = drawn.slice();
@@ -17,11 +17,11 @@ export const systemRandom: Random = (length) => {
 /** Node fills only memory outside of V8's heap; small arrays are cheaper inside, so the octets are drawn here and wiped. */
 const HAND = new Uint8Array(256);
 
-/** Cookies, SPIs and message ids: so short is no key and no nonce, and a stock of what is sent in clear is no secret worth having. */
+/** Cookies, SPIs and message ids: so short is no key. What becomes a key is drawn when it is wanted, and was nowhere before. */
 const LONGEST_NAME = 8;
 
-/** A call of the generator costs as much as a hundred octets of it: names are drawn many at once. */
-const STOCK = new Uint8Array(1024);
+/** A call of the generator costs as much as a hundred octets of it: many of these are drawn at once. */
+const STOCK = new Uint8Array(4096);
 let used = STOCK.length;
 
 /** The next octets, each of which is given out once. */

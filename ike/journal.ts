@@ -26,11 +26,20 @@ export const USED_ID = "id ";
 
 /** The effects of the input that was just handled; where a journal is kept, what changed is written down before anything is done about it. */
 export function journalled(core: Core, kept: boolean): readonly Effect[] {
+  const { changes } = core.store;
   const records = kept ? recordsOf(core) : [];
   if (!kept) core.policies.takeChangedReqids();
-  core.store.changes.clear();
+  const ids = changes.messageIds;
+  changes.clear();
+  // A request that waits for the kernel: its id is no use to anybody before the answer goes out, and is written with what comes of it.
+  if (records.length > 0 && records.every(namesUsedId) && !core.effects.some(({ type }) => type === "send")) {
+    changes.messageIds = ids;
+    return core.effects;
+  }
   return records.length === 0 ? core.effects : [{ type: "journal", records }, ...core.effects];
 }
+
+const namesUsedId = ({ part }: JournalRecord): boolean => part?.startsWith(USED_ID) === true;
 
 /** What the input has changed, as records; empty where nothing has. */
 function recordsOf(core: Core): readonly JournalRecord[] {

@@ -231,7 +231,7 @@ function exchangeKeys(
   token: Payload | null,
 ): Stepped<KeSent> {
   const pair = tools.crypto.generateKeyPair(suite.group, tools.random);
-  const nonce = tools.random(NONCE_OCTETS);
+  const nonce = tools.random(NONCE_OCTETS, "nonce");
   const agreeing = { path, cookieI, cookieR, suite, auth };
   const ends = endsOf(tools, agreeing, peer);
   const send = encodeMessage(mainMode(cookieI, cookieR), [
@@ -254,7 +254,7 @@ function answerKeys(
   const { cookieI, cookieR, candidates, suite, offeredSeconds } = state;
   const pair = tools.crypto.generateKeyPair(suite.group, tools.random);
   const publicR = pair.publicValue;
-  const nonceR = tools.random(NONCE_OCTETS);
+  const nonceR = tools.random(NONCE_OCTETS, "nonce");
   const keys = agree(tools, state, pair.privateKey, publicI, nonceI, nonceR);
   pair.privateKey.destroy();
   if (!keys.ok) return keys;

@@ -175,7 +175,7 @@ export function offerSelector(
 ): { readonly next: ChildOffered; readonly bytes: Uint8Array; readonly iv: Uint8Array } {
   const { messageId, suites, terms, selector, spis, originals } = wish;
   const pair = terms.group ? tools.crypto.generateKeyPair(terms.group, tools.random) : null;
-  const nonce = tools.random(NONCE_OCTETS);
+  const nonce = tools.random(NONCE_OCTETS, "nonce");
   const rest: Payload[] = [
     payload(
       "sa",
@@ -298,7 +298,7 @@ export function answerRequest(
   const gxy = sharedSecret(tools, chosen.group, pair, request.ke);
   pair?.privateKey.destroy();
   if (!gxy.ok) return gxy;
-  const nr = tools.random(NONCE_OCTETS);
+  const nr = tools.random(NONCE_OCTETS, "nonce");
   const keys = deriveChild(tools, sa, chosen, spiOf, gxy.value, request.ni, nr);
   gxy.value?.destroy();
   const rest: Payload[] = [

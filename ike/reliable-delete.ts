@@ -54,7 +54,7 @@ export function acknowledge(core: Core, ike: IkeSa, header: Header, bytes: Uint8
   const reliable = reliableDelete(payloads);
   if (!reliable) return;
   const { messageId } = header;
-  const nonce = payload("nonce", { data: core.random(NONCE_OCTETS) });
+  const nonce = payload("nonce", { data: core.random(NONCE_OCTETS, "nonce") });
   // The same body as it came, its place in the chain is our own.
   const rest = [nonce, reliable.payload];
   const hash = payload("hash", { data: digest(core, ike, [reliable.nonce, uint32Octets(messageId), encodePayloads(rest)]) });

@@ -6,8 +6,8 @@ import type { Result } from "../../isakmp/result.ts";
 import type { Secret } from "./secret.ts";
 import type { Encryption, Group, HashName } from "./suite.ts";
 
-/** Fills and returns `length` octets that no one can predict. In the simulator it is seeded. */
-export type Random = (length: number) => Uint8Array;
+/** Fills and returns `length` octets that no one can predict. In the simulator it is seeded. `use`: what the peer hears anyway may have been drawn before. */
+export type Random = (length: number, use?: "nonce") => Uint8Array;
 
 /** Why a public value was refused: wrong length, or a degenerate element (0, 1, p-1, off the curve, all-zero secret). */
 export type BadPublicValue = { readonly kind: "bad-public-value"; readonly what: string };

@@ -158,6 +158,22 @@ test(
   }),
 );
 
+test(
+  "the message id of a request is written down before its answer goes out, with the child that came of it",
+  story(pair(), (world) => {
+    const host = world.host("B");
+    host.keepJournal();
+    const written: string[] = [];
+    world.intercept = ({ label }) => {
+      if (label === "QM2") written.push((host.journal ?? []).map(({ owner, part }) => `${owner.split(" ")[0]} ${part}`).join());
+      return undefined;
+    };
+    bringUp(world);
+    assert.equal(written.length, 1);
+    assert.match(written[0] ?? "", /,ike id \d+,child $/);
+  }),
+);
+
 const THREE = { "main-mode": "{ quick-modes = 3 }", start: '"on-traffic"' };
 for (const order of ["in the order in which they came", "the other way round"])
   test(
