@@ -23,7 +23,7 @@ import { encapsulationOf } from "./nat-path.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { errorNotify } from "./notifies.ts";
 import { armRetransmit, endExchange, linger, startChild } from "./phase2.ts";
-import { type ChildAgreed, destroyChildKeys } from "./quick-mode.ts";
+import { type ChildOutcome, destroyChildKeys } from "./quick-mode.ts";
 import { switchDelay } from "./rekey.ts";
 import { releaseSpis } from "./spis.ts";
 import { upkeep } from "./standing.ts";
@@ -48,7 +48,7 @@ export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void 
   );
 }
 
-const limitsFor = (turn: Role, { lifetimeSeconds, lifetimeKilobytes, keys }: ChildAgreed, older: ChildSa | undefined) =>
+const limitsFor = (turn: Role, { lifetimeSeconds, lifetimeKilobytes, keys }: ChildOutcome, older: ChildSa | undefined) =>
   limitsOf(turn, { lifetimeSeconds, lifetimeKilobytes, spi: keys[0]?.spiIn ?? 0 }, older?.use);
 
 /** The kernel's answer to `installInbound`. */
@@ -68,6 +68,7 @@ export function onInbound(
   if (!outcome.ok) return onInboundRefused(core, ike, ex, outcome.error, undo);
   const { agreed, spec, wish, answer } = ex.state;
   const child = newChild(core, ike, spec, { role: ex.role, agreed, wish, startedAt: ex.startedAt });
+  for (const { inbound } of agreed.keys) inbound.destroy();
   ex.flight = answer;
   ex.tries = 0;
   transmit(core, ike, answer, false);
@@ -75,7 +76,8 @@ export function onInbound(
     ex.state = { kind: "answered", agreed, child };
     return armRetransmit(core, ex);
   }
-  ex.state = { kind: "confirmed", agreed, child, wish };
+  const { keys, lifetimeSeconds, lifetimeKilobytes } = agreed;
+  ex.state = { kind: "confirmed", agreed: { keys, lifetimeSeconds, lifetimeKilobytes }, child, wish };
   tell(core, wish.watchers, "peer accepted, inbound SA in the kernel");
   if (wish.replaces === null && !agreed.commit) return installOutbound(core, ike, ex);
   core.timers.set(ex, "switch", core.now + switchDelay(core, predecessorOf(core, spec, wish, child)));
@@ -201,7 +203,7 @@ function loseChild(core: Core, child: ChildSa, refusal: KernelRefusal, commands:
 }
 
 /** Undoes a child whose exchange failed after its inbound SAs were there, and tells the peer. */
-export function abandonInstalled(core: Core, ike: IkeSa, child: ChildSa, agreed: Pick<ChildAgreed, "keys">): void {
+export function abandonInstalled(core: Core, ike: IkeSa, child: ChildSa, agreed: Pick<ChildOutcome, "keys">): void {
   destroyChildKeys(agreed.keys);
   // A peer that has all three messages thinks that the pair is there.
   tellDelete(core, ike, child, true);

@@ -186,7 +186,7 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
 /** Under this very IKE SA there is one already, which ends with whatever changes the answer to all that is asked of a first one. */
 const isRenewal = (core: Core, ike: IkeSa, rule: Rule, selector: TrafficSelector): boolean =>
   core.store
-    .byKey(specKey({ rule, selector, local: ike.path.local.address, remote: ike.path.remote.address, reqid: NO_REQID }))
+    .byKey(specKey({ rule, selector, local: ike.path.local.address, remote: ike.path.remote.address }))
     .some((child) => child.ike === ike.id && child.spec.rule === rule && child.state !== "draining" && child.outbound === "installed");
 
 /** For questions that it makes no difference to. */

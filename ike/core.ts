@@ -24,7 +24,7 @@ import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { ManualPair } from "./manual.ts";
 import type { Learnt, Unusable } from "./methods.ts";
-import type { ChildAgreed } from "./quick-mode.ts";
+import type { ChildOutcome } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
@@ -118,7 +118,7 @@ export type Pending =
   | {
       readonly kind: "outbound";
       readonly child: ChildSa;
-      readonly agreed: ChildAgreed;
+      readonly agreed: ChildOutcome;
       /** Of the initiator. */
       readonly wish: ChildWish | null;
       readonly ike: number;

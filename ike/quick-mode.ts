@@ -72,12 +72,16 @@ export interface ChildKeys {
   readonly outbound: Secret;
 }
 
-/** The outcome of a negotiation whose SAs can now be installed. */
-export interface ChildAgreed {
+/** What a negotiation came to, as its SAs need it. */
+export interface ChildOutcome {
   readonly keys: readonly ChildKeys[];
-  readonly group: Group | null;
   readonly lifetimeSeconds: number;
   readonly lifetimeKilobytes: number | null;
+}
+
+/** The outcome of a negotiation whose SAs can now be installed, and what message 3 is made of. */
+export interface ChildAgreed extends ChildOutcome {
+  readonly group: Group | null;
   readonly ni: Uint8Array;
   readonly nr: Uint8Array;
   /** The responder set the commit bit: message 3 is repeated until CONNECTED comes. */

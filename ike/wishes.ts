@@ -23,16 +23,19 @@ import { failNeed, keepTrying, mayBegin, RETRY_FIRST } from "./retry.ts";
 import { settle, tell } from "./watch.ts";
 
 /** Equal keys mean the same need. */
-export function specKey(spec: ChildSpec): string {
-  if (spec !== lastKeyed.spec) lastKeyed = { spec, key: `${spec.rule.name}|${spec.local}|${spec.remote}|${formatSelector(spec.selector)}` };
-  return lastKeyed.key;
+export function specKey({ rule, selector, local, remote }: Omit<ChildSpec, "reqid">): string {
+  const last = lastKeyed;
+  if (last?.selector === selector && last.rule === rule && last.local === local && last.remote === remote) return last.key;
+  const key = `${rule.name}|${local}|${remote}|${formatSelector(selector)}`;
+  lastKeyed = { rule, selector, local, remote, key };
+  return key;
 }
 
 /** The name of the rule in a key; names may hold the mark that stands between its parts, and addresses and selectors don't. */
 export const ruleOfKey = (key: string): string => key.split("|").slice(0, -3).join("|");
 
 /** One input asks for the key of one need many times. */
-let lastKeyed: { readonly spec: ChildSpec | undefined; readonly key: string } = { spec: undefined, key: "" };
+let lastKeyed: (Omit<ChildSpec, "reqid"> & { readonly key: string }) | undefined;
 
 /** Sees to it that a child comes to be. `replaces`: the child to take over from, for a rekey. */
 export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[], replaces: number | null): void {

@@ -7,7 +7,7 @@ import type { AuthenticRequest } from "../ike/child-request.ts";
 import type { IkeError } from "../ike/errors.ts";
 import type { Instant, Path } from "../ike/input.ts";
 import type { Established, MainModeState } from "../ike/main-mode-states.ts";
-import type { ChildAgreed, ChildOffered } from "../ike/quick-mode.ts";
+import type { ChildAgreed, ChildOffered, ChildOutcome } from "../ike/quick-mode.ts";
 import type { Timed } from "../ike/timers.ts";
 import type { ChildSa, ChildSpec } from "./child-sa.ts";
 import type { Stranger } from "./stranger.ts";
@@ -139,5 +139,5 @@ export type QuickState =
   /** Responder: message 2 is out, message 3 is not here. */
   | { readonly kind: "answered"; readonly agreed: ChildAgreed; readonly child: ChildSa }
   /** Initiator: message 3 is out, our outbound SAs wait for a sign that the peer has it. */
-  | { readonly kind: "confirmed"; readonly agreed: ChildAgreed; readonly child: ChildSa; readonly wish: ChildWish }
+  | { readonly kind: "confirmed"; readonly agreed: ChildOutcome; readonly child: ChildSa; readonly wish: ChildWish }
   | { readonly kind: "done" };
