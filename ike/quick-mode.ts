@@ -243,10 +243,10 @@ export function onChildAnswer(
 }
 
 /** Message 3: HASH(3), the proof that we got message 2. */
-export const sealConfirmation = (tools: Tools, sa: Phase1, chain: Chain, messageId: number, agreed: Pick<ChildAgreed, "ni" | "nr">) =>
-  seal(tools.crypto, chain, addressing(sa, messageId), [
-    payload("hash", { data: hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, agreed.ni, agreed.nr) }),
-  ]);
+export function sealConfirmation(tools: Tools, sa: Phase1, chain: Chain, messageId: number, { ni, nr }: Pick<ChildAgreed, "ni" | "nr">) {
+  const data = hash3(tools.crypto, sa.suite.hash, sa.keys.a, messageId, ni, nr);
+  return seal(tools.crypto, chain, addressing(sa, messageId), [payload("hash", { data })]);
+}
 
 // Responder
 
@@ -383,10 +383,8 @@ function differentIds(ours: TrafficSelector, ids: readonly PayloadOf<"id">[], { 
   return { kind: "selectors", what: "the peer answered for other selectors than we asked for" };
 }
 
-const least = (...limits: readonly (number | null)[]): number | null => {
-  const set = limits.filter((limit) => limit !== null);
-  return set.length === 0 ? null : Math.min(...set);
-};
+const least = (...limits: readonly (number | null)[]): number | null =>
+  limits.reduce((a, b) => (a === null || b === null ? (a ?? b) : Math.min(a, b)), null);
 
 /** Wipes keys that the kernel has, or will never get. */
 export function destroyChildKeys(keys: readonly ChildKeys[]): void {
