@@ -156,31 +156,39 @@ function coveringRule(core: Core, ike: IkeSa, request: ChildRequest): Result<Cov
   const modes = mode ? [mode] : (["transport", "tunnel"] as const);
   const many = tooManyPrefixes(core, rules, request.selector, modes);
   if (many !== undefined) return err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${many}` });
-  const found = modes.map((m) =>
-    ruleCoveringSelectors(rules, core.addresses, request.selector, m, (rule) => placeInFile(core.policy, rule)),
-  );
-  const good = found.find((result) => result.ok);
-  if (!good?.ok)
-    return err({
-      kind: "selectors",
-      what: `${explainMismatches(
-        request.selector,
-        found.flatMap((result) => (result.ok ? [] : result.error)),
-      )}${others.join("")}`,
-    });
-  if (good.value.rule.mode === "transport" && !ownEnds(ike, request.selector))
-    return err({
-      kind: "selectors",
-      what: `transport mode for ${formatSelector(request.selector)}, which are not the two ends that speak IKE`,
-    });
-  const { rule, selector: covering } = good.value;
-  if (isRenewal(core, ike, rule, request.selector)) return good;
+  let fault: IkeError | undefined;
+  for (let left = rules; ; ) {
+    const found = modes.map((m) =>
+      ruleCoveringSelectors(left, core.addresses, request.selector, m, (rule) => placeInFile(core.policy, rule)),
+    );
+    const good = found.find((result) => result.ok);
+    if (good?.ok) {
+      const one = faultOf(core, ike, rules, good.value, request.selector);
+      if (one === undefined) return good;
+      fault ??= { kind: "selectors", what: one };
+      const { rule, filter } = good.value;
+      if (filter.direction === "both") return err(fault);
+      // What is about one way only, which is taken, leaves the other one to the next.
+      left = left.filter((other) => other !== rule);
+      continue;
+    }
+    const mismatches = found.flatMap((result) => (result.ok ? [] : result.error));
+    return err(fault ?? { kind: "selectors", what: `${explainMismatches(request.selector, mismatches)}${others.join("")}` });
+  }
+}
+
+/** Why a peer gets no child under a rule that covers what it proposes. `rules`: that it may use. */
+function faultOf(core: Core, ike: IkeSa, rules: readonly Rule[], found: Covering, proposed: TrafficSelector): string | undefined {
+  const { rule, selector: covering } = found;
+  if (rule.mode === "transport" && !ownEnds(ike, proposed))
+    return `transport mode for ${formatSelector(proposed)}, which are not the two ends that speak IKE`;
+  if (isRenewal(core, ike, rule, proposed)) return undefined;
   const fault =
-    takenFromOthers(core, (rule) => rules.includes(rule), good.value, request.selector) ??
-    takenInPieces(core, rules, good.value, request.selector) ??
+    takenFromOthers(core, (one) => rules.includes(one), found, proposed) ??
+    takenInPieces(core, rules, found, proposed) ??
     // As the kernel has it, where also a rule that the peer may use comes first, or a manual SA.
-    shutOff(core, { rule, selector: request.selector, reqid: core.policies.knownReqid(rule, covering) });
-  return fault === undefined ? good : err({ kind: "selectors", what: `the peer proposes ${formatSelector(request.selector)}; ${fault}` });
+    shutOff(core, { rule, selector: proposed, reqid: core.policies.knownReqid(rule, covering) });
+  return fault && `the peer proposes ${formatSelector(proposed)}; ${fault}`;
 }
 
 /** Under this very IKE SA there is one already, which ends with whatever changes the answer to all that is asked of a first one. */

@@ -24,7 +24,7 @@ export function endTaken(core: Core): void {
     const why = noPlaceFor(core, child);
     if (why !== undefined) removeChild(core, child, why, true);
   }
-  closeTaken(core, (spec) => taken(core, spec, true));
+  closeTaken(core, (spec) => taken(core, spec));
   endUnderway(core);
 }
 
@@ -40,9 +40,9 @@ export function noPlaceFor(core: Core, child: ChildSa): string | undefined {
   return takenNow(core, child.spec, isOwn) ?? outranked(core, child.spec, proved ? isOwn : null) ?? shutOff(core, child.spec);
 }
 
-/** The same of what is only wanted: whose rules the peer may use is not known yet. `ties`: see shut.ts. */
-export const taken = (core: Core, spec: ChildSpec, ties: boolean): string | undefined =>
-  takenNow(core, spec, () => true) ?? outranked(core, spec, null) ?? shutOff(core, spec, ties);
+/** The same of what is only wanted: whose rules the peer may use is not known yet. */
+export const taken = (core: Core, spec: ChildSpec): string | undefined =>
+  takenNow(core, spec, () => true) ?? outranked(core, spec, null) ?? shutOff(core, spec);
 
 /**
  * The same by a rule that the peer may use as well: whoever asked for SAs for this today would get them under that one. A one-way filter outranks no other
@@ -71,7 +71,7 @@ function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean)
 /** Negotiations and Quick Modes that would make such children. Those that have made one went with it. */
 function endUnderway(core: Core): void {
   const error = (spec: ChildSpec): IkeError | undefined => {
-    const what = taken(core, spec, false);
+    const what = taken(core, spec);
     return what === undefined ? undefined : { kind: "other-rule", what };
   };
   for (const entry of [...core.store.ikes.values()]) {

@@ -11,10 +11,10 @@ import { kernelSelectors } from "./install.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
 
 /**
- * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child. `ties`:
- * also where a stronger rule's policy has the place of the child's own, in front of which the child lies. After `sync`.
+ * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child: also
+ * where a stronger rule's policy has the place of the child's own (place.ts). After `sync`.
  */
-function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
+function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): string | undefined {
   const standing = core.policies.byReqid(spec.reqid);
   const used = new Set(standing?.policies.map(({ direction }) => direction));
   let name: string | undefined;
@@ -23,7 +23,7 @@ function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">
       if (standing && !used.has(direction)) continue;
       const selector = direction === "out" ? outward : turned(outward);
       const first = core.policies.byPackets().covering(selector, direction);
-      const rule = first && isInFront(core, spec, standing?.rule, first, { direction, selector }, ties);
+      const rule = first && isInFront(core, spec, standing?.rule, first, { direction, selector });
       if (rule === undefined) return undefined;
       name ??= rule;
     }
@@ -31,8 +31,8 @@ function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">
 }
 
 /** The same as a text that says so. */
-export function shutOff(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">, ties = false): string | undefined {
-  const name = shutBy(core, spec, ties);
+export function shutOff(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): string | undefined {
+  const name = shutBy(core, spec);
   return name && `rule ${name} comes first for all of that traffic`;
 }
 
@@ -43,7 +43,6 @@ function isInFront(
   standing: Rule | undefined,
   first: KernelPolicy,
   at: Pick<KernelPolicy, "direction" | "selector">,
-  ties: boolean,
 ): string | undefined {
   if (first.templates.some(({ reqid }) => reqid === spec.reqid)) return undefined;
   const name = core.policies.ruleOf(first);
@@ -54,5 +53,6 @@ function isInFront(
   if (first.priority !== own.priority + 1) return undefined;
   if (name === spec.rule.name) return standing && !standing.clear.discovery ? name : undefined;
   const other = ruleNamed(core.policy, name);
-  return ties && other && compareStrength(other, spec.rule) < 0 ? name : undefined;
+  // A manual SA has what it is for.
+  return !other || compareStrength(other, spec.rule) < 0 ? name : undefined;
 }

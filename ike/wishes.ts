@@ -47,7 +47,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
     if (running.replaces === null && !isServed(core, spec)) awaitAnswer(core, spec);
     return tell(core, watchers, `${formatSelector(spec.selector)} is being negotiated already`);
   }
-  const other = replaces === null ? taken(core, spec, false) : undefined;
+  const other = replaces === null ? taken(core, spec) : undefined;
   if (other !== undefined) return refuseWish(core, spec, watchers, { kind: "other-rule", what: other });
   const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);

@@ -162,6 +162,26 @@ for (const action of ["respond", "request", "require"])
     );
   }
 
+for (const action of ["respond", "request"]) {
+  const begun = ruled(action, "me <-> 192.0.2.1");
+  const more = policyOf(begun + manual("B", { filters: '["192.0.2.2 <-> 192.0.2.1"]' }));
+  test(
+    `a manual pair for just the packets of ${action} has them: a child of that ends`,
+    scene(pair(policyText(B), begun), (world) => {
+      const [a, b] = [world.host("A"), world.host("B")];
+      a.initiate();
+      world.run(2000);
+      assert.equal(children(world, "B").length, 1);
+      b.input({ type: "policy", policy: more });
+      world.run(3000);
+      assert.equal(children(world, "B").length, 0);
+      a.initiate();
+      world.run(2000);
+      assert.equal(children(world, "B").length, 0);
+    }),
+  );
+}
+
 const ONE_WAY = ruled("respond", "me <-> 192.0.2.1");
 const [BESIDE, ALONE] = [ONE_WAY + manual("B", { filters: '["192.0.2.2 -> 192.0.2.1"]' }), ONE_WAY];
 const WITHOUT = policyOf(ALONE);
