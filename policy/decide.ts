@@ -29,6 +29,7 @@ type Decisive = Pick<WantedPolicy, "direction" | "selector" | "priority">;
 
 /** What selectors of one kind have in common: the packet's own values in these places make the key. */
 interface Shape<T> {
+  readonly direction: Direction;
   readonly family: Family;
   readonly sourceLength: number;
   readonly destinationLength: number;
@@ -42,7 +43,7 @@ interface Shape<T> {
 
 /** An index of policies; the strongest of a key is kept, the first where they are equal. */
 export function indexPolicies<T extends Decisive>(policies: readonly T[]): DecisionIndex<T> {
-  const shapes = new Map<string, Shape<T>>();
+  const shapes = new Map<number, Shape<T>>();
   const order = new Map<T, number>();
   for (const policy of policies) {
     order.set(policy, order.size);
@@ -53,8 +54,8 @@ export function indexPolicies<T extends Decisive>(policies: readonly T[]): Decis
     shape.best = Math.min(shape.best, policy.priority);
   }
   const byDirection = new Map<Direction, readonly Shape<T>[]>();
-  for (const direction of ["in", "out", "fwd"] as const) {
-    const own = [...shapes].filter(([name]) => name.startsWith(`${direction} `)).map(([, shape]) => shape);
+  for (const direction of DIRECTIONS) {
+    const own = [...shapes.values()].filter((shape) => shape.direction === direction);
     byDirection.set(
       direction,
       own.sort((a, b) => a.best - b.best),
@@ -71,14 +72,16 @@ function selectorOf(packet: Packet): PacketSelector {
   return { ...packet, sourceLength: length, destinationLength: length };
 }
 
-function shapeOf<T extends Decisive>({ direction, selector: s, priority }: T, shapes: Map<string, Shape<T>>): Shape<T> {
+function shapeOf<T extends Decisive>({ direction, selector: s, priority }: T, shapes: Map<number, Shape<T>>): Shape<T> {
   const family: Family = s.source.includes(":") ? 6 : 4;
   const [protocol, sourcePort, destinationPort] = [s.protocol !== 0, s.sourcePort !== 0, s.destinationPort !== 0];
-  const name = `${direction} ${family} ${s.sourceLength} ${s.destinationLength} ${protocol} ${sourcePort} ${destinationPort}`;
-  const known = shapes.get(name);
+  const numbers = Number(protocol) * 4 + Number(sourcePort) * 2 + Number(destinationPort);
+  const key = (((DIRECTIONS.indexOf(direction) * 8 + family) * 256 + s.sourceLength) * 256 + s.destinationLength) * 8 + numbers;
+  const known = shapes.get(key);
   if (known) return known;
   const { sourceLength, destinationLength } = s;
   const shape: Shape<T> = {
+    direction,
     family,
     sourceLength,
     destinationLength,
@@ -88,9 +91,11 @@ function shapeOf<T extends Decisive>({ direction, selector: s, priority }: T, sh
     policies: new Map(),
     best: priority,
   };
-  shapes.set(name, shape);
+  shapes.set(key, shape);
   return shape;
 }
+
+const DIRECTIONS: readonly Direction[] = ["in", "out", "fwd"];
 
 /**
  * What only passes through may meet two of one priority, one for each way: the first in the list counts, as it is the older one in the kernel.

@@ -56,14 +56,8 @@ function answer(
   greatest: number[],
 ): void {
   const all = [...items, ...questions].map(({ sides }) => sides);
-  const sources = new Axis(
-    family,
-    all.map(({ source, sourceLength }) => [source, sourceLength]),
-  );
-  const destinations = new Axis(
-    family,
-    all.map(({ destination, destinationLength }) => [destination, destinationLength]),
-  );
+  const sources = new Axis(family, all, "source", "sourceLength");
+  const destinations = new Axis(family, all, "destination", "destinationLength");
   const pairs = new Pairs(sources, destinations, items.length);
   const weakestFirst = <T extends { readonly priority: number }>(list: readonly T[]): readonly number[] =>
     [...list.keys()].sort((a, b) => (list[b] as T).priority - (list[a] as T).priority);
@@ -77,30 +71,27 @@ function answer(
   }
 }
 
-type Prefix = readonly [address: string, length: number];
-
 /**
  * Prefixes by their numbers in the order in which a walk through their tree meets them, the wider ones first: so those within one follow it.
  */
 class Axis {
-  /** The number of each of the prefixes given; equal ones have one. */
+  /** The number of each one's prefix; equal ones have one. */
   readonly of: Int32Array;
   /** By number: the first number behind those within it. */
   readonly end: Int32Array;
   /** By number: the narrowest that holds it, or NONE. */
   readonly parent: Int32Array;
 
-  constructor(family: Family, prefixes: readonly Prefix[]) {
+  constructor(family: Family, all: readonly Sides[], address: "source" | "destination", length: "sourceLength" | "destinationLength") {
     const known = Array.from({ length: bitsOf(family) + 1 }, () => new Map<string, number>());
     const distinct: Span[] = [];
-    const idOf = ([address, length]: Prefix): number => {
-      const ofLength = known[length] as Map<string, number>;
-      const before = ofLength.get(address);
+    const ids = all.map((sides) => {
+      const ofLength = known[sides[length]] as Map<string, number>;
+      const before = ofLength.get(sides[address]);
       if (before !== undefined) return before;
-      ofLength.set(address, distinct.length);
-      return distinct.push(spanOf(family, address, length)) - 1;
-    };
-    const ids = prefixes.map(idOf);
+      ofLength.set(sides[address], distinct.length);
+      return distinct.push(spanOf(family, sides[address], sides[length])) - 1;
+    });
     const order = [...distinct.keys()].sort((a, b) => inOrder(distinct[a] as Span, distinct[b] as Span));
     const numbers = new Int32Array(distinct.length);
     this.end = new Int32Array(distinct.length);

@@ -10,10 +10,9 @@ import { LINK_LOCAL } from "./selector.ts";
 
 /** The same list, strongest first, without what says again what is said anyway. */
 export function neededPolicies(all: readonly WantedPolicy[]): readonly WantedPolicy[] {
-  const spare = new Set(
-    (["out", "in"] as const).flatMap((way) => repeatsOf(all.filter(({ direction }) => direction === way).flatMap(onLink))),
-  );
-  return all.filter((wanted) => !spare.has(wanted));
+  const met = all.flatMap(onLink);
+  const spare = new Set((["out", "in"] as const).flatMap((way) => repeatsOf(met.filter(({ wanted }) => wanted.direction === way))));
+  return spare.size === 0 ? all : all.filter((wanted) => !spare.has(wanted));
 }
 
 /** A policy that may meet packets of link-local addresses, behind all exemptions. */
@@ -23,8 +22,10 @@ interface OnLink {
   readonly what: "allow" | "block" | "protect";
 }
 
+const NONE: readonly OnLink[] = [];
+
 function onLink(wanted: WantedPolicy): readonly OnLink[] {
-  if (wanted.priority < FIRST_PRIORITY || !wanted.selector.source.includes(":")) return [];
+  if (wanted.priority < FIRST_PRIORITY || !wanted.selector.source.includes(":")) return NONE;
   const outward = wanted.direction === "out" ? wanted.selector : turned(wanted.selector);
   const own = parseRange(`${outward.source}/${outward.sourceLength}`);
   if (!own || !intersection(own, LINK_LOCAL)) return [];

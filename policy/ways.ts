@@ -88,8 +88,10 @@ function waysAt(place: Direction, other: Direction, decided: readonly WantedPoli
     .filter((wanted) => wanted.direction === other && wantsWay(wanted) && ofOthers(wanted))
     .sort((a, b) => a.priority - b.priority);
   const blocks = here.filter((wanted) => wanted.action === "block" && ruleOf(wanted)?.mode === "transport" && ofOthers(wanted));
-  const asked = twins.map(({ selector }) => selector);
-  const strongest = strongestBehind(twins, blocks);
+  const shutting = strongestBehind(twins, blocks);
+  const stopped = twins.flatMap((twin, i) => (shutting[i] === undefined ? [] : [{ twin, priority: shutting[i] }]));
+  if (stopped.length === 0) return NONE;
+  const asked = stopped.map(({ twin }) => twin.selector);
   const tunnels = greatestMeeting(
     here.filter((wanted) => ruleOf(wanted)?.mode === "tunnel").map(({ selector, priority }) => ({ sides: selector, worth: priority })),
     asked,
@@ -97,10 +99,7 @@ function waysAt(place: Direction, other: Direction, decided: readonly WantedPoli
   const sent = place === "out" ? own.map((prefix) => ({ sides: sentBy(prefix), worth: 1 })) : [];
   const hosts = greatestMeeting(sent, asked);
   const site = new Site(place, here, blocks, own);
-  for (const [i, twin] of twins.entries()) {
-    const priority = strongest[i];
-    if (priority !== undefined) site.open(twin, priority, (tunnels[i] as number) >= priority, hosts[i] === 1);
-  }
+  for (const [i, { twin, priority }] of stopped.entries()) site.open(twin, priority, (tunnels[i] as number) >= priority, hosts[i] === 1);
   return site;
 }
 
