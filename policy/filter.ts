@@ -73,8 +73,8 @@ function parseEnd(text: string): Result<End, string> {
   return err(`${quote(text)}: ${quote(portText)} is no port; one port from 1 to 65535 is possible, or none for all of them`);
 }
 
-/** An IPv6 address with a port needs brackets; one without may have them. */
-function splitPort(text: string): { readonly place: string; readonly port: string | undefined } {
+/** A side without its port, and the port as it is written. An IPv6 address with a port needs brackets; one without may have them. */
+export function splitPort(text: string): { readonly place: string; readonly port: string | undefined } {
   const [, bracketed, after] = /^\[([^\]]*)\](?::(.*))?$/.exec(text) ?? [];
   if (bracketed !== undefined) return { place: bracketed, port: after };
   const colons = text.split(":").length - 1;

@@ -24,18 +24,45 @@ export function reportLockOut(
 ): void {
   const { whole, holed } = wallsOf(reach, [SSH], true, () => true);
   const sums = new Sums(whole, holed);
+  const found: Shut[] = [];
+  let families = 0;
   for (const family of [4, 6] as const) {
     const addresses = own.flatMap((text) => parseAddress(text) ?? []).filter((address) => address.family === family);
     const [first] = addresses;
     const isShut = addresses.every(({ value }) => sums.shutting(family, value).length > 0);
     if (sums.added > MOST_ADDED)
       return report.warning(["rule"], "so many filters are about SSH that it was not looked for whether they shut it");
-    if (first && isShut) return reportWalls(sums.shutting(family, first.value), policy, raw, report);
+    if (!first) continue;
+    families += 1;
+    if (isShut) found.push({ family, walls: sums.shutting(family, first.value) });
   }
+  const [one, other] = found;
+  // What shuts one family by the filter that shuts the other one, too, is said once.
+  if (one && other && originOf(one) === originOf(other)) return reportWalls(one, false, policy, raw, report);
+  for (const shut of found) reportWalls(shut, families > 1, policy, raw, report);
 }
 
-/** `walls`: those of one address, the one that is named first. */
-function reportWalls([wall, ...more]: readonly Reach[], policy: Policy, raw: readonly (RawRule | undefined)[], report: Report): void {
+/** What shuts a family. */
+interface Shut {
+  readonly family: Family;
+  /** Those of one address, the one that is named first. */
+  readonly walls: readonly Reach[];
+}
+
+/** The filter that shuts it, or the first of several. */
+function originOf({ walls: [wall] }: Shut): unknown {
+  const origin = wall?.wanted.origin;
+  return origin?.kind === "rule" ? origin.filter : origin;
+}
+
+/** `names`: whether it has to be said over which family, where the filter is about one alone. */
+function reportWalls(
+  { family, walls: [wall, ...more] }: Shut,
+  names: boolean,
+  policy: Policy,
+  raw: readonly (RawRule | undefined)[],
+  report: Report,
+): void {
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule, filter } = wall.wanted.origin;
   const others = new Set(more.map(({ wanted: { origin } }) => (origin.kind === "rule" ? origin.filter : undefined)));
@@ -45,16 +72,17 @@ function reportWalls([wall, ...more]: readonly Reach[], policy: Policy, raw: rea
   const whoever = isOne ? "" : " among most addresses";
   const together = others.size === 0 ? "" : ` and ${others.size} more ${others.size === 1 ? "filter" : "filters"}`;
   const [lets, blocks] = together === "" ? ["lets", "blocks"] : ["let", "block"];
-  if (i < 0)
-    return report.warning(["sa"], `${rule.name}${together} ${lets} SSH to this host in only from its own peer${whoever}; ${WAY_IN}`);
+  const ssh = `SSH to this host${names && filter.remote.kind === "range" ? ` over IPv${family}` : ""}`;
+  if (i < 0) return report.warning(["sa"], `${rule.name}${together} ${lets} ${ssh} in only from its own peer${whoever}; ${wayIn(family)}`);
   const how =
     rule.action === "block"
-      ? `${blocks} SSH to this host from ${isOne ? "everywhere" : "most addresses"}`
-      : `${lets} SSH to this host in only from peers that negotiate${whoever}`;
-  report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], `this${together} ${how}; ${WAY_IN}`);
+      ? `${blocks} ${ssh} from ${isOne ? "everywhere" : "most addresses"}`
+      : `${lets} ${ssh} in only from peers that negotiate${whoever}`;
+  report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], `this${together} ${how}; ${wayIn(family)}`);
 }
 
-const WAY_IN = 'keep another way in, or add a permit rule such as "me:22 <-> 192.0.2.0/24 tcp"';
+const wayIn = (family: Family): string =>
+  `keep another way in, or add a permit rule such as "me:22 <-> ${family === 4 ? "192.0.2.0/24" : "2001:db8::/32"} tcp"`;
 
 const isWide = ({ family, first, last }: AddressRange): boolean => last - first + 1n >= halfOf(family);
 

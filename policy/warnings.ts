@@ -9,6 +9,7 @@ import { type Placed, reportReach } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
 import { isRangeOfMany, LINK_LOCAL } from "./selector.ts";
 import { sideKey } from "./side-index.ts";
+import { reportSlips } from "./slips.ts";
 import type { Filter, Policy, Rule } from "./types.ts";
 
 /** Reports what is worth a second look. */
@@ -24,6 +25,7 @@ export function reportWarnings(placed: Placed, explicitExempt: boolean, report: 
     reportHalfTunnel(ways, rule, i, raw[i], report);
     reportFragments(placed, portless, rule, i, report);
   }
+  reportSlips(placed, report);
   reportReach(placed, explicitExempt, report);
   reportOverlaps(policy, raw, report);
 }

@@ -111,17 +111,17 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
       "block",
       ["0.0.0.0/2", "64.0.0.0/2", "128.0.0.0/2", "192.0.0.0/2"].map((net) => `me <-> ${net}`),
     ),
-    [/^4: .*this and 3 more filters block SSH to this host from most addresses; keep another way in/],
+    [/^4: .*this and 3 more filters block SSH to this host over IPv4 from most addresses; keep another way in/],
   ],
   [
     "all addresses but the first and the last required, as a range",
     rule("a", "require", ["me <-> 0.0.0.1-255.255.255.254"]),
-    [/^4: .*this lets SSH to this host in only from peers that negotiate among most addresses/],
+    [/^4: .*this lets SSH to this host over IPv4 in only from peers that negotiate among most addresses/],
   ],
   [
     "three quarters of all addresses, one of them as they leave",
     rule("a", "block", ["me <-> 0.0.0.0/2"]) + rule("b", "require", ["me <-> 64.0.0.0/2"]) + rule("c", "block", ["me -> 128.0.0.0/2"]),
-    [/^4: .*this and 2 more filters block SSH to this host from most addresses/],
+    [/^4: .*this and 2 more filters block SSH to this host over IPv4 from most addresses/],
   ],
   [
     "a quarter of all addresses and a part of it",
@@ -176,6 +176,79 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     "a permit for the other family",
     rule("a", "block", ["me <-> 0.0.0.0/0"]) + rule("b", "permit", ["me:22 <-> 2001:db8::/32 tcp"]),
     [/^4: .*blocks SSH/],
+  ],
+  [
+    "everything of IPv6 blocked",
+    rule("a", "block", ["me <-> ::/0"]),
+    [
+      /^4: .*this blocks SSH to this host over IPv6 from everywhere; keep another way in, or add a permit rule such as "me:22 <-> 2001:db8::\/32 tcp"$/,
+    ],
+  ],
+  [
+    "everything of each family, by a filter for each",
+    rule("a", "block", ["me <-> 0.0.0.0/0", "me <-> ::/0"]),
+    [/^4: .*this blocks SSH to this host over IPv4 from everywhere/, /^4: .*this blocks SSH to this host over IPv6 from everywhere/],
+  ],
+  [
+    "everything of IPv6 on a host that has nothing else",
+    `[daemon]\naddresses = ["2001:db8::1"]\n${rule("a", "require", ["me <-> ::/0"])}`,
+    [/^6: .*this lets SSH to this host in only from peers that negotiate/],
+  ],
+  [
+    "bits beyond a prefix",
+    rule("a", "block", ["me <-> 10.0.0.5/8", "me <-> [2001:db8::5/32]:80 tcp", "10.1.2.3/16:80 <-> 10.2.0.0/16 udp"]),
+    [
+      /^4: .*filters: 10\.0\.0\.5\/8 stands for 10\.0\.0\.0\/8, since the address has bits beyond the prefix; write that, or the host without a prefix/,
+      /^4: .*filters: 2001:db8::5\/32 stands for 2001:db8::\/32/,
+      /^4: .*fragments/,
+      /^4: .*filters: 10\.1\.2\.3\/16 stands for 10\.1\.0\.0\/16/,
+    ],
+  ],
+  ["bits beyond a prefix of a manual SA", manual("me <-> 10.9.0.7/24"), [/\[sa\].*10\.9\.0\.7\/24 stands for 10\.9\.0\.0\/24/]],
+  [
+    "networks, hosts and ranges without such bits",
+    rule("a", "block", ["10.1.2.3/32 <-> 10.2.0.0/16", "me <-> 10.3.0.5-10.3.0.9", "me <-> 2001:db8::5/128"]),
+    [],
+  ],
+  [
+    "a port that is taken for the end of an address",
+    rule("a", "require", ["me <-> 2001:db8::1:445 tcp", "2001:db8::2:53->me udp"]),
+    [
+      /^4: .*filters: 2001:db8::1:445 is the host 2001:db8::1:445; for port 445 write \[2001:db8::1\]:445/,
+      /^4: .*filters: 2001:db8::2:53 is the host 2001:db8::2:53; for port 53 write \[2001:db8::2\]:53/,
+    ],
+  ],
+  [
+    "hosts of which the last group is a number",
+    rule("a", "require", [
+      ...["me <-> 2001:db8::445 tcp", "me <-> 2001:db8::1:445", "me <-> 2001:db8::1:446 tcp", "me <-> [2001:db8::2:445] tcp"],
+      ...[
+        "me:445 <-> 2001:db8::3:445 tcp",
+        "me <-> 2001:db8::4:445 icmpv6",
+        "me <-> 2001:db8::5:44f tcp",
+        "me <-> 2001:db8:1:2:3:4:5:445 tcp",
+      ],
+    ]),
+    [],
+  ],
+  [
+    "networks behind this host without a tunnel",
+    rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16"]),
+    [
+      /^4: .*filters: in transport mode it is about packets of this host itself, from and to its own addresses in 10\.1\.0\.0\/16; what others there send through this host to 10\.2\.0\.0\/16 is not protected. For a gateway write mode = "tunnel" with tunnel = \{ remote = "ADDRESS" \}; for this host alone write me instead/,
+    ],
+  ],
+  [
+    "networks of a host whose addresses are known",
+    `[daemon]\naddresses = ["10.7.0.1", "198.51.100.1"]\n${rule("a", "request", ["10.7.0.0/16 <-> 10.2.0.0/16"])}`,
+    [],
+  ],
+  [
+    "networks through a tunnel, within one network, let through, and of one host",
+    rule("a", "require", ["10.1.0.0/16 <-> 10.2.0.0/16"], TUNNEL) +
+      rule("b", "require", ["10.3.0.0/16 <-> 10.0.0.0/8", "10.4.0.1 <-> 10.5.0.0/16", "10.4.0.0/16 <-> 10.6.0.1"]) +
+      rule("c", "permit", ["10.8.0.0/16 <-> 10.9.0.0/16"]),
+    [],
   ],
   ["SSH in one family is a way in", rule("a", "block", ["me <-> any"]) + rule("b", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]), []],
   [
