@@ -1,16 +1,14 @@
 /**
  * What the control socket tells about the active policy: why a packet meets what it meets, and what should stand in the kernel.
  */
-import { includesAddress, parseRange } from "../isakmp/address.ts";
 import { compile } from "../policy/compile.ts";
-import type { Packet } from "../policy/decide.ts";
-import { formatProtocol } from "../policy/filter.ts";
 import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, readPacket } from "../policy/why.ts";
 import { type Exported, exportPolicy } from "../policy/windows/export.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Reply, Request } from "./control-protocol.ts";
+import { type Carrying, isWithin, keptFromClear } from "./kept-from-clear.ts";
 
 /** The policy that is followed now, and this host's addresses. */
 export interface Situation {
@@ -26,8 +24,12 @@ export interface Situation {
   readonly sources: readonly Source[];
 }
 
-/** `why` with what is there already: the child SAs of the rule that carry such packets, and what lets them through in clear for a while. */
-export type WhyDocument = Explanation & { readonly installed: StatusDocument["childSas"]; readonly soft: StatusDocument["softSas"] };
+/** `why` with what is there already: the child SAs of the rule that carry such packets, what lets them through in clear for a while, and what keeps them from it. */
+export type WhyDocument = Explanation & {
+  readonly installed: StatusDocument["childSas"];
+  readonly soft: StatusDocument["softSas"];
+  readonly guards: StatusDocument["guards"];
+};
 
 /** `policy show`: as written, and as it should stand in the kernel. */
 export interface PolicyDocument {
@@ -65,11 +67,12 @@ export function answerPolicy(
   const explanation = explain(inForce, addresses, packet, situation.ports, situation.onLink);
   // What passes through goes into a tunnel, or comes out of it.
   const ways = explanation.direction === "fwd" ? [false, true] : [explanation.direction === "in"];
-  const carries = (sa: Carrying): boolean => sa.rule === explanation.rule && ways.some((turned) => isWithin(packet, turned, sa));
-  const installed = status.childSas.filter(carries);
-  const soft = status.softSas.filter(carries);
+  const isAbout = (sa: Carrying): boolean => ways.some((turned) => isWithin(packet, turned, sa));
+  const carries = (sa: Carrying & { readonly rule: string }): boolean => sa.rule === explanation.rule && isAbout(sa);
+  const [installed, soft, guards] = [status.childSas.filter(carries), status.softSas.filter(carries), status.guards.filter(carries)];
+  const explained = keptFromClear(explanation, status.guards.filter(isAbout));
   return [
-    { type: "document", document: { ...explanation, installed, soft } satisfies WhyDocument },
+    { type: "document", document: { ...explained, installed, soft, guards } satisfies WhyDocument },
     { type: "end", exit: 0 },
   ];
 }
@@ -82,28 +85,4 @@ export function policyDocument({ inForce: policy, addresses, sources }: Situatio
     exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
   }));
   return { name: policy.name, addresses, sources, policies };
-}
-
-type Carrying = Pick<StatusDocument["softSas"][number], "rule" | "local" | "remote" | "localPort" | "remotePort" | "protocol">;
-
-/** Whether a packet is within the selectors of an SA; what the question leaves open is. `turned`: it comes from the remote side. */
-function isWithin(packet: Packet, turned: boolean, { local, remote, localPort, remotePort, protocol }: Carrying): boolean {
-  const [own, far] = [
-    { address: packet.source, port: packet.sourcePort },
-    { address: packet.destination, port: packet.destinationPort },
-  ];
-  const [ours, theirs] = turned ? [far, own] : [own, far];
-  const mayBe = (asked: number, has: number | null): boolean => asked === 0 || has === null || asked === has;
-  return (
-    includes(local, ours.address) &&
-    includes(remote, theirs.address) &&
-    (packet.protocol === 0 || protocol === "any" || protocol === formatProtocol(packet.protocol)) &&
-    mayBe(ours.port, localPort) &&
-    mayBe(theirs.port, remotePort)
-  );
-}
-
-function includes(text: string, address: string): boolean {
-  const range = parseRange(text);
-  return range !== undefined && includesAddress(range, address);
 }

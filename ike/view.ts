@@ -11,7 +11,7 @@ import type { AuthEntry } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { Stranger } from "../sa-store/stranger.ts";
-import type { ChildSaView, IkeSaView, SoftSaView, StatusDocument } from "../sa-store/view.ts";
+import type { ChildSaView, GuardView, IkeSaView, SoftSaView, StatusDocument } from "../sa-store/view.ts";
 import { type Core, hex, spiText } from "./core.ts";
 import type { IkeSuite } from "./crypto/suite.ts";
 import type { Front } from "./fronts.ts";
@@ -29,6 +29,7 @@ export function viewOf(core: Core, now: Instant): StatusDocument {
       ...strangerViews(core),
     ],
     softSas: core.fronts.soft.map((front) => softView(front, now)),
+    guards: core.fronts.all().flatMap((front) => (front.kind === "guard" ? [guardView(front, now)] : [])),
     childSas: [...core.store.children.values()].map((child) => childView(child, now)),
   };
 }
@@ -143,7 +144,7 @@ function ikeView(entry: IkeSa, now: Instant): IkeSaView {
   };
 }
 
-/** Clear text with a peer that speaks no IKE. */
+/** Clear text with a peer that speaks no IKE, and what guards have in common with that. */
 function softView({ id, spec, until }: Front, now: Instant): SoftSaView {
   const { selector } = spec;
   return {
@@ -157,6 +158,21 @@ function softView({ id, spec, until }: Front, now: Instant): SoftSaView {
     secondsLeft: secondsUntil(until, now),
   };
 }
+
+/** What keeps a flow from the clear. */
+const guardView = (front: Front, now: Instant): GuardView => ({
+  ...softView(front, now),
+  policies: front.policies.map(({ direction, selector, templates, priority }) => ({
+    direction,
+    source: `${selector.source}/${selector.sourceLength}`,
+    destination: `${selector.destination}/${selector.destinationLength}`,
+    sourcePort: selector.sourcePort || null,
+    destinationPort: selector.destinationPort || null,
+    protocol: nameOf(IP_PROTOCOL, selector.protocol),
+    level: templates[0]?.level ?? null,
+    priority,
+  })),
+});
 
 function childView(child: ChildSa, now: Instant): ChildSaView {
   const { spec } = child;

@@ -1,10 +1,11 @@
 /**
- * The secret-free picture of the SA tables: the fields of interface.md §3, and the soft SAs.
+ * The secret-free picture of the SA tables: the fields of interface.md §3, the soft SAs, and the guards.
  */
 export interface StatusDocument {
   readonly ikeSas: readonly IkeSaView[];
   readonly childSas: readonly ChildSaView[];
   readonly softSas: readonly SoftSaView[];
+  readonly guards: readonly GuardView[];
 }
 
 /** Clear text with a peer that speaks no IKE, as a `request` rule lets it through for a while. */
@@ -17,6 +18,24 @@ export interface SoftSaView {
   readonly remotePort: number | null;
   readonly protocol: string;
   readonly secondsLeft: number;
+}
+
+/** A flow that was protected, and is kept from the clear that its rule lets through at other times. */
+export interface GuardView extends SoftSaView {
+  /** What stands in front of the rule's own policies for that; nothing where those let nothing out. */
+  readonly policies: readonly GuardPolicyView[];
+}
+
+export interface GuardPolicyView {
+  readonly direction: "in" | "out" | "fwd";
+  /** `ADDR/LEN`, as `destination`. */
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number | null;
+  readonly destinationPort: number | null;
+  readonly protocol: string;
+  readonly level: "required" | "use" | null;
+  readonly priority: number;
 }
 
 export interface IkeSaView {

@@ -32,11 +32,14 @@ function part(document: Status, only: StatusOptions["only"]): unknown {
   return only === "child" ? { childSas: document.childSas } : document;
 }
 
-function text({ ikeSas, childSas, softSas }: Status, only: StatusOptions["only"], colours: boolean): string {
+function text({ ikeSas, childSas, softSas, guards }: Status, only: StatusOptions["only"], colours: boolean): string {
   const sections = [
     ...(only === "child" ? [] : [section("IKE SAs", IKE_COLUMNS, ikeSas, colours)]),
     ...(only === "ike" ? [] : [section("Child SAs", CHILD_COLUMNS, childSas, colours)]),
     ...(only === undefined && softSas.length > 0 ? [section("In clear (the peer speaks no IKE)", SOFT_COLUMNS, softSas, colours)] : []),
+    ...(only === undefined && guards.length > 0
+      ? [section("Kept from the clear (their last SA has ended)", SOFT_COLUMNS, guards, colours)]
+      : []),
   ];
   const warnings = only === "ike" ? [] : childSas.flatMap(({ id, warning }) => (warning ? [`child ${id}: ${warning}`] : []));
   return [...sections, ...(warnings.length > 0 ? [["Warnings:", ...warnings]] : [])].map((lines) => `${lines.join("\n")}\n`).join("\n");

@@ -38,7 +38,7 @@ export async function why(options: WhyOptions): Promise<number> {
 
 type Question = Extract<Request, { command: "why" }>;
 type Explained = Explanation &
-  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft">> & { readonly own?: OwnAddresses };
+  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft" | "guards">> & { readonly own?: OwnAddresses };
 
 const pick = ({ src, dst, sport, dport }: WhyOptions) => ({ src, dst, sport, dport });
 
@@ -80,6 +80,7 @@ function text({
   others,
   installed,
   soft,
+  guards,
   own,
 }: Explained): readonly string[] {
   const end = (address: string, port: number) =>
@@ -114,6 +115,10 @@ function text({
   for (const each of soft ?? [])
     lines.push(
       `  in clear now: ${each.remote} does not answer, and the rule falls back (soft SA ${each.id}, ${each.local} <-> ${each.remote}, asked again in ${each.secondsLeft} s)`,
+    );
+  for (const each of guards ?? [])
+    lines.push(
+      `  kept from the clear now: it was protected, and its last SA has ended (${each.local} <-> ${each.remote}, for ${each.secondsLeft} s more at least)`,
     );
   if (installed?.length === 0 && negotiation) lines.push("  installed now: no SA for it");
   if (others.length > 0) lines.push("Other rules:");

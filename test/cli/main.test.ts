@@ -10,6 +10,7 @@ import { fakeDaemon, mainmode, scratch, WITHOUT_CAPABILITIES } from "./fake-daem
 
 const STATUS: StatusDocument = {
   softSas: [],
+  guards: [],
   ikeSas: [
     {
       id: 1,
@@ -311,7 +312,7 @@ test("status prints both tables in columns, without colours where no terminal is
 
 test("empty tables say so", async (t) => {
   const { path } = await fakeDaemon(t, [
-    { type: "status", status: { ikeSas: [], childSas: [], softSas: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [] } },
     { type: "end", exit: 0 },
   ]);
   assert.equal((await mainmode(["status", "--control", path])).stdout, "IKE SAs: none\n\nChild SAs: none\n");

@@ -139,5 +139,6 @@ export const snapshot = (seconds: number, bytesIn: number): Update & { readonly 
       },
     ],
     softSas: [],
+    guards: [],
   },
 });

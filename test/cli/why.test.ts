@@ -9,7 +9,7 @@ import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
 
 const packet = readPacket("192.0.2.1", "192.0.2.2", 6, 0, 80);
 if (typeof packet === "string") throw new Error(packet);
-const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [], soft: [] };
+const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [], soft: [], guards: [] };
 
 test("why asks the daemon about a packet and prints the rule, the kernel policy and the offers", async (t) => {
   const { path, requests } = await fakeDaemon(t, [
@@ -43,6 +43,19 @@ test("why tells that a peer that does not answer gets clear text for a while", a
   ]);
   const ran = await mainmode(["--control", path, "why", "--src", "192.0.2.1", "--dst", "192.0.2.2"]);
   assert.match(ran.stdout, /in clear now: 192\.0\.2\.2 does not answer, and the rule falls back \(soft SA 7, .*, asked again in 90 s\)/);
+});
+
+test("why tells that a flow is kept from the clear for a while", async (t) => {
+  const flow = { id: 8, rule: "peer", local: "192.0.2.1/32", remote: "192.0.2.2/32", localPort: null, remotePort: null, protocol: "any" };
+  const { path } = await fakeDaemon(t, [
+    { type: "document", document: { ...DOCUMENT, guards: [{ ...flow, secondsLeft: 90, policies: [] }] } },
+    { type: "end", exit: 0 },
+  ]);
+  const ran = await mainmode(["--control", path, "why", "--src", "192.0.2.1", "--dst", "192.0.2.2"]);
+  assert.match(
+    ran.stdout,
+    /kept from the clear now: it was protected, and its last SA has ended \(192\.0\.2\.1\/32 <-> 192\.0\.2\.2\/32, for 90 s more at least\)/,
+  );
 });
 
 test("why explains a file without any daemon, and --json prints one document", async (t) => {

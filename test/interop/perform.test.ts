@@ -82,6 +82,7 @@ const statsOf = (value: number): StatsDocument => ({
 
 const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
   softSas: [],
+  guards: [],
   ikeSas: [
     {
       id: 1,
