@@ -20,29 +20,22 @@ export interface LostFlow {
   readonly local: string;
   readonly remote: string;
   readonly until: Instant;
-  /** Its SA of outward packets is in the kernel yet, and serves policies with this reqid; null: there is none. */
-  readonly reqid: number | null;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The flow of a guard that the last run stood. */
-export const flowOfGuard = (record: Fields): readonly LostFlow[] => flowOf(record, Number(record["until"]), null);
+export const flowOfGuard = (record: Fields): readonly LostFlow[] => flowOf(record, Number(record["until"]));
 
-/**
- * The flow of a child that is not taken over; none where it carried nothing outwards, or another was to do that already. `lives`: its outbound SAs
- * are in the kernel yet, and protect until their life ends.
- */
-export function flowOfChild(core: Core, record: Fields, lives: boolean): readonly LostFlow[] {
-  if (record["outbound"] !== true || record["draining"] === true) return [];
-  const end = lives ? Number(record["installedAt"]) + Number(record["lifetimeSeconds"]) * 1000 : core.now;
-  return flowOf(record, Math.max(end, core.now) + GUARD, lives ? Number(record["reqid"]) : null);
+/** The flow of a child that is not taken over; none where it carried nothing outwards, or another was to do that already. */
+export function flowOfChild(core: Core, record: Fields): readonly LostFlow[] {
+  return record["outbound"] !== true || record["draining"] === true ? [] : flowOf(record, core.now + GUARD);
 }
 
-function flowOf(record: Fields, until: Instant, reqid: number | null): readonly LostFlow[] {
+function flowOf(record: Fields, until: Instant): readonly LostFlow[] {
   const selector = selectorOfRecord(record["selector"]);
   if (!selector || !Number.isFinite(until)) return [];
-  return [{ selector, local: String(record["local"]), remote: String(record["remote"]), until, reqid }];
+  return [{ selector, local: String(record["local"]), remote: String(record["remote"]), until }];
 }
 
 /** Stands guards. After the children that were taken over: whose flow one of them carries needs none. */
@@ -56,10 +49,8 @@ export function guardLostFlows(core: Core, flows: readonly LostFlow[]): void {
     if (flow.until <= core.now || carried.has(placeOf(flow))) continue;
     for (const claim of claimsOn(core, flow)) {
       const { spec } = claim;
-      // Where the rule's policies lead to other SAs now, that one protects nothing any more.
-      const until = flow.reqid === null || flow.reqid === spec.reqid ? flow.until : Math.min(flow.until, core.now + GUARD);
       const known = guards.get(specKey(spec));
-      if (!(known && known.until >= until)) guards.set(specKey(spec), { claim, until });
+      if (!(known && known.until >= flow.until)) guards.set(specKey(spec), { claim, until: flow.until });
     }
   }
   for (const { claim, until } of guards.values()) {

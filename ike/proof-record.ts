@@ -67,8 +67,36 @@ const placeOf = (rule: Rule, entry: AuthEntry) => ({ rule: rule.name, entry: rul
 export function proofOfRecord(crypto: Crypto, record: unknown, policy: Policy, cookies: Cookies): PeerProof | undefined {
   const r = fields(record);
   const found = findEntry(r["at"], policy);
-  if (!found || found.entry.method !== r["method"]) return undefined;
-  const { rule, entry } = found;
+  const believing = list(r["trusts"]).flatMap((place) => findEntry(place, policy)?.entry ?? []);
+  return found && proofBy(crypto, r, found, believing, cookies);
+}
+
+/** The same by an entry of another rule's: its own may have another name by now. `others`: rules whose entries may believe a certificate as well. */
+export function proofWithEntry(
+  crypto: Crypto,
+  record: unknown,
+  found: Place,
+  others: readonly Rule[],
+  cookies: Cookies,
+): PeerProof | undefined {
+  const believing = others.flatMap(({ auth }) => auth);
+  return proofBy(crypto, fields(record), found, believing, cookies);
+}
+
+/** An entry of a rule. */
+export interface Place {
+  readonly rule: Rule;
+  readonly entry: AuthEntry;
+}
+
+function proofBy(
+  crypto: Crypto,
+  r: Fields,
+  { rule, entry }: Place,
+  believing: readonly AuthEntry[],
+  cookies: Cookies,
+): PeerProof | undefined {
+  if (entry.method !== r["method"]) return undefined;
   if (entry.method === "psk") return r["key"] === keyMark(crypto, entry, cookies) ? { method: "psk", rule, entry } : undefined;
   if (entry.method === "kerberos") {
     const { principal, names } = r;
@@ -80,21 +108,19 @@ export function proofOfRecord(crypto: Crypto, record: unknown, policy: Policy, c
   const identities = list(r["identities"]).map(identityOfRecord);
   const issuers = list(r["issuers"]).map(identityOfRecord);
   const beliefs = new Set(list(r["beliefs"]));
-  const trusts = list(r["trusts"]).flatMap((place) => {
-    const other = findEntry(place, policy)?.entry;
-    return other?.method === "x509" && beliefs.has(trustMark(crypto, other.trust)) ? [other.trust] : [];
-  });
+  const trusts = believing.flatMap((one) => (one.method === "x509" && beliefs.has(trustMark(crypto, one.trust)) ? [one.trust] : []));
   const known = (identity: Identity | undefined): identity is Identity => identity !== undefined;
   if (!identities.every(known) || !issuers.every(known)) return undefined;
   const [subject, anchor] = [String(r["subject"]), String(r["anchor"] ?? "")];
   return { method: "x509", rule, entry, trusts: [...new Set(trusts)], identities, issuers, subject, anchor };
 }
 
+type Fields = Readonly<Record<string, unknown>>;
 const fields = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
-function findEntry(place: unknown, policy: Policy): { readonly rule: Rule; readonly entry: AuthEntry } | undefined {
+function findEntry(place: unknown, policy: Policy): Place | undefined {
   const { rule: name, entry: at } = fields(place);
   const rule = typeof name === "string" ? ruleNamed(policy, name) : undefined;
   const entry = typeof at === "number" ? rule?.auth[at] : undefined;

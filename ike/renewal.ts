@@ -97,7 +97,10 @@ export function onClose(core: Core, ike: IkeSa): void {
 const isSamePair = (a: IkeSa, b: IkeSa): boolean => whoIs(a) === whoIs(b) && sameIdentity(a.sa.ownId, b.sa.ownId);
 
 /** An IKE SA may carry a rule's children only where the rule would have accepted its algorithms and its proof, and given the same of ours. */
-export const couldServe = ({ sa, path }: IkeSa, rule: Rule): boolean =>
+export const couldServe = (
+  { sa, path }: Pick<IkeSa, "path"> & { readonly sa: Pick<IkeSa["sa"], "suite" | "proof" | "ownId" | "peerId"> },
+  rule: Rule,
+): boolean =>
   allowsSuite(rule, sa.suite) &&
   speaksAs(rule, sa.proof, sa.ownId, sa.peerId, path.local.address) &&
   acceptsProof(rule, sa.proof, sa.peerId);

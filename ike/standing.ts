@@ -118,16 +118,15 @@ export class PolicyTable {
     return changed;
   }
 
-  /** What an earlier run left in the kernel: reqids keep their meaning, and its policies are ours again. */
-  restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[]): void {
+  /** What an earlier run left in the kernel: reqids keep their meaning, and its policies are ours again. `used`: numbers that the kernel knows. */
+  restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[], used: readonly number[]): void {
     for (const [key, reqid] of reqids) {
       this.#reqids.set(key, reqid);
       this.#reqidsInUse.set(reqid, key);
       this.#lastReqid = Math.max(this.#lastReqid, reqid);
     }
     // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
-    for (const { templates } of present)
-      for (const { reqid } of templates) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
+    for (const reqid of used) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
     this.#left = "kept";
     // What of it goes again goes in this order, the weakest first as in `sync`.
     for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy);

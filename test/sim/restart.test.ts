@@ -144,19 +144,28 @@ for (const name of ["A", "B"]) {
     });
 }
 
-test(
-  "an IKE SA whose rule is gone is not taken over, and its keys are wiped",
-  story(pair(), (world) => {
-    const host = world.host("A");
-    host.keepJournal();
-    bringUp(world);
-    host.policy = policyOf(towards(B, { name: '"another"' }));
-    const before = liveSecrets();
-    host.crash();
-    assert.equal(ikesOf(world, "A").length, 0);
-    assert.equal(liveSecrets(), before);
-  }),
-);
+for (const [what, rule] of [
+  ["is gone", { name: '"another"', auth: '[{ method = "psk", secret = "another throwaway test key" }]' }],
+  ["permits", { action: '"permit"', auth: "", start: "" }],
+] as const)
+  test(
+    `an IKE SA whose rule ${what} is not taken over, the peer is told, and its keys are wiped`,
+    story(pair(), (world) => {
+      const host = world.host("A");
+      host.keepJournal();
+      bringUp(world);
+      host.policy = policyOf(towards(B, rule));
+      const before = liveSecrets();
+      host.crash();
+      assert.equal(ikesOf(world, "A").length, 0);
+      assert.equal(liveSecrets(), before);
+      world.run(SECOND);
+      assert.equal(ikesOf(world, "B").length, 0);
+      host.policy = policyOf(towards(B));
+      host.crash();
+      assert.equal(ikesOf(world, "A").length, 0, "what the peer was told of does not come back");
+    }),
+  );
 
 test(
   "the message id of a request is written down before its answer goes out, with the child that came of it",
@@ -231,6 +240,28 @@ test(
     towards(B, { start: '"on-traffic"' }),
   ),
 );
+
+for (const method of ["psk", "ECDSA P-256", "Kerberos"] as const)
+  test(`${method}: a rule that has another name after the start takes over what its peer had proved`, () => {
+    const [a, b] = METHODS[method];
+    const [entry] = b;
+    story(methodHosts(a, b), (world) => {
+      const host = world.host("B");
+      host.keepJournal();
+      bringUp(world);
+      const before = cookies(world, "B");
+      host.policy = withAuth(policyOf(towards(A, { name: '"renamed"' })), entry);
+      host.crash();
+      assert.deepEqual(cookies(world, "B"), before);
+      assert.deepEqual(
+        ikesOf(world, "B").map(({ rule }) => rule),
+        ["renamed"],
+      );
+      host.policy = withAuth(policyOf(towards(A, { name: '"renamed"' })), key("another throwaway test key"));
+      host.crash();
+      assert.equal(ikesOf(world, "B").length, 0);
+    })();
+  });
 
 const key = (text: string): AuthEntry => ({ ...PSK_ENTRY, secret: new Secret(new TextEncoder().encode(text)) }) as AuthEntry;
 const trusting = (more: Partial<X509Entry["trust"]>): X509Entry => {
