@@ -1,33 +1,24 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
-import { formatSelector, hasNoPeer } from "../policy/selector.ts";
 import type { Policy } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
+import { onAcquire } from "./acquire.ts";
 import { adoptPolicy, settleChanges } from "./adopt.ts";
 import { installOutbound, onInbound, onOutbound, onPolicies, onProofOfTraffic } from "./child-install.ts";
 import { expireChild, forgetChild } from "./children.ts";
 import { dropIke } from "./closing.ts";
-import {
-  answerStops,
-  betweenHosts,
-  onCommand,
-  onRouteDone,
-  onStartRetry,
-  onWatchTimeout,
-  settleTunnelEnds,
-  startRules,
-} from "./commands.ts";
+import { answerStops, onCommand, onRouteDone, onStartRetry, onWatchTimeout, settleTunnelEnds, startRules } from "./commands.ts";
 import { type Core, count, emit, log, type Pending } from "./core.ts";
 import type { Effect } from "./effect.ts";
 import { endTaken, relayChildren } from "./end-taken.ts";
 import { ikeFields } from "./event-fields.ts";
 import { onFarewell } from "./farewell.ts";
 import { onReassemblyTimer } from "./fragmenting.ts";
-import { askNobody, onFrontTimer, relaySoft } from "./fronts.ts";
+import { onFrontTimer, relaySoft } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa, wipe } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
@@ -47,12 +38,11 @@ import { receiveDatagram } from "./receive.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
 import { endRestore, restorePolicies, restoreSas } from "./restore.ts";
-import { isHeldOff, onPace, onRetry } from "./retry.ts";
+import { onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
 import { askAgain, findTunnelEnds, followAddresses } from "./tunnel-ends.ts";
 import { viewOf } from "./view.ts";
-import { wishFor } from "./wishes.ts";
 
 export interface Engine {
   /** Decides about one input. Never throws for anything that a peer, the kernel or an administrator did. */
@@ -265,20 +255,6 @@ function onKernelEvent(core: Core, event: KernelEvent): void {
   if (!child || (child.spec.local !== source && child.spec.local !== destination)) return onUnknownExpire(core, event.sa, event.hard);
   if (event.hard) expireChild(core, child);
   else renewChild(core, child);
-}
-
-/** A packet waits for protection: the rule that its policy's reqid names decides. */
-function onAcquire(core: Core, event: KernelEvent & { readonly type: "acquire" }): void {
-  const standing = core.policies.byReqid(event.reqid);
-  if (!standing) return count(core, "acquire of an unknown reqid");
-  const { rule, selector: covering } = standing;
-  if (rule.start === "never") return count(core, "acquire for a rule that never starts");
-  const [local, remote] = rule.tunnel ? [rule.tunnel.local ?? event.source, rule.tunnel.remote] : [event.source, event.destination];
-  const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
-  if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
-  const spec = { rule, selector, local, remote, reqid: event.reqid };
-  if (hasNoPeer(remote) || core.addresses.includes(remote)) return askNobody(core, spec);
-  if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 
 function onKernelDone(core: Core, { id, outcome }: Input & { readonly type: "kernel-done" }): void {

@@ -5,6 +5,7 @@
  */
 import { ownerOf } from "../sa-store/changes.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
+import { askAnew } from "./acquire.ts";
 import { type Core, log } from "./core.ts";
 import { NOW, policyOwner, REQID } from "./journal.ts";
 import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type SaKey } from "./kernel-contract.ts";
@@ -54,8 +55,14 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
     for (const parting of partings.values()) endParting(parting);
   }
   restoreSpoke(core, owners(image, "spoke "));
-  for (const sa of sas.values()) if (!isManual(core, sa)) leaveOrRemove(core, sa);
+  const left = [...sas.values()].filter((sa) => !isManual(core, sa) && leaveOrRemove(core, sa));
   core.policies.dropUnwanted(core);
+  const known = new Set(owners(image, `${REQID} `).map(([, { value }]) => value));
+  askAnew(
+    core,
+    left.filter(({ reqid }) => !known.has(reqid)),
+    kernel,
+  );
   const { ikes, children } = core.store;
   if (found)
     log(
@@ -108,13 +115,17 @@ const owners = (image: JournalImage, prefix: string): readonly (readonly [string
   });
 
 /**
- * An SA of ours that nobody has taken over. The peer may still send on an inbound one: it stays, and its SPI is taken. What we send is negotiated anew at
- * once: on an outbound one the kernel would send for hours although the peer may have dropped it, and nobody would ask.
+ * An SA of ours that nobody has taken over; whether it stays. The peer may still send on an inbound one: it stays, and its SPI is taken. What we send is
+ * negotiated anew at once: on an outbound one the kernel would send for hours although the peer may have dropped it, and nobody would ask.
  */
-function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): void {
+function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): boolean {
   const { source, destination, protocol, spi } = sa;
   const key: SaKey = { source, destination, protocol, spi };
-  if (!core.addresses.includes(destination)) return upkeep(core, [{ do: "remove-sa", sa: key }]);
-  core.store.reserveSpi(spi);
-  core.leftovers.add(key, source);
+  const stays = core.addresses.includes(destination);
+  if (!stays) upkeep(core, [{ do: "remove-sa", sa: key }]);
+  else {
+    core.store.reserveSpi(spi);
+    core.leftovers.add(key, source);
+  }
+  return stays;
 }
