@@ -4,10 +4,10 @@
 
 import type { Secret } from "../ike/crypto/secret.ts";
 import { type AddressRange, everyAddress, type Family, formatRange, intersection } from "../isakmp/address.ts";
+import { isAboutForwarded } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { manualRule } from "./manual-rule.ts";
-import { isAboutForwarded } from "./overlaps.ts";
 import type { RawRule } from "./schema.ts";
 import { negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";

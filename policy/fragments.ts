@@ -3,8 +3,8 @@
  * packets are compared before they are cut and after they are joined.
  */
 import { formatAddress, isHost } from "../isakmp/address.ts";
+import { isAboutForwarded, turnedFilter } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
-import { isAboutForwarded, turnedFilter } from "./overlaps.ts";
 import type { Placed } from "./reach.ts";
 import { SideIndex } from "./side-index.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";

@@ -2,21 +2,23 @@
  * Filters of rules with different actions that share packets, neither of which is the narrower one. Forwarded packets are also those of a filter with its
  * sides exchanged. Found by their ports and remote sides, without a look at each pair.
  */
-import { covers, everyAddress, isHost, sameRange } from "../isakmp/address.ts";
+import {
+  arePortsApart,
+  coversShared,
+  crosses,
+  crossesTurned,
+  decider,
+  deciderTurned,
+  isAboutForwarded,
+  type PlacedFilter,
+  placedFilters,
+  sameSide,
+  turnedFilter,
+} from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
-import { familyOf } from "./filter.ts";
 import { OverlapIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
-import { compareSpecificity } from "./select.ts";
-import type { Action, Filter, Policy, Rule, Side, TrafficSelector } from "./types.ts";
-
-interface PlacedFilter {
-  readonly rule: Rule;
-  readonly filter: Filter;
-  readonly at: readonly [number, number];
-  /** Among all of them. */
-  readonly order: number;
-}
+import type { Action, Filter, Policy } from "./types.ts";
 
 /** Where more pairs of filters meet, the rest of them is not compared. */
 const MOST_MEETING = 5_000_000;
@@ -26,30 +28,28 @@ const MOST_MEETING = 5_000_000;
  * from either alone. Filters within another one are what rules are for.
  */
 export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[], report: Report): void {
-  const placed = rules
-    .flatMap((rule, i) =>
-      rule.defaultResponse
-        ? []
-        : (raw[i]?.filters ?? []).flatMap((filter, k) => (filter ? [{ rule, filter, at: [i, k] as [number, number] }] : [])),
-    )
-    .map((one, order): PlacedFilter => ({ ...one, order }));
+  const placed = placedFilters(rules, raw);
   const straight = byAction(placed.map((one) => ({ one, as: one.filter })));
   const passing = byAction(
     placed.filter(({ rule, filter }) => isAboutForwarded(rule, filter)).map((one) => ({ one, as: turnedFilter(one.filter) })),
   );
+  const between = new BetweenPorts(placed);
   let looked = 0;
   for (const later of placed) {
     const others = (indexes: ByAction): readonly List[] =>
       [...indexes].flatMap(([action, index]) => (action === later.rule.action ? [] : index(later.filter)));
     const candidates = [...others(straight), ...(isAboutForwarded(later.rule, later.filter) ? others(passing) : [])];
     for (const { filters } of candidates) looked += filters.length;
-    if (looked > MOST_MEETING)
-      return report.warning(
+    if (looked > MOST_MEETING) {
+      report.warning(
         ["rule", later.at[0], "filters", later.at[1]],
         "so many filters meet that from here on it was not looked for which of them overlap; mainmode why tells what decides",
       );
-    reportFirst(later, candidates, report);
+      break;
+    }
+    reportFirst(later, candidates, between, report);
   }
+  between.report(report);
 }
 
 /** Filters; `ordered`: as they stand in the file. */
@@ -58,7 +58,7 @@ interface List {
   readonly ordered: boolean;
 }
 
-function reportFirst(later: PlacedFilter, candidates: readonly List[], report: Report): void {
+function reportFirst(later: PlacedFilter, candidates: readonly List[], between: BetweenPorts, report: Report): void {
   let first: PlacedFilter | undefined;
   let how: Overlap | undefined;
   for (const { filters, ordered } of candidates)
@@ -68,12 +68,98 @@ function reportFirst(later: PlacedFilter, candidates: readonly List[], report: R
         continue;
       }
       const found = crosses(earlier, later) ?? crossesTurned(earlier, later);
-      if (found) [first, how] = [earlier, found];
+      if (found && !between.takes(earlier, later, found)) [first, how] = [earlier, found];
     }
-  if (!first || !how) return;
-  const whose = `"${first.filter.text}" of rule ${JSON.stringify(first.rule.name)} (${first.rule.action})`;
-  report.warning(["rule", later.at[0], "filters", later.at[1]], SAYINGS[how](whose));
+  if (first && how) report.warning(["rule", later.at[0], "filters", later.at[1]], SAYINGS[how](textOf(first)));
 }
+
+const textOf = ({ filter, rule }: PlacedFilter): string => `"${filter.text}" of rule ${JSON.stringify(rule.name)} (${rule.action})`;
+
+/** Who decides about what two filters share. */
+interface PortMeeting {
+  readonly later: PlacedFilter;
+  readonly earlier: PlacedFilter;
+  readonly decides: PlacedFilter | undefined;
+}
+
+/**
+ * Filters that share with another one just packets from its service to the other's, of which there are none as a rule: a server on one port, and a block of
+ * another port elsewhere. A list of services has one such pair for each two of them, so that they are counted: those of which the stricter rule decides, where
+ * nothing gets through, and the others, where a source port that anybody may choose leads past the stricter rule.
+ */
+class BetweenPorts {
+  readonly #strict = new Map<PlacedFilter, PortMeeting>();
+  readonly #lax = new Map<PlacedFilter, PortMeeting>();
+
+  /** Filters with two ports, by those. */
+  readonly #ofBoth = new Map<string, PlacedFilter[]>();
+
+  constructor(placed: readonly PlacedFilter[]) {
+    for (const one of placed) {
+      const { localPort, remotePort } = one.filter;
+      if (localPort === 0 || remotePort === 0) continue;
+      const key = keyOfPorts(localPort, remotePort);
+      const list = this.#ofBoth.get(key);
+      if (!list) this.#ofBoth.set(key, [one]);
+      else if (list.length < MOST_OF_BOTH) list.push(one);
+    }
+  }
+
+  /** Whether two filters that overlap are such; then they are counted, once for the later one. */
+  takes(earlier: PlacedFilter, later: PlacedFilter, how: Overlap): boolean {
+    const isTurned = how === "turned";
+    if (how === "equal" || !arePortsApart(isTurned ? turnedFilter(earlier.filter) : earlier.filter, later.filter)) return false;
+    if (this.#lax.has(later)) return true;
+    const decides = (isTurned ? deciderTurned : decider)(earlier, later);
+    const strictness = Math.min(strictnessOf(earlier), strictnessOf(later));
+    const isStrict = decides ? strictnessOf(decides) === strictness : false;
+    if (!isStrict && this.#isClosed(earlier, later, isTurned, strictness)) return true;
+    if (!isStrict) this.#strict.delete(later);
+    if (!isStrict || !this.#strict.has(later)) (isStrict ? this.#strict : this.#lax).set(later, { later, earlier, decides });
+    return true;
+  }
+
+  /** Whether a filter with both ports, which is the more specific one, is as strict as the stricter of two. */
+  #isClosed(earlier: PlacedFilter, later: PlacedFilter, isTurned: boolean, strictness: number): boolean {
+    const [one, other] = [earlier, later].map(({ filter }) => filter.localPort || filter.remotePort) as [number, number];
+    return (this.#ofBoth.get(keyOfPorts(one, other)) ?? []).some(
+      (both) => strictnessOf(both) <= strictness && coversShared(both, earlier, later, isTurned),
+    );
+  }
+
+  /** One warning for each of the two kinds, at its first filter. */
+  report(report: Report): void {
+    const say = ([first, ...more]: readonly PortMeeting[], saying: (meeting: PortMeeting) => string): void => {
+      if (!first) return;
+      const { later, earlier } = first;
+      const rules = [...new Set(more.map((one) => JSON.stringify(one.later.rule.name)))];
+      const names = `${rules.slice(0, 3).join(", ")}${rules.length > 3 ? " and others" : ""}`;
+      const others =
+        more.length === 0 ? "" : `; the same holds for ${more.length} more ${more.length === 1 ? "filter" : "filters"} (of ${names})`;
+      report.warning(
+        ["rule", later.at[0], "filters", later.at[1]],
+        `it shares packets with ${textOf(earlier)}, but only those between the port of the one and the port of the other: ${saying(first)}${others}`,
+      );
+    };
+    say([...this.#strict.values()], () => "the stricter rule decides about them, and hardly anybody sends such");
+    say([...this.#lax.values()], ({ later, earlier, decides }) => {
+      const strict = STRICTEST.indexOf(later.rule.action) < STRICTEST.indexOf(earlier.rule.action) ? later : earlier;
+      const [from, to] = [strict === later ? earlier : later, strict].map(({ filter }) => filter.localPort || filter.remotePort);
+      const who = decides ? `rule ${JSON.stringify(decides.rule.name)} decides about them` : "it is not plain which of them decides";
+      return `${who}, and whoever sends from port ${from} to port ${to} may get past rule ${JSON.stringify(strict.rule.name)}; a filter with both ports in that rule closes this`;
+    });
+  }
+}
+
+const keyOfPorts = (one: number, other: number): string => (one < other ? `${one} ${other}` : `${other} ${one}`);
+
+/** Of one pair of ports no more are kept. */
+const MOST_OF_BOTH = 64;
+
+const strictnessOf = ({ rule }: PlacedFilter): number => STRICTEST.indexOf(rule.action);
+
+/** Actions, those that let the least through first. */
+const STRICTEST: readonly Action[] = ["block", "require", "request", "respond", "permit"];
 
 type Overlap = "crossing" | "equal" | "turned";
 
@@ -85,23 +171,6 @@ const SAYINGS: Readonly<Record<Overlap, (whose: string) => string>> = {
   turned: (whose) =>
     `it shares forwarded packets with ${whose}, which has the sides the other way round, and it is not plain which of them decides; write both with the same side first, or make one narrower (mainmode why tells)`,
 };
-
-/** Whether a filter may be about packets that only pass through: permits and blocks, and tunnels, of which the local side is not this host alone. */
-export const isAboutForwarded = ({ mode, action }: Pick<Rule, "mode" | "action">, { local }: Filter): boolean =>
-  local.kind !== "me" && (mode === "tunnel" || action === "permit" || action === "block");
-
-/** The filter for the same packets that names the other side first. */
-export const turnedFilter = (filter: Filter): Filter => ({
-  ...filter,
-  ...{ local: filter.remote, remote: filter.local, localPort: filter.remotePort, remotePort: filter.localPort },
-  direction: filter.direction === "both" ? "both" : filter.direction === "in" ? "out" : "in",
-});
-
-/** Whether two sides are written as the same. */
-export const sameSide = (a: Side, b: Side): boolean =>
-  a.kind === "range" && b.kind === "range"
-    ? sameRange(a.range, b.range)
-    : a.kind === b.kind && (a.kind !== "name" || b.kind !== "name" || a.name === b.name);
 
 /** A filter, and what of it is compared: itself, or with its sides exchanged. */
 interface Item {
@@ -150,94 +219,4 @@ function indexRemotes(items: readonly Item[]): Meeting {
     if (remote.kind === "range") return [{ filters: meeting.meeting(remote.range), ordered: false }, everywhere];
     return [inOrder(names.filter(({ as }) => sameSide(as.remote, remote))), everywhere];
   };
-}
-
-/** -1: equal; 0: `a` within `b`; 1: `b` within `a`; 2: they share something, each with a part of its own; undefined: nothing. */
-type Relation = -1 | 0 | 1 | 2 | undefined;
-
-/** How two filters that have packets in common lie to each other in their numbers and sides; undefined: they have none. */
-function relationsOf(a: PlacedFilter, b: PlacedFilter): readonly Relation[] | undefined {
-  const [one, two] = [a.filter, b.filter];
-  if (one.direction !== "both" && two.direction !== "both" && one.direction !== two.direction) return undefined;
-  const found: Relation[] = [];
-  // The cheap ones first: of thousands most end there.
-  for (const relation of [
-    () => numbers(one.protocol, two.protocol),
-    () => numbers(one.localPort, two.localPort),
-    () => numbers(one.remotePort, two.remotePort),
-    () => localSides(a, b),
-    () => sides(one.remote, two.remote),
-  ]) {
-    const next = relation();
-    if (next === undefined) return undefined;
-    found.push(next);
-  }
-  return found;
-}
-
-const isCrossing = (relations: readonly Relation[]): boolean => relations.includes(2) || (relations.includes(0) && relations.includes(1));
-
-/** Whether two filters share packets, and neither of them is the narrower one: `equal` where their local sides come to the same addresses. */
-function crosses(a: PlacedFilter, b: PlacedFilter): "crossing" | "equal" | undefined {
-  const relations = relationsOf(a, b);
-  if (!relations) return undefined;
-  if (isCrossing(relations)) return "crossing";
-  const same = sameSide(ownSide(a), ownSide(b));
-  return relations.every((relation) => relation === -1) && !same && a.rule.mode === b.rule.mode ? "equal" : undefined;
-}
-
-/**
- * The same of forwarded packets and filters that name different sides first. Of these the narrower one may be the weaker, since the remote side comes first.
- * Two tunnels are no conflict: a packet comes out of one and goes into the other.
- */
-function crossesTurned(a: PlacedFilter, b: PlacedFilter): "turned" | undefined {
-  if (!isAboutForwarded(a.rule, a.filter) || !isAboutForwarded(b.rule, b.filter)) return undefined;
-  if (a.rule.mode === "tunnel" && b.rule.mode === "tunnel") return undefined;
-  // Where one is within the other as they are written, that one decides about all that both are about.
-  if (relationsOf(a, b)) return undefined;
-  const relations = relationsOf({ ...a, filter: turnedFilter(a.filter) }, b);
-  if (!relations || relations.every((relation) => relation === -1)) return undefined;
-  if (isCrossing(relations)) return "turned";
-  const [narrow, wide] = relations.includes(0) ? [a.filter, b.filter] : [b.filter, a.filter];
-  const [one, other] = [selectorOf(narrow, wide), selectorOf(wide, narrow)];
-  return one && other && compareSpecificity(one, other) >= 0 ? "turned" : undefined;
-}
-
-/** A filter of ranges as a selector; `any` in the family of the other one. */
-function selectorOf(filter: Filter, other: Filter): TrafficSelector | undefined {
-  const family = [filter.local, filter.remote, other.local, other.remote].map(familyOf).find((found) => found !== undefined) ?? 4;
-  const [local, remote] = [filter.local, filter.remote].map((side) =>
-    side.kind === "range" ? side.range : side.kind === "any" ? everyAddress(family) : undefined,
-  );
-  return local && remote && { ...filter, local, remote };
-}
-
-/** In transport mode a rule that protects is about this host's own addresses, whatever its local side says. */
-const isAboutHosts = ({ rule }: PlacedFilter): boolean => rule.mode === "transport" && rule.action !== "permit" && rule.action !== "block";
-
-const ownSide = (placed: PlacedFilter): Side =>
-  placed.filter.local.kind === "any" && isAboutHosts(placed) ? { kind: "me" } : placed.filter.local;
-
-/** `me` and a local address or network that is written out have addresses in common: the same single ones, or those of the network. */
-function localSides(a: PlacedFilter, b: PlacedFilter): Relation {
-  const [one, two] = [ownSide(a), ownSide(b)];
-  const single = ({ filter }: PlacedFilter, other: PlacedFilter): boolean =>
-    filter.local.kind === "range" && (isHost(filter.local.range) || isAboutHosts(other));
-  if (one.kind === "me" && two.kind === "range") return single(b, b) ? -1 : 0;
-  if (two.kind === "me" && one.kind === "range") return single(a, a) ? -1 : 1;
-  return sides(one, two);
-}
-
-const numbers = (a: number, b: number): Relation => (a === b ? -1 : a === 0 ? 1 : b === 0 ? 0 : undefined);
-
-function sides(a: Side, b: Side): Relation {
-  if (sameSide(a, b)) return -1;
-  const [families, others] = [familyOf(a), familyOf(b)];
-  if (families && others && families !== others) return undefined;
-  if (a.kind === "any") return 1;
-  if (b.kind === "any") return 0;
-  if (a.kind !== "range" || b.kind !== "range") return undefined;
-  if (covers(a.range, b.range)) return 1;
-  if (covers(b.range, a.range)) return 0;
-  return a.range.first <= b.range.last && b.range.first <= a.range.last ? 2 : undefined;
 }

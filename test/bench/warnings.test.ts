@@ -11,7 +11,7 @@ const { parseConfiguration } = await import("../../policy/config.ts");
 
 /** The files that ask it; the rest of reading has its own tests. */
 const ASKING =
-  /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|lock-out|walls|meeting-pairs|overlaps|ways|holes)\.[jt]s$/;
+  /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|lock-out|walls|meeting-pairs|overlaps|crossing|ways|holes)\.[jt]s$/;
 
 /** Steps in these files since the last call. */
 const ran = (): number => ranIn((url) => ASKING.test(url));

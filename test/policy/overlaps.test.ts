@@ -120,6 +120,67 @@ for (const [what, text] of [
     );
   });
 
+/** Of two filters with a port each. */
+const BETWEEN_PORTS: readonly (readonly [what: string, text: string, expected: readonly RegExp[]])[] = [
+  [
+    "a server beside a block of another service: once, as the block decides",
+    rule("web", "permit", "me:80 <-> any tcp") + rule("nosmb", "block", "me <-> any:445 tcp"),
+    [
+      /^rule "nosmb": filters: it shares packets with "me:80 <-> any tcp" of rule "web" \(permit\), but only those between the port of the one and the port of the other: the stricter rule decides about them, and hardly anybody sends such$/,
+    ],
+  ],
+  [
+    "a block of a server beside a permit of another service: the permit decides",
+    rule("nosmb", "block", "me:445 <-> any tcp") + rule("web", "permit", "me <-> any:80 tcp"),
+    [
+      /^rule "web": filters: it shares packets with "me:445 <-> any tcp" of rule "nosmb" \(block\), but only those between .*: rule "web" decides about them, and whoever sends from port 80 to port 445 may get past rule "nosmb"; a filter with both ports in that rule closes this$/,
+    ],
+  ],
+  [
+    "the same with such a filter in a block: nothing gets past it",
+    rule("nosmb", "block", "me:445 <-> any tcp", "me:445 <-> any:80 tcp") + rule("web", "permit", "me <-> any:80 tcp"),
+    [],
+  ],
+  [
+    "the same with one for a part of that",
+    rule("nosmb", "block", "me:445 <-> any tcp", "me:445 <-> 10.0.0.0/8:80 tcp") + rule("web", "permit", "me <-> any:80 tcp"),
+    [/rule "web" decides about them/],
+  ],
+  [
+    "two networks that are the other way round, with such a filter",
+    rule("p", "permit", "10.1.0.0/16 <-> any:80 tcp") +
+      rule("b", "block", "10.2.0.0/16 <-> any:25 tcp", "10.2.0.0/16:80 <-> 10.1.0.0/16:25 tcp"),
+    [],
+  ],
+  [
+    "permits and blocks of services that pass through, from two networks: they are counted",
+    Array.from(
+      { length: 20 },
+      (_, i) =>
+        rule(`p${i}`, "permit", `10.1.0.0/16 <-> any:${100 + i} tcp`) + rule(`b${i}`, "block", `10.2.0.0/16 <-> any:${200 + i} tcp`),
+    ).join(""),
+    [
+      /^rule "b0": filters: it shares packets with "10\.1\.0\.0\/16 <-> any:100 tcp" of rule "p0" \(permit\), but only those between .*: it is not plain which of them decides, and whoever sends from port 100 to port 200 may get past rule "b0"; .*; the same holds for 38 more filters \(of "p1", "b1", "p2" and others\)$/,
+    ],
+  ],
+  [
+    "one that overlaps in other packets, too",
+    rule("web", "permit", "me:80 <-> any tcp") +
+      rule("net", "block", "me <-> 10.0.0.0/8 tcp") +
+      rule("nosmb", "block", "me <-> any:445 tcp"),
+    [
+      /^rule "net": filters: it shares packets with "me:80 <-> any tcp" of rule "web" \(permit\), and neither/,
+      /^rule "nosmb": .*between the port/,
+    ],
+  ],
+];
+for (const [what, text, expected] of BETWEEN_PORTS)
+  test(`filters that share packets between two ports only, ${what}`, () => {
+    const found = findingsOf(text).flatMap(({ message }) => (/fragments have no ports/.test(message) ? [] : [message]));
+    assert.equal(found.length, expected.length, found.join("\n"));
+    for (const [i, pattern] of expected.entries()) assert.match(found[i] ?? "", pattern);
+  });
+
 /** What two rules, each by itself, come to for forwarded packets. */
 function throughOf(text: string): readonly WantedPolicy[] {
   const parsed = parseConfiguration(text, "F", () => ({ ok: false, error: "none" }));
