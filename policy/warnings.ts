@@ -2,6 +2,7 @@
  * What `check` warns about although every key is in order: rules that will bite, never decide, or shut the administrator out.
  */
 import { covers } from "../isakmp/address.ts";
+import { reportDemands } from "./demands.ts";
 import type { Report } from "./diagnostic.ts";
 import { PortlessStops, reportFragments } from "./fragments.ts";
 import { reportOverlaps } from "./overlaps.ts";
@@ -28,6 +29,7 @@ export function reportWarnings(placed: Placed, explicitExempt: boolean, report: 
   reportSlips(placed, report);
   reportReach(placed, explicitExempt, report);
   reportOverlaps(policy, raw, report);
+  reportDemands(policy, raw, report);
 }
 
 const protects = ({ action }: Rule): boolean => action === "require" || action === "request";

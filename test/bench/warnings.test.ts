@@ -11,7 +11,7 @@ const { parseConfiguration } = await import("../../policy/config.ts");
 
 /** The files that ask it; the rest of reading has its own tests. */
 const ASKING =
-  /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|lock-out|walls|meeting-pairs|overlaps|crossing|ways|holes)\.[jt]s$/;
+  /\/policy\/(?:warnings|fragments|side-index|reach|rivals|prefix-index|lock-out|walls|meeting-pairs|overlaps|crossing|demands|ways|holes)\.[jt]s$/;
 
 /** Steps in these files since the last call. */
 const ran = (): number => ranIn((url) => ASKING.test(url));
@@ -23,7 +23,7 @@ const tunnel = (k: number, filter: (n: number) => string): string =>
 mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }`;
 const net = (first: number, k: number): string => `${first}.${k >> 8}.${k & 255}.0/24`;
 
-const POLICIES: readonly (readonly [what: string, ruleOf: (k: number) => string])[] = [
+const POLICIES: (readonly [what: string, ruleOf: (k: number) => string])[] = [
   ["blocks of ports of networks", (k) => block(k, (n) => `${net(10, k)} <-> ${net(172 + n, k)}:${1000 + n} tcp`)],
   [
     "blocks of ports, of which others catch the fragments",
@@ -56,6 +56,21 @@ const POLICIES: readonly (readonly [what: string, ruleOf: (k: number) => string]
     (k) => tunnel(k, (n) => `${net(10, k >> 1)} ${k % 2 === 0 ? "->" : "<-"} ${net(172 + n, k >> 1)}`),
   ],
 ];
+
+const protect = (k: number, filter: (n: number) => string, more: string): string =>
+  `[[rule]]\nname = "r${k}"\nfilters = ${five(filter)}\naction = "require"\nauth = [{ method = "psk", secret = "throwaway" }]\n${more}`;
+POLICIES.push(
+  [
+    "rules that demand encryption beside rules that don't",
+    (k) =>
+      protect(
+        k,
+        (n) => `me:${n + 1} <-> ${net(10, k)} tcp`,
+        k % 2 === 0 ? "require-encryption = true" : 'quick-mode = { proposals = ["esp:null-sha256"] }',
+      ),
+  ],
+  ["rules that each demand a peer", (k) => protect(k, (n) => `me <-> ${net(10 + n, k)}`, `remote-ids = ["fqdn:p${k}.example.test"]`)],
+);
 
 /** Steps that it takes of reading a file of `rules` rules. */
 function stepsOf(ruleOf: (k: number) => string, rules: number): number {
