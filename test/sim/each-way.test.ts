@@ -76,6 +76,38 @@ for (const [first, strict] of LATER) {
     );
 }
 
+/** A rule for one way, and what its packets meet beside a child that was there before. The child keeps the other way, and stays. */
+const ONE_WAY: readonly (readonly [RuleText, Partial<ReturnType<typeof seen>>])[] = [
+  [rule("later", "block", "192.0.2.2 -> 192.0.2.0/24"), { leaves: "blocked" }],
+  [rule("later", "block", "192.0.2.2 <- 192.0.2.0/24"), { comes: false, leaves: "protected" }],
+  [rule("later", "permit", "192.0.2.2 -> 192.0.2.0/24"), { comes: true, leaves: "clear" }],
+];
+for (const [later, expected] of ONE_WAY) {
+  const [alone, beside] = [[rule("first", "respond", "me <-> 192.0.2.0/24")], [rule("first", "respond", "me <-> 192.0.2.0/24"), later]];
+  for (const [how, before, after, meets] of [
+    ["comes by a reload", alone, beside, expected],
+    ["goes by a reload", beside, alone, { comes: true, leaves: "protected" }],
+  ] as const)
+    test(
+      `${named(later)} ${how}: a child that stays has in front of the rules what it wants beside those that there are now`,
+      story(pair(towards(B), configuration(before)), (world) => {
+        const b = world.host("B");
+        world.run(100);
+        world.host("A").initiate();
+        world.run(3000);
+        const [child] = childrenOf(world, "B");
+        b.policy = policyOf(configuration(after));
+        b.input({ type: "policy", policy: b.policy });
+        world.run(3000);
+        assert.deepEqual(
+          childrenOf(world, "B").map(({ id }) => id),
+          [child?.id],
+        );
+        assert.deepEqual({ ...seen(world), ...meets }, seen(world));
+      }),
+    );
+}
+
 /** B's rules, what comes by a reload when the peer was silent for a while, and whether clear text may leave and come then. */
 const SILENT: readonly (readonly [readonly RuleText[], RuleText | null, leaves: boolean, comes: boolean])[] = [
   [
