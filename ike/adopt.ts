@@ -4,14 +4,15 @@
  */
 import { diffPolicies, refit } from "../policy/diff.ts";
 import { sameManual } from "../policy/manual-rule.ts";
-import { ruleCoveringSelectors, rulesForPeer } from "../policy/select.ts";
+import { rulesForPeer } from "../policy/select.ts";
 import { sameSelector } from "../policy/selector.ts";
-import type { ManualSa, Policy, Rule, TrafficSelector } from "../policy/types.ts";
+import type { ManualSa, Policy, Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { end } from "./commands.ts";
 import type { Core } from "./core.ts";
 import { endTaken, relayChildren } from "./end-taken.ts";
 import { carryFronts, carryGuards, successorOf } from "./fronts.ts";
+import { coveringPair } from "./place.ts";
 import { rehome } from "./rehome.ts";
 import { forgetFailures } from "./retry.ts";
 import { endsFound, followRoutes, withEnd } from "./tunnel-ends.ts";
@@ -102,7 +103,7 @@ function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {
     const { rule, selector } = child.spec;
     const now = refitted.get(rule);
     if (!now) continue;
-    const [before, after] = [strongest(core, rule, selector), strongest(core, now, selector)];
+    const [before, after] = [coveringPair(core.addresses, rule, selector), coveringPair(core.addresses, now, selector)];
     if (before && after && sameSelector(before, after)) child.spec = { ...child.spec, rule: now };
   }
   for (const entry of core.store.ikes.values()) {
@@ -113,16 +114,10 @@ function followRules(core: Core, refitted: ReadonlyMap<Rule, Rule>): void {
   }
 }
 
-/** What decides about a selector in a rule: the most specific of its pairs that cover it. */
-function strongest(core: Core, rule: Rule, selector: TrafficSelector): TrafficSelector | undefined {
-  const found = ruleCoveringSelectors([rule], core.addresses, selector, rule.mode);
-  return found.ok ? found.value.selector : undefined;
-}
-
 /** The same need under the rule that has the name now; undefined where that is not about it any more. */
 function specNow(core: Core, spec: ChildSpec): ChildSpec | undefined {
   const rule = successorOf(core, spec);
-  const covering = rule && rule.mode === spec.rule.mode ? strongest(core, rule, spec.selector) : undefined;
+  const covering = rule && rule.mode === spec.rule.mode ? coveringPair(core.addresses, rule, spec.selector) : undefined;
   if (!rule || !covering) return undefined;
   return { ...spec, rule, reqid: core.policies.reqidFor(rule, covering, spec.selector, spec.remote) };
 }

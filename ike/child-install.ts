@@ -40,7 +40,7 @@ export function installInbound(core: Core, ike: IkeSa, ex: QuickExchange): void 
   if (ex.state.kind !== "installing") return;
   const { agreed, spec, wish } = ex.state;
   const limits = limitsFor(turnOf(ike, ex.role), agreed, predecessorOf(core, spec, wish));
-  const sas = kernelSas(spec, agreed.keys, "in", limits, encapsulationOf(ike));
+  const sas = kernelSas({ ...spec, reqid: core.policies.inboundReqid(spec) }, agreed.keys, "in", limits, encapsulationOf(ike));
   kernel(
     core,
     sas.map((sa) => ({ do: "add-sa", sa })),

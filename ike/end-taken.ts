@@ -50,7 +50,8 @@ export const taken = (core: Core, spec: ChildSpec): string | undefined =>
  * tells them apart.
  */
 function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean) | null): string | undefined {
-  const { rule, selector, local, remote, reqid } = spec;
+  const { rule, selector, local, remote } = spec;
+  const served = core.policies.inboundReqid(spec);
   const place = (one: Rule): number => placeInFile(core.policy, one);
   let rules = rulesForPeer(core.policy, local, remote).filter((one) => one === rule || !isOwn || isOwn(one));
   if (!rules.includes(rule)) return undefined;
@@ -59,7 +60,7 @@ function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean)
     const first = ruleCoveringSelectors(rules, core.addresses, selector, rule.mode, place);
     if (!first.ok || first.value.rule === rule) return undefined;
     const { rule: other, filter, selector: covering } = first.value;
-    if (core.policies.knownReqid(other, covering) === reqid) return undefined;
+    if (core.policies.knownReqid(other, covering) === served) return undefined;
     const alike = !isOwn && compareSpecificity(covering, own.value.selector) === 0 && compareStrength(other, rule) === 0;
     if (!alike && (filter.direction === "both" || filter.direction === own.value.filter.direction))
       return `rule ${other.name} (${other.action}) decides about that traffic`;

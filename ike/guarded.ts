@@ -48,7 +48,8 @@ export function claimsOn(core: Core, { selector, local, remote }: Pick<ChildSpec
       if (found && mayGoClear(found.rule) && !claimed.has(found.rule)) claimed.set(found.rule, found.pair);
     }
   return [...claimed].map(([rule, pair]) => ({
-    spec: { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, pair, selector, remote) },
+    // Traffic that meets a guard is asked for as the rule's own policies ask.
+    spec: { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, pair, pair, remote) },
     own: (policies) =>
       policies.filter(({ direction, selector: packets }) =>
         direction === "out" ? strongest(packets, false)?.rule === rule : strongest(turned(packets), true)?.rule === rule,

@@ -148,6 +148,12 @@ export const atLevel = (policy: KernelPolicy, level: "required" | "use"): Kernel
   templates: policy.templates.map((template) => ({ ...template, level })),
 });
 
+/** The same policy, for SAs with another reqid. */
+export const withReqid = (policy: KernelPolicy, reqid: number): KernelPolicy => ({
+  ...policy,
+  templates: policy.templates.map((template) => ({ ...template, reqid })),
+});
+
 /** Whether a policy asks for just these protocols, in whatever order. */
 export const sameProtocols = (policy: KernelPolicy | undefined, protocols: readonly string[]): boolean =>
   policy !== undefined && policy.templates.length === protocols.length && policy.templates.every((t) => protocols.includes(t.protocol));

@@ -126,28 +126,29 @@ function rePort(core: Core, child: ChildSa, port: number): void {
   const directions = child.outbound === "installed" ? (["in", "out"] as const) : (["in"] as const);
   upkeep(
     core,
-    directions.flatMap((direction) => updates(child, direction)),
+    directions.flatMap((direction) => updates(core, child, direction)),
   );
 }
 
 /** `ip xfrm state update` wants keys of the right length, and the kernel does not look at them. */
-function updates(child: ChildSa, direction: "in" | "out"): readonly KernelCommand[] {
+function updates(core: Core, child: ChildSa, direction: "in" | "out"): readonly KernelCommand[] {
   const { turn, lifetimeSeconds, lifetimeKilobytes, protections, spec, encap } = child;
   const keys = protections.map(({ suite, spiIn, spiOut }) => {
     const octets = (suite.cipher?.keyOctets ?? 0) + (suite.integrity?.keyOctets ?? 0);
     return { suite, spiIn, spiOut, inbound: new Secret(new Uint8Array(octets)), outbound: new Secret(new Uint8Array(octets)) };
   });
   const limits = limitsOf(turn, { lifetimeSeconds, lifetimeKilobytes, spi: protections[0]?.spiIn ?? 0 }, child.use);
-  const sas = kernelSas(spec, keys, direction, limits, encap);
+  const reqid = direction === "in" ? core.policies.inboundReqid(spec) : spec.reqid;
+  const sas = kernelSas({ ...spec, reqid }, keys, direction, limits, encap);
   for (const { inbound, outbound } of keys) for (const secret of [inbound, outbound]) secret.destroy();
   return sas.map((sa) => ({ do: "update-sa", sa }));
 }
 
 /** Another address: the kernel names SAs by it, so a Quick Mode makes a new pair in the old one's place. */
 function rePlace(core: Core, child: ChildSa, remote: string): void {
-  const { rule, local, reqid } = child.spec;
+  const { rule, local } = child.spec;
   const selector = rule.mode === "transport" ? { ...child.spec.selector, remote: hostOf(remote) } : child.spec.selector;
-  const covering = core.policies.byReqid(reqid)?.selector ?? selector;
+  const covering = core.policies.standingOf(child.spec)?.selector ?? selector;
   const spec = { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, covering, selector, remote) };
   if (child.state === "installed") child.state = "rekeying";
   core.timers.clear(child, "rekey");

@@ -3,10 +3,10 @@
  * peer that asks for protection under one rule must not open by it what another one shuts, nor draw what another one leads elsewhere.
  */
 import { covers } from "../isakmp/address.ts";
-import { behindRules, coversPackets, inFrontOf, turned } from "../policy/packet-selector.ts";
-import { compareStrength, filtersTowards, negotiates, ruleNamed, type Way } from "../policy/select.ts";
-import { concreteSelectors, coversSelector } from "../policy/selector.ts";
-import type { Policy, Rule } from "../policy/types.ts";
+import { behindRules, coversPackets, inFrontOf, naturalBehind, partInFrontOf, turned } from "../policy/packet-selector.ts";
+import { compareStrength, filtersTowards, negotiates, ruleCoveringSelectors, ruleNamed, type Way } from "../policy/select.ts";
+import { concreteSelectors, coversSelector, sameSelector } from "../policy/selector.ts";
+import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import { kernelSelectors, priorityOf } from "./install.ts";
 import type { KernelPolicy, PolicyDirection } from "./kernel-contract.ts";
@@ -20,7 +20,26 @@ export interface Stands {
   ruleOf(policy: KernelPolicy): string | undefined;
 }
 
-/** Policies of a rule's flow just in front of the rule's own, and behind whatever is more specific than those. */
+/** Whether a rule has policies of its own that lead to children. */
+export const stands = ({ action }: Rule): boolean => action === "require" || action === "request";
+
+/** What decides about a selector in a rule: the most specific of its pairs that cover it. `addresses`: ours, and those that were when it was agreed on. */
+export function coveringPair(addresses: readonly string[], rule: Rule, selector: TrafficSelector): TrafficSelector | undefined {
+  const found = ruleCoveringSelectors([rule], addresses, selector, rule.mode);
+  return found.ok ? found.value.selector : undefined;
+}
+
+/**
+ * Whether a selector is about less than the rule would ask for between the same two ends: a part of its ports, or of a tunnel's networks. A peer that
+ * proposes so has a rule for that part.
+ */
+export const isPartOf = ({ mode }: Rule, covering: TrafficSelector, selector: TrafficSelector): boolean =>
+  covering.protocol !== selector.protocol ||
+  covering.localPort !== selector.localPort ||
+  covering.remotePort !== selector.remotePort ||
+  (mode === "tunnel" && !sameSelector(covering, selector));
+
+/** Policies of a rule's flow just in front of the rule's own, the narrower before the wider, and behind whatever is more specific than the rule's own. */
 export function inFrontOfRule(
   addresses: readonly string[],
   { rule, selector }: Pick<ChildSpec, "rule" | "selector">,
@@ -41,7 +60,7 @@ export function inFrontOfRule(
     // A narrower filter that is about the other way alone makes nothing stronger.
     const thisWay = about.filter(({ filter: { direction } }) => direction === "both" || (direction === "out") === out);
     const own = (thisWay.length > 0 ? thisWay : about).map(({ outward }) => priorityOf(outward));
-    return { ...policy, priority: inFrontOf(own.length > 0 ? Math.min(...own) : priorityOf(packets)) };
+    return { ...policy, priority: own.length > 0 ? partInFrontOf(Math.min(...own), packets) : inFrontOf(priorityOf(packets)) };
   });
 }
 
@@ -52,7 +71,8 @@ export function inFrontOfRule(
  */
 export function mayStand(stands: Stands, { rule, reqid }: Pick<ChildSpec, "rule" | "reqid">, front: KernelPolicy): boolean {
   const first = stands.strongest(front);
-  if (!first || first.priority !== front.priority + 1 || first.templates.some((template) => template.reqid === reqid)) return true;
+  if (!first || first.priority !== naturalBehind(front.priority) || first.templates.some((template) => template.reqid === reqid))
+    return true;
   const name = stands.ruleOf(first);
   if (name === undefined || name === rule.name) return true;
   const other = ruleNamed(stands.policy, name);

@@ -92,10 +92,10 @@ function endChild(
 }
 
 /** Why the present policy does not go on with a child; undefined where it does. A reload would end it for the same. */
-function whyEnded(core: Core, child: ChildSa, f: Fields, { partings }: LastRun): string | undefined {
+function whyEnded(core: Core, child: ChildSa, f: Fields, { sas, partings }: LastRun): string | undefined {
   const { rule } = child.spec;
   if (!ruleCalled(core, f["rule"])) return "its rule is gone";
-  if (!isStillAbout(core, child, f["mode"])) return "its rule is about something else now";
+  if (!isStillAbout(core, child, f["mode"]) || !comesIn(core, child, sas)) return "its rule is about something else now";
   if (!isOffered(child)) return `its rule does not offer ${childSuiteName(child.protections.map(({ suite }) => suite))} any more`;
   const { pfs } = rule.quickMode;
   if (pfs !== null && (pfs === "main-mode" ? child.group === null : child.group !== pfs.name))
@@ -106,6 +106,12 @@ function whyEnded(core: Core, child: ChildSa, f: Fields, { partings }: LastRun):
     return "its rule does not take what the peer has proved any more";
   return noPlaceFor(core, child);
 }
+
+/** Whether what the peer sends is what policies of the rule demand, as they are now. Of SAs that are there. */
+const comesIn = (core: Core, { spec, protections }: ChildSa, sas: LastRun["sas"]): boolean => {
+  const demanded = core.policies.inboundReqid(spec);
+  return saKeys(spec, protections, "in").every((sa) => (sas.get(saText(sa))?.reqid ?? demanded) === demanded);
+};
 
 /** Whether its rule would make such SAs today. */
 const isOffered = ({ spec: { rule }, protections }: ChildSa): boolean => {

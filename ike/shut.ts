@@ -2,7 +2,7 @@
  * Whether a child could carry anything: of the packets that its selectors mean none may come to it, since policies of other rules stand in front. The
  * kernel's view of what `taken.ts` asks of the rules.
  */
-import { turned } from "../policy/packet-selector.ts";
+import { naturalBehind, turned } from "../policy/packet-selector.ts";
 import { compareStrength, ruleNamed } from "../policy/select.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
@@ -15,15 +15,16 @@ import type { KernelPolicy } from "./kernel-contract.ts";
  * where a stronger rule's policy has the place of the child's own (place.ts). After `sync`.
  */
 function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): string | undefined {
-  const standing = core.policies.byReqid(spec.reqid);
+  const standing = core.policies.standingOf(spec);
   const used = new Set(standing?.policies.map(({ direction }) => direction));
+  const served = { ...spec, reqid: standing?.reqid ?? spec.reqid };
   let name: string | undefined;
   for (const outward of kernelSelectors(spec.selector))
     for (const direction of ["out", "in"] as const) {
       if (standing && !used.has(direction)) continue;
       const selector = direction === "out" ? outward : turned(outward);
       const first = core.policies.byPackets().covering(selector, direction);
-      const rule = first && isInFront(core, spec, standing?.rule, first, { direction, selector });
+      const rule = first && isInFront(core, served, standing?.rule, first, { direction, selector });
       if (rule === undefined) return undefined;
       name ??= rule;
     }
@@ -50,7 +51,7 @@ function isInFront(
   if (!own || name === undefined) return undefined;
   if (first.priority < own.priority) return name;
   // Behind the child's place is only that of its rule itself.
-  if (first.priority !== own.priority + 1) return undefined;
+  if (first.priority !== naturalBehind(own.priority)) return undefined;
   if (name === spec.rule.name) return standing && !standing.clear.discovery ? name : undefined;
   const other = ruleNamed(core.policy, name);
   // A manual SA has what it is for.

@@ -2,6 +2,7 @@
  * Kernel policies: those that stand because a rule requires protection, and those that come and go with a child.
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
+import { formatAddress, isHost } from "../isakmp/address.ts";
 import { compile, isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
 import { isNatural, selectorKey } from "../policy/packet-selector.ts";
@@ -11,21 +12,20 @@ import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { farSide, otherHost } from "./far-side.ts";
-import { atLevel, kernelPolicies, kernelTemplates, policiesOf, sameProtocols } from "./install.ts";
-import { type KernelCommand, type KernelPolicy, type KernelRefusal, REQID_BASE } from "./kernel-contract.ts";
-import { inFrontOfRule, mayStand, type Stands, waysOf } from "./place.ts";
+import { atLevel, kernelPolicies, kernelTemplates, policiesOf, sameProtocols, withReqid } from "./install.ts";
+import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots, stepsOf } from "./policy-slots.ts";
 import { childKey, standingKey } from "./reqid-keys.ts";
+import { Reqids } from "./reqids.ts";
 
 /** What a reqid stands for: acquires name it. */
 export interface Standing {
+  readonly reqid: number;
   readonly rule: Rule;
   readonly selector: TrafficSelector;
   readonly policies: readonly KernelPolicy[];
 }
-
-/** Numbers from the base on; the base itself is nobody's own. */
-const REQIDS = 0xffff;
 
 interface Wanted {
   readonly standing: ReadonlyMap<number, Standing>;
@@ -42,17 +42,12 @@ const keyOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "select
 
 export class PolicyTable {
   readonly #slots = new PolicySlots();
-  readonly #reqids = new Map<string, number>();
+  readonly #reqids = new Reqids();
   readonly #standing = new Map<number, Standing>();
-  /** Numbers that are taken, and by which key; those of an earlier run that nobody knows have none. */
-  readonly #reqidsInUse = new Map<number, string | null>();
   /** What stands without a reqid, by direction and selector: permits, blocks, exemptions. */
   #plain: ReadonlyMap<string, Plain> = new Map();
-  /** What the journal has not heard yet; null: free again. */
-  readonly #changedReqids = new Map<string, number | null>();
   /** Of rules' policies that should stand; null: nobody has asked since the last `sync`. */
   #index: DecisionIndex<KernelPolicy> | null = null;
-  #lastReqid = REQID_BASE;
   #addresses: readonly string[] = [];
   #policy: Policy = NO_POLICY;
   /** What an earlier run left and nobody wants: nothing; kept, while the start sees what it was for; or overdue, where the start broke off. */
@@ -79,54 +74,57 @@ export class PolicyTable {
     return template ? this.#standing.get(template.reqid)?.rule.name : (this.#plain.get(keyOf(policy))?.rule ?? undefined);
   }
 
-  /** The reqid of a child: that of the standing policy it serves, or one of its own. */
+  /**
+   * The reqid of a child: that of the standing policy it serves, or one of its own, by which policies of its own lead to it and to no other. So has it where
+   * its rule has no policy, and where it is for a part only of what the rule's is about: the peer wants that part in this very SA.
+   */
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
-    return rule.action === "require" || rule.action === "request"
-      ? this.#reqid(standingKey(rule, covering))
-      : this.#reqid(childKey(rule, selector, remote));
+    const serves = stands(rule) && !isPartOf(rule, covering, selector);
+    return this.#reqids.of(serves ? standingKey(rule, covering) : childKey(rule, selector, remote));
   }
 
-  /** The same where it has been given out already; 0: it has not, or would be the child's own. */
+  /** That of the standing policy, where it has been given out already; 0: it has not, or would be the child's own. */
   knownReqid(rule: Rule, covering: TrafficSelector): number {
-    return (rule.action === "respond" ? undefined : this.#reqids.get(standingKey(rule, covering))) ?? 0;
+    return (rule.action === "respond" ? undefined : this.#reqids.known(standingKey(rule, covering))) ?? 0;
+  }
+
+  /** The same need with a number that is its own, where that which it had was given back. */
+  numbered(spec: ChildSpec): ChildSpec {
+    if (this.#reqids.keyOf(spec.reqid) !== undefined) return spec;
+    return { ...spec, reqid: this.#reqids.of(childKey(spec.rule, spec.selector, spec.remote)) };
+  }
+
+  /** The standing policy that a child serves, or a part of it. */
+  standingOf(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): Standing | undefined {
+    return this.#standing.get(this.inboundReqid(spec));
+  }
+
+  /**
+   * The reqid of a child's inbound SAs: what the rule's policy demands, so that packets of a part of it may come in either SA, as far as those have a selector
+   * for them. Nothing depends on when policies of the part come and go.
+   */
+  inboundReqid({ rule, selector, reqid }: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
+    if (this.#standing.has(reqid) || !stands(rule) || !this.#reqids.keyOf(reqid)?.startsWith(childKey(rule, selector, ""))) return reqid;
+    // Ours, also where it is away at this moment.
+    const { local } = selector;
+    const covering = coveringPair(isHost(local) ? [formatAddress(local.family, local.first)] : this.#addresses, rule, selector);
+    return (covering && this.knownReqid(rule, covering)) || reqid;
   }
 
   /** The reqid of a manual SA: that of its first policy would do for one only. */
   manualReqid(rule: string): number {
-    return this.#reqid(rule);
-  }
-
-  #reqid(key: string): number {
-    const known = this.#reqids.get(key);
-    if (known !== undefined) return known;
-    // One number is everybody's who comes when all others are taken.
-    if (this.#reqidsInUse.size >= REQIDS - 1) return REQID_BASE;
-    // Old numbers come round again only after all others.
-    do this.#lastReqid = this.#lastReqid + 1 >= REQID_BASE + REQIDS ? REQID_BASE + 1 : this.#lastReqid + 1;
-    while (this.#reqidsInUse.has(this.#lastReqid));
-    this.#reqidsInUse.set(this.#lastReqid, key);
-    this.#reqids.set(key, this.#lastReqid);
-    this.#changedReqids.set(key, this.#lastReqid);
-    return this.#lastReqid;
+    return this.#reqids.of(rule);
   }
 
   /** The reqids that were given out or taken back since the last call. */
   takeChangedReqids(): readonly (readonly [string, number | null])[] {
-    if (this.#changedReqids.size === 0) return [];
-    const changed = [...this.#changedReqids];
-    this.#changedReqids.clear();
-    return changed;
+    return this.#reqids.takeChanged();
   }
 
   /** What an earlier run left in the kernel: reqids keep their meaning, and its policies are ours again. `used`: numbers that the kernel knows. */
   restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[], used: readonly number[]): void {
-    for (const [key, reqid] of reqids) {
-      this.#reqids.set(key, reqid);
-      this.#reqidsInUse.set(reqid, key);
-      this.#lastReqid = Math.max(this.#lastReqid, reqid);
-    }
-    // Numbers that only the kernel knows are not given out: their SAs live on until they expire.
-    for (const reqid of used) if (!this.#reqidsInUse.has(reqid)) this.#reqidsInUse.set(reqid, null);
+    this.#reqids.restore(reqids);
+    for (const reqid of used) this.#reqids.reserve(reqid);
     this.#left = "kept";
     // What of it goes again goes in this order, the weakest first as in `sync`.
     for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy);
@@ -147,11 +145,11 @@ export class PolicyTable {
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
   freeReqid({ reqid }: Pick<ChildSpec, "reqid">): void {
-    if (!this.#standing.has(reqid) && !this.#isManual(reqid)) this.#free(reqid);
+    if (!this.#standing.has(reqid) && !this.#isManual(reqid)) this.#reqids.free(reqid);
   }
 
   #isManual(reqid: number): boolean {
-    return this.#reqidsInUse.get(reqid)?.startsWith("sa ") === true;
+    return this.#reqids.keyOf(reqid)?.startsWith("sa ") === true;
   }
 
   /** Policies of ours, in the kernel or asked for. */
@@ -191,16 +189,8 @@ export class PolicyTable {
   #freeUnused(core: Core, old: readonly number[]): void {
     const gone = old.filter((reqid) => !this.#standing.has(reqid));
     if (gone.length === 0) return;
-    const used = new Set(Array.from(core.store.children.values(), ({ spec }) => spec.reqid));
-    for (const reqid of gone) if (!used.has(reqid)) this.#free(reqid);
-  }
-
-  #free(reqid: number): void {
-    const key = this.#reqidsInUse.get(reqid);
-    this.#reqidsInUse.delete(reqid);
-    if (key == null) return;
-    this.#reqids.delete(key);
-    this.#changedReqids.set(key, null);
+    const used = new Set([...core.store.children.values()].flatMap(({ spec }) => [spec.reqid, this.inboundReqid(spec)]));
+    for (const reqid of gone) if (!used.has(reqid)) this.#reqids.free(reqid);
   }
 
   /** `policy/compile.ts` says what; here policies that protect get the reqid by which acquires and SAs find them. */
@@ -216,11 +206,11 @@ export class PolicyTable {
       }
       const { rule, pair } = origin;
       // All filters of a manual SA share it.
-      const reqid = rule.auth.length === 0 ? this.#reqid(rule.name) : this.#reqid(standingKey(rule, pair));
+      const reqid = this.#reqids.of(rule.auth.length === 0 ? rule.name : standingKey(rule, pair));
       const policy: KernelPolicy = { templates: kernelTemplates(protection, reqid, direction !== "out"), ...base };
       const known = standing.get(reqid);
       if (known) known.policies.push(policy);
-      else standing.set(reqid, { rule, selector: pair, policies: [policy] });
+      else standing.set(reqid, { reqid, rule, selector: pair, policies: [policy] });
     }
     return { standing, plain };
   }
@@ -240,8 +230,8 @@ export class PolicyTable {
   }
 
   /**
-   * What must stand in front of the rule's own policies for a child: other protocols than the rule's first offer has, or (discovery) that
-   * nothing more goes in clear; all that there is for a rule that only responds. A one-way rule stays one.
+   * What must stand in front of the rule's own policies for a child: other protocols than the rule's first offer has, an SA of its own for a part, or
+   * (discovery) that nothing more goes in clear; all that there is for a rule that only responds. A one-way rule stays one.
    */
   protectionFor(child: ChildSa): readonly KernelPolicy[] {
     return this.#protection(child.spec, policiesOf(child));
@@ -255,11 +245,12 @@ export class PolicyTable {
   }
 
   #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {
-    const standing = this.#standing.get(spec.reqid);
     const { rule } = spec;
+    const reqid = this.inboundReqid(spec);
+    const standing = this.#standing.get(reqid);
     const ways = standing ? null : waysOf(this.#stands, spec);
     const policies = this.inFront(spec, ways ? wanted.filter(({ direction }) => ways.has(direction)) : wanted).filter((front) =>
-      mayStand(this.#stands, spec, front),
+      mayStand(this.#stands, { rule, reqid }, front),
     );
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
     if (!standing && rule.action === "respond" && rule.mode === "transport")
@@ -267,12 +258,16 @@ export class PolicyTable {
     if (!standing) return policies;
     return policies.flatMap((policy) => {
       const base = standing.policies.find(({ direction }) => direction === policy.direction);
-      return base ? atLevel(policy, rule.clear.discovery ? "required" : (base.templates[0]?.level ?? "required")) : [];
+      if (!base) return [];
+      const level = rule.clear.discovery ? "required" : (base.templates[0]?.level ?? "required");
+      return atLevel(policy.direction === "out" ? policy : withReqid(policy, reqid), level);
     });
   }
 
   /** What lets the traffic of a child that never came through in clear, where its rule's own policies stop it. */
-  clearFor({ rule, selector, reqid }: ChildSpec): readonly KernelPolicy[] {
+  clearFor(spec: ChildSpec): readonly KernelPolicy[] {
+    const { rule, selector } = spec;
+    const reqid = this.inboundReqid(spec);
     const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
     const policies = kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid });
     const fronts = this.inFront(

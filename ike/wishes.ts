@@ -49,7 +49,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   }
   const other = replaces === null ? taken(core, spec) : undefined;
   if (other !== undefined) return refuseWish(core, spec, watchers, { kind: "other-rule", what: other });
-  const wish: ChildWish = { key, spec, replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
+  const wish: ChildWish = { key, spec: core.policies.numbered(spec), replaces, watchers: new Set(watchers), collisions: 0, renewed: false };
   core.wishes.set(key, wish);
   const { rule, remote, selector } = spec;
   const why = replaces !== null ? "renewal" : watchers.length > 0 ? "command" : "need";

@@ -86,8 +86,8 @@ function priorityAt(family: Family, local: number, remote: number, protocol: num
   const any = (number: number): number => (number === 0 ? 1 : 0);
   const lengths = ((kindOf(remote, bits) * BASE.kind + kindOf(local, bits)) * BASE.length + bits - remote) * BASE.length + bits - local;
   const number = ((lengths * BASE.any + any(protocol)) * BASE.any + any(remotePort)) * BASE.any + any(localPort);
-  // Every other number is left free, for what stands just in front.
-  return number * 2 + FIRST_PRIORITY + 1;
+  // The numbers between are left free, for what stands just in front.
+  return number * STEP + FIRST_PRIORITY + STEP - 1;
 }
 
 /**
@@ -127,17 +127,30 @@ function pieceLengths(range: AddressRange, part: AddressRange): readonly number[
 /** How many values each digit of a priority has. */
 const BASE = { kind: 3, length: 129, any: 2 } as const;
 
+/** From one priority of `priorityOf` to the next: room for whatever depth (`depthOf`) lies in front of it. */
+const STEP = 512;
+
 /**
  * Just in front of what `priorityOf` gave: of all that a rule's policy is about, a part that is treated otherwise for a while. Whatever is more
  * specific than the rule still comes first, so that no negotiation and no soft SA opens what a narrower rule blocks.
  */
 export const inFrontOf = (priority: number): number => priority - 1;
 
-/** Just in front of that. The number is free where no policy has that of `priority - 2`, which some selector with more ports would have. */
-export const inFrontOfFront = (priority: number): number => priority - 3;
+/** Just in front of that. */
+export const inFrontOfFront = (priority: number): number => priority - 2;
+
+/** The same for a part of it: of two parts one of which lies within the other the inner one comes first (RFC 2401 §5: traffic goes by what was agreed for it). */
+export const partInFrontOf = (priority: number, part: PacketSelector): number => inFrontOf(priority) - depthOf(part);
+
+/** How far in a selector lies: greater than that of any other that covers it, 259 at most. Which side has the ports makes no difference, so that both ends agree. */
+const depthOf = ({ sourceLength, destinationLength, protocol, sourcePort, destinationPort }: PacketSelector): number =>
+  sourceLength + destinationLength + Math.sign(protocol) + Math.sign(sourcePort) + Math.sign(destinationPort);
+
+/** The priority of `priorityOf` that one lies just in front of, or itself. */
+export const naturalBehind = (priority: number): number => priority + STEP - 1 - ((priority - FIRST_PRIORITY) % STEP);
 
 /** Whether a priority is one that `priorityOf` gives: what a filter comes to, and not what stands in front of something. */
-export const isNatural = (priority: number): boolean => priority >= FIRST_PRIORITY && (priority - FIRST_PRIORITY) % 2 === 1;
+export const isNatural = (priority: number): boolean => priority >= FIRST_PRIORITY && naturalBehind(priority) === priority;
 
 const kindOf = (length: number, bits: number): number => (length === bits ? 0 : length === 0 ? 2 : 1);
 

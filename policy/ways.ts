@@ -119,7 +119,6 @@ class Site implements Ways {
   readonly #here: ReadonlyMap<string, WantedPolicy>;
   /** Of each family by their priority, strongest first: all that have it are of one shape. */
   readonly #blocks: Readonly<Record<Family, ReadonlyMap<number, readonly WantedPolicy[]>>>;
-  readonly #priorities: ReadonlySet<number>;
   /** The weakest that is no block, of each family. */
   readonly #open: Readonly<Record<Family, number>>;
   readonly #added = new Map<string, WantedPolicy>();
@@ -131,7 +130,6 @@ class Site implements Ways {
     this.#own = own;
     this.#here = new Map(here.map((wanted) => [selectorKey(wanted.selector), wanted]));
     this.#blocks = { 4: byPriority(blocks, 4), 6: byPriority(blocks, 6) };
-    this.#priorities = new Set(here.map(({ priority }) => priority));
     const open = here.filter(({ action }) => action === "allow");
     const weakest = (family: Family): number =>
       open.reduce((most, { priority, selector }) => (familyOf(selector.source) === family ? Math.max(most, priority) : most), 0);
@@ -161,11 +159,11 @@ class Site implements Ways {
 
   /**
    * A block that drops all packets of a selector that come to a priority, so that guards there do the same: nothing in between lets some of them pass.
-   * Undefined where there is none, and where a policy has the number that guards need.
+   * Undefined where there is none.
    */
   #wallBehind(priority: number, selector: PacketSelector): WantedPolicy | undefined {
     const family = familyOf(selector.source);
-    if (this.#open[family] >= priority || this.#priorities.has(priority - 2)) return undefined;
+    if (this.#open[family] >= priority) return undefined;
     for (const [behind, [block]] of this.#blocks[family]) {
       if (behind < priority || !block) continue;
       const { selector: shape } = block;

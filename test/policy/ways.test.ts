@@ -65,7 +65,7 @@ for (const [what, rules, ways] of WAYS)
       (one) => !isBesideBlock(one) && one.origin.kind === "rule" && one.origin.rule.name === "r0",
     );
     for (const { priority, action } of found)
-      assert.ok(priority < (wall?.priority ?? 0) && (action === "block") === (priority === (wall?.priority ?? 0) - 3));
+      assert.ok(priority < (wall?.priority ?? 0) && (action === "block") === (priority === (wall?.priority ?? 0) - 2));
   });
 
 test("what a block is about in one family is no matter in the other, where their priorities are the same", () => {
