@@ -51,7 +51,7 @@ export const taken = (core: Core, spec: ChildSpec): string | undefined =>
  */
 function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean) | null): string | undefined {
   const { rule, selector, local, remote } = spec;
-  const served = core.policies.inboundReqid(spec);
+  const served = core.policies.standingOf(spec)?.reqid ?? spec.reqid;
   const place = (one: Rule): number => placeInFile(core.policy, one);
   let rules = rulesForPeer(core.policy, local, remote).filter((one) => one === rule || !isOwn || isOwn(one));
   if (!rules.includes(rule)) return undefined;

@@ -11,3 +11,6 @@ export const standingKey = (rule: Rule, pair: TrafficSelector): string =>
 /** That of a child by itself, whose rule has no policy that leads to it. */
 export const childKey = (rule: Rule, selector: TrafficSelector, remote: string): string =>
   `${rule.name}|${formatSelector(selector)}|${remote}`;
+
+/** That of what comes in under a rule in transport mode, whatever filter it is for. */
+export const inboundKey = (rule: Rule): string => `${rule.name}|in`;

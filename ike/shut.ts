@@ -4,11 +4,11 @@
  */
 import { naturalBehind, turned } from "../policy/packet-selector.ts";
 import { compareStrength, ruleNamed } from "../policy/select.ts";
-import type { Rule } from "../policy/types.ts";
 import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors } from "./install.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
+import type { Standing } from "./standing.ts";
 
 /**
  * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child: also
@@ -17,14 +17,13 @@ import type { KernelPolicy } from "./kernel-contract.ts";
 function shutBy(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): string | undefined {
   const standing = core.policies.standingOf(spec);
   const used = new Set(standing?.policies.map(({ direction }) => direction));
-  const served = { ...spec, reqid: standing?.reqid ?? spec.reqid };
   let name: string | undefined;
   for (const outward of kernelSelectors(spec.selector))
     for (const direction of ["out", "in"] as const) {
       if (standing && !used.has(direction)) continue;
       const selector = direction === "out" ? outward : turned(outward);
       const first = core.policies.byPackets().covering(selector, direction);
-      const rule = first && isInFront(core, served, standing?.rule, first, { direction, selector });
+      const rule = first && isInFront(core, spec, standing, first, { direction, selector });
       if (rule === undefined) return undefined;
       name ??= rule;
     }
@@ -41,18 +40,18 @@ export function shutOff(core: Core, spec: Pick<ChildSpec, "rule" | "selector" | 
 function isInFront(
   core: Core,
   spec: Pick<ChildSpec, "rule" | "selector" | "reqid">,
-  standing: Rule | undefined,
+  standing: Standing | undefined,
   first: KernelPolicy,
   at: Pick<KernelPolicy, "direction" | "selector">,
 ): string | undefined {
-  if (first.templates.some(({ reqid }) => reqid === spec.reqid)) return undefined;
+  if (standing?.policies.includes(first)) return undefined;
   const name = core.policies.ruleOf(first);
   const [own] = core.policies.inFront(spec, [{ ...first, ...at }]);
   if (!own || name === undefined) return undefined;
   if (first.priority < own.priority) return name;
   // Behind the child's place is only that of its rule itself.
   if (first.priority !== naturalBehind(own.priority)) return undefined;
-  if (name === spec.rule.name) return standing && !standing.clear.discovery ? name : undefined;
+  if (name === spec.rule.name) return standing && !standing.rule.clear.discovery ? name : undefined;
   const other = ruleNamed(core.policy, name);
   // A manual SA has what it is for.
   return !other || compareStrength(other, spec.rule) < 0 ? name : undefined;

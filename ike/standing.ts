@@ -16,7 +16,7 @@ import { atLevel, kernelPolicies, kernelTemplates, policiesOf, sameProtocols, wi
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots, stepsOf } from "./policy-slots.ts";
-import { childKey, standingKey } from "./reqid-keys.ts";
+import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { Reqids } from "./reqids.ts";
 
 /** What a reqid stands for: acquires name it. */
@@ -30,6 +30,7 @@ export interface Standing {
 interface Wanted {
   readonly standing: ReadonlyMap<number, Standing>;
   readonly plain: ReadonlyMap<string, Plain>;
+  readonly inbound: ReadonlyMap<number, string>;
 }
 
 /** A permit, a block or (without a rule) an exemption. */
@@ -46,6 +47,8 @@ export class PolicyTable {
   readonly #standing = new Map<number, Standing>();
   /** What stands without a reqid, by direction and selector: permits, blocks, exemptions. */
   #plain: ReadonlyMap<string, Plain> = new Map();
+  /** The rules by the reqids of what comes in under them. */
+  #inbound: ReadonlyMap<number, string> = new Map();
   /** Of rules' policies that should stand; null: nobody has asked since the last `sync`. */
   #index: DecisionIndex<KernelPolicy> | null = null;
   #addresses: readonly string[] = [];
@@ -71,7 +74,9 @@ export class PolicyTable {
   /** The name of the rule that such a policy is of. */
   ruleOf(policy: KernelPolicy): string | undefined {
     const [template] = policy.templates;
-    return template ? this.#standing.get(template.reqid)?.rule.name : (this.#plain.get(keyOf(policy))?.rule ?? undefined);
+    return template
+      ? (this.#standing.get(template.reqid)?.rule.name ?? this.#inbound.get(template.reqid))
+      : (this.#plain.get(keyOf(policy))?.rule ?? undefined);
   }
 
   /**
@@ -96,19 +101,24 @@ export class PolicyTable {
 
   /** The standing policy that a child serves, or a part of it. */
   standingOf(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): Standing | undefined {
-    return this.#standing.get(this.inboundReqid(spec));
+    return this.#standing.get(this.#servedReqid(spec));
   }
 
-  /**
-   * The reqid of a child's inbound SAs: what the rule's policy demands, so that packets of a part of it may come in either SA, as far as those have a selector
-   * for them. Nothing depends on when policies of the part come and go.
-   */
-  inboundReqid({ rule, selector, reqid }: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
+  #servedReqid({ rule, selector, reqid }: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
     if (this.#standing.has(reqid) || !stands(rule) || !this.#reqids.keyOf(reqid)?.startsWith(childKey(rule, selector, ""))) return reqid;
     // Ours, also where it is away at this moment.
     const { local } = selector;
     const covering = coveringPair(isHost(local) ? [formatAddress(local.family, local.first)] : this.#addresses, rule, selector);
     return (covering && this.knownReqid(rule, covering)) || reqid;
+  }
+
+  /**
+   * The reqid of a child's inbound SAs: in transport mode all filters of a rule that has policies share it. Which filter the other end means by a packet is its
+   * own affair, as is which of our SAs it has for it: they have selectors, and one rule makes one demand. So nothing depends on when policies of a part come and go.
+   */
+  inboundReqid(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
+    const { rule } = spec;
+    return rule.mode === "transport" && stands(rule) ? this.#reqids.of(inboundKey(rule)) : this.#servedReqid(spec);
   }
 
   /** The reqid of a manual SA: that of its first policy would do for one only. */
@@ -145,11 +155,8 @@ export class PolicyTable {
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
   freeReqid({ reqid }: Pick<ChildSpec, "reqid">): void {
-    if (!this.#standing.has(reqid) && !this.#isManual(reqid)) this.#reqids.free(reqid);
-  }
-
-  #isManual(reqid: number): boolean {
-    return this.#reqids.keyOf(reqid)?.startsWith("sa ") === true;
+    const isManual = this.#reqids.keyOf(reqid)?.startsWith("sa ");
+    if (!this.#standing.has(reqid) && !isManual) this.#reqids.free(reqid);
   }
 
   /** Policies of ours, in the kernel or asked for. */
@@ -166,13 +173,14 @@ export class PolicyTable {
     if (core.stopping) return;
     this.#addresses = core.addresses;
     this.#policy = core.policy;
-    const old = [...this.#standing.keys()];
+    const old = [...this.#standing.keys(), ...this.#inbound.keys()];
     const before = [...this.#standing.values(), ...this.#plain.values()];
-    const { standing, plain } = this.#wanted(core);
+    const { standing, plain, inbound } = this.#wanted(core);
     for (const { policies } of before) for (const policy of policies) this.#slots.dropBase(policy);
     this.#standing.clear();
     for (const [reqid, wanted] of standing) this.#standing.set(reqid, wanted);
     this.#plain = plain;
+    this.#inbound = inbound;
     this.#index = null;
     const now = [...plain.values(), ...standing.values()];
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
@@ -187,9 +195,11 @@ export class PolicyTable {
 
   /** The numbers of what stands no longer are free again, but for those that children still have. */
   #freeUnused(core: Core, old: readonly number[]): void {
-    const gone = old.filter((reqid) => !this.#standing.has(reqid));
+    const gone = old.filter((reqid) => !this.#standing.has(reqid) && !this.#inbound.has(reqid));
     if (gone.length === 0) return;
-    const used = new Set([...core.store.children.values()].flatMap(({ spec }) => [spec.reqid, this.inboundReqid(spec)]));
+    const used = new Set(
+      [...core.store.children.values()].flatMap(({ spec }) => [spec.reqid, this.#servedReqid(spec), this.inboundReqid(spec)]),
+    );
     for (const reqid of gone) if (!used.has(reqid)) this.#reqids.free(reqid);
   }
 
@@ -197,6 +207,7 @@ export class PolicyTable {
   #wanted(core: Core): Wanted {
     const standing = new Map<number, Standing & { readonly policies: KernelPolicy[] }>();
     const plain = new Map<string, Plain>();
+    const inbound = new Map<number, string>();
     for (const { direction, selector, action, priority, protection, origin } of compile(core.policy, core.addresses)) {
       const base = { direction, selector, action, priority };
       if (!protection || origin.kind !== "rule") {
@@ -207,12 +218,14 @@ export class PolicyTable {
       const { rule, pair } = origin;
       // All filters of a manual SA share it.
       const reqid = this.#reqids.of(rule.auth.length === 0 ? rule.name : standingKey(rule, pair));
-      const policy: KernelPolicy = { templates: kernelTemplates(protection, reqid, direction !== "out"), ...base };
+      const fromThem = rule.auth.length === 0 || rule.mode === "tunnel" ? reqid : this.#reqids.of(inboundKey(rule));
+      if (fromThem !== reqid) inbound.set(fromThem, rule.name);
+      const templates = kernelTemplates(protection, direction === "out" ? reqid : fromThem, direction !== "out");
       const known = standing.get(reqid);
-      if (known) known.policies.push(policy);
-      else standing.set(reqid, { reqid, rule, selector: pair, policies: [policy] });
+      if (known) known.policies.push({ templates, ...base });
+      else standing.set(reqid, { reqid, rule, selector: pair, policies: [{ templates, ...base }] });
     }
-    return { standing, plain };
+    return { standing, plain, inbound };
   }
 
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */
@@ -246,10 +259,12 @@ export class PolicyTable {
 
   #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {
     const { rule } = spec;
-    const reqid = this.inboundReqid(spec);
-    const standing = this.#standing.get(reqid);
+    const standing = this.standingOf(spec);
+    const reqid = standing?.reqid ?? spec.reqid;
     const ways = standing ? null : waysOf(this.#stands, spec);
-    const policies = this.inFront(spec, ways ? wanted.filter(({ direction }) => ways.has(direction)) : wanted).filter((front) =>
+    const inbound = this.inboundReqid(spec);
+    const own = wanted.map((policy) => (policy.direction === "out" ? policy : withReqid(policy, inbound)));
+    const policies = this.inFront(spec, ways ? own.filter(({ direction }) => ways.has(direction)) : own).filter((front) =>
       mayStand(this.#stands, { rule, reqid }, front),
     );
     // The peer asked for protection, and may have permits of its own in what it asked for: its clear text still comes in.
@@ -259,15 +274,14 @@ export class PolicyTable {
     return policies.flatMap((policy) => {
       const base = standing.policies.find(({ direction }) => direction === policy.direction);
       if (!base) return [];
-      const level = rule.clear.discovery ? "required" : (base.templates[0]?.level ?? "required");
-      return atLevel(policy.direction === "out" ? policy : withReqid(policy, reqid), level);
+      return atLevel(policy, rule.clear.discovery ? "required" : (base.templates[0]?.level ?? "required"));
     });
   }
 
   /** What lets the traffic of a child that never came through in clear, where its rule's own policies stop it. */
   clearFor(spec: ChildSpec): readonly KernelPolicy[] {
     const { rule, selector } = spec;
-    const reqid = this.inboundReqid(spec);
+    const reqid = this.#servedReqid(spec);
     const directions = new Set(this.#standing.get(reqid)?.policies.map(({ direction }) => direction));
     const policies = kernelPolicies({ selector, mode: "transport", tunnel: null, protocols: [], reqid });
     const fronts = this.inFront(
