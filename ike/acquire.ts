@@ -1,7 +1,7 @@
 /**
  * Traffic that asks for protection, through the kernel or since a start finds that there was some.
  */
-import { type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
+import { type PacketSelector, selectorKey, turned } from "../policy/packet-selector.ts";
 import { formatSelector, hasNoPeer } from "../policy/selector.ts";
 import { betweenHosts } from "./commands.ts";
 import { type Core, count } from "./core.ts";
@@ -33,7 +33,8 @@ type Listed = KernelListing["sas"][number];
  */
 export function askAnew(core: Core, inbound: readonly Listed[], { policies }: KernelListing): void {
   const wanted = outwardOf(policies);
-  for (const { reqid, source: remote, destination: local } of inbound)
+  const pairs = new Map(inbound.map((sa) => [`${sa.reqid} ${sa.source} ${sa.destination}`, sa]));
+  for (const { reqid, source: remote, destination: local } of pairs.values())
     for (const { selector, isTunnel } of wanted.get(reqid)?.values() ?? []) {
       const hosts = { ...one("source", local), ...one("destination", remote) };
       const [template] = core.policies.byPackets().covering(isTunnel ? selector : { ...selector, ...hosts }, "out")?.templates ?? [];
@@ -43,20 +44,25 @@ export function askAnew(core: Core, inbound: readonly Listed[], { policies }: Ke
     }
 }
 
+/** All services of a rule share a reqid for what comes in, and which of them an SA was for is not listed: of a rule with more the rest waits for traffic. */
+const MOST_SERVICES = 8;
+
 interface Outward {
   readonly selector: PacketSelector;
   readonly isTunnel: boolean;
 }
 
-/** What policies are for that lead to a reqid, each once; in transport mode the hosts are those of the SA. */
+/** What policies are for that let packets of a reqid's SAs in, each once and as we send it; in transport mode the hosts are those of the SA. */
 function outwardOf(policies: KernelListing["policies"]): ReadonlyMap<number, ReadonlyMap<string, Outward>> {
   const wanted = new Map<number, Map<string, Outward>>();
-  for (const { direction, selector, templates } of policies) {
+  for (const { direction, selector: inward, templates } of policies) {
     const [template] = templates;
-    if (direction !== "out" || !template || !isOurReqid(template.reqid)) continue;
+    if (direction !== "in" || !template || !isOurReqid(template.reqid)) continue;
+    const selector = turned(inward);
     const isTunnel = templates.some(({ mode }) => mode === "tunnel");
     const { protocol, sourcePort, destinationPort } = selector;
     const known = wanted.get(template.reqid) ?? new Map<string, Outward>();
+    if (known.size >= MOST_SERVICES) continue;
     known.set(isTunnel ? selectorKey(selector) : `${protocol} ${sourcePort} ${destinationPort}`, { selector, isTunnel });
     wanted.set(template.reqid, known);
   }
