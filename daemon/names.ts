@@ -22,6 +22,7 @@ export interface NamesParts {
   readonly onChange: () => void;
   readonly find?: (name: string) => Promise<readonly string[]>;
   readonly againMs?: number;
+  readonly patienceMs?: number;
   /** What names stood for in the last run, and where that is written down: a restart while the resolver is down forgets nothing. */
   readonly earlier?: ReadonlyMap<string, JournalPart> | undefined;
   readonly save?: ((records: readonly JournalRecord[]) => void) | undefined;
@@ -47,19 +48,13 @@ export class Names {
     return namesIn(policy).length === 0 ? policy : resolvePolicy(policy, this.#known satisfies Resolved);
   }
 
-  /** Looks up the names of a policy, and goes on doing so; resolves when all are known or have had their time. */
+  /** Looks up the names of a policy, and goes on doing so; resolves when all are known or have had their time. Those that took longer are told of. */
   async follow(policy: Policy): Promise<void> {
     this.#names = namesIn(policy);
     for (const name of this.#known.keys()) if (!this.#names.includes(name)) this.#forget(name);
     clearTimeout(this.#timer);
     if (this.#names.length === 0) return;
-    const look = this.#look();
-    const known = await within(
-      PATIENCE,
-      look.then(() => true),
-    );
-    // An answer that comes later is news to everybody.
-    if (!known) void look.then((changed) => changed && this.#parts.onChange());
+    await this.#look();
     this.#again();
   }
 
@@ -88,19 +83,27 @@ export class Names {
     this.#timer.unref();
   }
 
-  /** Whether anything has changed. */
+  /** Whether anything has changed. Each name's answer counts when it comes, so that nobody waits for the slowest: one that comes late is news to everybody. */
   async #look(): Promise<boolean> {
-    const found = await Promise.all(this.#names.map(async (name) => [name, await this.#find(name)] as const));
-    let changed = false;
-    for (const [name, addresses] of found) {
-      const before = this.#known.get(name);
-      if (!this.#names.includes(name) || addresses.length === 0 || before?.join() === addresses.join()) continue;
-      this.#known.set(name, addresses);
-      this.#parts.save?.([{ owner: NAMES_OWNER, part: name, value: addresses, secret: null }]);
+    let [changed, isLate] = [false, false];
+    const looks = this.#names.map(async (name) => {
+      if (!this.#take(name, await this.#find(name))) return;
+      if (isLate) this.#parts.onChange();
       changed = true;
-      this.#parts.log({ event: "svc.names", level: "info", text: `${name} stands for ${addresses.join(", ")}` });
-    }
+    });
+    await within(this.#parts.patienceMs ?? PATIENCE, Promise.all(looks));
+    isLate = true;
     return changed;
+  }
+
+  /** Whether that is news. */
+  #take(name: string, addresses: readonly string[]): boolean {
+    const before = this.#known.get(name);
+    if (!this.#names.includes(name) || addresses.length === 0 || before?.join() === addresses.join()) return false;
+    this.#known.set(name, addresses);
+    this.#parts.save?.([{ owner: NAMES_OWNER, part: name, value: addresses, secret: null }]);
+    this.#parts.log({ event: "svc.names", level: "info", text: `${name} stands for ${addresses.join(", ")}` });
+    return true;
   }
 
   /** Canonical addresses in a fixed order; empty where nothing is known, which is said once. */

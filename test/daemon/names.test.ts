@@ -72,6 +72,34 @@ test("a name that can't be resolved stands for nothing; one that could before ke
   names.close();
 });
 
+test("a name that takes its time keeps no other one waiting, at the beginning and later, and is told of when it comes", async () => {
+  const answers: Record<string, readonly string[]> = { "a.example.test": ["192.0.2.5"], "slow.example.test": ["192.0.2.6"] };
+  let answerSlow = (): void => {};
+  let changes = 0;
+  const names = new Names({
+    log: () => {},
+    onChange: () => changes++,
+    patienceMs: 20,
+    find: (name) =>
+      new Promise((resolve) => {
+        const answer = (): void => resolve(answers[name] ?? []);
+        if (name === "slow.example.test") answerSlow = answer;
+        else answer();
+      }),
+  });
+  const named = policy("me <-> slow.example.test", "me <-> a.example.test");
+  await names.follow(named);
+  assert.deepEqual([remotes(names.apply(named)), changes], [["name", "5"], 0]);
+  answerSlow();
+  await until(() => changes === 1, "the slow answer");
+  assert.deepEqual(remotes(names.apply(named)), ["6", "5"]);
+  answers["a.example.test"] = ["192.0.2.9"];
+  await names.lookNow();
+  assert.deepEqual([remotes(names.apply(named)), changes], [["6", "9"], 2]);
+  names.close();
+  answerSlow();
+});
+
 test("what names stood for in the last run counts until something better is known", async () => {
   const records: JournalRecord[] = [];
   const run = (answers: Record<string, readonly string[]>): Names =>
