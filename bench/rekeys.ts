@@ -161,7 +161,7 @@ class Duel {
     const journalOctets = journal.size;
     journal.close(false);
     const policy = benchPolicy("responder", this.#secret);
-    const sas = [...xfrm.states.values()].map(({ sa, counters }) => ({ ...sa, counters }));
+    const sas = [...xfrm.states.values()].map(({ sa, counters }) => ({ ...sa, endless: false, counters }));
     const kernel = { sas, policies: Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true })) };
     globalThis.gc?.();
     const before = process.memoryUsage().rss;

@@ -90,9 +90,12 @@ export interface KernelRefusal {
   readonly command: string;
 }
 
-/** What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. `ours`: an `add-policy` of this run or an earlier one did. */
+/**
+ * What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. `ours`: an `add-policy` of this run or an earlier one did.
+ * `endless`: no time limit ends it.
+ */
 export interface KernelListing {
-  readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters })[];
+  readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters; readonly endless: boolean })[];
   readonly policies: readonly (KernelPolicy & { readonly ours: boolean })[];
 }
 

@@ -35,10 +35,10 @@ export function removeManual(core: Core): void {
 }
 
 /** Whether an SA in the kernel is a manual one. */
-export const isManual = (core: Core, { protocol, spi, destination }: SaKey): boolean =>
-  [...core.manual.values()].some(({ sas }) =>
-    sas.some((sa) => sa.protocol === protocol && sa.spi === spi && sa.destination === destination),
-  );
+export const isManual = (core: Core, key: SaKey): boolean => [...core.manual.values()].some(({ sas }) => sas.some((sa) => isSame(sa, key)));
+
+/** Whether the kernel takes both for one SA. */
+const isSame = (a: SaKey, b: SaKey): boolean => a.protocol === b.protocol && a.spi === b.spi && a.destination === b.destination;
 
 function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void {
   const { local, remote, suite, spiIn, spiOut, keyIn: inbound, keyOut: outbound } = manual;
@@ -48,7 +48,7 @@ function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void 
   const made = (["in", "out"] as const).flatMap((direction) => kernelSas(spec, keys, direction, NO_LIMITS, null));
   const sas = made.map((sa): KernelSa => ({ ...sa, replayWindow: 0 }));
   const names = (["in", "out"] as const).flatMap((direction) => saKeys(spec, keys, direction));
-  const stale = names.filter((name) => present.some((one) => one.spi === name.spi && one.destination === name.destination));
+  const stale = names.filter((name) => present.some((one) => isSame(one, name)));
   core.manual.set(manual.name, { manual, sas: names });
   const commands: readonly KernelCommand[] = [
     ...stale.map((sa): KernelCommand => ({ do: "remove-sa", sa })),

@@ -1,7 +1,7 @@
 /**
  * A start after a restart: what the journal says is compared with what the kernel has. In both: it goes on as if nothing had happened, where the rules
  * still have a place for it, and ends otherwise. In the kernel only: inbound SAs stay until they expire, since a peer may still send on them; outbound
- * ones go. In the journal only: forgotten.
+ * ones go, and manual ones. In the journal only: forgotten.
  */
 import { ownerOf } from "../sa-store/changes.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
@@ -116,12 +116,13 @@ const owners = (image: JournalImage, prefix: string): readonly (readonly [string
 
 /**
  * An SA of ours that nobody has taken over; whether it stays. The peer may still send on an inbound one: it stays, and its SPI is taken. What we send is
- * negotiated anew at once: on an outbound one the kernel would send for hours although the peer may have dropped it, and nobody would ask.
+ * negotiated anew at once: on an outbound one the kernel would send for hours although the peer may have dropped it, and nobody would ask. Without an end are
+ * only manual ones: no file has their keys any longer, and nothing else would end them.
  */
 function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): boolean {
-  const { source, destination, protocol, spi } = sa;
+  const { source, destination, protocol, spi, endless } = sa;
   const key: SaKey = { source, destination, protocol, spi };
-  const stays = core.addresses.includes(destination);
+  const stays = !endless && core.addresses.includes(destination);
   if (!stays) upkeep(core, [{ do: "remove-sa", sa: key }]);
   else {
     core.store.reserveSpi(spi);

@@ -68,7 +68,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
       const lines: string[] = [];
       const policies = lineReader();
       await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
-        for (const { sa, reqid, counters } of states.push(chunk)) sas.push({ ...sa, reqid, counters });
+        for (const { sa, ...rest } of states.push(chunk)) sas.push({ ...sa, ...rest });
       });
       await output("policies", ip, ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
         lines.push(...policies.push(chunk));

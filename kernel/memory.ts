@@ -141,13 +141,14 @@ export function memoryKernel(options: MemoryOptions = {}): Kernel & MemoryXfrm &
     },
     list: () =>
       Promise.resolve({
-        sas: [...xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid }, counters }) => ({
+        sas: [...xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid, limits }, counters }) => ({
           source,
           destination,
           protocol,
           spi,
           reqid,
           counters,
+          endless: limits.hardSeconds === null,
         })),
         policies: Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true })),
       }),

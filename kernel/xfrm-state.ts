@@ -10,6 +10,8 @@ export interface StateRecord {
   readonly sa: SaKey;
   readonly reqid: number;
   readonly counters: SaCounters;
+  /** No time limit ends it. */
+  readonly endless: boolean;
 }
 
 export interface XfrmStates {
@@ -23,20 +25,23 @@ export function xfrmStates(): XfrmStates {
   let ends: { source: string; destination: string } | undefined;
   let id: { protocol: SaProtocol; spi: number; reqid: number } | undefined;
   let current = false;
+  let endless = false;
   const take = (line: string): StateRecord | undefined => {
     if (!line.startsWith("\t") && !line.startsWith(" ")) {
       ends = addresses(line);
       id = undefined;
       current = false;
+      endless = false;
       return undefined;
     }
     if (!ends) return undefined;
     id ??= identity(line);
+    endless ||= ENDLESS.test(line);
     const counters = current ? lifetime(line) : undefined;
     current = line.endsWith("lifetime current:");
     if (!id || !counters) return undefined;
     const { protocol, spi, reqid } = id;
-    return { sa: { ...ends, protocol, spi }, reqid, counters };
+    return { sa: { ...ends, protocol, spi }, reqid, counters, endless };
   };
   return {
     push: (chunk) =>
@@ -58,6 +63,9 @@ function identity(line: string) {
   const match = /^\s+proto (esp|ah) spi (0x[0-9a-f]{1,8})\b\S* reqid (\d+)/.exec(line);
   return match ? { protocol: match[1] as SaProtocol, spi: Number(match[2]), reqid: Number(match[3]) } : undefined;
 }
+
+/** `expire add: soft 0(sec), hard 0(sec)` */
+const ENDLESS = /^\s+expire add: .* hard 0\(sec\)/;
 
 /** `924(bytes), 3(packets)`. Beyond 2^53 octets the number is the nearest one that JavaScript has. */
 function lifetime(line: string): SaCounters | undefined {

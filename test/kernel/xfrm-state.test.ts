@@ -33,6 +33,7 @@ const record = {
   sa: { source: "10.0.0.1", destination: "10.0.0.2", protocol: "esp", spi: 0x1000 },
   reqid: 9,
   counters: { octets: 924, packets: 3 },
+  endless: false,
 };
 
 test("a state tells its key, reqid and counters, and its limits are not taken for counters", () => {
@@ -49,7 +50,15 @@ test("a list gives each ESP and AH state, and passes over others", () => {
     ),
   ].join("");
   const sa = { source: "2001:db8::1", destination: "2001:db8::2", protocol: "ah", spi: 0xffffffff };
-  assert.deepEqual(xfrmStates().push(Buffer.from(text)), [record, { sa, reqid: 0x6d6d0001, counters: { octets: 0, packets: 0 } }]);
+  assert.deepEqual(xfrmStates().push(Buffer.from(text)), [
+    record,
+    { sa, reqid: 0x6d6d0001, counters: { octets: 0, packets: 0 }, endless: false },
+  ]);
+});
+
+test("a state without a time limit is told from the others", () => {
+  const endless = first.replace("soft 200(sec), hard 300(sec)", "soft 0(sec), hard 0(sec)");
+  assert.deepEqual(xfrmStates().push(Buffer.from(first + endless + first)), [record, { ...record, endless: true }, record]);
 });
 
 test("records do not depend on how the octets are cut into chunks", () => {

@@ -146,8 +146,8 @@ export class Host {
   }
 
   #listing(): KernelListing {
-    const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid }, counters }) => {
-      return { source, destination, protocol, spi, reqid, counters };
+    const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid, limits }, counters }) => {
+      return { source, destination, protocol, spi, reqid, counters, endless: limits.hardSeconds === null };
     });
     return { sas, policies: Array.from(this.xfrm.policies.values(), (policy) => ({ ...policy, ours: true })) };
   }

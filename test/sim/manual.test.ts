@@ -205,3 +205,33 @@ test(
     assertTraffic(world);
   }),
 );
+
+const NEW_KEYS = { "key-in": `"0x${"33".repeat(36)}"`, "key-out": `"0x${"44".repeat(36)}"` };
+const AH = { protection: '"ah:sha1"', "key-in": `"0x${"11".repeat(20)}"`, "key-out": `"0x${"22".repeat(20)}"` };
+for (const journal of [true, false])
+  for (const [what, text, left] of [
+    ["its keys and SPIs", manual("A", { "spi-in": "0x2001", "spi-out": "0x2002", ...NEW_KEYS }), ["esp 8193", "esp 8194"]],
+    ["its protocol", manual("A", AH), ["ah 4097", "ah 4098"]],
+    ["nothing of it", "", []],
+  ] as const) {
+    const [after, before] = [policyOf(text), policyOf(manual("A"))];
+    test(
+      `a start where the file has another pair than the kernel (${what}), ${journal ? "with" : "without"} a journal: what the pair was goes at once`,
+      scene(pair(manual("A"), manual("B")), (world) => {
+        const a = world.host("A");
+        if (journal) a.keepJournal();
+        world.run(10);
+        const sas = (): readonly string[] => [...a.xfrm.states.values()].map(({ sa }) => `${sa.protocol} ${sa.spi}`).sort();
+        a.policy = after;
+        if (!journal) a.journal = [];
+        a.crash();
+        world.run(10);
+        assert.deepEqual(sas(), left);
+        a.input({ type: "policy", policy: before });
+        world.run(10);
+        assert.deepEqual(sas(), ["esp 4097", "esp 4098"]);
+        assert.deepEqual(said(a, "error"), []);
+        assert.equal(world.ping(a, packet(A, B)), "protected");
+      }),
+    );
+  }
