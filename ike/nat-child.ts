@@ -1,13 +1,14 @@
 /**
  * Quick Mode through a NAT: what can't pass one, original addresses, and what selectors mean on this side of it (RFC 3947 §5, RFC 3948 §5).
- * Invariant: a peer gets no traffic but that of the address it speaks from; and of two with the same selectors the first keeps them.
+ * Invariant: a peer gets no traffic but that of the address it speaks from; and of two that want the same packets the first keeps them.
  */
 import { addressBytes, addressFromBytes, formatAddress, includesAddress, isHost, parseAddress } from "../isakmp/address.ts";
 import { ID_TYPE } from "../isakmp/numbers.ts";
 import { type Payload, payload } from "../isakmp/payloads.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { formatIdentity } from "../policy/identity.ts";
-import { formatSelector } from "../policy/selector.ts";
+import { compareSpecificity } from "../policy/select.ts";
+import { formatSelector, overlap } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
@@ -17,6 +18,7 @@ import type { ChildSuite } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import type { PayloadOf } from "./flight.ts";
 import type { NatState } from "./nat.ts";
+import { coveringPair, stands } from "./place.ts";
 import type { ChildRequest } from "./quick-mode.ts";
 import { specKey } from "./wishes.ts";
 
@@ -73,17 +75,33 @@ export function asSeenHere(ike: IkeSa, request: ChildRequest, mode: Rule["mode"]
 }
 
 /**
- * Somebody else has these selectors, and packets for them could go to one only. Behind NATs that is common: private addresses are not unique,
- * and in transport mode all hosts behind one NAT are one address.
+ * Somebody else has these selectors, or a part of what they select, and packets for it could go to one only. Behind NATs that is common: private addresses are
+ * not unique, and in transport mode all hosts behind one NAT are one address. A narrower child would come before a wider one of another peer, and get its answers.
  */
 export function takenByAnother(core: Core, ike: IkeSa, spec: ChildSpec): string | undefined {
   if (ike.sa.nat === null && !core.store.hasEncapsulated) return undefined;
   const isInTheWay = (child: ChildSa | undefined): child is ChildSa =>
     child !== undefined && child.state !== "draining" && (ike.sa.nat ?? child.encap) !== null && !isOwn(child, ike);
+  const equal = core.store.byKey(specKey(spec));
   const holders = (): readonly (ChildSa | undefined)[] => core.policies.holders(spec).map((id) => core.store.children.get(id));
-  const other = core.store.byKey(specKey(spec)).find(isInTheWay) ?? holders().find(isInTheWay);
+  const isHeld = (): boolean => equal.some((child) => child.state !== "draining" && isOwn(child, ike));
+  const meets = (child: ChildSa): boolean =>
+    isInTheWay(child) && overlap(child.spec.selector, spec.selector) && !rulesDecide(core, spec, child.spec);
+  const neighbour = (): ChildSa | undefined => core.store.childrenBetween(spec.local, spec.remote).find(meets);
+  const other = equal.find(isInTheWay) ?? holders().find(isInTheWay) ?? (isHeld() ? undefined : neighbour());
   if (!other) return undefined;
-  return `${formatSelector(spec.selector)} belongs to ${formatIdentity(other.peerId)} at ${other.spec.remote} already: give each host behind a NAT an inner address of its own, in tunnel mode`;
+  const asked = formatSelector(spec.selector);
+  const held = formatSelector(other.spec.selector);
+  const what = held === asked ? asked : `${asked} is asked for, and of that ${held}`;
+  return `${what} belongs to ${formatIdentity(other.peerId)} at ${other.spec.remote} already: give each host behind a NAT an inner address of its own, in tunnel mode`;
+}
+
+/** Two rules tell whose the packets are that both are about, where the narrower one has policies of its own: they come first with or without a child. */
+function rulesDecide(core: Core, one: ChildSpec, other: ChildSpec): boolean {
+  if (one.rule.name === other.rule.name) return false;
+  const [a, b] = [one, other].map(({ rule, selector }) => coveringPair(core.addresses, rule, selector));
+  const order = a && b ? compareSpecificity(a, b) : 0;
+  return order !== 0 && stands(order < 0 ? one.rule : other.rule);
 }
 
 /** The same peer again, perhaps with another mapping. A private address as identity says little about who it is, unless the NAT is the same. */
