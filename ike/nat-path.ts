@@ -4,11 +4,12 @@
  * keepalive, never moves anything (RFC 3947 §7, RFC 3948 §4).
  */
 import { rulesForPeer } from "../policy/select.ts";
+import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import type { IkeEntry } from "../sa-store/store.ts";
 import { hostOf } from "./child-request.ts";
-import { carrierFor } from "./children.ts";
+import { carrierFor, removeChild } from "./children.ts";
 import { type Core, count, emit, log, peerName } from "./core.ts";
 import { Secret } from "./crypto/secret.ts";
 import { ikeFields } from "./event-fields.ts";
@@ -18,6 +19,7 @@ import type { KernelCommand, KernelEvent } from "./kernel-contract.ts";
 import { limitsOf } from "./limits.ts";
 import type { Established, OpenState } from "./main-mode-states.ts";
 import { type Encapsulation, floated, KEEPALIVE_SECONDS, natInUse, numbersOf, samePath } from "./nat.ts";
+import { coveringPair } from "./place.ts";
 import { upkeep } from "./standing.ts";
 import { wishFor } from "./wishes.ts";
 
@@ -144,11 +146,17 @@ function updates(core: Core, child: ChildSa, direction: "in" | "out"): readonly 
   return sas.map((sa) => ({ do: "update-sa", sa }));
 }
 
-/** Another address: the kernel names SAs by it, so a Quick Mode makes a new pair in the old one's place. */
+/**
+ * Another address: the kernel names SAs by it, so a Quick Mode makes a new pair in the old one's place. In transport mode another filter of the rule may be
+ * about that address, or none.
+ */
 function rePlace(core: Core, child: ChildSa, remote: string): void {
   const { rule, local } = child.spec;
   const selector = rule.mode === "transport" ? { ...child.spec.selector, remote: hostOf(remote) } : child.spec.selector;
-  const covering = core.policies.standingOf(child.spec)?.selector ?? selector;
+  const covering =
+    rule.mode === "transport" ? coveringPair([local], rule, selector) : (core.policies.standingOf(child.spec)?.selector ?? selector);
+  if (!covering)
+    return removeChild(core, child, `rule ${rule.name} has no filter for ${formatSelector(selector)}, where its peer is now`, true);
   const spec = { rule, selector, local, remote, reqid: core.policies.reqidFor(rule, covering, selector, remote) };
   if (child.state === "installed") child.state = "rekeying";
   core.timers.clear(child, "rekey");
