@@ -27,6 +27,7 @@ export const USED_ID = "id ";
 /** The effects of the input that was just handled; where a journal is kept, what changed is written down before anything is done about it. */
 export function journalled(core: Core, kept: boolean): readonly Effect[] {
   const { changes } = core.store;
+  core.policies.freeUnused(core);
   const records = kept ? recordsOf(core) : [];
   if (!kept) core.policies.takeChangedReqids();
   const ids = changes.messageIds;

@@ -6,12 +6,12 @@ import { type Core, count } from "./core.ts";
 import type { KernelCommand, SaKey } from "./kernel-contract.ts";
 
 export class Leftovers {
-  readonly #sas = new Map<string, SaKey>();
+  readonly #sas = new Map<string, { readonly sa: SaKey; readonly reqid: number }>();
   /** How many each far end has. */
   readonly #peers = new Map<string, number>();
 
-  add(sa: SaKey, peer: string): void {
-    this.#sas.set(`${nameOf(sa)} ${peer}`, sa);
+  add(sa: SaKey, peer: string, reqid: number): void {
+    this.#sas.set(`${nameOf(sa)} ${peer}`, { sa, reqid });
     this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
   }
 
@@ -34,10 +34,15 @@ export class Leftovers {
 
   /** Takes all of them: what the kernel has to remove. */
   takeAll(): readonly SaKey[] {
-    const all = [...this.#sas.values()];
+    const all = Array.from(this.#sas.values(), ({ sa }) => sa);
     this.#sas.clear();
     this.#peers.clear();
     return all;
+  }
+
+  /** Policies of other runs' find them by these. */
+  reqids(): readonly number[] {
+    return Array.from(this.#sas.values(), ({ reqid }) => reqid);
   }
 
   get size(): number {

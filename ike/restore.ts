@@ -76,14 +76,10 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
 /** Invariant: guards stand before anything of a flow goes that has ended. */
 function restoreChildren(core: Core, image: JournalImage, last: LastRun): void {
   const lost: LostFlow[] = [];
-  const reqids = new Set<number>();
-  const notTaken: number[] = [];
   for (const [id, part] of owners(image, "child ")) {
     const fields = { ...fieldsOf(part.value), ...fieldsOf(image.get(`child ${id}`)?.get(NOW)?.value) };
     if (restoreChild(core, Number(id), fields, last)) continue;
     lost.push(...flowOfChild(core, fields));
-    reqids.add(Number(fields["reqid"]));
-    notTaken.push(Number(fields["reqid"]));
   }
   for (const [id, part] of owners(image, "guard ")) {
     core.store.skipIds(Number(id));
@@ -97,9 +93,6 @@ function restoreChildren(core: Core, image: JournalImage, last: LastRun): void {
       core,
       sas.map((sa) => ({ do: "remove-sa", sa })),
     );
-  for (const { spec } of core.store.children.values()) reqids.delete(spec.reqid);
-  for (const { reqid } of last.sas.values()) reqids.delete(reqid);
-  for (const reqid of reqids) core.policies.freeReqid({ reqid });
 }
 
 /** Whether all of that came to its end or a bug broke it off: wipes the image's keys, and no policy is held for the earlier run any longer. */
@@ -126,7 +119,7 @@ function leaveOrRemove(core: Core, sa: KernelListing["sas"][number]): boolean {
   if (!stays) upkeep(core, [{ do: "remove-sa", sa: key }]);
   else {
     core.store.reserveSpi(spi);
-    core.leftovers.add(key, source);
+    core.leftovers.add(key, source, sa.reqid);
   }
   return stays;
 }

@@ -8,7 +8,7 @@ import type { ChildSpec } from "../sa-store/child-sa.ts";
 import type { Core } from "./core.ts";
 import { kernelSelectors } from "./install.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
-import type { Standing } from "./standing.ts";
+import type { Standing } from "./wanted-policies.ts";
 
 /**
  * The name of a rule whose policy is met first by packets of what a child is for, where none of them, whichever way it goes, comes to the child: also

@@ -3,43 +3,23 @@
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { formatAddress, isHost } from "../isakmp/address.ts";
-import { compile, isExemption } from "../policy/compile.ts";
+import { isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
-import { isNatural, selectorKey } from "../policy/packet-selector.ts";
+import { isNatural } from "../policy/packet-selector.ts";
 import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { farSide, otherHost } from "./far-side.ts";
-import { atLevel, kernelPolicies, kernelTemplates, policiesOf, sameProtocols, withReqid } from "./install.ts";
+import { atLevel, kernelPolicies, policiesOf, sameProtocols, withReqid } from "./install.ts";
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots, stepsOf } from "./policy-slots.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
+import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
-
-/** What a reqid stands for: acquires name it. */
-export interface Standing {
-  readonly reqid: number;
-  readonly rule: Rule;
-  readonly selector: TrafficSelector;
-  readonly policies: readonly KernelPolicy[];
-}
-
-interface Wanted {
-  readonly standing: ReadonlyMap<number, Standing>;
-  readonly plain: ReadonlyMap<string, Plain>;
-  readonly inbound: ReadonlyMap<number, string>;
-}
-
-/** A permit, a block or (without a rule) an exemption. */
-interface Plain {
-  readonly rule: string | null;
-  readonly policies: readonly KernelPolicy[];
-}
-
-const keyOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${selectorKey(selector)}`;
+import { keyOf, type Plain, type Standing, wantedPolicies } from "./wanted-policies.ts";
 
 export class PolicyTable {
   readonly #slots = new PolicySlots();
@@ -85,7 +65,7 @@ export class PolicyTable {
    */
   reqidFor(rule: Rule, covering: TrafficSelector, selector: TrafficSelector, remote: string): number {
     const serves = stands(rule) && !isPartOf(rule, covering, selector);
-    return this.#reqids.of(serves ? standingKey(rule, covering) : childKey(rule, selector, remote));
+    return serves ? this.#ofRule(standingKey(rule, covering)) : this.#reqids.of(childKey(rule, selector, remote));
   }
 
   /** That of the standing policy, where it has been given out already; 0: it has not, or would be the child's own. */
@@ -105,7 +85,7 @@ export class PolicyTable {
   }
 
   #servedReqid({ rule, selector, reqid }: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
-    if (this.#standing.has(reqid) || !stands(rule) || !this.#reqids.keyOf(reqid)?.startsWith(childKey(rule, selector, ""))) return reqid;
+    if (this.#standing.has(reqid) || !stands(rule) || !this.#reqids.isOwn({ rule, selector, reqid })) return reqid;
     // Ours, also where it is away at this moment.
     const { local } = selector;
     const covering = coveringPair(isHost(local) ? [formatAddress(local.family, local.first)] : this.#addresses, rule, selector);
@@ -118,12 +98,19 @@ export class PolicyTable {
    */
   inboundReqid(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
     const { rule } = spec;
-    return rule.mode === "transport" && stands(rule) ? this.#reqids.of(inboundKey(rule)) : this.#servedReqid(spec);
+    return rule.mode === "transport" && stands(rule) ? this.#ofRule(inboundKey(rule)) : this.#servedReqid(spec);
   }
 
   /** The reqid of a manual SA: that of its first policy would do for one only. */
   manualReqid(rule: string): number {
-    return this.#reqids.of(rule);
+    return this.#ofRule(rule);
+  }
+
+  /** The number of what stands for a rule: in doubt where that does not stand at this moment. */
+  #ofRule(key: string): number {
+    const reqid = this.#reqids.of(key);
+    if (!this.#standing.has(reqid) && !this.#inbound.has(reqid)) this.#reqids.doubt(reqid, false);
+    return reqid;
   }
 
   /** The reqids that were given out or taken back since the last call. */
@@ -155,8 +142,7 @@ export class PolicyTable {
 
   /** Takes back the reqid of a child that never came to be, or was the last of its kind. */
   freeReqid({ reqid }: Pick<ChildSpec, "reqid">): void {
-    const isManual = this.#reqids.keyOf(reqid)?.startsWith("sa ");
-    if (!this.#standing.has(reqid) && !isManual) this.#reqids.free(reqid);
+    if (!this.#standing.has(reqid) && !this.#reqids.isDoubted(reqid)) this.#reqids.free(reqid);
   }
 
   /** Policies of ours, in the kernel or asked for. */
@@ -175,7 +161,7 @@ export class PolicyTable {
     this.#policy = core.policy;
     const old = [...this.#standing.keys(), ...this.#inbound.keys()];
     const before = [...this.#standing.values(), ...this.#plain.values()];
-    const { standing, plain, inbound } = this.#wanted(core);
+    const { standing, plain, inbound } = wantedPolicies(core, this.#reqids);
     for (const { policies } of before) for (const policy of policies) this.#slots.dropBase(policy);
     this.#standing.clear();
     for (const [reqid, wanted] of standing) this.#standing.set(reqid, wanted);
@@ -190,42 +176,14 @@ export class PolicyTable {
     beforeWeaker?.();
     for (const step of [...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()]) upkeep(core, this.#slots.settle(step));
     if (this.#left === "overdue") this.dropUnwanted(core);
-    this.#freeUnused(core, old);
+    for (const reqid of old) if (!standing.has(reqid) && !inbound.has(reqid)) this.#reqids.doubt(reqid, true);
   }
 
-  /** The numbers of what stands no longer are free again, but for those that children still have. */
-  #freeUnused(core: Core, old: readonly number[]): void {
-    const gone = old.filter((reqid) => !this.#standing.has(reqid) && !this.#inbound.has(reqid));
-    if (gone.length === 0) return;
-    const used = new Set(
-      [...core.store.children.values()].flatMap(({ spec }) => [spec.reqid, this.#servedReqid(spec), this.inboundReqid(spec)]),
-    );
-    for (const reqid of gone) if (!used.has(reqid)) this.#reqids.free(reqid);
-  }
-
-  /** `policy/compile.ts` says what; here policies that protect get the reqid by which acquires and SAs find them. */
-  #wanted(core: Core): Wanted {
-    const standing = new Map<number, Standing & { readonly policies: KernelPolicy[] }>();
-    const plain = new Map<string, Plain>();
-    const inbound = new Map<number, string>();
-    for (const { direction, selector, action, priority, protection, origin } of compile(core.policy, core.addresses)) {
-      const base = { direction, selector, action, priority };
-      if (!protection || origin.kind !== "rule") {
-        const rule = origin.kind === "rule" ? origin.rule.name : null;
-        plain.set(keyOf({ direction, selector }), { rule, policies: [{ templates: [], ...base }] });
-        continue;
-      }
-      const { rule, pair } = origin;
-      // All filters of a manual SA share it.
-      const reqid = this.#reqids.of(rule.auth.length === 0 ? rule.name : standingKey(rule, pair));
-      const fromThem = rule.auth.length === 0 || rule.mode === "tunnel" ? reqid : this.#reqids.of(inboundKey(rule));
-      if (fromThem !== reqid) inbound.set(fromThem, rule.name);
-      const templates = kernelTemplates(protection, direction === "out" ? reqid : fromThem, direction !== "out");
-      const known = standing.get(reqid);
-      if (known) known.policies.push({ templates, ...base });
-      else standing.set(reqid, { reqid, rule, selector: pair, policies: [{ templates, ...base }] });
-    }
-    return { standing, plain, inbound };
+  /** Numbers that nobody uses any longer are free again. Once for each input. */
+  freeUnused(core: Core): void {
+    if (this.#left !== "nothing" || core.stopping) return;
+    const stands = (reqid: number): boolean => this.#standing.has(reqid) || this.#inbound.has(reqid);
+    freeUnused(core, this.#reqids, stands, (spec) => this.#servedReqid(spec));
   }
 
   /** What a child still needs in the kernel: nothing where the rule's own policy leads to it, and is there. */

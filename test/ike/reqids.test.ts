@@ -5,7 +5,7 @@ import { REQID_BASE } from "../../ike/kernel-contract.ts";
 import { PolicyTable } from "../../ike/standing.ts";
 import type { Rule, TrafficSelector } from "../../policy/types.ts";
 
-const rule = { name: "r", action: "require" } as Rule;
+const rule = { name: "r", action: "respond" } as Rule;
 const selector = (n: number): TrafficSelector => {
   const host = (value: number) => ({ family: 4 as const, first: BigInt(value), last: BigInt(value) });
   return { local: host(1), remote: host(n), protocol: 0, localPort: 0, remotePort: 0 };
