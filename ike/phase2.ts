@@ -44,7 +44,12 @@ import { failWish, pursue, specKey } from "./wishes.ts";
 const MAX_EXCHANGES = 256;
 
 /** The chain with which an exchange goes on, or the first one of a message id (RFC 2409 appendix B). */
-export const chainOf = (core: Core, ike: IkeSa, messageId: number, iv?: Uint8Array): Chain => ({
+export const chainOf = (
+  core: Core,
+  ike: { readonly sa: Pick<IkeSa["sa"], "suite" | "keys" | "lastBlock"> },
+  messageId: number,
+  iv?: Uint8Array,
+): Chain => ({
   cipher: ike.sa.suite.encryption,
   key: ike.sa.keys.cipher,
   iv: iv ?? phase2Iv(core.crypto, ike.sa.suite, ike.sa.lastBlock, messageId),

@@ -18,10 +18,10 @@ import { sayAgain } from "./farewell.ts";
 import { identityOfRecord } from "./identity-record.ts";
 import type { Path } from "./input.ts";
 import { USED_ID } from "./journal.ts";
-import { phase2Iv } from "./keys.ts";
 import { destroyKeys, type Established } from "./main-mode-states.ts";
 import { armKeepalive } from "./nat-path.ts";
 import { deleteChild, deleteIke } from "./notifies.ts";
+import { chainOf } from "./phase2.ts";
 import { type Cookies, proofOfRecord, proofWithEntry } from "./proof-record.ts";
 import { sealHashed } from "./quick-mode.ts";
 import { armRenewal, couldServe } from "./renewal.ts";
@@ -83,12 +83,12 @@ export function part(core: Core, parting: Parting): void {
   log(core, "ike.closed", "info", `${peerName(path)}: IKE SA of the last run closed, no rule takes what the peer has proved`, fields);
 }
 
-function say(core: Core, { path, sa, usedMessageIds }: Parting, payloads: readonly Payload[]): void {
+function say(core: Core, parting: Parting, payloads: readonly Payload[]): void {
+  const { path, sa, usedMessageIds } = parting;
   let id = random32(core, 1);
   while (usedMessageIds.has(id)) id = random32(core, 1);
   usedMessageIds.add(id);
-  const chain = { cipher: sa.suite.encryption, key: sa.keys.cipher, iv: phase2Iv(core.crypto, sa.suite, sa.lastBlock, id) };
-  const { bytes } = sealHashed(core, sa, chain, id, EXCHANGE.Informational, payloads);
+  const { bytes } = sealHashed(core, sa, chainOf(core, parting, id), id, EXCHANGE.Informational, payloads);
   send(core, path, bytes);
   sayAgain(core, path, bytes);
 }

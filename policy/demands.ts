@@ -7,9 +7,9 @@ import type { Report } from "./diagnostic.ts";
 import { formatIdentity } from "./identity.ts";
 import { OverlapIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
-import { sideKey } from "./side-index.ts";
+import { type ByFilter, byNumbers, grouped, sideKey } from "./side-index.ts";
 import { encrypts } from "./traffic-keys.ts";
-import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
+import type { AuthEntry, Policy, Rule, Side } from "./types.ts";
 
 /** Where more pairs of filters meet, the rest of them is not compared; of more kinds of demands than these the filters are not filed by kind. */
 const [MOST_MEETING, MOST_KINDS] = [5_000_000, 16];
@@ -22,7 +22,10 @@ export function reportDemands({ rules }: Policy, raw: readonly (RawRule | undefi
   const placed = placedFilters(rules, raw).filter(({ rule: { action } }) => action !== "permit" && action !== "block");
   const kinds = grouped(placed, (one) => `${one.rule.action} ${of(one).key}`);
   const filed = kinds.size <= MOST_KINDS ? kinds : grouped(placed, ({ rule }) => rule.action);
-  const indexes = [...filed.values()].map((list) => ({ first: list[0] as PlacedFilter, meeting: byNumbers(list, NUMBERS) }));
+  const indexes = [...filed.values()].map((list) => ({
+    first: list[0] as PlacedFilter,
+    meeting: byNumbers(list, ({ filter }) => filter, bySides),
+  }));
   /** Those that share packets between two ports alone are told of in one line. */
   const between: (readonly [mine: PlacedFilter, other: PlacedFilter])[] = [];
   let looked = 0;
@@ -104,19 +107,8 @@ function lacks(mine: Demands, other: Demands): Lacking | undefined {
   return mine.peers.every(meets) ? undefined : "peers";
 }
 
-/** Of some filters those that may have something in common with one. */
-type Meeting = (filter: Filter) => readonly PlacedFilter[];
-
-const NUMBERS = ["protocol", "localPort", "remotePort"] as const;
-
-/** A tree by protocol and ports, of which 0 meets all; then by remote sides, and for each of those by local ones. */
-function byNumbers(items: readonly PlacedFilter[], [number, ...rest]: readonly (typeof NUMBERS)[number][]): Meeting {
-  if (number === undefined) return bySides(items);
-  const below = new Map([...grouped(items, ({ filter }) => filter[number])].map(([value, list]) => [value, byNumbers(list, rest)]));
-  return (filter) => (filter[number] === 0 ? [...below.keys()] : [0, filter[number]]).flatMap((value) => below.get(value)?.(filter) ?? []);
-}
-
-function bySides(items: readonly PlacedFilter[]): Meeting {
+/** By remote sides, and for each of those by local ones. */
+function bySides(items: readonly PlacedFilter[]): ByFilter<PlacedFilter> {
   const remotes = [...grouped(items, ({ filter }) => sideKey(filter.remote)).values()].map((list) => ({
     side: (list[0] as PlacedFilter).filter.remote,
     item: bySide(list.map((item) => ({ side: item.filter.local, item }))),
@@ -136,14 +128,4 @@ function bySide<T>(entries: readonly { readonly side: Side; readonly item: T }[]
     if (side.kind === "range") return [...ranges.meeting(side.range), ...wide];
     return [...named.flatMap((one) => (sameSide(one.side, side) ? [one.item] : [])), ...wide];
   };
-}
-
-function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): ReadonlyMap<K, readonly T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
 }

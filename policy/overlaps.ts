@@ -18,6 +18,7 @@ import {
 import type { Report } from "./diagnostic.ts";
 import { OverlapIndex } from "./prefix-index.ts";
 import type { RawRule } from "./schema.ts";
+import { type ByFilter, byNumbers, grouped } from "./side-index.ts";
 import type { Action, Filter, Policy } from "./types.ts";
 
 /** Where more pairs of filters meet, the rest of them is not compared. */
@@ -179,33 +180,13 @@ interface Item {
 }
 
 /** Those of some filters that may have something in common with one; local sides are not looked at. */
-type Meeting = (filter: Filter) => readonly List[];
+type Meeting = ByFilter<List>;
 type ByAction = ReadonlyMap<Action, Meeting>;
 
 const byAction = (items: readonly Item[]): ByAction =>
-  new Map([...grouped(items, ({ one }) => one.rule.action)].map(([action, list]) => [action, indexNumbers(list, NUMBERS)]));
-
-const NUMBERS = ["protocol", "localPort", "remotePort"] as const;
-
-/** A tree by protocol and ports, of which 0 meets all. */
-function indexNumbers(items: readonly Item[], [number, ...rest]: readonly (typeof NUMBERS)[number][]): Meeting {
-  if (number === undefined) return indexRemotes(items);
-  const below = new Map([...grouped(items, ({ as }) => as[number])].map(([value, list]) => [value, indexNumbers(list, rest)]));
-  return (filter) => {
-    const wanted = filter[number] === 0 ? [...below.keys()] : [0, filter[number]];
-    return wanted.length === 1 ? (below.get(wanted[0] ?? 0)?.(filter) ?? []) : wanted.flatMap((value) => below.get(value)?.(filter) ?? []);
-  };
-}
-
-function grouped<K>(items: readonly Item[], keyOf: (item: Item) => K): ReadonlyMap<K, readonly Item[]> {
-  const groups = new Map<K, Item[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
-}
+  new Map(
+    [...grouped(items, ({ one }) => one.rule.action)].map(([action, list]) => [action, byNumbers(list, ({ as }) => as, indexRemotes)]),
+  );
 
 function indexRemotes(items: readonly Item[]): Meeting {
   const inOrder = (list: readonly Item[]): List => ({ filters: list.map(({ one }) => one), ordered: true });

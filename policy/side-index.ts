@@ -1,9 +1,10 @@
 /**
- * Things by sides of filters: which of their sides hold all of another one, in as many look-ups as there are different prefix lengths.
+ * Things by what filters say: which of their sides hold all of another one, in as many look-ups as there are different prefix lengths; and which of them
+ * may meet another one by protocol and ports.
  */
 import { type AddressRange, covers } from "../isakmp/address.ts";
 import { PrefixIndex } from "./prefix-index.ts";
-import type { Side } from "./types.ts";
+import type { Filter, Side } from "./types.ts";
 
 /** A side as a text: equal for sides that are written as the same, and for no others. */
 export const sideKey = (side: Side): string =>
@@ -38,3 +39,38 @@ export class SideIndex<T> {
 }
 
 const ANY: Side = { kind: "any" };
+
+/** What is found for a filter. */
+export type ByFilter<R> = (filter: Filter) => readonly R[];
+
+const NUMBERS = ["protocol", "localPort", "remotePort"] as const;
+
+/** A tree by protocol and ports of each item's filter, of which 0 meets all; `below` looks among those of one leaf. */
+export function byNumbers<T, R>(
+  items: readonly T[],
+  filterOf: (item: T) => Filter,
+  below: (leaf: readonly T[]) => ByFilter<R>,
+  [number, ...rest]: readonly (typeof NUMBERS)[number][] = NUMBERS,
+): ByFilter<R> {
+  if (number === undefined) return below(items);
+  const groups = grouped(items, (item) => filterOf(item)[number]);
+  const branches = new Map([...groups].map(([value, list]) => [value, byNumbers(list, filterOf, below, rest)]));
+  return (filter) => {
+    const wanted = filter[number] === 0 ? [...branches.keys()] : [0, filter[number]];
+    // Of one branch alone nothing is copied.
+    const [only, ...more] = wanted;
+    if (only !== undefined && more.length === 0) return branches.get(only)?.(filter) ?? [];
+    return wanted.flatMap((value) => branches.get(value)?.(filter) ?? []);
+  };
+}
+
+/** Items by a key, in the order in which the keys come. */
+export function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): ReadonlyMap<K, readonly T[]> {
+  const groups = new Map<K, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}

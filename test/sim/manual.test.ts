@@ -1,6 +1,8 @@
 /** Stories of SAs with keys from the file. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import type { Policy } from "../../policy/types.ts";
+import type { Host } from "./host.ts";
 import { policyOf } from "./policies.ts";
 import { A, assertTraffic, B, ikesOf, packet, pair, said } from "./setting.ts";
 import { story, type World, type WorldOptions } from "./world.ts";
@@ -124,6 +126,17 @@ const children = (world: World, name: string) =>
     .engine.view(world.now)
     .childSas.filter(({ state }) => state !== "draining");
 
+/** B, which has a child with A, is given another policy. */
+function reloadedBeside(world: World, policy: Policy): readonly [a: Host, b: Host] {
+  const [a, b] = [world.host("A"), world.host("B")];
+  a.initiate();
+  world.run(2000);
+  assert.equal(children(world, "B").length, 1);
+  b.input({ type: "policy", policy });
+  world.run(3000);
+  return [a, b];
+}
+
 for (const action of ["respond", "request", "require"])
   for (const [filters, stays] of [
     ['["me <-> 192.0.2.1"]', false],
@@ -135,12 +148,7 @@ for (const action of ["respond", "request", "require"])
     test(
       `a manual pair for ${filters} that a reload adds beside ${action}: its child ${stays ? "stays, and is renewed" : "ends, and is made no more"}`,
       scene(pair(policyText(B), begun), (world) => {
-        const [a, b] = [world.host("A"), world.host("B")];
-        a.initiate();
-        world.run(2000);
-        assert.equal(children(world, "B").length, 1);
-        b.input({ type: "policy", policy: more });
-        world.run(3000);
+        const [a, b] = reloadedBeside(world, more);
         assert.equal(children(world, "B").length, stays ? 1 : 0, said(b).at(-2));
         if (!stays) assert.equal(children(world, "A").length, 0);
         // Two lives of a child that is used.
@@ -168,12 +176,7 @@ for (const action of ["respond", "request"]) {
   test(
     `a manual pair for just the packets of ${action} has them: a child of that ends`,
     scene(pair(policyText(B), begun), (world) => {
-      const [a, b] = [world.host("A"), world.host("B")];
-      a.initiate();
-      world.run(2000);
-      assert.equal(children(world, "B").length, 1);
-      b.input({ type: "policy", policy: more });
-      world.run(3000);
+      const [a] = reloadedBeside(world, more);
       assert.equal(children(world, "B").length, 0);
       a.initiate();
       world.run(2000);
