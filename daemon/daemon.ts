@@ -8,7 +8,6 @@ import { createJobRunner, type JobRunner } from "../auth/providers/run-job.ts";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
-import type { KernelListing } from "../ike/kernel-contract.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
@@ -22,6 +21,7 @@ import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import { Insight } from "./insight.ts";
 import { type OpenedJournal, whyNotKept } from "./journal.ts";
+import { listKernel } from "./kernel-listing.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
@@ -78,8 +78,6 @@ export interface Daemon {
 const STOP_DEADLINE_MS = 10_000;
 /** For what comes after the core has ended. */
 const LAST_WORDS_MS = 1000;
-/** For the kernel to tell what it has, at a start. */
-const LISTING_MS = 10_000;
 
 /** Starts everything; resolves once the policies are in the kernel. Failing, it leaves nothing behind. The policy's secrets become its own. */
 export async function startDaemon(parts: DaemonParts): Promise<Result<Daemon, StartFailure>> {
@@ -179,7 +177,16 @@ class RunningDaemon implements Daemon {
     const { policy, configuration } = this.#policy;
     const { port, natPort } = configuration.daemon;
     const { local, onLink } = this.#addresses;
-    return { policy, inForce: this.#loop.inForce(), sources: configuration.sources, addresses: local, onLink, ports: [port, natPort] };
+    const metBy: Situation["metBy"] = (packets, way) => this.#loop.metBy(packets, way);
+    return {
+      policy,
+      inForce: this.#loop.inForce(),
+      sources: configuration.sources,
+      addresses: local,
+      onLink,
+      ports: [port, natPort],
+      metBy,
+    };
   }
 
   /** Another policy is followed from now on. */
@@ -207,7 +214,7 @@ class RunningDaemon implements Daemon {
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
     this.#loop.push({ type: "addresses", addresses: this.#addresses.local });
-    const restore = { image: this.#parts.journal?.image ?? new Map(), kernel: await this.#listKernel() };
+    const restore = { image: this.#parts.journal?.image ?? new Map(), kernel: await listKernel(kernel, log) };
     if (this.#parts.journal?.complaint !== undefined)
       log({
         event: "svc.journal",
@@ -273,17 +280,6 @@ class RunningDaemon implements Daemon {
     this.#loop.close();
     this.#commands.finish();
     await this.#closeAll();
-  }
-
-  /** What an earlier run left in the kernel; nothing where it can't tell. */
-  async #listKernel(): Promise<KernelListing> {
-    const nothing = { sas: [], policies: [] };
-    try {
-      return (await within(LISTING_MS, this.#parts.kernel.list())) ?? nothing;
-    } catch (error) {
-      this.#parts.log({ event: "svc.kernel", level: "warning", text: `what the kernel has is not known: ${String(error)}` });
-      return nothing;
-    }
   }
 
   async #openControl(): Promise<StartFailure | undefined> {

@@ -106,6 +106,11 @@ export class Loop {
     return this.#parts.engine.inForce();
   }
 
+  /** What packets meet in the kernel now. */
+  metBy(...question: Parameters<Engine["metBy"]>): ReturnType<Engine["metBy"]> {
+    return this.#parts.engine.metBy(...question);
+  }
+
   /** The SA tables now. */
   view(): StatusDocument {
     return this.#parts.engine.view(this.#parts.clock());

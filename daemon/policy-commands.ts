@@ -2,13 +2,14 @@
  * What the control socket tells about the active policy: why a packet meets what it meets, and what should stand in the kernel.
  */
 import { compile } from "../policy/compile.ts";
+import { readPacket } from "../policy/decide.ts";
 import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
-import { type ExplainedPolicy, type Explanation, explain, explainPolicy, readPacket } from "../policy/why.ts";
+import { type ExplainedPolicy, type Explanation, explain, explainPolicy, isBeyond } from "../policy/why.ts";
 import { type Exported, exportPolicy } from "../policy/windows/export.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import type { Reply, Request } from "./control-protocol.ts";
-import { type Carrying, isWithin, keptFromClear } from "./kept-from-clear.ts";
+import { metNow, type Now } from "./met-now.ts";
 
 /** The policy that is followed now, and this host's addresses. */
 export interface Situation {
@@ -22,6 +23,8 @@ export interface Situation {
   readonly ports: readonly number[];
   /** The policy as written. */
   readonly sources: readonly Source[];
+  /** What packets meet in the kernel now. */
+  readonly metBy: Now["metBy"];
 }
 
 /** `why` with what is there already: the child SAs of the rule that carry such packets, what lets them through in clear for a while, and what keeps them from it. */
@@ -64,13 +67,10 @@ export function answerPolicy(
   }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
-  const explanation = explain(inForce, addresses, packet, situation.ports, situation.onLink);
-  // What passes through goes into a tunnel, or comes out of it.
-  const ways = explanation.direction === "fwd" ? [false, true] : [explanation.direction === "in"];
-  const isAbout = (sa: Carrying): boolean => ways.some((turned) => isWithin(packet, turned, sa));
-  const carries = (sa: Carrying & { readonly rule: string }): boolean => sa.rule === explanation.rule && isAbout(sa);
-  const [installed, soft, guards] = [status.childSas.filter(carries), status.softSas.filter(carries), status.guards.filter(carries)];
-  const explained = keptFromClear(explanation, status.guards.filter(isAbout));
+  const { ports, onLink, metBy } = situation;
+  const explanation = explain(inForce, addresses, packet, ports, onLink);
+  const asksKernel = !isBeyond(inForce, addresses, packet, ports, onLink);
+  const { explained, installed, soft, guards } = metNow(explanation, { status, own: [...addresses, ...onLink], metBy }, asksKernel);
   return [
     { type: "document", document: { ...explained, installed, soft, guards } satisfies WhyDocument },
     { type: "end", exit: 0 },

@@ -1,10 +1,12 @@
 /**
  * The core's face: one input in, effects out. No clock, socket, timer, process, file or promise below this line.
  */
+import type { PacketSelector } from "../policy/packet-selector.ts";
 import type { Policy } from "../policy/types.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange } from "../sa-store/ike-sa.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
+import type { Met } from "../sa-store/met.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { onAcquire } from "./acquire.ts";
 import { adoptPolicy, settleChanges } from "./adopt.ts";
@@ -22,13 +24,14 @@ import { onFrontTimer, relaySoft } from "./fronts.ts";
 import type { Input, Instant } from "./input.ts";
 import { destroySa, wipe } from "./install.ts";
 import { journalled, noteRemovals } from "./journal.ts";
-import type { KernelCommand, KernelEvent, KernelSa } from "./kernel-contract.ts";
+import type { KernelCommand, KernelEvent, KernelSa, PolicyDirection } from "./kernel-contract.ts";
 import { onUnknownExpire } from "./leftovers.ts";
 import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onLoadTimer } from "./load.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
+import { metBy } from "./met.ts";
 import { onChildKeepalive, onKeepalive, onMapping } from "./nat-path.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
@@ -53,6 +56,8 @@ export interface Engine {
   live(now: Instant): LiveView;
   /** The policy that is followed, with the tunnel ends that routes have told. */
   inForce(): Policy;
+  /** What packets of a selector meet in the kernel now. */
+  metBy(packets: PacketSelector, direction: PolicyDirection): Met | undefined;
   /** What was dropped, by reason. */
   counters(): ReadonlyMap<string, number>;
   /** Entries in all tables together: 0 when all is over. */
@@ -83,6 +88,7 @@ export function createEngine(options: EngineOptions): Engine {
     view: (now) => viewOf(core, now),
     live: (now) => liveViewOf(core, now),
     inForce: () => core.policy,
+    metBy: (packets, direction) => metBy(core, packets, direction),
     counters: () => core.counters,
     get size() {
       return sizeOf(core);

@@ -4,7 +4,7 @@
  * Invariant: what somebody else put into a slot is neither replaced nor removed. Only `add-policy` tells whether a slot is free; while
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
  */
-import { selectorKey } from "../policy/packet-selector.ts";
+import { coversPackets, type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
 import type { KernelCommand, KernelPolicy, KernelTemplate } from "./kernel-contract.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
@@ -124,6 +124,22 @@ export class PolicySlots {
   wantedAt(policy: PolicyKey): { readonly base: KernelPolicy | null; readonly children: readonly number[] } {
     const slot = this.#slots.get(keyOf(policy));
     return { base: slot?.base ?? null, children: slot?.overlays.map(({ child }) => child) ?? [] };
+  }
+
+  /** The strongest policy of ours in the kernel that is about all of these packets. `front`: whose it is where it is no rule's own. */
+  metBy(
+    packets: PacketSelector,
+    direction: KernelPolicy["direction"],
+  ): { readonly policy: KernelPolicy; readonly front: number | null } | undefined {
+    let [found, at]: [KernelPolicy | null, Slot | null] = [null, null];
+    for (const slot of this.#slots.values()) {
+      const { present } = slot;
+      if (present?.direction !== direction || (found && found.priority <= present.priority)) continue;
+      if (coversPackets(present.selector, packets)) [found, at] = [present, slot];
+    }
+    if (!found) return undefined;
+    const overlay = at?.overlays.at(-1);
+    return { policy: found, front: overlay && samePolicy(overlay.policy, found) ? overlay.child : null };
   }
 
   /** What the kernel must hear so that the slots of these policies hold what they should. Nothing for those that wait for an answer. */

@@ -5,7 +5,7 @@
 import { formatAddress, isHost } from "../isakmp/address.ts";
 import { isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
-import { isNatural } from "../policy/packet-selector.ts";
+import { isNatural, type PacketSelector } from "../policy/packet-selector.ts";
 import { NO_POLICY } from "../policy/traffic-keys.ts";
 import type { Policy, Rule, TrafficSelector } from "../policy/types.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
@@ -99,6 +99,17 @@ export class PolicyTable {
   inboundReqid(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): number {
     const { rule } = spec;
     return rule.mode === "transport" && stands(rule) ? this.#ofRule(inboundKey(rule)) : this.#servedReqid(spec);
+  }
+
+  /** The same, where it has been given out; nothing changes by the question. */
+  knownInboundReqid(spec: Pick<ChildSpec, "rule" | "selector" | "reqid">): number | undefined {
+    const { rule } = spec;
+    return rule.mode === "transport" && stands(rule) ? this.#reqids.known(inboundKey(rule)) : this.#servedReqid(spec);
+  }
+
+  /** The strongest policy of ours in the kernel for such packets, and whose it is where it stands in front of the rules'. */
+  metBy(packets: PacketSelector, direction: KernelPolicy["direction"]): ReturnType<PolicySlots["metBy"]> {
+    return this.#slots.metBy(packets, direction);
   }
 
   /** The reqid of a manual SA: that of its first policy would do for one only. */

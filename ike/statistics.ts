@@ -91,6 +91,7 @@ export const counted = (engine: Engine, statistics: Statistics): Engine => ({
   nextWake: () => engine.nextWake(),
   view: (now) => engine.view(now),
   inForce: () => engine.inForce(),
+  metBy: (packets, direction) => engine.metBy(packets, direction),
   live: (now) => engine.live(now),
   counters: () => engine.counters(),
   get size() {

@@ -2,9 +2,9 @@
  * Which policy decides about a packet: an index over what `compile` wants, so that a look-up costs as much as there are different shapes of
  * selectors (prefix lengths, with or without protocol and ports), however many rules there are.
  */
-import { bitsOf, type Family, formatAddress, parseAddress, prefixRange } from "../isakmp/address.ts";
+import { bitsOf, canonicalAddress, type Family, formatAddress, parseAddress, prefixRange } from "../isakmp/address.ts";
 import type { Direction, WantedPolicy } from "./compile.ts";
-import { hasPorts } from "./filter.ts";
+import { formatProtocol, hasPorts } from "./filter.ts";
 import { type PacketSelector, selectorKey } from "./packet-selector.ts";
 import { isOfMany, isOnLink } from "./selector.ts";
 
@@ -66,8 +66,8 @@ export function indexPolicies<T extends Decisive>(policies: readonly T[]): Decis
   return { decide: (packet, direction) => find(selectorOf(packet), direction), covering: find };
 }
 
-/** Of one packet. */
-function selectorOf(packet: Packet): PacketSelector {
+/** The selector of one packet. What a question leaves open is covered by what says nothing of it. */
+export function selectorOf(packet: Packet): PacketSelector {
   const length = bitsOf(packet.source.includes(":") ? 6 : 4);
   return { ...packet, sourceLength: length, destinationLength: length };
 }
@@ -138,6 +138,28 @@ function masked(address: string, length: number, known: Map<number, string>): st
 export function packetOf(source: string, destination: string, protocol: number, sourcePort: number, destinationPort: number): Packet {
   const ports = hasPorts(protocol);
   return { source, destination, protocol, sourcePort: ports ? sourcePort : 0, destinationPort: ports ? destinationPort : 0 };
+}
+
+/** The canonical packet of a question, or what is wrong with it. */
+export function readPacket(
+  source: string,
+  destination: string,
+  protocol: number,
+  sourcePort: number,
+  destinationPort: number,
+): Packet | string {
+  const [from, to] = [canonicalAddress(source), canonicalAddress(destination)];
+  if (from === undefined) return `${JSON.stringify(source)} is no address`;
+  if (to === undefined) return `${JSON.stringify(destination)} is no address`;
+  if (from.includes(":") !== to.includes(":")) return "source and destination are of different address families";
+  return { source: from, destination: to, protocol, sourcePort, destinationPort };
+}
+
+/** A selector in words, as packets of its direction have it. */
+export function formatPackets(s: PacketSelector): string {
+  const end = (address: string, length: number, port: number) => `${address}/${length}${port === 0 ? "" : ` port ${port}`}`;
+  const ends = `${end(s.source, s.sourceLength, s.sourcePort)} -> ${end(s.destination, s.destinationLength, s.destinationPort)}`;
+  return s.protocol === 0 ? ends : `${ends} ${formatProtocol(s.protocol)}`;
 }
 
 /**

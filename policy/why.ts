@@ -2,10 +2,10 @@
  * `why`: which filter decides about a packet, what that means, what would be negotiated, and why every other rule does not decide.
  */
 import { childSuiteName, ikeSuiteName } from "../ike/crypto/suite.ts";
-import { canonicalAddress, formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { formatRange, includesAddress, isHost } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type Direction, decisions, installed, type WantedPolicy } from "./compile.ts";
-import { type DecisionIndex, directionOf, indexPolicies, type Packet, staysHere } from "./decide.ts";
+import { type DecisionIndex, directionOf, formatPackets, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { formatIdentity } from "./identity.ts";
 import { isLinkLocal } from "./link-local.ts";
@@ -130,6 +130,18 @@ const wayBack = (answer: Packet, direction: Direction, addresses: readonly strin
   return way === "in" && direction === "in" && isOnLink(answer.source) && isOnLink(answer.destination) ? "out" : way;
 };
 
+/** Whether the kernel asks no policy about a packet, whoever it is of. The rest is as of `explain`. */
+export function isBeyond(
+  policy: Policy,
+  addresses: readonly string[],
+  packet: Packet,
+  ikePorts: readonly number[],
+  onLink: readonly string[],
+) {
+  const own = [...addresses, ...onLink];
+  return beyondPolicy(packet, wayOf(packet, own), own, ikePorts, indexOf(policy, addresses).index) !== undefined;
+}
+
 /** Why no rule is asked about a packet at all, if so. */
 function beyondPolicy(
   packet: Packet,
@@ -147,18 +159,15 @@ function beyondPolicy(
 }
 
 /** What would come back. Types of ICMP are no ports. */
-function answerTo({ source, destination, protocol, sourcePort, destinationPort }: Packet): Packet {
+export function answerTo({ source, destination, protocol, sourcePort, destinationPort }: Packet): Packet {
   const isIcmp = protocol === IP_PROTOCOL.icmp || protocol === IP_PROTOCOL.icmpv6;
   const ports = isIcmp ? { sourcePort, destinationPort } : { sourcePort: destinationPort, destinationPort: sourcePort };
   return { source: destination, destination: source, protocol, ...ports };
 }
 
 /** The policy as one entry of `policy show --specific`. */
-export function explainPolicy({ direction, selector: s, action, protection, priority }: WantedPolicy): ExplainedPolicy {
-  const end = (address: string, length: number, port: number) => `${address}/${length}${port === 0 ? "" : ` port ${port}`}`;
-  const ends = `${end(s.source, s.sourceLength, s.sourcePort)} -> ${end(s.destination, s.destinationLength, s.destinationPort)}`;
-  const selector = s.protocol === 0 ? ends : `${ends} ${formatProtocol(s.protocol)}`;
-  return { direction, selector, action, level: protection?.level ?? null, priority };
+export function explainPolicy({ direction, selector, action, protection, priority }: WantedPolicy): ExplainedPolicy {
+  return { direction, selector: formatPackets(selector), action, level: protection?.level ?? null, priority };
 }
 
 interface Indexed {
@@ -380,18 +389,3 @@ const sideText = (side: Side): string =>
         : side.name;
 
 const portText = (port: number): string => (port === 0 ? "not known" : String(port));
-
-/** The canonical packet of a question, or what is wrong with it. */
-export function readPacket(
-  source: string,
-  destination: string,
-  protocol: number,
-  sourcePort: number,
-  destinationPort: number,
-): Packet | string {
-  const [from, to] = [canonicalAddress(source), canonicalAddress(destination)];
-  if (from === undefined) return `${JSON.stringify(source)} is no address`;
-  if (to === undefined) return `${JSON.stringify(destination)} is no address`;
-  if (from.includes(":") !== to.includes(":")) return "source and destination are of different address families";
-  return { source: from, destination: to, protocol, sourcePort, destinationPort };
-}

@@ -1,9 +1,10 @@
 /** `mainmode why`: which rule decides about a packet, and why the others do not. */
 import type { Request } from "../../daemon/control-protocol.ts";
 import { destroyPolicy } from "../../policy/config.ts";
+import { readPacket } from "../../policy/decide.ts";
 import { formatProtocol, hasPorts, parseProtocol } from "../../policy/filter.ts";
 import { type OwnAddresses, ownAddresses } from "../../policy/own-addresses.ts";
-import { type Explanation, explain, readPacket } from "../../policy/why.ts";
+import { type Explanation, explain } from "../../policy/why.ts";
 import { ask, type Document } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
 import { safe } from "../format.ts";

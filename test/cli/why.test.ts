@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { WhyDocument } from "../../daemon/policy-commands.ts";
-import { explain, readPacket } from "../../policy/why.ts";
+import { readPacket } from "../../policy/decide.ts";
+import { explain } from "../../policy/why.ts";
 import { policyOf, towards } from "../sim/policies.ts";
 import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
 

@@ -22,7 +22,15 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
   const commands = new Commands({
     push: (input) => inputs.push(input),
     view: () => status,
-    situation: () => ({ policy: REQUIRE, inForce: REQUIRE, addresses: ["192.0.2.1"], onLink: [], ports: [500, 4500], sources: [] }),
+    situation: () => ({
+      policy: REQUIRE,
+      inForce: REQUIRE,
+      addresses: ["192.0.2.1"],
+      onLink: [],
+      ports: [500, 4500],
+      sources: [],
+      metBy: () => undefined,
+    }),
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
     rules: {

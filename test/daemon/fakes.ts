@@ -29,6 +29,7 @@ export function fakeEngine(
     },
     nextWake: () => engine.wake,
     inForce: () => NO_POLICY,
+    metBy: () => undefined,
     view: () => status,
     live: () => NOTHING_LIVE,
     counters: () => new Map(),

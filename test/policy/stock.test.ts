@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
-import { explain, readPacket, type Verdict } from "../../policy/why.ts";
+import { readPacket } from "../../policy/decide.ts";
+import { explain, type Verdict } from "../../policy/why.ts";
 
 const tree = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../../" : "../../", import.meta.url));
 const ME = ["192.0.2.1"];

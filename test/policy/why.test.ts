@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Packet } from "../../policy/decide.ts";
-import { directionOf } from "../../policy/decide.ts";
-import { explain, readPacket, type Verdict } from "../../policy/why.ts";
+import { directionOf, type Packet, readPacket } from "../../policy/decide.ts";
+import { explain, type Verdict } from "../../policy/why.ts";
 import { ADDRESSES, policyFrom, type RuleText, randomPacket, randomPolicy } from "./random-policies.ts";
 import { evaluate } from "./reference-evaluator.ts";
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfiguration } from "../../../policy/config.ts";
-import { explain, readPacket } from "../../../policy/why.ts";
+import { readPacket } from "../../../policy/decide.ts";
+import { explain } from "../../../policy/why.ts";
 import { refusals } from "./accepted.ts";
 import { type Summary, shown, summary } from "./imported.ts";
 import { SCRIPTS } from "./scripts.ts";

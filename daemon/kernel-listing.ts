@@ -1,0 +1,19 @@
+/** What an earlier run left in the kernel. */
+import type { KernelListing } from "../ike/kernel-contract.ts";
+import type { Kernel } from "../kernel/port.ts";
+import type { Log } from "./log.ts";
+import { within } from "./within.ts";
+
+/** For the kernel to tell what it has. Milliseconds. */
+const PATIENCE = 10_000;
+
+/** Nothing where the kernel does not tell in time, or can't, which is logged. */
+export async function listKernel(kernel: Pick<Kernel, "list">, log: Log): Promise<KernelListing> {
+  const nothing = { sas: [], policies: [] };
+  try {
+    return (await within(PATIENCE, kernel.list())) ?? nothing;
+  } catch (error) {
+    log({ event: "svc.kernel", level: "warning", text: `what the kernel has is not known: ${String(error)}` });
+    return nothing;
+  }
+}
