@@ -21,7 +21,7 @@ import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import { Insight } from "./insight.ts";
 import { type OpenedJournal, whyNotKept } from "./journal.ts";
-import { listKernel } from "./kernel-listing.ts";
+import { holdsOurs, listKernel } from "./kernel-listing.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
@@ -54,6 +54,8 @@ export interface DaemonParts {
   readonly store?: DescriptorStore;
   /** Reads the configuration again; without it there is no reload. */
   readonly reread?: Reread;
+  /** Instead of the system's resolver: the addresses of a name. */
+  readonly findName?: (name: string) => Promise<readonly string[]>;
   /** Told the name of each policy that is followed after the first. */
   readonly onPolicy?: (name: string) => void;
   /** Sees every message that leaves, without the marker of port 4500. */
@@ -112,12 +114,12 @@ class RunningDaemon implements Daemon {
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
-    const { configuration, crypto, random, native, reread, journal } = parts;
+    const { configuration, crypto, random, native, reread, journal, findName: find } = parts;
     this.#monitoring = new Monitoring(parts);
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
-    this.#policy = new PolicySource({ configuration, reread, log, journal, follow: (policy) => this.#adopt(policy) });
+    this.#policy = new PolicySource({ configuration, reread, log, journal, find, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
@@ -224,13 +226,16 @@ class RunningDaemon implements Daemon {
         reason: "journal",
         hint: "nothing: what it lost is negotiated again",
       });
-    await this.#policy.begin();
-    this.#loop.push({ type: "policy", policy: this.#policy.policy, restore });
-    this.#routes.follow(this.#policy.policy);
+    await this.#policy.begin(!holdsOurs(restore.kernel), (policy) => {
+      this.#loop.push({ type: "policy", policy, restore });
+      this.#routes.follow(policy);
+    });
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });
     // What changed between the first look and the monitor's start has rung no bell.
     void this.#onAddresses();
     await this.#loop.settled();
+    // Who waits for us finds what names stand for in force, as far as that is to be had.
+    await this.#policy.begun();
     await this.#startMonitoring();
     await this.#insight.startWeb(configuration.daemon.web, () => this.#commands.snapshot());
     this.#commands.open();

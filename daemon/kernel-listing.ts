@@ -1,5 +1,5 @@
 /** What an earlier run left in the kernel. */
-import type { KernelListing } from "../ike/kernel-contract.ts";
+import { BYPASS_PRIORITY, isOurReqid, type KernelListing } from "../ike/kernel-contract.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { Log } from "./log.ts";
 import { within } from "./within.ts";
@@ -17,3 +17,9 @@ export async function listKernel(kernel: Pick<Kernel, "list">, log: Log): Promis
     return nothing;
   }
 }
+
+/** Whether an earlier run has left a policy or an SA. */
+export const holdsOurs = ({ policies, sas }: KernelListing): boolean =>
+  policies.some(
+    ({ ours, priority, templates }) => (ours && priority !== BYPASS_PRIORITY) || templates.some(({ reqid }) => isOurReqid(reqid)),
+  ) || sas.some(({ reqid }) => isOurReqid(reqid));

@@ -93,7 +93,7 @@ async function serve(
     log,
     native,
     controlDescriptor: controlDescriptor(process.env),
-    onPolicy: (name) => manager.status(statusText(name, daemon?.endpoints.length ?? 0)),
+    onPolicy: (name) => daemon && manager.status(statusText(name, daemon.endpoints.length)),
     ...(options.controlPath === undefined ? {} : { controlPath: options.controlPath }),
     ...(onSent === undefined ? {} : { onSent }),
   });

@@ -11,7 +11,7 @@ import type { Policy } from "../policy/types.ts";
 import type { Reloaded } from "./commands.ts";
 import type { OpenedJournal } from "./journal.ts";
 import type { Log } from "./log.ts";
-import { NAMES_OWNER, Names } from "./names.ts";
+import { NAMES_OWNER, Names, type NamesParts } from "./names.ts";
 import { compareConfigurations } from "./reload.ts";
 
 /** Reads the configuration again, with further texts behind its files. */
@@ -25,6 +25,8 @@ export interface PolicySourceParts {
   readonly follow: (policy: Policy) => Promise<void>;
   /** Where what names stand for is kept over a restart, if at all. */
   readonly journal: OpenedJournal | undefined;
+  /** Instead of the system's resolver. */
+  readonly find?: NamesParts["find"] | undefined;
 }
 
 /** Most rules at run time: they are kept as text, and read with every reload. */
@@ -37,14 +39,18 @@ export class PolicySource {
   #configuration: Configuration;
   /** One change after the other. */
   #queue: Promise<unknown> = Promise.resolve();
+  /** What names stand for has changed, and that is not followed yet. */
+  #isDue = false;
+  #named: Promise<void> = Promise.resolve();
 
   constructor(parts: PolicySourceParts) {
     this.#parts = parts;
     this.#configuration = parts.configuration;
-    const { log, follow, journal } = parts;
+    const { log, journal, find } = parts;
     this.#names = new Names({
       log,
-      onChange: () => void this.#inTurn(() => follow(this.policy)),
+      onChange: () => this.#onNames(),
+      find,
       earlier: journal?.image.get(NAMES_OWNER),
       save: journal && ((records) => journal.journal.write(records)),
     });
@@ -60,9 +66,23 @@ export class PolicySource {
     return this.#names.apply(this.#configuration.policy);
   }
 
-  /** Before the policy is followed for the first time: finds what its names stand for. */
-  begin(): Promise<void> {
-    return this.#names.follow(this.#configuration.policy);
+  /**
+   * Follows the policy for the first time, by `first`. `isBare`: the kernel has nothing of an earlier run, so that all goes in clear meanwhile; then names
+   * keep nobody waiting, and a filter with one is about nothing until it is known, as after a reload. Else the old policies stand while names are looked up.
+   */
+  begin(isBare: boolean, first: (policy: Policy) => void): Promise<void> {
+    return this.#inTurn(async () => {
+      const { policy } = this.#configuration;
+      if (isBare) this.#named = (await this.#names.begin(policy)).settled;
+      else await this.#names.follow(policy);
+      first(this.policy);
+    });
+  }
+
+  /** Resolves when the names of the beginning have had their time, and what they stand for is followed. */
+  async begun(): Promise<void> {
+    await this.#named;
+    await this.#queue;
   }
 
   /** This host's network has changed. */
@@ -100,6 +120,16 @@ export class PolicySource {
       if (inFile) return refusal(`rule ${JSON.stringify(name)} stands in ${this.#placeOf(name)}; remove it there, and reload`);
       const known = [...this.#runTime.keys()].join(", ") || "none";
       return refusal(`no rule ${JSON.stringify(name)} was added at run time; there are: ${known}`);
+    });
+  }
+
+  /** Answers that come while another policy is being followed are one change. */
+  #onNames(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    void this.#inTurn(() => {
+      this.#isDue = false;
+      return this.#parts.follow(this.policy);
     });
   }
 

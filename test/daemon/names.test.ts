@@ -100,6 +100,70 @@ test("a name that takes its time keeps no other one waiting, at the beginning an
   answerSlow();
 });
 
+/** Names whose answers come when the test says so: `answer(name, n)` gives the answer to the n-th look for it. */
+function held(patienceMs: number) {
+  const waiting = new Map<string, ((addresses: readonly string[]) => void)[]>();
+  let changes = 0;
+  const records: LogRecord[] = [];
+  const names = new Names({
+    log: (record) => records.push(record),
+    onChange: () => changes++,
+    patienceMs,
+    find: (name) => new Promise((resolve) => waiting.set(name, [...(waiting.get(name) ?? []), resolve])),
+  });
+  const answer = (name: string, look: number, addresses: readonly string[]) => waiting.get(name)?.[look]?.(addresses);
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  return { names, answer, turn, changes: () => changes, warnings: () => records.filter(({ level }) => level === "warning").length };
+}
+
+test("what an older look for a name brings late does not replace a newer one's answer", async () => {
+  const { names, answer, turn, changes, warnings } = held(5);
+  const named = policy("me <-> a.example.test");
+  await names.follow(named);
+  const now = names.lookNow();
+  answer("a.example.test", 1, ["192.0.2.2"]);
+  await now;
+  assert.deepEqual([remotes(names.apply(named)), changes()], [["2"], 1]);
+  answer("a.example.test", 0, ["192.0.2.1"]);
+  await turn();
+  assert.deepEqual([remotes(names.apply(named)), changes()], [["2"], 1]);
+
+  // A look that found nothing has no say about what an older one brings; and nothing that is old is told of.
+  const [third, fourth] = [names.lookNow(), names.lookNow()];
+  answer("a.example.test", 3, ["192.0.2.4"]);
+  await turn();
+  answer("a.example.test", 2, []);
+  await Promise.all([third, fourth]);
+  assert.deepEqual([remotes(names.apply(named)), warnings()], [["4"], 0]);
+  const [fifth, sixth] = [names.lookNow(), names.lookNow()];
+  answer("a.example.test", 5, []);
+  await turn();
+  answer("a.example.test", 4, ["192.0.2.5"]);
+  await Promise.all([fifth, sixth]);
+  assert.deepEqual(remotes(names.apply(named)), ["5"]);
+  names.close();
+});
+
+test("at a beginning nobody waits for more than what this host can tell itself, and each answer is told of", async () => {
+  const { names, answer, turn, changes } = held(1000);
+  const named = policy("me <-> a.example.test", "me <-> b.example.test", "me <-> dns");
+  let isBegun = false;
+  const beginning = names.begin(named).finally(() => (isBegun = true));
+  await turn();
+  assert.equal(isBegun, false);
+  answer("dns", 0, ["192.0.2.53"]);
+  const { settled } = await beginning;
+  assert.deepEqual(remotes(names.apply(named)), ["name", "name", "53"]);
+  const before = changes();
+  answer("a.example.test", 0, ["192.0.2.1"]);
+  await turn();
+  assert.deepEqual([remotes(names.apply(named)), changes() - before], [["1", "name", "53"], 1]);
+  answer("b.example.test", 0, ["192.0.2.2"]);
+  await settled;
+  assert.deepEqual([remotes(names.apply(named)), changes() - before], [["1", "2", "53"], 2]);
+  names.close();
+});
+
 test("what names stood for in the last run counts until something better is known", async () => {
   const records: JournalRecord[] = [];
   const run = (answers: Record<string, readonly string[]>): Names =>

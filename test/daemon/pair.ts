@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { type Daemon, startDaemon } from "../../daemon/daemon.ts";
+import { type Daemon, type DaemonParts, startDaemon } from "../../daemon/daemon.ts";
 import type { LogRecord } from "../../daemon/log.ts";
 import { loadNative } from "../../daemon/native.ts";
 import { systemRandom } from "../../daemon/random.ts";
@@ -79,7 +79,12 @@ export async function startHost(t: TestContext, text: string, controlPath: strin
 }
 
 /** Starts a daemon that is stopped after the test. */
-export async function startConfigured(t: TestContext, configuration: Configuration, controlPath: string): Promise<Host> {
+export async function startConfigured(
+  t: TestContext,
+  configuration: Configuration,
+  controlPath: string,
+  more: Partial<DaemonParts> = {},
+): Promise<Host> {
   const [records, kernelLines]: [LogRecord[], string[]] = [[], []];
   const native = await loadNative();
   const kernel = memoryKernel({ log: (line) => kernelLines.push(line) });
@@ -91,6 +96,7 @@ export async function startConfigured(t: TestContext, configuration: Configurati
     log: (record) => records.push(record),
     native: native.ok ? native.value : undefined,
     controlPath,
+    ...more,
   });
   if (!started.ok) throw new Error(`${started.error.text} (${started.error.hint})`);
   t.after(() => started.value.stop(1000));
