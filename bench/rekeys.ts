@@ -97,7 +97,7 @@ class Duel {
     const secret = this.#secret;
     const half = (role: BenchRole): Half => ({
       engine: createEngine({ ...CORE, journal: true }),
-      xfrm: memoryXfrm(),
+      xfrm: memoryXfrm({ keyless: true }),
       journal: this.#open(role).journal,
       spent: 0,
     });

@@ -40,7 +40,7 @@ class BenchSide {
   readonly #crypto;
   readonly #engine: Engine;
   readonly #loop: Loop;
-  readonly #memory = memoryKernel();
+  readonly #memory = memoryKernel({ keyless: true });
   readonly #socket: Socket;
   readonly #reqids = new Map<string, number>();
   readonly #keys = new Map<string, Uint8Array>();

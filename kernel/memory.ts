@@ -61,13 +61,15 @@ export interface MemoryOptions {
   readonly log?: (line: string) => void;
   /** Protocols (`esp`) and algorithms (`hmac(sha512)`) that this kernel was built without. */
   readonly lacks?: readonly string[];
+  /** Keeps no keys: the benchmark measures a daemon, in whose memory a real kernel keeps nothing either. */
+  readonly keyless?: boolean;
 }
 
 /** An empty database. */
 export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
   const states = new Map<string, MemoryState>();
   const policies = new Map<string, KernelPolicy>();
-  const lacks = options.lacks ?? [];
+  const { lacks = [], keyless = false } = options;
   const remove = (name: string): void => {
     const state = states.get(name);
     if (state) for (const key of keysOf(state.sa)) key.destroy();
@@ -86,7 +88,7 @@ export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
     policies,
     apply(commands) {
       const counters: SaCounters[] = [];
-      const db = { states, policies, lacks, remove, counters };
+      const db = { states, policies, lacks, keyless, remove, counters };
       for (const [index, command] of commands.entries()) {
         const reason = perform(db, command);
         if (reason) return err({ index, reason, exists: reason === EXISTS, command: describeCommand(command) });
@@ -174,6 +176,7 @@ interface Database {
   readonly states: Map<string, MemoryState>;
   readonly policies: Map<string, KernelPolicy>;
   readonly lacks: readonly string[];
+  readonly keyless: boolean;
   readonly remove: (name: string) => void;
   readonly counters: SaCounters[];
 }
@@ -207,7 +210,7 @@ function addSa(db: Database, sa: KernelSa): string | undefined {
   if (reason) return reason;
   const name = saName(sa);
   if (db.states.has(name)) return EXISTS;
-  db.states.set(name, { sa: withOwnKeys(sa), counters: { octets: 0, packets: 0 }, soft: false });
+  db.states.set(name, { sa: db.keyless ? sa : withOwnKeys(sa), counters: { octets: 0, packets: 0 }, soft: false });
   return undefined;
 }
 

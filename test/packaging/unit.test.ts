@@ -39,7 +39,10 @@ test("the service tells when it is ready and alive, and keeps what a restart nee
     assert.deepEqual(service.get(key), [value], key);
   assert.ok(Number(service.get("WatchdogSec")?.[0]) > 0);
   assert.ok(Number(service.get("FileDescriptorStoreMax")?.[0]) > 0);
-  assert.match(service.get("ExecStart")?.[0] ?? "", /node --single-threaded-gc --max-semi-space-size=16 \S+main\.js daemon -c \S+$/);
+  assert.match(
+    service.get("ExecStart")?.[0] ?? "",
+    /node --single-threaded-gc --max-semi-space-size=16 --no-allocation-site-pretenuring \S+main\.js daemon -c \S+$/,
+  );
 });
 
 test("the service has two capabilities and no more, and lets V8 compile", () => {
