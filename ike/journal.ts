@@ -165,8 +165,9 @@ export const policyValue = ({ selector, templates, ...rest }: KernelPolicy): Jou
 export const policyOwner = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string =>
   `${POLICY} ${direction} ${selectorKey(selector)}`;
 
-/** The kernel's answer: policies that it has removed are ours no longer. */
+/** The kernel's answer: policies that it has removed, and those that it did not add, are not ours. What is asked for again is written down again. */
 export function noteRemovals(core: Core, commands: readonly KernelCommand[], outcome: Result<unknown, KernelRefusal>): void {
-  for (const command of outcome.ok ? commands : commands.slice(0, outcome.error.index))
-    if (command.do === "remove-policy") core.store.changes.gone.add(policyOwner(command.policy));
+  const done = outcome.ok ? commands.length : outcome.error.index;
+  for (const [i, command] of commands.entries())
+    if (command.do === (i < done ? "remove-policy" : "add-policy")) core.store.changes.gone.add(policyOwner(command.policy));
 }

@@ -213,7 +213,7 @@ const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
   action === "block" || templates.some(({ level }) => level === "required");
 
 /** Whether two policies of one slot say the same. */
-const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
+export const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
   a === b ||
   (a.action === b.action &&
     a.priority === b.priority &&

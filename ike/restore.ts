@@ -7,10 +7,11 @@ import { ownerOf } from "../sa-store/changes.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
 import { askAnew } from "./acquire.ts";
 import { type Core, log } from "./core.ts";
-import { NOW, policyOwner, REQID } from "./journal.ts";
-import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type SaKey } from "./kernel-contract.ts";
+import { NOW, POLICY, policyOwner, REQID } from "./journal.ts";
+import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
+import { samePolicy } from "./policy-slots.ts";
 import { type LastRun, restoreChild, saText } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
@@ -28,15 +29,22 @@ export function restorePolicies(core: Core, { image, kernel }: Restore): void {
   const reqids = owners(image, `${REQID} `).flatMap(([key, part]) => (typeof part.value === "number" ? [[key, part.value] as const] : []));
   // Also what a run without a journal left: one that lets clear text through must not outlive the daemon that would have closed it.
   const ours = kernel.policies.flatMap(({ ours, ...policy }) =>
-    (ours && policy.priority !== BYPASS_PRIORITY) ||
-    policy.templates.some(({ reqid }) => isOurReqid(reqid)) ||
-    image.has(policyOwner(policy))
+    (ours && policy.priority !== BYPASS_PRIORITY) || policy.templates.some(({ reqid }) => isOurReqid(reqid)) || isRecorded(image, policy)
       ? [policy]
       : [],
   );
+  // What is not there is no more ours than what somebody else may put there; what this start asks for is written down anew.
+  const there = new Set(ours.map(policyOwner));
+  for (const [key] of owners(image, `${POLICY} `)) if (!there.has(`${POLICY} ${key}`)) core.store.changes.gone.add(`${POLICY} ${key}`);
   const used = [...ours.flatMap(({ templates }) => templates), ...kernel.sas].flatMap(({ reqid }) => (isOurReqid(reqid) ? [reqid] : []));
   core.policies.restore(reqids, ours, used);
   restoreEnds(core, ours);
+}
+
+/** Whether the journal has a policy as it is: somebody else may have put another one where a crash, or he himself, kept ours out. */
+function isRecorded(image: JournalImage, policy: KernelPolicy): boolean {
+  const { action, priority, templates } = fieldsOf(image.get(policyOwner(policy))?.get("")?.value) as Partial<KernelPolicy>;
+  return Array.isArray(templates) && samePolicy(policy, { ...policy, ...{ action, priority, templates } } as KernelPolicy);
 }
 
 /** After the policies: SAs. */

@@ -6,7 +6,7 @@ import type { Crypto, Random } from "../../ike/crypto/provider.ts";
 import type { Effect, ReplyLine, SaEvent } from "../../ike/effect.ts";
 import { createEngine, type Engine } from "../../ike/engine.ts";
 import type { Command, Input, Path } from "../../ike/input.ts";
-import type { KernelCommand, KernelEvent, KernelListing, KernelSa } from "../../ike/kernel-contract.ts";
+import type { KernelCommand, KernelEvent, KernelListing, KernelPolicy, KernelSa } from "../../ike/kernel-contract.ts";
 import { err } from "../../isakmp/result.ts";
 import { type MemoryXfrm, memoryXfrm } from "../../kernel/memory.ts";
 import { describeCommand, saName } from "../../kernel/xfrm-args.ts";
@@ -64,6 +64,8 @@ export class Host {
   stopped = false;
   /** What a restart would find; kept where a story sets it. */
   journal: JournalRecord[] | undefined;
+  /** Which policies of the kernel carry our mark; somebody else's, where a story has one. */
+  isOurs: (policy: KernelPolicy) => boolean = () => true;
   /** Effects carried out so far. */
   effects = 0;
   /** How long a question for a route takes. */
@@ -149,7 +151,7 @@ export class Host {
     const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid, limits }, counters }) => {
       return { source, destination, protocol, spi, reqid, counters, endless: limits.hardSeconds === null };
     });
-    return { sas, policies: Array.from(this.xfrm.policies.values(), (policy) => ({ ...policy, ours: true })) };
+    return { sas, policies: Array.from(this.xfrm.policies.values(), (policy) => ({ ...policy, ours: this.isOurs(policy) })) };
   }
 
   /** Gives a command; its lines are in `replies`. */
