@@ -133,7 +133,7 @@ export type Pending =
   /** Policies of ours, and removals: what the kernel refuses is logged, what it did not come to is asked again. */
   | { readonly kind: "upkeep"; readonly commands: readonly KernelCommand[] }
   /** SAs with keys from the file. */
-  | { readonly kind: "manual"; readonly name: string; readonly sas: readonly KernelSa[]; readonly commands: readonly KernelCommand[] }
+  | { readonly kind: "manual"; readonly pair: ManualPair; readonly sas: readonly KernelSa[]; readonly commands: readonly KernelCommand[] }
   /** The last line of a command that waited for the kernel. */
   | { readonly kind: "reply"; readonly id: number; readonly line: ReplyLine };
 

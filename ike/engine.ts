@@ -284,7 +284,7 @@ function resume(core: Core, pending: Pending, outcome: (Input & { readonly type:
     case "measure":
       return onMeasured(core, core.store.children.get(pending.child), pending.why, outcome.ok ? outcome.value : null);
     case "manual":
-      return onManual(core, pending.name, pending.commands, outcome.ok ? null : outcome.error);
+      return onManual(core, pending.pair, pending.commands, outcome.ok ? null : outcome.error);
     case "upkeep":
       return onPolicies(core, pending.commands, outcome.ok ? null : outcome.error);
     case "reply":

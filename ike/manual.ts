@@ -14,6 +14,10 @@ import { upkeep } from "./standing.ts";
 export interface ManualPair {
   readonly manual: ManualSa;
   readonly sas: readonly SaKey[];
+  /** The kernel has not answered yet: which of its SAs are ours nobody knows. */
+  isAsked: boolean;
+  /** The policy has it no longer. It goes with the kernel's answer, and what has its SPIs waits for that. */
+  isOver: boolean;
 }
 
 const NO_LIMITS: Limits = { softSeconds: null, hardSeconds: null, kilobytes: null, softShare: 1 };
@@ -23,15 +27,27 @@ export function syncManual(core: Core, present: readonly SaKey[] = []): void {
   const wanted = new Map(core.policy.manual.map((manual) => [manual.name, manual]));
   for (const [name, pair] of core.manual) {
     const now = wanted.get(name);
-    if (now && sameManual(now, pair.manual)) wanted.delete(name);
-    else remove(core, name, pair);
+    pair.isOver = !now || !sameManual(now, pair.manual);
+    if (!pair.isOver) wanted.delete(name);
+    else if (!pair.isAsked) remove(core, name, pair);
   }
-  for (const manual of wanted.values()) install(core, manual, present);
+  const going = new Set([...core.manual.values()].flatMap(({ sas, isOver }) => (isOver ? sas.map(textOf) : [])));
+  for (const manual of wanted.values())
+    if (!core.manual.has(manual.name) && !namesOf(manual).some((name) => going.has(textOf(name)))) install(core, manual, present);
+}
+
+const textOf = ({ protocol, spi, destination }: SaKey): string => `${protocol} ${spi} ${destination}`;
+
+/** The names of a pair's SAs. */
+function namesOf({ local, remote, suite, spiIn, spiOut }: ManualSa): readonly SaKey[] {
+  return (["in", "out"] as const).flatMap((direction) => saKeys({ local, remote }, [{ suite, spiIn, spiOut }], direction));
 }
 
 /** Takes all of them away: for a full stop. */
 export function removeManual(core: Core): void {
-  for (const [name, pair] of core.manual) remove(core, name, pair);
+  for (const [name, pair] of core.manual)
+    if (pair.isAsked) pair.isOver = true;
+    else remove(core, name, pair);
 }
 
 /** Whether an SA in the kernel is a manual one. */
@@ -47,28 +63,30 @@ function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void 
   const keys = [{ suite, spiIn, spiOut, inbound, outbound }];
   const made = (["in", "out"] as const).flatMap((direction) => kernelSas(spec, keys, direction, NO_LIMITS, null));
   const sas = made.map((sa): KernelSa => ({ ...sa, replayWindow: 0 }));
-  const names = (["in", "out"] as const).flatMap((direction) => saKeys(spec, keys, direction));
+  const names = namesOf(manual);
   const stale = names.filter((name) => present.some((one) => isSame(one, name)));
-  core.manual.set(manual.name, { manual, sas: names });
+  const pair: ManualPair = { manual, sas: names, isAsked: true, isOver: false };
+  core.manual.set(manual.name, pair);
   const commands: readonly KernelCommand[] = [
     ...stale.map((sa): KernelCommand => ({ do: "remove-sa", sa })),
     ...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })),
   ];
-  kernel(core, commands, { kind: "manual", name: manual.name, sas, commands });
+  kernel(core, commands, { kind: "manual", pair, sas, commands });
 }
 
 /** The kernel's answer. What it refused of a pair, the rest of it goes with: half a pair protects nothing. */
-export function onManual(core: Core, name: string, commands: readonly KernelCommand[], refusal: KernelRefusal | null): void {
-  const pair = core.manual.get(name);
-  if (!refusal) return;
-  const added = commands.slice(0, refusal.index).flatMap((command) => (command.do === "add-sa" ? [command.sa] : []));
+export function onManual(core: Core, pair: ManualPair, commands: readonly KernelCommand[], refusal: KernelRefusal | null): void {
+  pair.isAsked = false;
+  if (!refusal && !pair.isOver) return;
+  const { name, remote } = pair.manual;
+  const added = commands.slice(0, refusal?.index).flatMap((command) => (command.do === "add-sa" ? [command.sa] : []));
   upkeep(
     core,
     added.map(({ source, destination, protocol, spi }) => ({ do: "remove-sa", sa: { source, destination, protocol, spi } })),
   );
-  if (!pair) return;
   core.manual.delete(name);
-  logError(core, "policy.failed", `manual SA ${name}`, kernelError(refusal, "add-sa"), { peer: pair.manual.remote });
+  if (refusal && !pair.isOver) logError(core, "policy.failed", `manual SA ${name}`, kernelError(refusal, "add-sa"), { peer: remote });
+  if (pair.isOver && !core.stopping) syncManual(core);
 }
 
 function remove(core: Core, name: string, { sas }: ManualPair): void {

@@ -90,6 +90,62 @@ test(
   }),
 );
 
+// The same SPIs with other keys, the same pair under another name, and another pair; the kernel's answer to what was there before is late.
+const REKEYED = { "key-in": `"0x${"55".repeat(36)}"`, "key-out": `"0x${"66".repeat(36)}"` };
+const LATER: readonly (readonly [what: string, text: string, spis: readonly number[]])[] = [
+  ["has other keys", manual("A", REKEYED), [0x1001, 0x1002]],
+  ["has other SPIs", manual("A", { "spi-in": "0x2001", "spi-out": "0x2002" }), [0x2001, 0x2002]],
+  ["has another name", manual("A", { name: '"press"' }), [0x1001, 0x1002]],
+  ["is gone", "", []],
+];
+for (const [what, text, spis] of LATER)
+  for (const refused of [true, false]) {
+    const [policy, other, kept] = [policyOf(text), policyOf(manual("A", { "spi-in": "0x3001" })), policyOf(text)];
+    test(
+      `a manual pair ${what} by a reload, before the kernel has ${refused ? "refused" : "granted"} what it was: the kernel has what the new file says, and no more`,
+      story({ ...pair(manual("A"), manual("B")), kernelDelays: [50] }, (world) => {
+        const a = world.host("A");
+        const removed: number[] = [];
+        // Somebody else has an SPI of the first pair, for a while.
+        let others = refused ? 0x1002 : 0;
+        a.refuse = (command) => {
+          if (command.do === "remove-sa") removed.push(command.sa.spi);
+          if (command.do !== "add-sa" || command.sa.spi !== others) return undefined;
+          others = 0;
+          return "exists";
+        };
+        world.run(10);
+        a.input({ type: "policy", policy });
+        world.run(1000);
+        assert.deepEqual(
+          [...a.xfrm.states.values()].map(({ sa }) => sa.spi).sort((x, y) => x - y),
+          spis,
+        );
+        assert.ok(!refused || !removed.includes(0x1002), "what somebody else has stays");
+        assert.deepEqual(said(a, "error"), []);
+        for (const next of [other, kept]) {
+          a.input({ type: "policy", policy: next });
+          world.run(1000);
+        }
+        assert.deepEqual(
+          [...a.xfrm.states.values()].map(({ sa }) => sa.spi).sort((x, y) => x - y),
+          spis,
+        );
+      }),
+    );
+  }
+
+test(
+  "a full stop before the kernel has answered about a pair leaves nothing of it",
+  story({ ...pair(manual("A"), manual("B")), kernelDelays: [50] }, (world) => {
+    const a = world.host("A");
+    world.run(10);
+    a.command({ name: "shutdown", keep: false, policies: "remove" });
+    world.run(2000);
+    assert.deepEqual([a.stopped, a.xfrm.states.size, a.xfrm.policies.size], [true, 0, 0]);
+  }),
+);
+
 test(
   "a tunnel with keys from the file",
   scene(
