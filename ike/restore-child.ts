@@ -63,9 +63,14 @@ export function restoreChild(core: Core, id: number, f: Fields, last: LastRun): 
   for (const sa of [...inbound, ...outbound]) last.sas.delete(saText(sa));
   for (const { spiIn } of child.protections) core.store.reserveSpi(spiIn);
   core.store.putChild(child);
+  // The journal has it as it is.
+  core.store.changes.children.delete(child);
   const ike = child.ike === null ? undefined : core.store.ikes.get(child.ike);
   if (ike?.phase === "established") ike.children.add(id);
-  else child.ike = null;
+  else if (child.ike !== null) {
+    child.ike = null;
+    core.store.touch(child);
+  }
   armChild(core, child);
   if (child.ike === null) armChildKeepalive(core, child);
   if (child.outbound === "installed") upkeep(core, core.policies.take(child));

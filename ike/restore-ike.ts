@@ -51,11 +51,13 @@ export function restoreIke(
     count(core, "IKE SA of the last run not taken over");
     return known && { path: known.path, sa: known, usedMessageIds: usedIds(parts) };
   }
-  const ike = ikeOf(core, id, f, { ...known, ...home });
+  const { asWritten, ...place } = home;
+  const ike = ikeOf(core, id, f, { ...known, ...place });
   for (const [part, { value: quickModes }] of parts)
     if (part.startsWith(USED_ID)) ike.quickModes = Math.max(ike.quickModes, Number(quickModes));
   for (const used of usedIds(parts)) ike.usedMessageIds.add(used);
   core.store.putIke(ike);
+  if (asWritten) core.store.changes.ikes.delete(ike);
   core.timers.set(`ike ${id}`, "expire", ike.expiresAt);
   if (ike.state === "established") armRenewal(core, ike);
   else core.timers.set(`ike ${id}`, "close", core.now + DRAIN);
@@ -110,18 +112,21 @@ function readCommon(core: Core, f: Fields, secret: Uint8Array | null) {
   return { path: f["path"] as IkeSa["path"], cookieI, cookieR, lastBlock, ownId, peerId, suite: suite.value, keys };
 }
 
+/** Where an IKE SA belongs today, and whether the journal has it so. */
+type Home = Pick<Established, "rule" | "proof"> & { readonly asWritten: boolean };
+
 /** The rule that takes its proof today: its own, else another of its peer's, whose own children may live under it. */
-function homeOf(core: Core, f: Fields, known: Known): Pick<Established, "rule" | "proof"> | undefined {
+function homeOf(core: Core, f: Fields, known: Known): Home | undefined {
   const { path, peerId } = known;
   const cookies: Cookies = [known.cookieI, known.cookieR];
   const own = ruleCalled(core, f["rule"]);
   const proof = own && proofOfRecord(core.crypto, f["proof"], core.policy, cookies);
-  if (own && proof && acceptsProof(own, proof, peerId)) return { rule: own, proof };
+  if (own && proof && acceptsProof(own, proof, peerId)) return { rule: own, proof, asWritten: true };
   const others = rulesForPeer(core.policy, path.local.address, path.remote.address);
   for (const rule of others) {
     const home = rule.auth.flatMap((entry) => {
       const taken = proofWithEntry(core.crypto, f["proof"], { rule, entry }, others, cookies);
-      return taken && couldServe({ path, sa: { ...known, proof: taken } }, rule) ? [{ rule, proof: taken }] : [];
+      return taken && couldServe({ path, sa: { ...known, proof: taken } }, rule) ? [{ rule, proof: taken, asWritten: false }] : [];
     })[0];
     if (home) return home;
   }

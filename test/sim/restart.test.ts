@@ -60,6 +60,23 @@ for (const name of ["A", "B"]) {
   );
 
   test(
+    `${name} is started again: the journal has what it takes over, which is not written once more`,
+    story(pair(), (world) => {
+      const host = world.host(name);
+      host.keepJournal();
+      bringUp(world);
+      world.run(20 * SECOND);
+      const before = host.journal?.length;
+      host.crash();
+      assert.equal(childrenOf(world, name).length, 1);
+      assert.deepEqual(
+        host.journal?.slice(before).filter(({ owner }) => /^(ike|child) /.test(owner)),
+        [],
+      );
+    }),
+  );
+
+  test(
     `${name} dies every ten minutes for six hours: renewals go on, nothing piles up, nothing is lost for long`,
     story(pair(), (world) => {
       world.host(name).keepJournal();
