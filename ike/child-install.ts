@@ -8,7 +8,7 @@ import type { Result } from "../isakmp/result.ts";
 import { formatSelector } from "../policy/selector.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa, QuickExchange, Role } from "../sa-store/ike-sa.ts";
-import { respond } from "./child-request.ts";
+import { refuse, respond } from "./child-request.ts";
 import { activate, forgetChild, newChild, predecessorOf, removeChild, tellDelete } from "./children.ts";
 import { type Core, childFields, ikeFields, kernel, log, logError, type Pending, peerName } from "./core.ts";
 import { type IkeError, kernelError } from "./errors.ts";
@@ -19,6 +19,7 @@ import { tellPeer } from "./informational.ts";
 import { kernelSas } from "./install.ts";
 import type { KernelCommand, KernelRefusal, SaCounters } from "./kernel-contract.ts";
 import { limitsOf, turnOf } from "./limits.ts";
+import { mayBeAnothers, takenByAnother } from "./nat-child.ts";
 import { encapsulationOf } from "./nat-path.ts";
 import { spiBytes } from "./negotiate-child.ts";
 import { errorNotify } from "./notifies.ts";
@@ -67,6 +68,9 @@ export function onInbound(
   }
   if (!outcome.ok) return onInboundRefused(core, ike, ex, outcome.error, undo);
   const { agreed, spec, wish, answer } = ex.state;
+  // Of two that asked for the same packets while the kernel worked the first has them, of whom there is a child by now.
+  const taken = !wish || mayBeAnothers(ike) ? takenByAnother(core, ike, spec) : undefined;
+  if (taken !== undefined) return onTakenMeanwhile(core, ike, ex, { kind: "selectors-taken", what: taken }, undo);
   const child = newChild(core, ike, spec, { role: ex.role, agreed, wish, startedAt: ex.startedAt });
   for (const { inbound } of agreed.keys) inbound.destroy();
   ex.flight = answer;
@@ -82,6 +86,23 @@ export function onInbound(
   if (wish.replaces === null && !agreed.commit) return installOutbound(core, ike, ex);
   core.timers.set(ex, "switch", core.now + switchDelay(core, predecessorOf(core, spec, wish, child)));
   if (agreed.commit) armRetransmit(core, ex);
+}
+
+/** Takes back what the kernel has granted, and refuses as if that had been known when it was asked. */
+function onTakenMeanwhile(core: Core, ike: IkeSa, ex: QuickExchange, error: IkeError, undo: readonly KernelCommand[]): void {
+  if (ex.state.kind !== "installing") return;
+  upkeep(core, undo);
+  const { agreed, request, spec } = ex.state;
+  if (!request) tellRefused(core, ike, agreed);
+  endExchange(core, ike, ex, error);
+  if (request) refuse(core, ike, request, error, spec.rule);
+}
+
+/** Nothing comes of what the peer has agreed to. */
+function tellRefused(core: Core, ike: IkeSa, { keys: [first] }: Pick<ChildOutcome, "keys">): void {
+  if (!first) return;
+  const protocol = first.suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH;
+  tellPeer(core, ike, [errorNotify(NOTIFY["NO-PROPOSAL-CHOSEN"], { protocol, spi: spiBytes(first.spiOut) })]);
 }
 
 /** An SPI that somebody else has is exchanged for another; anything else fails the negotiation with the kernel's words. */
@@ -117,14 +138,7 @@ function onInboundRefused(core: Core, ike: IkeSa, ex: QuickExchange, refusal: Ke
       ...quickFields(ike, ex.messageId, "responder"),
       rule: spec.rule.name,
     });
-  const [first] = agreed.keys;
-  if (first)
-    tellPeer(core, ike, [
-      errorNotify(NOTIFY["NO-PROPOSAL-CHOSEN"], {
-        protocol: first.suite.protocol === "esp" ? PROTOCOL.ESP : PROTOCOL.AH,
-        spi: spiBytes(first.spiOut),
-      }),
-    ]);
+  tellRefused(core, ike, agreed);
   endExchange(core, ike, ex, error);
 }
 

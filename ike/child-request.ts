@@ -241,8 +241,8 @@ function offeredMode(sa: SaBody): "transport" | "tunnel" | null {
   return null;
 }
 
-/** Tells the peer by an authenticated notify that names its SPI, and ourselves by a log line. */
-function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeError, rule?: Rule): void {
+/** Tells the peer by an authenticated notify that names its SPI, and ourselves by a log line; a repeat of its message is answered so as well. */
+export function refuse(core: Core, ike: IkeSa, message: AuthenticRequest, error: IkeError, rule?: Rule): void {
   count(core, `quick-mode ${ERROR_POLICY[error.kind].reason}`);
   logError(core, "child.failed", `${peerName(ike.path)}${rule ? ` (rule ${rule.name})` : ""}: Quick Mode refused`, error, {
     ...quickFields(ike, message.header.messageId, "responder"),

@@ -74,6 +74,9 @@ export function asSeenHere(ike: IkeSa, request: ChildRequest, mode: Rule["mode"]
   return ok({ ...request, selector: { ...selector, local, remote } });
 }
 
+/** Behind a NAT, or on the router itself, somebody else may have answered what we begin. One that surely is not is the only one at its address. */
+export const mayBeAnothers = ({ sa: { nat } }: IkeSa): boolean => nat === null || nat.remote;
+
 /**
  * Somebody else has these selectors, or a part of what they select, and packets for it could go to one only. Behind NATs that is common: private addresses are
  * not unique, and in transport mode all hosts behind one NAT are one address. A narrower child would come before a wider one of another peer, and get its answers.

@@ -21,7 +21,7 @@ import { saKeys } from "./install.ts";
 import { phase2Iv } from "./keys.ts";
 import { heard } from "./liveness.ts";
 import { hasIdsForPeer, hasIdsForUs, newMessageId } from "./message-ids.ts";
-import { acrossNat, noWayForAh, originalAddresses, takenByAnother } from "./nat-child.ts";
+import { acrossNat, mayBeAnothers, noWayForAh, originalAddresses, takenByAnother } from "./nat-child.ts";
 import { follow } from "./nat-path.ts";
 import type { ChildTerms } from "./negotiate-child.ts";
 import {
@@ -60,9 +60,7 @@ export function startChild(core: Core, ike: IkeSa, wish: ChildWish): void {
   if (!hasIdsForUs(ike)) return failWish(core, wish, { kind: "terminated", what: "the IKE SA has used up its message ids" });
   const { rule, selector } = wish.spec;
   const { lifetimeSeconds, volumeOctets } = rule.quickMode;
-  // Behind a NAT, or on the router itself, somebody else may have answered. One that surely is not is the only one at its address.
-  const { nat } = ike.sa;
-  const taken = nat === null || nat.remote ? takenByAnother(core, ike, wish.spec) : undefined;
+  const taken = mayBeAnothers(ike) ? takenByAnother(core, ike, wish.spec) : undefined;
   if (taken !== undefined) return failWish(core, wish, { kind: "selectors-taken", what: taken });
   const proposals = acrossNat(rule.quickMode.proposals, ike.sa.nat);
   if (proposals.length === 0) return failWish(core, wish, noWayForAh(ike, rule));

@@ -69,6 +69,36 @@ for (const action of ["respond", "request", "require"])
         }),
       );
 
+for (const action of ["respond", "request", "require"])
+  for (const [what, wide] of [
+    ["the same", "me <-> 192.0.2.2:445 tcp"],
+    ["a part of what the other does", "me <-> 192.0.2.2"],
+  ] as const)
+    test(
+      `${action}: two that ask for ${what} while the kernel has answered about neither: one has it, the other is refused, and nothing of that is left`,
+      story(
+        {
+          ...three({ filters: '["me <-> 192.0.2.2:445 tcp"]' }, { filters: `["${wide}"]` }, { ...FROM_NAT, action: `"${action}"` }),
+          kernelDelays: [300],
+        },
+        (world) => {
+          world.run(2000);
+          const ids = ["A", "C"].map((name) => world.host(name).initiate());
+          world.run(8000);
+          const exits = ["A", "C"].map((name, i) => world.host(name).outcome(ids[i] ?? 0).exit);
+          assert.deepEqual([...exits].sort(), [0, 1]);
+          const [first, port] = exits[0] === 0 ? ["A", 41_000] : ["C", 42_000];
+          assert.equal(childrenOf(world, "B").length, 1);
+          assert.equal(world.host("B").xfrm.states.size, 2);
+          assert.equal(refusals(world).length, 1);
+          for (let round = 0; round < 2; round++) {
+            assert.equal(reader(world, tcp(SERVER, OUTER, 445, port)), first);
+            world.run(280_000);
+          }
+        },
+      ),
+    );
+
 const TUNNEL = { mode: '"tunnel"', tunnel: `{ remote = "${SERVER}" }` };
 const TUNNELS = { mode: '"tunnel"', action: '"respond"', tunnel: `{ remote = "${OUTER}" }`, filters: '["10.9.0.0/16 <-> 10.0.0.0/24"]' };
 
