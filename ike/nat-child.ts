@@ -90,7 +90,10 @@ export function takenByAnother(core: Core, ike: IkeSa, spec: ChildSpec): string 
   const isHeld = (): boolean => equal.some((child) => child.state !== "draining" && isOwn(child, ike));
   const meets = (child: ChildSa): boolean =>
     isInTheWay(child) && overlap(child.spec.selector, spec.selector) && !rulesDecide(core, spec, child.spec);
-  const neighbour = (): ChildSa | undefined => core.store.childrenBetween(spec.local, spec.remote).find(meets);
+  const neighbour = (): ChildSa | undefined => {
+    for (const child of core.store.childrenMeeting(spec.local, spec.remote, spec.selector, whoIs(ike))) if (meets(child)) return child;
+    return undefined;
+  };
   const other = equal.find(isInTheWay) ?? holders().find(isInTheWay) ?? (isHeld() ? undefined : neighbour());
   if (!other) return undefined;
   const asked = formatSelector(spec.selector);

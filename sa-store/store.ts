@@ -2,11 +2,16 @@
  * The tables of SAs and their indexes: by cookies, by peer, by SPI, by what they protect. Nothing is found by scanning.
  */
 import type { Path } from "../ike/input.ts";
+import type { TrafficSelector } from "../policy/types.ts";
 import { Changes, ownerOf } from "./changes.ts";
 import type { ChildSa } from "./child-sa.ts";
 import { HalfOpen } from "./half-open.ts";
 import type { IkeSa, Negotiation } from "./ike-sa.ts";
+import { Meeting } from "./meeting.ts";
 import { MultiIndex } from "./multi-index.ts";
+
+/** Children between two addresses of which not each is looked at. */
+const MANY = 16;
 
 export type IkeEntry = Negotiation | IkeSa;
 
@@ -22,6 +27,8 @@ export class Store {
   readonly #bySpiOut = new Map<string, ChildSa>();
   readonly #byKey = new MultiIndex<string, ChildSa>();
   readonly #childrenByPeer = new MultiIndex<string, ChildSa>();
+  /** The same by their packets, where somebody has asked for that between two addresses that have many. */
+  readonly #meeting = new Map<string, Meeting<ChildSa>>();
   readonly #reservedSpis = new Set<number>();
   #encapsulated = 0;
   /** Negotiations that others began: what they made us keep before they proved anything. */
@@ -120,7 +127,9 @@ export class Store {
       if (!known || known.state === "draining") this.#bySpiOut.set(`${child.spec.remote} ${spiOut}`, child);
     }
     this.#byKey.add(child.key, child);
-    this.#childrenByPeer.add(peerKey(child.spec.local, child.spec.remote), child);
+    const ends = peerKey(child.spec.local, child.spec.remote);
+    this.#childrenByPeer.add(ends, child);
+    this.#meeting.get(ends)?.add(child);
   }
 
   /** Says that an IKE SA is not what it was. */
@@ -142,7 +151,10 @@ export class Store {
       this.#reservedSpis.delete(spiIn);
     }
     this.#byKey.remove(child.key, child);
-    this.#childrenByPeer.remove(peerKey(child.spec.local, child.spec.remote), child);
+    const ends = peerKey(child.spec.local, child.spec.remote);
+    this.#childrenByPeer.remove(ends, child);
+    this.#meeting.get(ends)?.remove(child);
+    if (!this.#childrenByPeer.has(ends)) this.#meeting.delete(ends);
   }
 
   bySpiIn(spi: number): ChildSa | undefined {
@@ -166,6 +178,19 @@ export class Store {
   /** The children between two addresses, oldest first. */
   childrenBetween(local: string, remote: string): readonly ChildSa[] {
     return this.#childrenByPeer.all(peerKey(local, remote));
+  }
+
+  /** Those of them that may share packets with a selector, but what one peer (`who`) has proved to be its own. */
+  childrenMeeting(local: string, remote: string, selector: TrafficSelector, who: string): Iterable<ChildSa> {
+    const ends = peerKey(local, remote);
+    const known = this.#meeting.get(ends);
+    if (known) return known.meeting(selector, who);
+    const all = this.#childrenByPeer.all(ends);
+    if (all.length < MANY) return all;
+    const made = new Meeting<ChildSa>();
+    for (const child of all) made.add(child);
+    this.#meeting.set(ends, made);
+    return made.meeting(selector, who);
   }
 
   /** Whether any child stands between two addresses, with or without its IKE SA. */
@@ -197,6 +222,7 @@ export class Store {
       this.#bySpiOut.size +
       this.#byKey.size +
       this.#childrenByPeer.size +
+      this.#meeting.size +
       this.#reservedSpis.size
     );
   }
