@@ -98,7 +98,7 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
     "id-mismatch",
     NOTIFY["INVALID-ID-INFORMATION"],
     "me",
-    "set `remote-id` to what the peer sends, or the peer's identity to what the rule wants",
+    "let the rule want what the peer proves (`remote-id`, `remote-ids`, `remote-ca`), or the peer prove what the rule wants",
   ),
   selectors: row("selectors-mismatch", NOTIFY["INVALID-ID-INFORMATION"], "me", "make the filters of both ends mirror each other"),
   "selectors-taken": row(

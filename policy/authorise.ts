@@ -3,6 +3,7 @@
  */
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { fitsIdentity, formatIdentity } from "./identity.ts";
+import { fitsPrincipal, isPrincipalPattern, splitPrincipal } from "./principals.ts";
 import type { Identity, PeerDemand } from "./types.ts";
 
 /** What a proof has shown of a peer. */
@@ -34,6 +35,9 @@ export function authorise(demand: PeerDemand, proved: Proved): Result<undefined,
   return ok(undefined);
 }
 
-/** A principal without a realm is one of any realm; otherwise octet for octet, as Kerberos compares (RFC 4120 §6). */
-const samePrincipal = (wanted: string, proved: string): boolean =>
-  wanted.includes("@") ? wanted === proved : wanted === proved.slice(0, proved.lastIndexOf("@") < 0 ? undefined : proved.lastIndexOf("@"));
+/** A principal without a realm is one of any realm; otherwise octet for octet, as Kerberos compares (RFC 4120 §6), and patterns as `peer-principal` has them. */
+function samePrincipal(wanted: string, proved: string): boolean {
+  const [want, have] = [splitPrincipal(wanted), splitPrincipal(proved)];
+  const sameName = isPrincipalPattern(want.name) ? fitsPrincipal(want.name, have.name) : want.name === have.name;
+  return sameName && (want.realm === null || want.realm === have.realm);
+}

@@ -19,6 +19,7 @@ import {
   quickModeOf,
   rulePermits,
 } from "./offers.ts";
+import { reportProvable } from "./provable.ts";
 import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
 import { formatEnd } from "./selector.ts";
@@ -96,7 +97,7 @@ function buildRule(raw: RawRule, path: KeyPath, base: Base, around: Surroundings
     shortSha256: raw["sha256-96"] ?? false,
     defaultResponse,
   };
-  reportDemand(raw, rule, path, report);
+  reportProvable(raw, rule, path, report);
   reportTunnel(raw, rule, path, report);
   reportFilters(raw, rule, path, report);
   reportPeer(rule, path, report);
@@ -144,25 +145,6 @@ function reportMeaningless(raw: RawRule, path: KeyPath, report: Report): void {
   ] as const)
     if (raw[key] !== undefined)
       report.error([...path, key], `a ${raw.action} rule negotiates nothing; remove ${key}, or write another action`, "key");
-}
-
-/** What no method of the rule can prove, nobody meets. */
-function reportDemand(raw: RawRule, { auth, demand }: Rule, path: KeyPath, report: Report): void {
-  if (auth.length === 0 || report.failed([...path, "auth"])) return;
-  const has = (method: string): boolean => auth.some((entry) => entry.method === method);
-  const { identities, principals, issuers } = demand;
-  if (issuers.length > 0 && !has("x509") && !report.failed([...path, "remote-ca"]))
-    report.error(
-      [...path, "remote-ca"],
-      'no method of this rule has certificates, so no peer can meet it; add method = "x509", or remove remote-ca',
-      "key",
-    );
-  if (raw["remote-ids"] && principals.length > 0 && identities.length === 0 && !has("kerberos") && !report.failed([...path, "remote-ids"]))
-    report.error(
-      [...path, "remote-ids"],
-      'only Kerberos proves a principal, and no method of this rule is that; add method = "kerberos", or other identities',
-      "key",
-    );
 }
 
 /** The filter of the default response rule. */

@@ -6,6 +6,7 @@ import type { ChildSuite } from "../ike/crypto/suite.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Report } from "./diagnostic.ts";
 import { parseIdentity } from "./identity.ts";
+import { patternFault } from "./principals.ts";
 import { DEFAULTS, type Document, EXEMPTIONS, type RawRule } from "./schema.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { Action, ClearText, Exemption, Identity, PeerDemand, Policy, Rule } from "./types.ts";
@@ -96,10 +97,13 @@ type Demand = { readonly kind: "identity"; readonly identity: Identity } | { rea
 
 function readDemand(text: string, groups: Groups): Result<readonly Demand[], string> {
   const [, kind, value = ""] = /^\s*(group|principal):\s*(.*?)\s*$/s.exec(text) ?? [];
-  if (kind === "principal")
+  if (kind === "principal") {
+    const fault = patternFault(value);
+    if (fault !== undefined) return err(fault);
     return /^[^\s@]+(@[^\s@]+)?$/.test(value)
       ? ok([{ kind: "principal", principal: value }])
       : err(`${JSON.stringify(value)} is no principal, such as "principal:host/a.example.test@EXAMPLE.TEST"`);
+  }
   if (kind === undefined) {
     const identity = parseIdentity(text);
     return identity.ok ? ok([{ kind: "identity", identity: identity.value }]) : identity;

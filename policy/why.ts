@@ -1,18 +1,16 @@
 /**
  * `why`: which filter decides about a packet, what that means, what would be negotiated, and why every other rule does not decide.
  */
-import { childSuiteName, ikeSuiteName } from "../ike/crypto/suite.ts";
-import { formatRange, includesAddress, isHost } from "../isakmp/address.ts";
+import { formatRange, includesAddress } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type Direction, decisions, installed, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, formatPackets, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
-import { formatIdentity } from "./identity.ts";
 import { isLinkLocal } from "./link-local.ts";
-import { peerRanges } from "./select.ts";
 import { formatSelector, hasNoPeer, isOfMany, isOnLink } from "./selector.ts";
-import type { AuthEntry, Filter, Policy, Rule, Side } from "./types.ts";
+import type { Filter, Policy, Rule, Side } from "./types.ts";
 import { isBesideBlock } from "./ways.ts";
+import { type ExplainedNegotiation, negotiationOf } from "./would-negotiate.ts";
 
 /** What happens to a packet that meets no SA. */
 export type Verdict =
@@ -51,16 +49,6 @@ export interface ExplainedPolicy {
   readonly action: "allow" | "block";
   readonly level: "required" | "use" | null;
   readonly priority: number;
-}
-
-export interface ExplainedNegotiation {
-  readonly peer: string;
-  readonly mode: Rule["mode"];
-  readonly mainMode: readonly string[];
-  readonly quickMode: readonly string[];
-  readonly pfs: string;
-  readonly auth: readonly string[];
-  readonly lifetimeSeconds: number;
 }
 
 /** Ports of IKE where nothing else is said. */
@@ -281,30 +269,6 @@ function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: P
 const lacksEnd = ({ mode, action, tunnel }: Rule): boolean => mode === "tunnel" && action !== "block" && tunnel?.local == null;
 
 const remoteOf = (packet: Packet, direction: Direction): string => (direction === "in" ? packet.source : packet.destination);
-
-function negotiationOf(rule: Rule, remote: string): ExplainedNegotiation {
-  const [peer] = rule.tunnel
-    ? [rule.tunnel.remote]
-    : rule.peer && isHost(rule.peer)
-      ? [formatRange(rule.peer).split("/")[0] ?? remote]
-      : [remote];
-  const { pfs } = rule.quickMode;
-  return {
-    peer: rule.mode === "tunnel" && !rule.tunnel ? peerRanges(rule).map(formatRange).join(", ") : peer,
-    mode: rule.mode,
-    mainMode: rule.mainMode.proposals.map(ikeSuiteName),
-    quickMode: rule.quickMode.proposals.map(childSuiteName),
-    pfs: pfs === null ? "none" : pfs === "main-mode" ? pfs : pfs.name,
-    auth: rule.auth.map(authText),
-    lifetimeSeconds: rule.quickMode.lifetimeSeconds,
-  };
-}
-
-/** A method and what it asks of the peer; never a key. */
-function authText(entry: AuthEntry): string {
-  const wanted = entry.method === "kerberos" ? entry.peerPrincipal : entry.remoteId && formatIdentity(entry.remoteId);
-  return wanted === null ? entry.method : `${entry.method} (peer ${wanted})`;
-}
 
 /** A question, and what was found. */
 interface Asked {

@@ -107,6 +107,7 @@ function text({
       `    Main Mode ${negotiation.mainMode.join(", ")}`,
       `    Quick Mode ${negotiation.quickMode.join(", ")}; PFS ${negotiation.pfs}; ${negotiation.lifetimeSeconds} seconds`,
       `    authentication ${negotiation.auth.join(", then ")}`,
+      ...negotiation.demands.map((demand) => `    demanded: ${demand}`),
     );
   }
   for (const sa of installed ?? [])

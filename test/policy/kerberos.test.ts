@@ -107,6 +107,52 @@ test("a principal that the keytab has no key of, or that could be two, is an err
   assert.match(said('keytab = "one.keytab", peer-principal = "no such name"').join(), /^c\.toml:5:72: .*is no principal such as/);
 });
 
+const DEMANDS: readonly (readonly [string, string, string, RegExp | null])[] = [
+  ["the host of a principal", "", 'remote-ids = ["fqdn:b.example.test"]', null],
+  ["a principal", "", 'remote-ids = ["principal:host/b.example.test@EXAMPLE.TEST"]', null],
+  ["every host of the realm", "", 'remote-ids = ["principal:host/*@EXAMPLE.TEST"]', null],
+  ["an account among all of them", ', peer-principal = "*$"', 'remote-ids = ["principal:B$@EXAMPLE.TEST"]', null],
+  [
+    "one of two",
+    "",
+    'remote-ids = ["dn:CN=B", "fqdn:b.example.test"]',
+    /^warning: .*remote-ids: no method of this rule can prove dn:CN=B; /,
+  ],
+  [
+    "an address",
+    "",
+    'remote-ids = ["ip:192.0.2.2"]',
+    /^error: .*remote-ids: no method of this rule can prove ip:192\.0\.2\.2; .*principal:/,
+  ],
+  ["a dn or a user", "", 'remote-ids = ["dn:CN=B", "user:b@example.test"]', /^error: .*can prove dn:CN=B, user:b@example\.test; /],
+  [
+    "an account without peer-principal",
+    "",
+    'remote-ids = ["principal:B$"]',
+    /^error: .*principal:B\$; .*only host\/ of the peer's own name/,
+  ],
+  [
+    "a host that peer-principal excludes",
+    ', peer-principal = "host/c@EXAMPLE.TEST"',
+    'remote-ids = ["principal:host/b"]',
+    /^error: .*takes host\/c@EXAMPLE/,
+  ],
+  ["a host of another realm", "", 'remote-ids = ["principal:host/b@OTHER.TEST"]', /^error: .*principal:host\/b@OTHER/],
+  ["half a pattern", "", 'remote-ids = ["principal:host/b*"]', /^error: .*a \* stands for a whole name only/],
+  ["remote-id of a host", "", 'remote-id = "fqdn:b.example.test"', null],
+  ["remote-id of an address", "", 'remote-id = "ip:192.0.2.2"', null],
+  ["remote-id of a dn", "", 'remote-id = "dn:CN=B"', /^error: .*remote-id: no ticket can prove dn:CN=B/],
+  ["an entry's remote-id of a user", ', remote-id = "user:b@example.test"', "", /^error: .*auth\.remote-id: no ticket can prove user:b/],
+];
+for (const [what, keys, more, expected] of DEMANDS)
+  test(`a ticket ${expected ? "can't prove" : "can prove"} what a rule demands: ${what}`, () => {
+    const text = `[[rule]]\nname = "hr"\nfilters = ["me <-> 192.0.2.2"]\naction = "require"\nauth = [{ method = "kerberos", keytab = "one.keytab"${keys} }]\n${more}\n`;
+    const found = checkConfiguration(write("demand.toml", text)).map(({ severity, message }) => `${severity}: ${message}`);
+    const about = found.filter((line) => !/in clear|is taken for any address/.test(line));
+    assert.equal(about.length, expected ? 1 : 0, about.join("\n"));
+    if (expected) assert.match(about[0] ?? "", expected);
+  });
+
 test("that names travel in clear is said once for a file", () => {
   const text = ["a", "b"].map(
     (name, i) =>

@@ -118,6 +118,19 @@ test("who is stricter or only as specific is not said to be more specific", () =
   assert.match(because(equals, "10.0.0.2", "10.0.0.3")[0] ?? "", /^rule r0 is as specific, and comes first: /);
 });
 
+test("why tells what a rule demands of its peer", () => {
+  const policy = policyFrom([{ action: "require", filters: ["me <-> 10.0.0.0/8"] }]);
+  const [rule] = policy.rules;
+  assert.ok(rule);
+  const names = Array.from({ length: 8 }, (_, i) => `host/${i}@EXAMPLE.TEST`);
+  const demand = { identities: [{ type: "fqdn", name: "b.example.test" } as const], principals: names, issuers: [] };
+  const strict = { ...policy, rules: [{ ...rule, demand, requireEncryption: true }] };
+  assert.deepEqual(explain(strict, ME, packet("10.2.0.1")).negotiation?.demands, [
+    "the peer must have proved one of fqdn:b.example.test, principal:host/0@EXAMPLE.TEST, principal:host/1@EXAMPLE.TEST, principal:host/2@EXAMPLE.TEST, principal:host/3@EXAMPLE.TEST, principal:host/4@EXAMPLE.TEST and 3 more (remote-ids)",
+    "nothing without encryption (require-encryption)",
+  ]);
+});
+
 test("why names the rule, its kernel policy, and what would be negotiated", () => {
   const said = explain(policyFrom(RULES), ME, packet("10.2.0.1"));
   assert.deepEqual([said.verdict, said.rule, said.filter, said.direction], ["protect", "r0", "me <-> 10.0.0.0/8", "out"]);
@@ -125,6 +138,7 @@ test("why names the rule, its kernel policy, and what would be negotiated", () =
   assert.equal(said.policy?.level, "required");
   assert.deepEqual([said.negotiation?.peer, said.negotiation?.mode, said.negotiation?.auth], ["10.2.0.1", "transport", ["psk"]]);
   assert.ok(said.negotiation?.mainMode.includes("aes256-sha256-modp2048"));
+  assert.deepEqual(said.negotiation?.demands, []);
   assert.deepEqual(said.answer, { verdict: "protect", rule: "r0" });
   assert.ok(!JSON.stringify(said).includes("secret"));
 });
