@@ -115,7 +115,7 @@ function allowed<P extends PeerProof>(
   const left = proofs.filter((_, i) => verdicts[i]?.ok);
   const fault = verdicts.find((verdict) => !verdict.ok);
   if (left.length > 0 || !fault || fault.ok) return choose(left);
-  return err({ kind: "id-mismatch", what: `rule ${proofs[0]?.rule.name}: ${fault.error}` });
+  return err({ kind: "id-mismatch", what: `${fault.error} (rule ${proofs[0]?.rule.name})` });
 }
 
 /**

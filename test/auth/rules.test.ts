@@ -148,7 +148,7 @@ test("of rules that a proof is for the one whose demand it meets is found, and w
   assert.ok(!none.ok);
   assert.deepEqual(none.error, {
     kind: "id-mismatch",
-    what: "rule c: the peer has proved fqdn:b.example.test, which is not among the rule's remote-ids",
+    what: "the peer has proved fqdn:b.example.test, which is not among the rule's remote-ids (rule c)",
   });
 });
 
