@@ -114,7 +114,7 @@ export function parseLayers(
     layers.push({ file, value: parsed.value, locator: locate(text) });
   }
   const report = startReport();
-  const { value, find, sources } = mergeLayers(layers);
+  const { value, find, sources } = mergeLayers(layers, report);
   const document = readDocument(value, report);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)

@@ -2,6 +2,8 @@
  * A configuration of several files: mainmode.toml and, in the order of their names, the files of conf.d beside it. Later files win key by
  * key; their rules and manual SAs are added, and a rule (or SA) whose name is there already replaces the one before, as a whole.
  */
+import type { Report } from "./diagnostic.ts";
+import { isTablesPlace, NO_LIST } from "./schema.ts";
 import type { KeyPath, Locator, Position } from "./toml-locator.ts";
 
 /** One file: its parsed value, and where things stand in it. */
@@ -37,22 +39,37 @@ export interface Source {
 /** Lists of tables that grow from file to file. */
 const LISTS = ["rule", "sa"] as const;
 
-/** Merges files; the first is the weakest. There is at least one. */
-export function mergeLayers(layers: readonly Layer[]): Layered {
+/**
+ * Merges files; the first is the weakest. There is at least one. What is no list where `[[rule]]` or `[[sa]]` belongs is an error in whichever file it
+ * stands, and a hole of the list: nothing else may hide it, and it hides nothing else.
+ */
+export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
   const first = layers[0] as Layer;
-  const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list)]));
-  let value: unknown = layers.length === 1 ? first.value : {};
-  if (layers.length > 1) {
-    for (const layer of layers) value = merge(value, layer.value);
-    for (const [list, elements] of origins)
-      if (isTable(value) && list in value) value = { ...value, [list]: elements.map(({ value }) => value) };
+  if (layers.length === 1) {
+    const find: Layered["find"] = (path, part) => ({ file: first.file, ...first.locator.find(path, part) });
+    return { value: first.value, find, sources: () => sourcesOf(first.value, find) };
   }
+  const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list)]));
+  let value: unknown = {};
+  for (const layer of layers) value = merge(value, layer.value, []);
+  for (const [list, elements] of origins)
+    if (isTable(value) && list in value) value = { ...value, [list]: elements.map((element) => element.value) };
+  for (const list of LISTS)
+    for (const [i, { index }] of (origins.get(list) ?? []).entries())
+      if (index === undefined) report.error([list, i], NO_LIST[list], "value", [list]);
   const find = (path: KeyPath, part: "key" | "value"): FilePosition => {
-    const [top, index, ...deeper] = path;
-    const element = layers.length > 1 && typeof index === "number" ? origins.get(String(top))?.[index] : undefined;
-    if (element && top !== undefined)
-      return { file: element.layer.file, ...element.layer.locator.find([top, element.index, ...deeper], part) };
-    const layer = layers.findLast((each) => has(each.value, path)) ?? layers.findLast((each) => has(each.value, path.slice(0, 1))) ?? first;
+    const [top, at, ...deeper] = path;
+    const element = typeof at === "number" ? origins.get(String(top))?.[at] : undefined;
+    if (element && top !== undefined) {
+      const { layer, index } = element;
+      return { file: layer.file, ...layer.locator.find(index === undefined ? [top] : [top, index, ...deeper], part) };
+    }
+    const counts = valueAt(value, path);
+    const layer =
+      layers.findLast((each) => has(each.value, path) && valueAt(each.value, path) === counts) ??
+      layers.findLast((each) => has(each.value, path)) ??
+      layers.findLast((each) => has(each.value, path.slice(0, 1))) ??
+      first;
     return { file: layer.file, ...layer.locator.find(path, part) };
   };
   return { value, find, sources: () => sourcesOf(value, find) };
@@ -60,33 +77,45 @@ export function mergeLayers(layers: readonly Layer[]): Layered {
 
 interface Element {
   readonly layer: Layer;
-  readonly index: number;
+  /** Its place in the layer's own list; undefined where the layer has something else there, which is then left out. */
+  readonly index: number | undefined;
   readonly value: unknown;
 }
 
 /** The tables of a list in the order of the files; a named one takes the place of an earlier one of another file. */
 function elementsOf(layers: readonly Layer[], list: string): readonly Element[] {
   const elements: Element[] = [];
+  const named = new Map<unknown, number>();
   for (const layer of layers) {
-    const before = elements.length;
-    const own = isTable(layer.value) ? layer.value[list] : undefined;
+    if (!has(layer.value, [list])) continue;
+    const own = valueAt(layer.value, [list]);
+    if (!Array.isArray(own)) elements.push({ layer, index: undefined, value: undefined });
     for (const [index, value] of (Array.isArray(own) ? own : []).entries()) {
       const name = isTable(value) ? value["name"] : undefined;
-      const at =
-        name === undefined ? -1 : elements.slice(0, before).findIndex((other) => isTable(other.value) && other.value["name"] === name);
-      if (at >= 0) elements[at] = { layer, index, value };
+      const at = name === undefined ? undefined : named.get(name);
+      const isElsewhere = at !== undefined && elements[at]?.layer !== layer;
+      if (isElsewhere) elements[at] = { layer, index, value };
       else elements.push({ layer, index, value });
+      // Of two of one name in one file both stay, so that whoever judges the rules finds them.
+      if (name !== undefined && at === undefined) named.set(name, elements.length - 1);
     }
   }
   return elements;
 }
 
-/** Tables are merged; of everything else the later value counts. */
-function merge(a: unknown, b: unknown): unknown {
-  if (!isTable(a) || !isTable(b)) return b;
+/** Tables are merged; of everything else the later value counts. What stands where a table belongs, and is none, stays to be seen. */
+function merge(a: unknown, b: unknown, path: KeyPath): unknown {
+  if (!isTable(a) || !isTable(b)) return isTable(b) && isTablesPlace(path) ? a : b;
   const merged: Record<string, unknown> = { ...a };
-  for (const [key, value] of Object.entries(b)) merged[key] = Object.hasOwn(a, key) ? merge(a[key], value) : value;
+  for (const [key, value] of Object.entries(b)) merged[key] = Object.hasOwn(a, key) ? merge(a[key], value, [...path, key]) : value;
   return merged;
+}
+
+function valueAt(value: unknown, path: KeyPath): unknown {
+  let at = value;
+  for (const step of path)
+    at = typeof at === "object" && at !== null ? (at as Readonly<Record<string | number, unknown>>)[step] : undefined;
+  return at;
 }
 
 function has(value: unknown, path: KeyPath): boolean {

@@ -268,6 +268,12 @@ const manualSa = z.strictObject({
   "key-out-file": file.optional(),
 });
 
+/** What is said of a list of tables that is none. */
+export const NO_LIST = {
+  rule: "rules are tables of a list; write [[rule]]",
+  sa: "manual SAs are tables of a list; write [[sa]]",
+} as const;
+
 /** The whole file. */
 export const DOCUMENT = z.strictObject({
   daemon: z
@@ -293,8 +299,8 @@ export const DOCUMENT = z.strictObject({
       groups: z.record(z.string(), list(demandText, "identities")).optional(),
     })
     .optional(),
-  sa: z.array(manualSa.optional(), { error: "manual SAs are tables of a list; write [[sa]]" }).optional(),
-  rule: z.array(rule.optional(), { error: "rules are tables of a list; write [[rule]]" }).optional(),
+  sa: z.array(manualSa.optional(), { error: NO_LIST.sa }).optional(),
+  rule: z.array(rule.optional(), { error: NO_LIST.rule }).optional(),
   metrics: z.strictObject({ listen: listen.optional() }).optional(),
   web: z.strictObject({ listen: listen.optional() }).optional(),
 });
@@ -308,15 +314,25 @@ export type RawQuickMode = z.output<typeof quickMode>;
 
 /** The keys that the table at `path` may have; empty where no table belongs. */
 export function knownKeys(path: KeyPath): readonly string[] {
+  const at = shapeAt(path);
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+/** Whether a table, and nothing else, belongs at `path`. */
+export function isTablesPlace(path: KeyPath): boolean {
+  const at = shapeAt(path);
+  return at instanceof z.ZodObject || at instanceof z.ZodRecord;
+}
+
+function shapeAt(path: KeyPath): unknown {
   let at: unknown = DOCUMENT;
   for (const step of path) {
     at = plain(at);
     if (at instanceof z.ZodArray) at = at.element;
-    else if (at instanceof z.ZodObject) at = at.shape[step];
-    else return [];
+    else if (at instanceof z.ZodObject) at = Object.hasOwn(at.shape, step) ? at.shape[step] : undefined;
+    else return undefined;
   }
-  at = plain(at);
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+  return plain(at);
 }
 
 /** The tables, by their headers, that know `key`: where a misplaced key belongs. */

@@ -62,6 +62,54 @@ test("what is wrong is said with the file that it stands in", () => {
   assert.ok(!broken.ok && broken.error[0]?.file === "f1");
 });
 
+const said = (...texts: readonly string[]): readonly string[] => {
+  const parsed = read(...texts);
+  if (!parsed.ok) return parsed.error.map(formatDiagnostic);
+  destroyPolicy(parsed.value.policy);
+  return parsed.value.warnings.map(formatDiagnostic);
+};
+const A = rule("a", "192.0.2.1");
+const NO_LIST = "[rule]: rules are tables of a list; write [[rule]]";
+
+for (const [what, texts, expected] of [
+  ["[rule] in a layer", [A, rule("b", "192.0.2.2").replace("[[rule]]", "[rule]")], [`f1:1:1: ${NO_LIST}`]],
+  ["rule = 3 in a layer", [A, "rule = 3\n"], [`f1:1:8: ${NO_LIST}`]],
+  ["[rule] in the first file", [A.replace("[[rule]]", "[rule]"), rule("b", "192.0.2.2")], [`f0:1:1: ${NO_LIST}`]],
+  ["[rule] in two layers", [A, "[rule]\n", "\n[rule]\n"], [`f1:1:1: ${NO_LIST}`, `f2:2:1: ${NO_LIST}`]],
+  ["[sa] in a layer", [A, '[sa]\nname = "x"\n'], ["f1:1:1: [sa]: manual SAs are tables of a list; write [[sa]]"]],
+  [
+    "[rule] in one layer and a slip in another",
+    [A, "[rule]\n", rule("b", "nonsense")],
+    [`f1:1:1: ${NO_LIST}`, /^f2:3:12: rule "b": filters: /],
+  ],
+  [
+    "policy = 3 between two [policy]",
+    ['[policy]\nname = "x"\n', "policy = 3\n", `[policy]\ndpd = "5s"\n${A}`],
+    [/^f1:1:10: \[policy\]: a table is expected/],
+  ],
+  [
+    "a number for [policy.main-mode]",
+    [A, "[policy]\nmain-mode = 3\n", "[policy.main-mode]\nquick-modes = 2\n"],
+    [/^f1:2:13: \[policy.main-mode\]: a table is expected/],
+  ],
+  [
+    "two rules of one name where an earlier file has it, the first with a slip",
+    [A, rule("a", "192.0.2.7").replace('"require"', '"requier"') + rule("a", "192.0.2.8")],
+    [/^f1:4:10: rule "a": action: /, /^f1:7:8: rule "a": name: rule number 1 has this name already/],
+  ],
+  [
+    "two manual SAs of one name where an earlier file has it",
+    [`${A}[[sa]]\nname = "m"\n`, '[[sa]]\nname = "m"\n[[sa]]\nname = "m"\n'],
+    [/f1:1:1: .*filters is missing/, /f1:4:8: .*another \[\[sa\]\] has this name/],
+  ],
+] as const)
+  test(`${what} is an error as in one file`, () => {
+    const found = said(...texts);
+    const missing = expected.filter((each) => !found.some((one) => (typeof each === "string" ? each === one : each.test(one))));
+    assert.deepEqual(missing, [], found.join("\n"));
+    if (!what.includes("manual")) assert.equal(found.length, expected.length, found.join("\n"));
+  });
+
 test("mainmode.toml brings the files of conf.d beside it, in the order of their names; other names bring none", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "mainmode-layers-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
