@@ -31,8 +31,8 @@ const TABLE: readonly Rule[] = [
   { of: ["ike/crypto/"], may: ["ike/crypto/"], packages: ["@noble/*", "node:crypto", "node:util"] },
   { of: ["ike/"], may: ["ike/", "isakmp/", "sa-store/", "policy/", "auth/"], packages: ["node:crypto"] },
   { of: ["sa-store/"], may: ["sa-store/", "isakmp/", "ike/crypto/secret.ts"], types: ["ike/", "auth/", "policy/"] },
-  { of: ["policy/config.ts"], may: ["policy/"], types: ["ike/crypto/"], packages: ["node:fs", "node:path", "smol-toml"] },
-  { of: ["policy/run-time.ts"], may: ["policy/"], packages: ["smol-toml"] },
+  { of: ["policy/config.ts"], may: ["policy/"], packages: ["node:fs", "node:path"] },
+  { of: ["policy/parse.ts", "policy/run-time.ts"], may: ["policy/"], packages: ["smol-toml"] },
   { of: ["policy/"], may: ["policy/", "ike/crypto/suite.ts", "ike/crypto/secret.ts", "ike/crypto/compare.ts"], packages: ["zod"] },
   {
     of: ["auth/providers/"],
