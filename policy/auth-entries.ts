@@ -25,7 +25,8 @@ export type SecretReader = (reference: string) => Result<Uint8Array | undefined,
 export interface AuthContext {
   readonly report: Report;
   readonly readSecret: SecretReader;
-  readonly exposed: boolean;
+  /** Whether others may read the file in which the value at a path stands. */
+  readonly isExposed: (path: KeyPath) => boolean;
   /** undefined: nobody here can read certificates. */
   readonly certificates: CertificateAccess | undefined;
   readonly readFile: FileReader;
@@ -85,7 +86,7 @@ function reportPattern(localId: Identity | null, at: KeyPath, report: Report): v
     report.error(at, "a * stands for any value, and we are somebody; write the value");
 }
 
-function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, exposed }: AuthContext): Secret | undefined {
+function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, isExposed }: AuthContext): Secret | undefined {
   const { secret: text, "secret-file": file } = raw;
   if (report.failed([...at, "secret"]) || report.failed([...at, "secret-file"])) return undefined;
   if (text !== undefined && file !== undefined) {
@@ -98,7 +99,7 @@ function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, exposed }: Aut
     return undefined;
   }
   const key = text === undefined ? "secret-file" : "secret";
-  if (text !== undefined && exposed) {
+  if (text !== undefined && isExposed(at)) {
     report.warning(
       [...at, key],
       "this key stands in a file that others may read; use secret-file, or take the right to read away from others",

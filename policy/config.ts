@@ -68,19 +68,17 @@ function load(
 ): Result<Configuration, readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
-  const texts = [{ file, text: read.value.text }];
-  let exposed = read.value.exposed;
+  const texts = [{ file, ...read.value }];
   const beside = filesBeside(file);
   if (!beside.ok) return err([beside.error]);
   for (const extra of beside.value) {
     const more = readConfiguration(extra);
     if (!more.ok) return err([{ file: extra, line: 1, column: 1, message: more.error, severity: "error" }]);
-    texts.push({ file: extra, text: more.value.text });
-    exposed ||= more.value.exposed;
+    texts.push({ file: extra, ...more.value });
   }
   const readFile = fileReader(file, place);
   const certificates = loader && { readFile, load: loader };
-  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), exposed, certificates, readFile }, warns);
+  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), certificates, readFile }, warns);
 }
 
 /** conf.d/*.toml beside a file that is called mainmode.toml, in the order of their names. Files that begin with a dot are no layers. */

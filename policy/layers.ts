@@ -10,7 +10,9 @@ import type { KeyPath, Locator, Position } from "./toml-locator.ts";
 export interface Layer {
   readonly file: string;
   readonly value: unknown;
-  readonly locator: Locator;
+  readonly locator: Pick<Locator, "find">;
+  /** Others may read it. */
+  readonly exposed: boolean;
 }
 
 /** A position with its file. */
@@ -23,6 +25,8 @@ export interface Layered {
   readonly value: unknown;
   /** Where the key or value at a path of the merged value stands; the nearest enclosing place where the path does not exist. */
   readonly find: (path: KeyPath, part: "key" | "value") => FilePosition;
+  /** Whether others may read the file in which the value at a path stands. */
+  readonly isExposed: (path: KeyPath) => boolean;
   /** Every value that counts, without its secrets, with its place. */
   readonly sources: () => readonly Source[];
 }
@@ -47,7 +51,7 @@ export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
   const first = layers[0] as Layer;
   if (layers.length === 1) {
     const find: Layered["find"] = (path, part) => ({ file: first.file, ...first.locator.find(path, part) });
-    return { value: first.value, find, sources: () => sourcesOf(first.value, find) };
+    return { value: first.value, find, isExposed: () => first.exposed, sources: () => sourcesOf(first.value, find) };
   }
   const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list)]));
   let value: unknown = {};
@@ -57,12 +61,13 @@ export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
   for (const list of LISTS)
     for (const [i, { index }] of (origins.get(list) ?? []).entries())
       if (index === undefined) report.error([list, i], NO_LIST[list], "value", [list]);
-  const find = (path: KeyPath, part: "key" | "value"): FilePosition => {
+  /** Whose value counts at a path, and where it is there. */
+  const originOf = (path: KeyPath): { readonly layer: Layer; readonly own: KeyPath } => {
     const [top, at, ...deeper] = path;
     const element = typeof at === "number" ? origins.get(String(top))?.[at] : undefined;
     if (element && top !== undefined) {
       const { layer, index } = element;
-      return { file: layer.file, ...layer.locator.find(index === undefined ? [top] : [top, index, ...deeper], part) };
+      return { layer, own: index === undefined ? [top] : [top, index, ...deeper] };
     }
     const counts = valueAt(value, path);
     const layer =
@@ -70,9 +75,13 @@ export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
       layers.findLast((each) => has(each.value, path)) ??
       layers.findLast((each) => has(each.value, path.slice(0, 1))) ??
       first;
-    return { file: layer.file, ...layer.locator.find(path, part) };
+    return { layer, own: path };
   };
-  return { value, find, sources: () => sourcesOf(value, find) };
+  const find: Layered["find"] = (path, part) => {
+    const { layer, own } = originOf(path);
+    return { file: layer.file, ...layer.locator.find(own, part) };
+  };
+  return { value, find, isExposed: (path) => originOf(path).layer.exposed, sources: () => sourcesOf(value, find) };
 }
 
 interface Element {

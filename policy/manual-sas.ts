@@ -14,7 +14,7 @@ import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { ManualSa } from "./types.ts";
 
-type Context = Pick<AuthContext, "report" | "readSecret" | "exposed">;
+type Context = Pick<AuthContext, "report" | "readSecret" | "isExposed">;
 
 /** The manual SAs that could be read whole. Their keys are the caller's to destroy. */
 export function buildManual(document: Document, allowed: Allowed, context: Context): readonly ManualSa[] {
@@ -82,7 +82,7 @@ function readKey(
   raw: RawManual,
   suite: ProtocolSuite | undefined,
   path: KeyPath,
-  { report, readSecret, exposed }: Context,
+  { report, readSecret, isExposed }: Context,
 ): Secret | undefined {
   const [text, file] = [raw[which], raw[`${which}-file`]];
   if (report.failed([...path, which]) || report.failed([...path, `${which}-file`])) return undefined;
@@ -92,7 +92,7 @@ function readKey(
     return undefined;
   }
   const at = [...path, text === undefined ? `${which}-file` : which];
-  if (text !== undefined && exposed) report.warning(at, `this key stands in a file that others may read; use ${which}-file`, "key");
+  if (text !== undefined && isExposed(at)) report.warning(at, `this key stands in a file that others may read; use ${which}-file`, "key");
   const octets = text === undefined ? readSecret(file ?? "") : undefined;
   const key = text !== undefined ? secretOfText(text) : octets?.ok ? octets.value && secretOfFile(octets.value) : octets;
   if (!key) report.warning(at, "not checked: credentials exist only inside the service");

@@ -54,35 +54,40 @@ export function parseConfiguration(
   certificates?: CertificateAccess,
   readFile: FileReader = () => err("files can't be read here"),
 ): Result<Configuration, readonly Diagnostic[]> {
-  return parseLayers([{ text, file }], { readSecret, exposed, certificates, readFile });
+  return parseLayers([{ text, file, exposed }], { readSecret, certificates, readFile });
 }
 
 /** One file of a configuration, as text. */
 export interface ConfigurationText {
   readonly file: string;
   readonly text: string;
+  /** Others may read it. */
+  readonly exposed?: boolean;
 }
+
+/** What the texts name, and how it is read. */
+export type Readers = Pick<AuthContext, "readSecret" | "certificates" | "readFile">;
 
 /** The same for several files, the weakest first: mainmode.toml and what lies in conf.d. `warns`: also about what the rules come to, which takes longest. */
 export function parseLayers(
   texts: readonly ConfigurationText[],
-  around: Omit<AuthContext, "report">,
+  around: Readers,
   warns = true,
 ): Result<Configuration, readonly Diagnostic[]> {
   const layers: Layer[] = [];
-  for (const { file, text } of texts) {
+  for (const { file, text, exposed = false } of texts) {
     const parsed = parseToml(text, file);
     if (!parsed.ok) return err([parsed.error]);
-    layers.push({ file, value: parsed.value, locator: locate(text) });
+    layers.push({ file, value: parsed.value, locator: locate(text), exposed });
   }
   const report = startReport();
-  const { value, find, sources } = mergeLayers(layers, report);
+  const { value, find, isExposed, sources } = mergeLayers(layers, report);
   const document = readDocument(value, report);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
   reportServed(document, report);
-  const policy = buildPolicy(document, { ...around, report }, warns);
+  const policy = buildPolicy(document, { ...around, isExposed, report }, warns);
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const files = layers.map(({ file }) => file);
   const diagnostics = diagnosticsOf(report, files, find, names);

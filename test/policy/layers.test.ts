@@ -9,7 +9,6 @@ const AUTH = 'auth = [{ method = "psk", secret = "hush" }]';
 const rule = (name: string, peer: string) => `[[rule]]\nname = "${name}"\nfilters = ["me <-> ${peer}"]\naction = "require"\n${AUTH}\n`;
 const around = {
   readSecret: () => ({ ok: false, error: "none" }) as const,
-  exposed: false,
   certificates: undefined,
   readFile: () => ({ ok: false, error: "none" }) as const,
 };
@@ -131,4 +130,26 @@ test("mainmode.toml brings the files of conf.d beside it, in the order of their 
   assert.deepEqual(names("other.toml"), ["default", "a"]);
   write("conf.d/30.toml", "[polcy]\n");
   assert.match(checkConfiguration(join(folder, "mainmode.toml")).map(formatDiagnostic).join("\n"), /conf\.d\/30\.toml:1:1: .*polcy/);
+});
+
+test("a key is said to stand in a file that others may read for the very file in which it stands", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-layers-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, "conf.d"));
+  const write = (name: string, text: string, mode: number) => writeFileSync(join(folder, name), text, { mode });
+  write("mainmode.toml", rule("a", "192.0.2.1"), 0o600);
+  write("conf.d/10.toml", rule("b", "192.0.2.2"), 0o644);
+  const sa = `[[sa]]\nname = "m"\nfilters = ["me <-> 192.0.2.9"]\nlocal = "192.0.2.8"\nremote = "192.0.2.9"\nprotection = "esp:null-sha1"\nspi-in = 4097\nspi-out = 4098\nkey-in = "0x${"11".repeat(20)}"\nkey-out = "0x${"22".repeat(20)}"\n`;
+  write("conf.d/20.toml", sa, 0o600);
+  const warned = (runTime: Parameters<typeof loadConfiguration>[3] = []) => {
+    const loaded = loadConfiguration(join(folder, "mainmode.toml"), undefined, undefined, runTime);
+    assert.ok(loaded.ok);
+    destroyPolicy(loaded.value.policy);
+    const told = loaded.value.warnings.filter(({ message }) => message.includes("others may read"));
+    return told.map(({ file, line }) => `${file.slice(folder.length + 1)}:${line}`);
+  };
+  assert.deepEqual(warned(), ["conf.d/10.toml:5"]);
+  assert.deepEqual(warned([{ file: "(run time)", text: rule("r", "192.0.2.7") }]), ["conf.d/10.toml:5"]);
+  write("conf.d/30.toml", sa.replace('"m"', '"n"').replaceAll("2.9", "2.6").replaceAll("409", "419"), 0o644);
+  assert.deepEqual(warned(), ["conf.d/10.toml:5", "conf.d/30.toml:9", "conf.d/30.toml:10"]);
 });
