@@ -11,7 +11,7 @@ import { type Answer, UNHEARD } from "./control.ts";
 import type { AboutDocument, Request, SnapshotDocument, StatsDocument } from "./control-protocol.ts";
 import type { Feed } from "./feed.ts";
 import type { Log } from "./log.ts";
-import { answerPolicy, type Situation } from "./policy-commands.ts";
+import { answerPolicy, refusalLines, type Situation } from "./policy-commands.ts";
 import type { PolicySource } from "./policy-source.ts";
 import { prometheusText } from "./stats-document.ts";
 import { type Counters, withCounters } from "./status.ts";
@@ -163,7 +163,7 @@ export class Commands {
 
   async #reload(answer: Answer, reloaded: Promise<Reloaded>): Promise<void> {
     const { exit, lines, text } = await reloaded;
-    for (const line of lines) answer.send({ type: "line", text: line });
+    for (const line of [...lines, ...(exit === 0 ? refusalLines(this.#parts.view()) : [])]) answer.send({ type: "line", text: line });
     const failed =
       exit === 78
         ? { reason: "configuration", hint: "`mainmode check FILE` says the same without a daemon" }

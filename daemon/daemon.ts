@@ -124,7 +124,7 @@ class RunningDaemon implements Daemon {
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;
     });
-    this.#insight = new Insight({ crypto, natPort, feed, log, situation: () => this.#situation() });
+    this.#insight = new Insight({ crypto, natPort, feed, log, situation: () => this.#situation(), view: () => this.#loop.view() });
     const { tap, tracing } = this.#insight;
     this.#jobs = parts.jobs ?? createJobRunner();
     this.#udp = new Udp({

@@ -4,6 +4,7 @@
 import type { Crypto } from "../ike/crypto/provider.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import type { Listen } from "../policy/listen.ts";
+import type { StatusDocument } from "../sa-store/view.ts";
 import { aboutDaemon } from "./about.ts";
 import type { AboutDocument, SnapshotDocument } from "./control-protocol.ts";
 import type { Feed } from "./feed.ts";
@@ -23,6 +24,7 @@ export interface InsightParts {
   readonly feed: Feed;
   readonly log: Log;
   readonly situation: () => Situation;
+  readonly view: () => StatusDocument;
 }
 
 /** Records that a report holds. */
@@ -51,8 +53,9 @@ export class Insight {
   /** Serves the web monitor where one is wanted. One that can't be served keeps nothing else from running. */
   async startWeb(listen: Listen | null, snapshot: () => Promise<SnapshotDocument>): Promise<void> {
     if (!listen) return;
-    const { feed, log, situation } = this.#parts;
-    const started = await startWebMonitor(listen, { feed, talks: this.#talks, snapshot, policy: () => policyDocument(situation()) });
+    const { feed, log, situation, view } = this.#parts;
+    const policy = () => policyDocument(situation(), view());
+    const started = await startWebMonitor(listen, { feed, talks: this.#talks, snapshot, policy });
     if (started.ok) this.#web = started.value;
     const text = started.ok ? `the web monitor is at http://${formatEndpoint(listen.address, started.value.port)}/` : started.error;
     const failure = { failurePoint: "me", reason: "no-web", hint: "name another port in [web] listen" } as const;

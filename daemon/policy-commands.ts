@@ -7,7 +7,7 @@ import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, isBeyond } from "../policy/why.ts";
 import { type Exported, exportPolicy } from "../policy/windows/export.ts";
-import type { StatusDocument } from "../sa-store/view.ts";
+import type { RefusedPolicyView, StatusDocument } from "../sa-store/view.ts";
 import type { Reply, Request } from "./control-protocol.ts";
 import { metNow, type Now } from "./met-now.ts";
 
@@ -32,6 +32,8 @@ export type WhyDocument = Explanation & {
   readonly installed: StatusDocument["childSas"];
   readonly soft: StatusDocument["softSas"];
   readonly guards: StatusDocument["guards"];
+  /** The kernel has refused the policy that should decide; null: it has it. */
+  readonly refused: RefusedPolicyView | null;
 };
 
 /** `policy show`: as written, and as it should stand in the kernel. */
@@ -39,8 +41,15 @@ export interface PolicyDocument {
   readonly name: string;
   readonly addresses: readonly string[];
   readonly sources: readonly Source[];
-  readonly policies: readonly (ExplainedPolicy & { readonly rule: string | null; readonly exempt: string | null })[];
+  readonly policies: readonly ShownPolicy[];
 }
+
+/** `refused`: why the kernel does not have it, in its own words. */
+export type ShownPolicy = ExplainedPolicy & {
+  readonly rule: string | null;
+  readonly exempt: string | null;
+  readonly refused: string | null;
+};
 
 /** `policy export`. */
 export type ExportDocument = Pick<Exported, "script" | "findings">;
@@ -53,7 +62,7 @@ export function answerPolicy(
 ): readonly Reply[] {
   if (request.command === "policy")
     return [
-      { type: "document", document: policyDocument(situation) },
+      { type: "document", document: policyDocument(situation, status) },
       { type: "end", exit: 0 },
     ];
   const { policy, inForce, addresses } = situation;
@@ -71,18 +80,55 @@ export function answerPolicy(
   const explanation = explain(inForce, addresses, packet, ports, onLink);
   const asksKernel = !isBeyond(inForce, addresses, packet, ports, onLink);
   const { explained, installed, soft, guards } = metNow(explanation, { status, own: [...addresses, ...onLink], metBy }, asksKernel);
+  const refused = explained.policy ? refusalsIn(status)(explained.policy) : null;
+  const document: WhyDocument = {
+    ...explained,
+    ...(refused ? { says: withRefusal(explained.says, refused) } : {}),
+    installed,
+    soft,
+    guards,
+    refused,
+  };
   return [
-    { type: "document", document: { ...explained, installed, soft, guards } satisfies WhyDocument },
+    { type: "document", document },
     { type: "end", exit: 0 },
   ];
 }
 
 /** Everything that `policy show` tells; the kernel's policies strongest first. */
-export function policyDocument({ inForce: policy, addresses, sources }: Situation): PolicyDocument {
-  const policies = compile(policy, addresses).map((wanted) => ({
-    ...explainPolicy(wanted),
-    rule: wanted.origin.kind === "rule" ? wanted.origin.rule.name : null,
-    exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
-  }));
+export function policyDocument({ inForce: policy, addresses, sources }: Situation, status: StatusDocument): PolicyDocument {
+  const refusal = refusalsIn(status);
+  const policies = compile(policy, addresses).map((wanted): ShownPolicy => {
+    const explained = explainPolicy(wanted);
+    return {
+      ...explained,
+      rule: wanted.origin.kind === "rule" ? wanted.origin.rule.name : null,
+      exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
+      refused: refusal(explained)?.reason ?? null,
+    };
+  });
   return { name: policy.name, addresses, sources, policies };
 }
+
+/** What the kernel has said to a policy. */
+function refusalsIn({ refusedPolicies }: StatusDocument): (policy: ExplainedPolicy) => RefusedPolicyView | null {
+  const nameOf = ({ direction, selector, priority }: Pick<ExplainedPolicy, "direction" | "selector" | "priority">): string =>
+    `${direction} ${priority} ${selector}`;
+  const known = new Map(refusedPolicies.map((refused) => [nameOf(refused), refused]));
+  return (policy) => known.get(nameOf(policy)) ?? null;
+}
+
+const withRefusal = (says: string, { foreign, reason }: RefusedPolicyView): string =>
+  `${says}; but the kernel has refused this policy (${reason}), so that ${foreign ? "the other one of its selector" : "whatever else it has"} decides`;
+
+/** Warnings of the answer to a change of the policy: what of it does not stand. Not more than a person reads. */
+export function refusalLines({ refusedPolicies }: StatusDocument): readonly string[] {
+  const lines = refusedPolicies.slice(0, MOST_TOLD).map(({ rule, direction, selector, reason, hint }) => {
+    const whose = rule === null ? "an exemption" : `rule ${rule}`;
+    return `warning: ${whose}: the kernel has refused the policy ${direction} ${selector}: ${reason}; ${hint}`;
+  });
+  const more = refusedPolicies.length - lines.length;
+  return more > 0 ? [...lines, `warning: and ${more} more policies; \`mainmode status\` lists them`] : lines;
+}
+
+const MOST_TOLD = 8;

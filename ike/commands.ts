@@ -22,6 +22,7 @@ import { dropLoad } from "./load.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
+import { dropRefused } from "./refused.ts";
 import { dropPaced } from "./retry.ts";
 import { upkeep } from "./standing.ts";
 import { endStrangers } from "./strangers.ts";
@@ -309,6 +310,7 @@ function endWishes(core: Core, entry: IkeEntry, meant: (rule: string) => boolean
 function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "keep"): void {
   core.stopping = true;
   dropTunnelEnds(core);
+  dropRefused(core);
   // Nobody would end a soft SA while we are away.
   dropFronts(core, keep ? "soft" : "all");
   if (!keep) {

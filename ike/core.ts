@@ -38,6 +38,8 @@ export interface Core extends Tools {
   readonly store: Store;
   readonly timers: Timers<ChildSa | QuickExchange>;
   readonly policies: PolicyTable;
+  /** Milliseconds until policies that the kernel has refused are asked for again. */
+  refusedPause: number;
   /** Kernel commands under way, by the id of their effect. */
   readonly pending: Map<number, Pending>;
   /** Questions for a route under way. */

@@ -118,6 +118,8 @@ export type EventName =
   | "svc.dos-mode"
   | "policy.loaded"
   | "policy.failed"
+  /** The kernel has a policy now that it refused before. */
+  | "policy.stands"
   | "packet.dropped"
   | "notify.received"
   | "bug";

@@ -38,6 +38,7 @@ import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./
 import { onJobDone } from "./phase1-jobs.ts";
 import { onQuickRetransmit } from "./phase2.ts";
 import { receiveDatagram } from "./receive.ts";
+import { onRefusedTimer } from "./refused.ts";
 import { ask, onMeasured, renewChild } from "./rekey.ts";
 import { onClose, renewIke } from "./renewal.ts";
 import { endRestore, restorePolicies, restoreSas } from "./restore.ts";
@@ -177,7 +178,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all". */
+/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all", "refused all". */
 function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: TimerName): void {
   if (typeof owner !== "string") return "messageId" in owner ? onQuickTimer(core, owner, name) : onChildTimer(core, owner, name);
   const space = owner.indexOf(" ");
@@ -201,6 +202,8 @@ function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: Time
       return onLoadTimer(core);
     case "strangers":
       return onStrangersTimer(core);
+    case "refused":
+      return onRefusedTimer(core);
     case "start":
       return onStartRetry(core, rest);
     case "end":

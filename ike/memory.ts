@@ -13,6 +13,7 @@ import { Jobs } from "./jobs.ts";
 import { LastAnswers } from "./last-answers.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type Note, silent } from "./note.ts";
+import { FIRST_PAUSE } from "./refused.ts";
 import { PolicyTable } from "./standing.ts";
 import { Timers } from "./timers.ts";
 
@@ -37,6 +38,7 @@ export const newCore = (options: EngineOptions): Core => ({
   store: new Store(),
   timers: new Timers(),
   policies: new PolicyTable(),
+  refusedPause: FIRST_PAUSE,
   pending: new Map(),
   routes: new Map(),
   jobs: new Jobs(),

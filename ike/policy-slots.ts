@@ -5,7 +5,7 @@
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
  */
 import { coversPackets, type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
-import type { KernelCommand, KernelPolicy, KernelTemplate } from "./kernel-contract.ts";
+import type { KernelCommand, KernelPolicy, KernelRefusal, KernelTemplate } from "./kernel-contract.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
 
@@ -22,12 +22,16 @@ interface Slot {
   stale: boolean;
   /** An earlier run left a policy that demands protection: nothing weaker takes its place before it is known what keeps flows from the clear. */
   held: boolean;
+  /** Why the kernel does not have what a rule wants here; null: it has it, or was not asked yet. */
+  refused: KernelRefusal | null;
 }
 
 export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
   /** In how many slots each child wants a policy of its own. */
   readonly #laid = new Map<number, number>();
+  /** Slots whose policy the kernel refused, the one that was asked for last at the end. */
+  readonly #refused = new Set<string>();
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -158,7 +162,7 @@ export class PolicySlots {
     const { present } = slot;
     const wanted = strongerOf(slot.overlays.at(-1)?.policy, slot.base);
     if (!wanted) {
-      this.#slots.delete(key);
+      this.#forget(key);
       return present ? { do: "remove-policy", policy: present } : undefined;
     }
     if (!present) {
@@ -172,26 +176,72 @@ export class PolicySlots {
     return { do: "update-policy", policy: wanted };
   }
 
-  /** The kernel's answer to commands of `settle`: the first `done` were carried out, the others not. */
-  answered(commands: readonly KernelCommand[], done: number): void {
+  /**
+   * The kernel's answer to commands of `settle`: those before the refused one were carried out, the others not. Returns what stands now and was
+   * refused before.
+   */
+  answered(commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly KernelPolicy[] {
+    const done = refusal?.index ?? commands.length;
+    const back: KernelPolicy[] = [];
     for (const [i, command] of commands.entries()) {
       if (command.do !== "add-policy" && command.do !== "update-policy") continue;
-      const slot = this.#slots.get(keyOf(command.policy));
+      const key = keyOf(command.policy);
+      const slot = this.#slots.get(key);
       if (!slot) continue;
+      if (i < done && this.#refused.delete(key)) {
+        slot.refused = null;
+        back.push(command.policy);
+      }
       if (command.do === "update-policy") slot.stale ||= i >= done;
       else {
         slot.asked = null;
         slot.present = i < done ? command.policy : null;
-        if (!slot.present && !slot.base && slot.overlays.length === 0) this.#slots.delete(keyOf(command.policy));
+        if (!slot.present && !slot.base && slot.overlays.length === 0) this.#forget(key);
       }
     }
+    return back;
+  }
+
+  #forget(key: string): void {
+    this.#slots.delete(key);
+    this.#refused.delete(key);
+  }
+
+  /** The kernel has refused what a rule wants in a slot; whether it had not, or with other words, when it was asked before. */
+  refuse(policy: PolicyKey, refusal: KernelRefusal): boolean {
+    const key = keyOf(policy);
+    const slot = this.#slots.get(key);
+    if (!slot?.base) return true;
+    const isNews = slot.refused?.reason !== refusal.reason;
+    slot.refused = refusal;
+    this.#refused.delete(key);
+    this.#refused.add(key);
+    return isNews;
+  }
+
+  /** What rules want and the kernel has refused, and why. */
+  refused(): readonly { readonly policy: KernelPolicy; readonly refusal: KernelRefusal }[] {
+    return [...this.#refused].flatMap((key) => {
+      const { base, refused } = this.#slots.get(key) ?? {};
+      return base && refused ? [{ policy: base, refusal: refused }] : [];
+    });
+  }
+
+  /** How many those are. */
+  get refusals(): number {
+    return this.#refused.size;
+  }
+
+  /** What to ask the kernel again of what it has refused: `most` of it, what was asked for longest ago first. */
+  settleRefused(most: number): readonly KernelCommand[] {
+    return [...this.#refused].slice(0, most).flatMap((key) => this.#settleSlot(key) ?? []);
   }
 
   #at(policy: KernelPolicy): Slot {
     const key = keyOf(policy);
     const known = this.#slots.get(key);
     if (known) return known;
-    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false, held: false };
+    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false, held: false, refused: null };
     this.#slots.set(key, slot);
     return slot;
   }

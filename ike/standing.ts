@@ -16,6 +16,7 @@ import { atLevel, kernelPolicies, policiesOf, sameProtocols, withReqid } from ".
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots, stepsOf } from "./policy-slots.ts";
+import { awaitRefused, tellStanding } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
@@ -159,6 +160,21 @@ export class PolicyTable {
   /** Policies of ours, in the kernel or asked for. */
   get size(): number {
     return this.#slots.size;
+  }
+
+  /** What rules want and the kernel has refused. */
+  refused(): ReturnType<PolicySlots["refused"]> {
+    return this.#slots.refused();
+  }
+
+  /** How many those are. */
+  get refusals(): number {
+    return this.#slots.refusals;
+  }
+
+  /** The longest refused of it, `most` at once, to be asked for again. */
+  settleRefused(most: number): readonly KernelCommand[] {
+    return this.#slots.settleRefused(most);
   }
 
   /**
@@ -319,7 +335,7 @@ export class PolicyTable {
    */
   onAnswer(core: Core, commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly number[] {
     const done = refusal?.index ?? commands.length;
-    this.#slots.answered(commands, done);
+    tellStanding(core, this.#slots.answered(commands, refusal));
     const refused = commands[done];
     const left: KernelCommand[] = [];
     for (const [i, command] of commands.entries()) {
@@ -342,8 +358,10 @@ export class PolicyTable {
       return [];
     }
     const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
+    const isNews = refused.do === "remove-sa" || refused.do === "remove-policy" || this.#slots.refuse(refused.policy, refusal);
+    if (base) awaitRefused(core);
     // What only children want fails them, and is told of each.
-    if (refused.do !== "add-policy" || base)
+    if (isNews && (refused.do !== "add-policy" || base))
       logError(core, "policy.failed", rule ? `rule ${rule}` : peer, kernelError(refusal, refused.do), { peer, ...(rule ? { rule } : {}) });
     return refused.do === "add-policy" ? children : [];
   }

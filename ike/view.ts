@@ -20,6 +20,7 @@ import { chosenIn } from "./main-mode-offer.ts";
 import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weighing } from "./main-mode-states.ts";
 import { natWord } from "./nat.ts";
 import type { IkeOffer } from "./negotiate-ike.ts";
+import { refusedViews } from "./refused.ts";
 
 /** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
@@ -31,6 +32,7 @@ export function viewOf(core: Core, now: Instant): StatusDocument {
     softSas: core.fronts.soft.map((front) => softView(front, now)),
     guards: core.fronts.all().flatMap((front) => (front.kind === "guard" ? [guardView(front, now)] : [])),
     childSas: [...core.store.children.values()].map((child) => childView(child, now)),
+    refusedPolicies: refusedViews(core),
   };
 }
 

@@ -6,6 +6,25 @@ export interface StatusDocument {
   readonly childSas: readonly ChildSaView[];
   readonly softSas: readonly SoftSaView[];
   readonly guards: readonly GuardView[];
+  readonly refusedPolicies: readonly RefusedPolicyView[];
+}
+
+/** What a rule wants in the kernel, and the kernel does not have: packets meet what there is without it. */
+export interface RefusedPolicyView {
+  /** null: an exemption, or a way past a block. */
+  readonly rule: string | null;
+  readonly direction: "in" | "out" | "fwd";
+  /** As `policy show` has it. */
+  readonly selector: string;
+  readonly action: "allow" | "block";
+  readonly level: "required" | "use" | null;
+  readonly priority: number;
+  /** The kernel's words. */
+  readonly reason: string;
+  /** Somebody else's policy has this selector. */
+  readonly foreign: boolean;
+  /** What to try next. */
+  readonly hint: string;
 }
 
 /** Clear text with a peer that speaks no IKE, as a `request` rule lets it through for a while. */

@@ -49,6 +49,7 @@ async function offline(file: string, local: readonly string[]): Promise<PolicyDo
       ...explainPolicy(wanted),
       rule: wanted.origin.kind === "rule" ? wanted.origin.rule.name : null,
       exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
+      refused: null,
     }));
     return { name: policy.name, addresses, sources, policies };
   } finally {
@@ -73,6 +74,9 @@ const POLICY_COLUMNS: readonly Column<PolicyDocument["policies"][number]>[] = [
   { title: "PRIORITY", cell: ({ priority }) => String(priority), align: "right" },
   { title: "DIR", cell: ({ direction }) => direction },
   { title: "SELECTOR", cell: ({ selector }) => selector },
-  { title: "ACTION", cell: ({ action, level }) => (level === null ? (action === "allow" ? "clear" : "block") : `protect, level ${level}`) },
+  { title: "ACTION", cell: (policy) => `${actionOf(policy)}${policy.refused === null ? "" : ` (not in the kernel: ${policy.refused})`}` },
   { title: "RULE", cell: ({ rule, exempt }) => rule ?? `(exempt: ${exempt})` },
 ];
+
+const actionOf = ({ action, level }: PolicyDocument["policies"][number]): string =>
+  level === null ? (action === "allow" ? "clear" : "block") : `protect, level ${level}`;

@@ -14,6 +14,7 @@ export interface StatusOptions {
 type Ike = Status["ikeSas"][number];
 type Child = Status["childSas"][number];
 type Soft = Status["softSas"][number];
+type Refused = Status["refusedPolicies"][number];
 
 const REQUEST: Request = { command: "status" };
 
@@ -32,7 +33,11 @@ function part(document: Status, only: StatusOptions["only"]): unknown {
   return only === "child" ? { childSas: document.childSas } : document;
 }
 
-function text({ ikeSas, childSas, softSas, guards }: Status, only: StatusOptions["only"], colours: boolean): string {
+function text(
+  { ikeSas, childSas, softSas, guards, refusedPolicies: refused }: Status,
+  only: StatusOptions["only"],
+  colours: boolean,
+): string {
   const sections = [
     ...(only === "child" ? [] : [section("IKE SAs", IKE_COLUMNS, ikeSas, colours)]),
     ...(only === "ike" ? [] : [section("Child SAs", CHILD_COLUMNS, childSas, colours)]),
@@ -40,6 +45,7 @@ function text({ ikeSas, childSas, softSas, guards }: Status, only: StatusOptions
     ...(only === undefined && guards.length > 0
       ? [section("Kept from the clear (their last SA has ended)", SOFT_COLUMNS, guards, colours)]
       : []),
+    ...(only === undefined && refused.length > 0 ? [refusedSection(refused, colours)] : []),
   ];
   const warnings = only === "ike" ? [] : childSas.flatMap(({ id, warning }) => (warning ? [`child ${id}: ${warning}`] : []));
   return [...sections, ...(warnings.length > 0 ? [["Warnings:", ...warnings]] : [])].map((lines) => `${lines.join("\n")}\n`).join("\n");
@@ -47,6 +53,12 @@ function text({ ikeSas, childSas, softSas, guards }: Status, only: StatusOptions
 
 const section = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], colours: boolean): readonly string[] =>
   rows.length === 0 ? [`${title}: none`] : [`${title}: ${rows.length}`, ...table(columns, rows, colours)];
+
+/** Each hint once. */
+const refusedSection = (refused: readonly Refused[], colours: boolean): readonly string[] => [
+  ...section("Not in the kernel (refused)", REFUSED_COLUMNS, refused, colours),
+  ...[...new Set(refused.map(({ hint }) => hint))],
+];
 
 const STYLES: Readonly<Record<Ike["state"] | Child["state"], Style | undefined>> = {
   negotiating: "yellow",
@@ -101,6 +113,14 @@ const SOFT_COLUMNS: readonly Column<Soft>[] = [
   { title: "REMOTE", cell: ({ remote, remotePort }) => `${remote}${port(remotePort)}` },
   { title: "PROTO", cell: ({ protocol }) => protocol },
   { title: "LEFT", cell: left, align: "right" },
+];
+
+const REFUSED_COLUMNS: readonly Column<Refused>[] = [
+  { title: "RULE", cell: ({ rule }) => rule ?? "-" },
+  { title: "DIR", cell: ({ direction }) => direction },
+  { title: "SELECTOR", cell: ({ selector }) => selector },
+  { title: "ACTION", cell: ({ action, level }) => (level === null ? (action === "allow" ? "clear" : "block") : `protect, level ${level}`) },
+  { title: "THE KERNEL SAYS", cell: ({ reason }) => reason },
 ];
 
 const protection = ({ protocol, encryption, integrity }: Child["protections"][number]): string =>

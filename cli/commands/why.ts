@@ -39,7 +39,7 @@ export async function why(options: WhyOptions): Promise<number> {
 
 type Question = Extract<Request, { command: "why" }>;
 type Explained = Explanation &
-  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft" | "guards">> & { readonly own?: OwnAddresses };
+  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft" | "guards" | "refused">> & { readonly own?: OwnAddresses };
 
 const pick = ({ src, dst, sport, dport }: WhyOptions) => ({ src, dst, sport, dport });
 
@@ -82,6 +82,7 @@ function text({
   installed,
   soft,
   guards,
+  refused,
   own,
 }: Explained): readonly string[] {
   const end = (address: string, port: number) =>
@@ -99,6 +100,7 @@ function text({
           `  kernel policy: ${policy.direction} ${policy.selector}, ${policy.action}${policy.level ? `, level ${policy.level}` : ""}, priority ${policy.priority}`,
         ]
       : []),
+    ...(refused ? [`  the kernel does not have it: ${refused.reason}; ${refused.hint}`] : []),
     `  its answer: ${VERDICTS[answer.verdict]}${answer.rule === null ? "" : ` (rule ${answer.rule})`}`,
   ];
   if (negotiation) {

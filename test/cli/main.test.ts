@@ -11,6 +11,7 @@ import { fakeDaemon, mainmode, scratch, WITHOUT_CAPABILITIES } from "./fake-daem
 const STATUS: StatusDocument = {
   softSas: [],
   guards: [],
+  refusedPolicies: [],
   ikeSas: [
     {
       id: 1,
@@ -312,10 +313,37 @@ test("status prints both tables in columns, without colours where no terminal is
 
 test("empty tables say so", async (t) => {
   const { path } = await fakeDaemon(t, [
-    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] } },
     { type: "end", exit: 0 },
   ]);
   assert.equal((await mainmode(["status", "--control", path])).stdout, "IKE SAs: none\n\nChild SAs: none\n");
+});
+
+test("status shows what the kernel has refused, and what to try next once", async (t) => {
+  const common = { direction: "out", selector: "192.0.2.1/32 -> 192.0.2.2/32", level: null, priority: 14095 } as const;
+  const refused = { ...common, rule: "b", action: "block", reason: "File exists", foreign: true, hint: "look at ip xfrm policy" } as const;
+  const { path } = await fakeDaemon(t, [
+    {
+      type: "status",
+      status: {
+        ikeSas: [],
+        childSas: [],
+        softSas: [],
+        guards: [],
+        refusedPolicies: [refused, { ...refused, direction: "in", rule: null }],
+      },
+    },
+    { type: "end", exit: 0 },
+  ]);
+  const { stdout } = await mainmode(["status", "--control", path]);
+  assert.deepEqual(stdout.split("\n").slice(4), [
+    "Not in the kernel (refused): 2",
+    "RULE  DIR  SELECTOR                      ACTION  THE KERNEL SAYS",
+    "b     out  192.0.2.1/32 -> 192.0.2.2/32  block   File exists",
+    "-     in   192.0.2.1/32 -> 192.0.2.2/32  block   File exists",
+    "look at ip xfrm policy",
+    "",
+  ]);
 });
 
 test("what the daemon or a peer says can't move the cursor", async (t) => {

@@ -140,5 +140,6 @@ export const snapshot = (seconds: number, bytesIn: number): Update & { readonly 
     ],
     softSas: [],
     guards: [],
+    refusedPolicies: [],
   },
 });

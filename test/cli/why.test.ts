@@ -10,7 +10,13 @@ import { fakeDaemon, mainmode, scratch } from "./fake-daemon.ts";
 
 const packet = readPacket("192.0.2.1", "192.0.2.2", 6, 0, 80);
 if (typeof packet === "string") throw new Error(packet);
-const DOCUMENT: WhyDocument = { ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet), installed: [], soft: [], guards: [] };
+const DOCUMENT: WhyDocument = {
+  ...explain(policyOf(towards("192.0.2.2")), ["192.0.2.1"], packet),
+  installed: [],
+  soft: [],
+  guards: [],
+  refused: null,
+};
 
 test("why asks the daemon about a packet and prints the rule, the kernel policy and the offers", async (t) => {
   const { path, requests } = await fakeDaemon(t, [

@@ -13,7 +13,7 @@ import { NO_STATS, NOTHING_LIVE, until } from "./fakes.ts";
 
 const REQUIRE = policyOf(towards("192.0.2.2"));
 
-const EMPTY: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [] };
+const EMPTY: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] };
 
 function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?: string, status = EMPTY) {
   const inputs: Input[] = [];
@@ -97,7 +97,7 @@ test("status goes past the core's queue and ends with 0", async () => {
   commands.take({ command: "status" }, answer);
   await until(() => replies.length === 2, "the answer");
   assert.deepEqual(replies, [
-    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] } },
     { type: "end", exit: 0 },
   ]);
   assert.deepEqual([inputs, records], [[], []]);
@@ -133,6 +133,30 @@ test("a reload is answered with what the file says and what changed", async () =
   commands.take({ command: "reload" }, answer);
   await until(() => replies.length === 1, "the answer");
   assert.deepEqual(replies, [{ type: "end", exit: 0, text: "reloaded" }]);
+});
+
+test("reload and rule add warn of each policy that the kernel has refused, and of many in few lines", async () => {
+  const common = {
+    direction: "out",
+    action: "block",
+    level: null,
+    priority: 1,
+    reason: "File exists",
+    foreign: true,
+    hint: "remove it",
+  } as const;
+  const refusedPolicies = Array.from({ length: 20 }, (_, i) => ({ ...common, rule: "b", selector: `${i}` }));
+  for (const request of [{ command: "reload" }, { command: "rule", add: "x" }] as const) {
+    const { commands, replies, answer } = setUp(undefined, undefined, { ...EMPTY, refusedPolicies });
+    commands.take(request, answer);
+    await until(() => replies.at(-1)?.type === "end", "the answer");
+    assert.equal(replies.length, 10);
+    const text = "warning: rule b: the kernel has refused the policy out 0: File exists; remove it";
+    assert.deepEqual(replies[0], { type: "line", text });
+    assert.deepEqual(replies[8], { type: "line", text: "warning: and 12 more policies; `mainmode status` lists them" });
+    const end = replies[9];
+    assert.equal(end?.type === "end" && end.exit, 0);
+  }
 });
 
 test("while the daemon takes over what the last run left, requests wait; then they are taken in their order", async () => {

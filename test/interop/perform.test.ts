@@ -83,6 +83,7 @@ const statsOf = (value: number): StatsDocument => ({
 const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
   softSas: [],
   guards: [],
+  refusedPolicies: [],
   ikeSas: [
     {
       id: 1,

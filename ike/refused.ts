@@ -1,0 +1,64 @@
+/**
+ * Policies of rules that the kernel has refused, mostly because somebody else's policy has their selector: that one is never touched, and ours
+ * are asked for again until it is gone.
+ */
+import { formatPackets } from "../policy/decide.ts";
+import type { RefusedPolicyView } from "../sa-store/view.ts";
+import { type Core, kernel, log } from "./core.ts";
+import { farSide } from "./far-side.ts";
+import type { KernelPolicy } from "./kernel-contract.ts";
+
+const TIMER = "refused all";
+/** Milliseconds until they are asked for again, doubled each time. */
+export const [FIRST_PAUSE, LONGEST_PAUSE] = [5000, 60_000];
+/** Policies that are asked for at once: each that is refused again costs a process. */
+const MOST_AT_ONCE = 64;
+
+/** Something was refused. */
+export function awaitRefused(core: Core): void {
+  if (!core.stopping && !core.timers.has(TIMER, "retry")) core.timers.set(TIMER, "retry", core.now + core.refusedPause);
+}
+
+/** It is time to ask again. */
+export function onRefusedTimer(core: Core): void {
+  if (core.stopping || core.policies.refusals === 0) return;
+  core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
+  for (const command of core.policies.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
+  awaitRefused(core);
+}
+
+/** What the kernel refused before stands now. */
+export function tellStanding(core: Core, policies: readonly KernelPolicy[]): void {
+  for (const policy of policies) {
+    const rule = core.policies.ruleOf(policy);
+    const text = `${rule ? `rule ${rule}` : farSide(policy)}: the kernel has ${textOf(policy)} now, which it refused before`;
+    log(core, "policy.stands", "notice", text, { peer: farSide(policy), ...(rule ? { rule } : {}) });
+  }
+  if (policies.length > 0 && core.policies.refusals === 0) dropRefused(core);
+}
+
+/** Nothing is refused any more, or nothing is asked for. */
+export function dropRefused(core: Core): void {
+  core.timers.clearAll(TIMER);
+  core.refusedPause = FIRST_PAUSE;
+}
+
+const textOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${formatPackets(selector)}`;
+
+/** The same for people and programs. */
+export const refusedViews = (core: Core): readonly RefusedPolicyView[] =>
+  core.policies.refused().map(({ policy, refusal }) => ({
+    rule: core.policies.ruleOf(policy) ?? null,
+    direction: policy.direction,
+    selector: formatPackets(policy.selector),
+    action: policy.action,
+    level: policy.templates[0]?.level ?? null,
+    priority: policy.priority,
+    reason: refusal.reason,
+    foreign: refusal.exists,
+    hint: refusal.exists ? FOREIGN : OTHER,
+  }));
+
+const FOREIGN =
+  "a policy of somebody else has this selector: find it with `ip xfrm policy`, remove it, or change the rule; it is tried again by itself";
+const OTHER = "see the kernel's words; it is tried again by itself";
