@@ -2,6 +2,10 @@
  * Which addresses this host has, and which of them get sockets; follows `ip monitor`.
  * Addresses count while they are configured, carrier or not: a `require` rule whose policies went with the cable would let clear text
  * out for a moment when it comes back. The monitor's text is only a bell: the list is always read again as a whole.
+ *
+ * Of an address of IPv6 the kernel tells only when it may be used, and by then its policies have to stand; the list has it from the start of duplicate
+ * address detection. So an advertised prefix is a bell as well, and where the kernel makes an address by its own clock (the next temporary one,
+ * RFC 8981 §3.4) the list is read until that is there.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { networkInterfaces } from "node:os";
@@ -12,28 +16,50 @@ import { isOnLink } from "../policy/selector.ts";
 export interface LocalAddresses {
   /** Every unicast address but loopback (if there is another) and link-local ones of IPv6; 169.254/16 is as any other. Canonical, sorted. */
   readonly local: readonly string[];
-  /** Those that IKE is served on: the configured ones, or all of `local`. */
+  /** Those that IKE is served on: the configured ones, or all of `local` that may be used already. */
   readonly served: readonly string[];
   /** Link-local ones of IPv6: `why` tells by them which way a packet goes. */
   readonly onLink: readonly string[];
+  /** Milliseconds until the list has to be read again although no bell rings. */
+  readonly nextLookMs?: number;
+}
+
+/** An address as the system has it. */
+export interface FoundAddress {
+  readonly address: string;
+  /** Duplicate address detection is not over, or has failed: nothing can be sent from it, and no socket bound to it. */
+  readonly isTentative: boolean;
 }
 
 /**
  * Sorts the system's addresses out. `configured` restricts what is served but not what is local: a `require` rule about
  * `me` protects every address of the host. Configured addresses count as local, loopback ones included.
  */
-export function sortAddresses(found: readonly string[], configured: readonly string[] | null): LocalAddresses {
-  const all = found.flatMap((text) => canonicalAddress(text) ?? []);
+export function sortAddresses(found: readonly FoundAddress[], configured: readonly string[] | null): LocalAddresses {
+  const all = found.flatMap(({ address }) => canonicalAddress(address) ?? []);
+  const tentative = new Set(found.flatMap(({ address, isTentative }) => (isTentative ? (canonicalAddress(address) ?? []) : [])));
   const usable = all.filter((address) => !isOnLink(address));
   const outer = usable.filter((address) => !isLoopback(address));
   const wanted = (configured ?? []).flatMap((text) => canonicalAddress(text) ?? []);
   const local = sorted([...(outer.length > 0 || wanted.length > 0 ? outer : usable), ...wanted]);
-  return { local, served: configured ? sorted(wanted) : local, onLink: sorted(all.filter(isOnLink)) };
+  return {
+    local,
+    served: configured ? sorted(wanted) : local.filter((address) => !tentative.has(address)),
+    onLink: sorted(all.filter(isOnLink)),
+  };
 }
 
+/** Whether an address was tentative at the last look: it may be used by now, and its sockets follow. */
+export const awaitsSocket = ({ local, served }: LocalAddresses, address: string): boolean =>
+  local.includes(address) && !served.includes(address);
+
 /** The addresses in the text of `ip -o address show`; of a point-to-point link our end. */
-export const parseAddressList = (text: string): readonly string[] =>
-  text.split("\n").flatMap((line) => /^\d+: \S+\s+inet6? ([0-9a-fA-F.:]+)/.exec(line)?.[1] ?? []);
+export const parseAddressList = (text: string): readonly FoundAddress[] =>
+  text.split("\n").flatMap((line) => {
+    const address = /^\d+: \S+\s+inet6? ([0-9a-fA-F.:]+)/.exec(line)?.[1];
+    // An optimistic one (RFC 4429) is used before duplicate address detection is over.
+    return address === undefined ? [] : [{ address, isTentative: / tentative /.test(line) && !/ optimistic /.test(line) }];
+  });
 
 /** The host's addresses now. Where `ip` can't be run, those of interfaces that are up have to do. */
 export async function readAddresses(configured: readonly string[] | null, ip = "ip"): Promise<LocalAddresses> {
@@ -42,12 +68,34 @@ export async function readAddresses(configured: readonly string[] | null, ip = "
       resolve(error ? undefined : stdout),
     );
   });
-  const up = (): readonly string[] => Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
-  return sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
+  const up = (): readonly FoundAddress[] =>
+    Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => ({ address, isTentative: false })));
+  const sorted = sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
+  const nextLook = nextLookMs(text ?? "");
+  return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };
 }
 
-/** Whether a line of `ip -o monitor address link` may mean that the list, or what can be bound, has changed. */
-export const isBell = (line: string): boolean => /^(Deleted )?\d+: /.test(line);
+/**
+ * Before a temporary address is deprecated Linux makes the next one: REGEN_ADVANCE earlier (RFC 8981 §3.8), which is 5 s, and 2 s more for each further probe of
+ * duplicate address detection that somebody sets.
+ */
+const REGENERATION_MS = 15_000;
+/** Duplicate address detection takes a second and more. */
+const LOOK_MS = 250;
+const LONGEST_LOOK_MS = 86_400_000;
+
+/** When the text of `ip -o address show` has to be read again, in milliseconds; undefined: when a bell rings. */
+export function nextLookMs(text: string): number | undefined {
+  const due = text.split("\n").flatMap((line) => {
+    const seconds = / temporary .* preferred_lft (\d+)sec/.exec(line)?.[1];
+    const left = Number(seconds ?? 0) * 1000;
+    return left > 0 ? [Math.min(Math.max(left - REGENERATION_MS, LOOK_MS), LONGEST_LOOK_MS)] : [];
+  });
+  return due.length > 0 ? due.reduce((least, one) => Math.min(least, one)) : undefined;
+}
+
+/** Whether a line of `ip -o monitor address link prefix` may mean that the list, or what can be bound, has changed. */
+export const isBell = (line: string): boolean => /^((Deleted )?\d+: |prefix )/.test(line);
 
 /** Runs `act` one at a time; calls meanwhile come to one more run afterwards. */
 export function oneAtATime(act: () => Promise<void>): () => Promise<void> {
@@ -67,6 +115,8 @@ export function oneAtATime(act: () => Promise<void>): () => Promise<void> {
 }
 
 export interface AddressWatch {
+  /** One call more after so many milliseconds, instead of the one that was due; undefined: none. */
+  lookAfter(ms: number | undefined): void;
   close(): void;
 }
 
@@ -86,11 +136,17 @@ export interface WatchOptions {
  * until one stays.
  */
 export function watchAddresses(options: WatchOptions): AddressWatch {
-  const { onChange, command = ["ip", "-o", "monitor", "address", "link"], rings = isBell, gatherMs = 50, againMs = 5000 } = options;
+  const {
+    onChange,
+    command = ["ip", "-o", "monitor", "address", "link", "prefix"],
+    rings = isBell,
+    gatherMs = 50,
+    againMs = 5000,
+  } = options;
   let child: ChildProcess | undefined;
   let closed = false;
   let rang = false;
-  let [gathering, again]: (NodeJS.Timeout | undefined)[] = [];
+  let [gathering, again, due]: (NodeJS.Timeout | undefined)[] = [];
   const ring = (): void => {
     rang = true;
     if (gathering) return;
@@ -122,8 +178,13 @@ export function watchAddresses(options: WatchOptions): AddressWatch {
   };
   start();
   return {
+    lookAfter: (ms) => {
+      clearTimeout(due);
+      due = closed || ms === undefined ? undefined : setTimeout(onChange, ms);
+    },
     close: () => {
       closed = true;
+      clearTimeout(due);
       clearTimeout(gathering);
       clearTimeout(again);
       child?.kill();

@@ -13,7 +13,7 @@ import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
-import { type AddressWatch, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
+import { type AddressWatch, awaitsSocket, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
@@ -334,13 +334,14 @@ class RunningDaemon implements Daemon {
 
   /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
   async #follow(now: LocalAddresses): Promise<void> {
-    const changed = now.local.join() !== this.#addresses.local.join() || now.served.join() !== this.#addresses.served.join();
+    const changed = now.local.join() !== this.#addresses.local.join();
     this.#addresses = now;
     if (changed) {
       this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
       this.#loop.push({ type: "addresses", addresses: now.local });
       this.#policy.lookAgain();
     }
+    this.#watch?.lookAfter(now.nextLookMs);
     await this.#udp.serve(now.served);
     if (!this.#finishing) await this.#ensureBypass();
   }
@@ -351,6 +352,8 @@ class RunningDaemon implements Daemon {
     const { text, code: reason, unsent } = problem;
     const peer = unsent && formatEndpoint(unsent.path.remote.address, unsent.path.remote.port);
     if (unsent) this.#loop.push({ type: "send-failed", ...unsent });
+    // Its socket opens in a moment, and the message is sent again.
+    if (unsent && awaitsSocket(this.#addresses, unsent.path.local.address)) return;
     const hint = SOCKET_HINTS[reason] ?? "look at this host's addresses, routes and firewall";
     this.#parts.log({ event: "svc.socket", level: "warning", text, ...(peer ? { peer } : {}), failurePoint: "me", reason, hint });
   }

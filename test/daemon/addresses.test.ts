@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isBell, parseAddressList, readAddresses, sortAddresses, watchAddresses } from "../../daemon/addresses.ts";
+import {
+  awaitsSocket,
+  isBell,
+  nextLookMs,
+  parseAddressList,
+  readAddresses,
+  sortAddresses,
+  watchAddresses,
+} from "../../daemon/addresses.ts";
 import { until } from "./fakes.ts";
 
+const found = (...addresses: readonly string[]) => addresses.map((address) => ({ address, isTentative: false }));
+
 const LO = ["127.0.0.1", "::1"];
-const HOST = [...LO, "192.0.2.7", "2001:DB8::7", "fe80::1", "198.51.100.1", "192.0.2.7"];
+const HOST = found(...LO, "192.0.2.7", "2001:DB8::7", "fe80::1", "198.51.100.1", "192.0.2.7");
 
 test("every unicast address is local and served, but loopback and link-local ones", () => {
   const all = ["192.0.2.7", "198.51.100.1", "2001:db8::7"];
@@ -12,7 +22,7 @@ test("every unicast address is local and served, but loopback and link-local one
 });
 
 test("loopback is served where there is nothing else", () => {
-  assert.deepEqual(sortAddresses([...LO, "fe80::1"], null), { local: LO, served: LO, onLink: ["fe80::1"] });
+  assert.deepEqual(sortAddresses(found(...LO, "fe80::1"), null), { local: LO, served: LO, onLink: ["fe80::1"] });
   assert.deepEqual(sortAddresses([], null), { local: [], served: [], onLink: [] });
 });
 
@@ -24,9 +34,22 @@ test("configured addresses restrict what is served and not what rules about this
   });
 });
 
+test("a tentative address is local, so that its policies stand before it may be used, and gets its sockets then", () => {
+  const list = [...found("192.0.2.7"), { address: "2001:DB8::7", isTentative: true }];
+  const both = ["192.0.2.7", "2001:db8::7"];
+  assert.deepEqual(sortAddresses(list, null), { local: both, served: ["192.0.2.7"], onLink: [] });
+  assert.deepEqual(sortAddresses(list, ["2001:db8::7"]).served, ["2001:db8::7"]);
+  for (const [address, awaits] of [
+    ["2001:db8::7", true],
+    ["192.0.2.7", false],
+    ["192.0.2.8", false],
+  ] as const)
+    assert.equal(awaitsSocket(sortAddresses(list, null), address), awaits, address);
+});
+
 test("a configured address counts even before the system has it, and loopback where it is wanted", () => {
   const both = ["127.0.0.2", "203.0.113.1"];
-  assert.deepEqual(sortAddresses(LO, both), { local: both, served: both, onLink: [] });
+  assert.deepEqual(sortAddresses(found(...LO), both), { local: both, served: both, onLink: [] });
 });
 
 /** As iproute2 6.1 prints it. */
@@ -39,7 +62,19 @@ const LIST = `1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever 
 `;
 
 test("addresses are read whatever state their interface is in; of a point-to-point link our end", () => {
-  assert.deepEqual(parseAddressList(LIST), ["127.0.0.1", "203.0.113.9", "::1", "192.0.2.7", "2001:db8::7", "10.0.0.1"]);
+  const list = parseAddressList(LIST);
+  assert.deepEqual(
+    list.map(({ address }) => address),
+    ["127.0.0.1", "203.0.113.9", "::1", "192.0.2.7", "2001:db8::7", "10.0.0.1"],
+  );
+  assert.deepEqual(
+    list.flatMap(({ address, isTentative }) => (isTentative ? [address] : [])),
+    ["2001:db8::7"],
+  );
+  assert.equal(
+    parseAddressList(LIST.replace("tentative", "tentative optimistic")).some(({ isTentative }) => isTentative),
+    false,
+  );
   assert.deepEqual(parseAddressList(""), []);
 });
 
@@ -52,8 +87,47 @@ test("lines about addresses and links ring, others do not", () => {
   assert.equal(isBell("2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever"), true);
   assert.equal(isBell("Deleted 2: eth0    inet6 2001:db8::7/64 scope global \\       valid_lft forever"), true);
   assert.equal(isBell("5: veth0: <BROADCAST,MULTICAST> mtu 1500"), true);
+  // As iproute2 6.1 prints it: a router's advertisement is told when the addresses by it are there, and before they may be used.
+  assert.equal(isBell("prefix 2001:db8:7::/64dev eth0 onlink autoconf valid 3600 preferred 3600 "), true);
   assert.equal(isBell("    link/ether 02:00:00:00:00:01"), false);
   assert.equal(isBell(""), false);
+});
+
+const temporary = (state: string, preferred: string): string =>
+  `2: eth0    inet6 2001:db8:7::a0f1/64 scope global temporary ${state}dynamic \\       valid_lft 604800sec preferred_lft ${preferred}\n`;
+
+test("the list is read often while a temporary address nears its end, since the kernel tells of the next one only when it may be used", () => {
+  for (const [text, due] of [
+    ["", undefined],
+    [LIST, undefined],
+    [temporary("", "86400sec"), 86_385_000],
+    [temporary("", "86400sec") + temporary("", "100sec"), 85_000],
+    [temporary("", "16sec"), 1000],
+    [temporary("", "15sec"), 250],
+    [temporary("", "1sec"), 250],
+    [temporary("deprecated ", "0sec"), undefined],
+    [temporary("", "forever"), undefined],
+    // No timer of Node's is longer than 2^31 ms.
+    [temporary("", "4000000000sec"), 86_400_000],
+    [LIST.replaceAll("forever", "3sec"), undefined],
+  ] as const)
+    assert.equal(nextLookMs(text), due, text);
+});
+
+test("a look that is due comes by itself, once; a later word moves it, and none takes it away", async () => {
+  let calls = 0;
+  const watch = watchAddresses({ onChange: () => calls++, command: ["/bin/sh", "-c", "exec sleep 60"], gatherMs: 1 });
+  watch.lookAfter(3_600_000);
+  watch.lookAfter(5);
+  await until(() => calls === 1, "the look");
+  watch.lookAfter(20);
+  watch.lookAfter(undefined);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(calls, 1);
+  watch.lookAfter(5);
+  watch.close();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(calls, 1);
 });
 
 test("a change is told at once, and many that follow it once more", async () => {
