@@ -1,6 +1,6 @@
 /**
  * Rows of octets without gaps: the last one fills the place of one that goes, so that any of them can be drawn by its number, and nobody needs to
- * remember free places. Invariant: who asks for a row gets a copy, since rows move.
+ * remember free places. Invariant: who keeps a row has a copy, since rows move.
  */
 export interface Rows {
   readonly size: number;
@@ -8,6 +8,8 @@ export interface Rows {
   readonly octets: number;
   /** A copy of a row, which may have zeros behind it. */
   at(place: number): Buffer;
+  /** The row itself, good until any row changes or moves. */
+  peek(place: number): Buffer;
   /** Octets of a row. */
   lengthAt(place: number): number;
   /** Adds a row behind the others. */
@@ -39,7 +41,7 @@ export class Slab implements Rows {
   }
 
   at(place: number): Buffer {
-    return Buffer.from(this.#view(place));
+    return Buffer.from(this.peek(place));
   }
 
   lengthAt(): number {
@@ -53,20 +55,20 @@ export class Slab implements Rows {
 
   set(place: number, row: Uint8Array): void {
     if (row.length > this.#width) throw new RangeError(`a row of ${row.length} octets, ${this.#width} fit`);
-    this.#view(place).fill(0, row.length).set(row);
+    this.peek(place).fill(0, row.length).set(row);
   }
 
   take(place: number): Buffer | undefined {
     const last = this.at(--this.#size);
-    // One chunk more than needed stays, or rows that come and go at its edge would make it come and go.
-    const needed = this.#size === 0 ? 0 : Math.ceil(this.#size / CHUNK) + 1;
+    // One chunk more than needed stays, or rows that come and go at its edge would make it come and go; also of none: mostly few rows are here.
+    const needed = Math.ceil(this.#size / CHUNK) + 1;
     if (this.#chunks.length > needed) this.#chunks.length = needed;
     if (place === this.#size) return undefined;
     this.set(place, last);
     return last;
   }
 
-  #view(place: number): Buffer {
+  peek(place: number): Buffer {
     const at = (place % CHUNK) * this.#width;
     return (this.#chunks[Math.floor(place / CHUNK)] as Buffer).subarray(at, at + this.#width);
   }
@@ -85,7 +87,11 @@ export class LooseRows implements Rows {
   }
 
   at(place: number): Buffer {
-    return Buffer.from(this.#rows[place] as Buffer);
+    return Buffer.from(this.peek(place));
+  }
+
+  peek(place: number): Buffer {
+    return this.#rows[place] as Buffer;
   }
 
   lengthAt(place: number): number {

@@ -127,19 +127,19 @@ class Shelf {
   }
 
   removeAt(place: number): void {
-    this.remove(keyOfRow(this.#rows.at(place)));
+    this.remove(keyOfRow(this.#rows.peek(place)));
   }
 
   get since(): number | undefined {
     const [place] = this.#places.values();
-    return place === undefined ? undefined : startOfRow(this.#rows.at(place));
+    return place === undefined ? undefined : startOfRow(this.#rows.peek(place));
   }
 
   /** One walk for all of them: each would pass all places that are empty by now. */
   removeOlder(limit: Instant, most: number): void {
     let removed = 0;
     for (const [key, place] of this.#places) {
-      if (removed++ === most || startOfRow(this.#rows.at(place)) >= limit) return;
+      if (removed++ === most || startOfRow(this.#rows.peek(place)) >= limit) return;
       this.remove(key);
     }
   }

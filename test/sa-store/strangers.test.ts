@@ -124,7 +124,18 @@ test("rows take what they need and give it back; long ones are counted with what
   for (let i = 0; i < 10; i++) table.put(numbered(30_000 + i, 1000, i));
   assert.ok(table.bulky >= 10 * 1500, `${table.bulky}`);
   while (table.size > 0) table.removeAt(table.size - 1);
-  assert.equal(table.octets, 0);
+  assert.equal(table.octets, 128 * ROW);
+});
+
+test("one who comes and goes costs no new memory", () => {
+  const table = new Strangers();
+  table.put(numbered(1, 50, 1));
+  const taken = table.octets;
+  for (let i = 2; i < 5; i++) {
+    table.removeAt(0);
+    assert.equal(table.octets, taken);
+    table.put(numbered(i, 50, i));
+  }
 });
 
 test("who is too old goes, no more than were asked for at once, and nobody else", () => {
