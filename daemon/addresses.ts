@@ -9,7 +9,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { networkInterfaces } from "node:os";
-import { canonicalAddress } from "../isakmp/address.ts";
+import { canonicalAddress, formatAddress, parseRange } from "../isakmp/address.ts";
 import { CHILD_ENVIRONMENT } from "../kernel/ip-text.ts";
 import { isOnLink } from "../policy/selector.ts";
 
@@ -20,6 +20,8 @@ export interface LocalAddresses {
   readonly served: readonly string[];
   /** Link-local ones of IPv6: `why` tells by them which way a packet goes. */
   readonly onLink: readonly string[];
+  /** Broadcast addresses of the networks, canonical, sorted, none of them local. */
+  readonly broadcasts: readonly string[];
   /** Milliseconds until the list has to be read again although no bell rings. */
   readonly nextLookMs?: number;
 }
@@ -29,6 +31,8 @@ export interface FoundAddress {
   readonly address: string;
   /** Duplicate address detection is not over, or has failed: nothing can be sent from it, and no socket bound to it. */
   readonly isTentative: boolean;
+  /** Those that come with it. */
+  readonly broadcasts: readonly string[];
 }
 
 /**
@@ -46,6 +50,7 @@ export function sortAddresses(found: readonly FoundAddress[], configured: readon
     local,
     served: configured ? sorted(wanted) : local.filter((address) => !tentative.has(address)),
     onLink: sorted(all.filter(isOnLink)),
+    broadcasts: sorted(found.flatMap(({ broadcasts }) => broadcasts)).filter((address) => !all.includes(address)),
   };
 }
 
@@ -57,9 +62,21 @@ export const awaitsSocket = ({ local, served }: LocalAddresses, address: string)
 export const parseAddressList = (text: string): readonly FoundAddress[] =>
   text.split("\n").flatMap((line) => {
     const address = /^\d+: \S+\s+inet6? ([0-9a-fA-F.:]+)/.exec(line)?.[1];
+    if (address === undefined) return [];
     // An optimistic one (RFC 4429) is used before duplicate address detection is over.
-    return address === undefined ? [] : [{ address, isTentative: / tentative /.test(line) && !/ optimistic /.test(line) }];
+    return [{ address, isTentative: / tentative /.test(line) && !/ optimistic /.test(line), broadcasts: broadcastsIn(line) }];
   });
+
+/** What Linux takes for broadcast addresses (`fib_add_ifaddr`): what it is told, and the last address of a network of more than two, told or not. */
+function broadcastsIn(line: string): readonly string[] {
+  const told = /^.*? brd ([0-9.]+) /.exec(line)?.[1];
+  const [, address, network = address, length] = /\sinet ([0-9.]+)(?: peer ([0-9.]+))?\/(\d+) /.exec(line) ?? [];
+  const range = length !== undefined && Number(length) < 31 ? parseRange(`${network}/${length}`) : undefined;
+  const last = range && formatAddress(4, range.last);
+  return [told, last].flatMap((one) => (one === undefined || one === EVERYBODY || isLoopback(one) ? [] : [one]));
+}
+
+const EVERYBODY = "255.255.255.255";
 
 /** The host's addresses now. Where `ip` can't be run, those of interfaces that are up have to do. */
 export async function readAddresses(configured: readonly string[] | null, ip = "ip"): Promise<LocalAddresses> {
@@ -69,7 +86,9 @@ export async function readAddresses(configured: readonly string[] | null, ip = "
     );
   });
   const up = (): readonly FoundAddress[] =>
-    Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => ({ address, isTentative: false })));
+    Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
+    );
   const sorted = sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
   const nextLook = nextLookMs(text ?? "");
   return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };

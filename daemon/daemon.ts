@@ -103,7 +103,7 @@ class RunningDaemon implements Daemon {
   #control: Control | undefined;
   #watch: AddressWatch | undefined;
   readonly #routes = new RouteWatch({ onChange: () => this.#loop.push({ type: "routes" }) });
-  #addresses: LocalAddresses = { local: [], served: [], onLink: [] };
+  #addresses: LocalAddresses = { local: [], served: [], onLink: [], broadcasts: [] };
   #bypassPorts: readonly number[] = [];
   #stopping = false;
   #finishing = false;
@@ -178,7 +178,7 @@ class RunningDaemon implements Daemon {
   #situation(): Situation {
     const { policy, configuration } = this.#policy;
     const { port, natPort } = configuration.daemon;
-    const { local, onLink } = this.#addresses;
+    const { local, onLink, broadcasts } = this.#addresses;
     const metBy: Situation["metBy"] = (packets, way) => this.#loop.metBy(packets, way);
     return {
       policy,
@@ -186,6 +186,7 @@ class RunningDaemon implements Daemon {
       sources: configuration.sources,
       addresses: local,
       onLink,
+      broadcasts,
       ports: [port, natPort],
       metBy,
     };
@@ -215,7 +216,7 @@ class RunningDaemon implements Daemon {
     kernel.listen((event) => this.#loop.push({ type: "kernel-event", event }));
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
-    this.#loop.push({ type: "addresses", addresses: this.#addresses.local });
+    this.#loop.push({ type: "addresses", addresses: this.#addresses.local, broadcasts: this.#addresses.broadcasts });
     const restore = { image: this.#parts.journal?.image ?? new Map(), kernel: await listKernel(kernel, log) };
     if (this.#parts.journal?.complaint !== undefined)
       log({
@@ -334,11 +335,13 @@ class RunningDaemon implements Daemon {
 
   /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
   async #follow(now: LocalAddresses): Promise<void> {
-    const changed = now.local.join() !== this.#addresses.local.join();
+    const was = this.#addresses;
     this.#addresses = now;
+    const { local: addresses, broadcasts } = now;
+    const changed = addresses.join() !== was.local.join();
+    if (changed || broadcasts.join() !== was.broadcasts.join()) this.#loop.push({ type: "addresses", addresses, broadcasts });
     if (changed) {
-      this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${now.local.join(", ") || "none"}` });
-      this.#loop.push({ type: "addresses", addresses: now.local });
+      this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${addresses.join(", ") || "none"}` });
       this.#policy.lookAgain();
     }
     this.#watch?.lookAfter(now.nextLookMs);

@@ -19,6 +19,8 @@ export interface Situation {
   readonly addresses: readonly string[];
   /** Its link-local ones of IPv6. */
   readonly onLink: readonly string[];
+  /** Broadcast addresses of its networks. */
+  readonly broadcasts: readonly string[];
   /** UDP ports of IKE. */
   readonly ports: readonly number[];
   /** The policy as written. */
@@ -76,9 +78,9 @@ export function answerPolicy(
   }
   const packet = readPacket(request.src, request.dst, request.protocol, request.sport, request.dport);
   if (typeof packet === "string") return [{ type: "end", exit: 2, text: packet }];
-  const { ports, onLink, metBy } = situation;
-  const explanation = explain(inForce, addresses, packet, ports, onLink);
-  const asksKernel = !isBeyond(inForce, addresses, packet, ports, onLink);
+  const { ports, onLink, broadcasts, metBy } = situation;
+  const explanation = explain(inForce, addresses, packet, ports, onLink, broadcasts);
+  const asksKernel = !isBeyond(inForce, addresses, packet, ports, onLink, broadcasts);
   const { explained, installed, soft, guards } = metNow(explanation, { status, own: [...addresses, ...onLink], metBy }, asksKernel);
   const refused = explained.policy ? refusalsIn(status)(explained.policy) : null;
   const document: WhyDocument = {
@@ -96,9 +98,9 @@ export function answerPolicy(
 }
 
 /** Everything that `policy show` tells; the kernel's policies strongest first. */
-export function policyDocument({ inForce: policy, addresses, sources }: Situation, status: StatusDocument): PolicyDocument {
+export function policyDocument({ inForce: policy, addresses, broadcasts, sources }: Situation, status: StatusDocument): PolicyDocument {
   const refusal = refusalsIn(status);
-  const policies = compile(policy, addresses).map((wanted): ShownPolicy => {
+  const policies = compile(policy, addresses, broadcasts).map((wanted): ShownPolicy => {
     const explained = explainPolicy(wanted);
     return {
       ...explained,

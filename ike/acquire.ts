@@ -20,7 +20,7 @@ export function onAcquire(core: Core, event: Pick<KernelEvent & { readonly type:
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
-  if (hasNoPeer(remote) || core.addresses.includes(remote)) return askNobody(core, spec);
+  if (hasNoPeer(remote) || core.addresses.includes(remote) || core.broadcasts.includes(remote)) return askNobody(core, spec);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

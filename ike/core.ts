@@ -90,6 +90,8 @@ export interface Core extends Tools {
   /** What routes were asked for those rules, and what they have told. */
   readonly endsAsked: EndsAsked;
   addresses: readonly string[];
+  /** Broadcast addresses of the networks that we are in. */
+  broadcasts: readonly string[];
   now: Instant;
   effects: Effect[];
   nextOp: number;

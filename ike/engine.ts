@@ -115,6 +115,7 @@ function dispatch(core: Core, input: Input): void {
       return onRouteDone(core, input.id, input.local);
     case "addresses":
       core.addresses = input.addresses;
+      core.broadcasts = input.broadcasts ?? [];
       followAddresses(core);
       core.policies.sync(core, () => relaySoft(core));
       endTaken(core);

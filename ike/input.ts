@@ -30,8 +30,8 @@ export type Input =
   | { readonly type: "job-done"; readonly id: JobId; readonly outcome: Result<AuthOutcome, AuthFailure> }
   /** The answer to an effect `route`: our address towards `remote`, or undefined where there is no route. */
   | { readonly type: "route-done"; readonly id: number; readonly local: string | undefined }
-  /** Every local unicast address, canonical; at start and whenever it changes. */
-  | { readonly type: "addresses"; readonly addresses: readonly string[] }
+  /** Every local unicast address, canonical, and the broadcast addresses of the networks they are in; at start and whenever they change. */
+  | { readonly type: "addresses"; readonly addresses: readonly string[]; readonly broadcasts?: readonly string[] }
   /** Routes may have changed. */
   | { readonly type: "routes" }
   /** The policy to follow from now on. */

@@ -66,6 +66,7 @@ export const newCore = (options: EngineOptions): Core => ({
   endsAsked: { open: new Set(), told: new Map() },
   loadSince: null,
   addresses: [],
+  broadcasts: [],
   now: 0,
   effects: [],
   nextOp: 0,

@@ -40,7 +40,7 @@ export function wantedPolicies(core: Core, reqids: Reqids): Wanted {
   const standing = new Map<number, Standing & { readonly policies: KernelPolicy[] }>();
   const plain = new Map<string, Plain>();
   const inbound = new Map<number, string>();
-  for (const { direction, selector, action, priority, protection, origin } of compile(core.policy, core.addresses)) {
+  for (const { direction, selector, action, priority, protection, origin } of compile(core.policy, core.addresses, core.broadcasts)) {
     const base = { direction, selector, action, priority };
     if (!protection || origin.kind !== "rule") {
       const rule = origin.kind === "rule" ? origin.rule.name : null;

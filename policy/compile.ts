@@ -52,13 +52,14 @@ export type Origin =
 type Exempted = Exemption | "neighbour-discovery" | "multicast-listeners" | "this-host";
 
 /**
- * The policies that should stand, strongest first. `addresses` are the local ones, canonical. Where two filters come to one kernel
+ * The policies that should stand, strongest first. `addresses` are the local ones, `broadcasts` those of the networks they are in; canonical. Where two filters come to one kernel
  * selector, the stronger rule has it: transport before tunnel, block, permit, protection, and then the order of the file. Of packets that pass through
  * one may mean it one way and one the other: then the more specific has it.
  * A tunnel rule whose own end is not known yet (`tunnel.local` null) blocks what it requires to be protected; it makes none where it only responds,
  * as names make none that are not resolved.
  */
-export const compile = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] => installed(decisions(policy, addresses));
+export const compile = (policy: Policy, addresses: readonly string[], broadcasts: readonly string[] = []): readonly WantedPolicy[] =>
+  installed(decisions(policy, addresses, broadcasts));
 
 /** Those of all decisions that the kernel has to hold. Respond rules are holes in what others demand, or in others' tunnels: else they need no policy. */
 export function installed(all: readonly WantedPolicy[]): readonly WantedPolicy[] {
@@ -70,8 +71,8 @@ export function installed(all: readonly WantedPolicy[]): readonly WantedPolicy[]
 }
 
 /** What every filter comes to, also where the kernel does the same without it: what `why` looks up. */
-export const decisions = (policy: Policy, addresses: readonly string[]): readonly WantedPolicy[] =>
-  weigh(policy, addresses, Number.POSITIVE_INFINITY)?.decide ?? [];
+export const decisions = (policy: Policy, addresses: readonly string[], broadcasts: readonly string[] = []): readonly WantedPolicy[] =>
+  weigh(policy, addresses, Number.POSITIVE_INFINITY, broadcasts)?.decide ?? [];
 
 interface Weighed {
   readonly decide: readonly WantedPolicy[];
@@ -83,7 +84,7 @@ interface Weighed {
  * The same, what filters would come to of which an exemption has the very selector (it comes before all rules), and what finds no way past a block.
  * Undefined as soon as it is plain that `decide` would be more than `most`.
  */
-export function weigh(policy: Policy, addresses: readonly string[], most: number): Weighed | undefined {
+export function weigh(policy: Policy, addresses: readonly string[], most: number, broadcasts: readonly string[] = []): Weighed | undefined {
   const bySlot = new Map<string, WantedPolicy>();
   const all = strongestFirst([...policy.rules, ...policy.manual.map(manualRule)]);
   for (const rule of all) {
@@ -97,7 +98,12 @@ export function weigh(policy: Policy, addresses: readonly string[], most: number
     // For each that an exemption takes the place of there is that exemption, and a way takes the place of one policy at most.
     if (bySlot.size > most) return undefined;
   }
-  const exemptions = exemptionsFor(policy.exempt, [...bySlot.values()].filter(demands), addresses, tunnelledFamilies(all, addresses));
+  const exemptions = exemptionsFor(
+    exemptRows(policy.exempt, broadcasts),
+    [...bySlot.values()].filter(demands),
+    addresses,
+    tunnelledFamilies(all, addresses),
+  );
   const exempted: WantedPolicy[] = [];
   const standing = exemptions.filter((exemption) => {
     const key = slotOf(exemption);
@@ -256,9 +262,16 @@ const EXEMPT: Readonly<Record<Exemption, readonly Row[]>> = {
   ],
 };
 
+/** A network's broadcast address is one as 255.255.255.255 is. */
+const exemptRows = (exempt: readonly Exemption[], broadcasts: readonly string[]) =>
+  exempt.flatMap((what) => {
+    const ours = what === "broadcast" ? broadcasts.map((address): Row => [ANY_4, `${address}/32`, 0, 0, 0]) : [];
+    return [...EXEMPT[what], ...ours].map((row) => ({ what, row }));
+  });
+
 /** Exemptions of the families in which some rule blocks or protects: without one they would change nothing. */
 function exemptionsFor(
-  exempt: readonly Exemption[],
+  exempt: readonly { readonly what: Exemption; readonly row: Row }[],
   demanding: readonly WantedPolicy[],
   addresses: readonly string[],
   tunnelled: ReadonlySet<Family>,
@@ -266,7 +279,7 @@ function exemptionsFor(
   const families = new Set(demanding.map(({ selector }) => familyOfText(selector.source)));
   const discovery: readonly Row[] = NEIGHBOUR_DISCOVERY.map((type) => [ANY_6, ANY_6, icmpv6, type, 0]);
   const rows = [
-    ...exempt.flatMap((what) => EXEMPT[what].map((row) => ({ what, row }))),
+    ...exempt,
     ...discovery.map((row) => ({ what: "neighbour-discovery" as const, row })),
     ...LINK_UPKEEP.listeners.map((row) => ({ what: "multicast-listeners" as const, row })),
     ...addresses

@@ -15,6 +15,8 @@ export interface Packet {
   readonly protocol: number;
   readonly sourcePort: number;
   readonly destinationPort: number;
+  /** The destination is the broadcast address of a network of ours. */
+  readonly isBroadcast?: true;
 }
 
 export interface DecisionIndex<T extends Decisive = WantedPolicy> {
@@ -166,11 +168,11 @@ export function formatPackets(s: PacketSelector): string {
  * How this host meets a packet: it sends it, gets it, or passes it on. What goes to many, or to a link's own addresses, is not passed on. Where none of
  * `addresses` is a link-local one, ours are not known: a packet from one to another kind of address leaves, and one between two of them comes.
  */
-export function directionOf({ source, destination }: Packet, addresses: readonly string[]): Direction {
+export function directionOf({ source, destination, isBroadcast }: Packet, addresses: readonly string[]): Direction {
   if (addresses.includes(source) || source === "0.0.0.0" || source === "::") return "out";
   if (addresses.includes(destination)) return "in";
   if (isOnLink(source) && !isOnLink(destination) && !addresses.some(isOnLink)) return "out";
-  return isOfMany(destination) || isOnLink(destination) ? "in" : "fwd";
+  return isBroadcast || isOfMany(destination) || isOnLink(destination) ? "in" : "fwd";
 }
 
 /** Whether a packet never leaves this host. What it sends to its own link-local addresses meets the rules for what leaves all the same. */

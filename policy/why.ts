@@ -56,18 +56,20 @@ const IKE_PORTS: readonly number[] = [500, 4500];
 
 /**
  * Explains one packet under a policy on a host with these addresses (canonical), whose daemon has these ports. `onLink`: its link-local addresses,
- * where they are known.
+ * where they are known; `broadcasts`: the broadcast addresses of its networks.
  */
 export function explain(
   policy: Policy,
   addresses: readonly string[],
-  packet: Packet,
+  asked: Packet,
   ikePorts = IKE_PORTS,
   onLink: readonly string[] = [],
+  broadcasts: readonly string[] = [],
 ): Explanation {
   const own = [...addresses, ...onLink];
+  const packet = marked(asked, broadcasts);
   const direction = wayOf(packet, own);
-  const { index, plain, standing, byFilter } = indexOf(policy, addresses);
+  const { index, plain, standing, byFilter } = indexOf(policy, addresses, broadcasts);
   const beyond = beyondPolicy(packet, direction, own, ikePorts, index);
   const [met, next] = beyond === undefined ? metBy(index, packet, direction) : [];
   // A guard does what blocks behind it do: the first of them decides.
@@ -79,7 +81,7 @@ export function explain(
   const back = beyond === undefined ? named(metBy(index, answer, wayBack(answer, direction, own))[0], answer) : undefined;
   const stands = met && (standing.has(met) ? met : indexPolicies([...standing]).decide(packet, met.direction));
   return {
-    ...{ packet, direction, verdict, says: beyond ?? sentences(found, next, policy, packet) },
+    ...{ packet: asked, direction, verdict, says: beyond ?? sentences(found, next, policy, packet) },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: stands ? explainPolicy(stands) : null,
     negotiation:
@@ -122,13 +124,17 @@ const wayBack = (answer: Packet, direction: Direction, addresses: readonly strin
 export function isBeyond(
   policy: Policy,
   addresses: readonly string[],
-  packet: Packet,
+  asked: Packet,
   ikePorts: readonly number[],
   onLink: readonly string[],
+  broadcasts: readonly string[],
 ) {
-  const own = [...addresses, ...onLink];
-  return beyondPolicy(packet, wayOf(packet, own), own, ikePorts, indexOf(policy, addresses).index) !== undefined;
+  const [own, packet] = [[...addresses, ...onLink], marked(asked, broadcasts)];
+  return beyondPolicy(packet, wayOf(packet, own), own, ikePorts, indexOf(policy, addresses, broadcasts).index) !== undefined;
 }
+
+const marked = (packet: Packet, broadcasts: readonly string[]): Packet =>
+  broadcasts.includes(packet.destination) ? { ...packet, isBroadcast: true } : packet;
 
 /** Why no rule is asked about a packet at all, if so. */
 function beyondPolicy(
@@ -160,6 +166,7 @@ export function explainPolicy({ direction, selector, action, protection, priorit
 
 interface Indexed {
   readonly addresses: readonly string[];
+  readonly broadcasts: string;
   readonly index: DecisionIndex;
   /** Without ways and guards. */
   readonly plain: () => DecisionIndex;
@@ -169,10 +176,10 @@ interface Indexed {
 }
 
 /** An index is made once for a policy and a list of addresses. */
-function indexOf(policy: Policy, addresses: readonly string[]): Indexed {
+function indexOf(policy: Policy, addresses: readonly string[], broadcasts: readonly string[]): Indexed {
   const known = INDEXES.get(policy);
-  if (known?.addresses === addresses) return known;
-  const all = decisions(policy, addresses);
+  if (known?.addresses === addresses && known.broadcasts === broadcasts.join()) return known;
+  const all = decisions(policy, addresses, broadcasts);
   const byFilter = new Map<Filter, WantedPolicy[]>();
   for (const one of all) {
     if (one.origin.kind !== "rule" || isGuard(one)) continue;
@@ -185,7 +192,7 @@ function indexOf(policy: Policy, addresses: readonly string[]): Indexed {
     without ??= indexPolicies(all.filter((one) => !isBesideBlock(one)));
     return without;
   };
-  const made = { addresses, index: indexPolicies(all), plain, standing: new Set(installed(all)), byFilter };
+  const made = { addresses, broadcasts: broadcasts.join(), index: indexPolicies(all), plain, standing: new Set(installed(all)), byFilter };
   INDEXES.set(policy, made);
   return made;
 }
@@ -206,10 +213,10 @@ function verdictOf(found: WantedPolicy | undefined, packet: Packet): Verdict {
 }
 
 /** Protection is wanted, and the other end is nobody who could be asked for it. Keys of the file need nobody. */
-const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, destination }: Packet): boolean =>
+const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, destination, isBroadcast }: Packet): boolean =>
   protection?.mode === "transport" &&
   (origin.kind !== "rule" || origin.rule.auth.length > 0) &&
-  (direction === "out" ? hasNoPeer(destination) : direction === "in" && isOnLink(source));
+  (direction === "out" ? isBroadcast || hasNoPeer(destination) : direction === "in" && isOnLink(source));
 
 const MANY = "multicast and broadcast can't be protected";
 const ON_LINK = "with a link-local address IKE can't be spoken, so that nothing can be protected";
@@ -234,7 +241,7 @@ function sentence(found: WantedPolicy | undefined, policy: Policy, packet: Packe
 }
 
 function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {
-  const many = found.direction === "out" && isOfMany(packet.destination);
+  const many = found.direction === "out" && (packet.isBroadcast || isOfMany(packet.destination));
   if (verdictOf(found, packet) === "drop")
     return many ? `${by} drops it: ${MANY}; exempt = ["multicast", "broadcast"] would let it through` : `${by} drops it: ${ON_LINK}`;
   return `${by}: ${many ? MANY : ON_LINK}, and there is nobody to ask, so it ${found.direction === "in" ? "is accepted" : "goes"} in clear`;

@@ -11,19 +11,19 @@ import {
 } from "../../daemon/addresses.ts";
 import { until } from "./fakes.ts";
 
-const found = (...addresses: readonly string[]) => addresses.map((address) => ({ address, isTentative: false }));
+const found = (...addresses: readonly string[]) => addresses.map((address) => ({ address, isTentative: false, broadcasts: [] }));
 
 const LO = ["127.0.0.1", "::1"];
 const HOST = found(...LO, "192.0.2.7", "2001:DB8::7", "fe80::1", "198.51.100.1", "192.0.2.7");
 
 test("every unicast address is local and served, but loopback and link-local ones", () => {
   const all = ["192.0.2.7", "198.51.100.1", "2001:db8::7"];
-  assert.deepEqual(sortAddresses(HOST, null), { local: all, served: all, onLink: ["fe80::1"] });
+  assert.deepEqual(sortAddresses(HOST, null), { local: all, served: all, onLink: ["fe80::1"], broadcasts: [] });
 });
 
 test("loopback is served where there is nothing else", () => {
-  assert.deepEqual(sortAddresses(found(...LO, "fe80::1"), null), { local: LO, served: LO, onLink: ["fe80::1"] });
-  assert.deepEqual(sortAddresses([], null), { local: [], served: [], onLink: [] });
+  assert.deepEqual(sortAddresses(found(...LO, "fe80::1"), null), { local: LO, served: LO, onLink: ["fe80::1"], broadcasts: [] });
+  assert.deepEqual(sortAddresses([], null), { local: [], served: [], onLink: [], broadcasts: [] });
 });
 
 test("configured addresses restrict what is served and not what rules about this host protect", () => {
@@ -31,13 +31,14 @@ test("configured addresses restrict what is served and not what rules about this
     local: ["192.0.2.7", "198.51.100.1", "2001:db8::7"],
     served: ["192.0.2.7"],
     onLink: ["fe80::1"],
+    broadcasts: [],
   });
 });
 
 test("a tentative address is local, so that its policies stand before it may be used, and gets its sockets then", () => {
-  const list = [...found("192.0.2.7"), { address: "2001:DB8::7", isTentative: true }];
+  const list = [...found("192.0.2.7"), { address: "2001:DB8::7", isTentative: true, broadcasts: [] }];
   const both = ["192.0.2.7", "2001:db8::7"];
-  assert.deepEqual(sortAddresses(list, null), { local: both, served: ["192.0.2.7"], onLink: [] });
+  assert.deepEqual(sortAddresses(list, null), { local: both, served: ["192.0.2.7"], onLink: [], broadcasts: [] });
   assert.deepEqual(sortAddresses(list, ["2001:db8::7"]).served, ["2001:db8::7"]);
   for (const [address, awaits] of [
     ["2001:db8::7", true],
@@ -49,7 +50,7 @@ test("a tentative address is local, so that its policies stand before it may be 
 
 test("a configured address counts even before the system has it, and loopback where it is wanted", () => {
   const both = ["127.0.0.2", "203.0.113.1"];
-  assert.deepEqual(sortAddresses(found(...LO), both), { local: both, served: both, onLink: [] });
+  assert.deepEqual(sortAddresses(found(...LO), both), { local: both, served: both, onLink: [], broadcasts: [] });
 });
 
 /** As iproute2 6.1 prints it. */
@@ -76,6 +77,30 @@ test("addresses are read whatever state their interface is in; of a point-to-poi
     false,
   );
   assert.deepEqual(parseAddressList(""), []);
+});
+
+test("broadcast addresses are those that the kernel has: what is told, and the last one of a network of more than two", () => {
+  for (const [line, expected] of [
+    ["inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0", ["192.0.2.255"]],
+    ["inet 192.0.2.7/24 scope global eth0", ["192.0.2.255"]],
+    ["inet 192.0.2.7/24 brd 192.0.2.127 scope global eth0", ["192.0.2.127", "192.0.2.255"]],
+    ["inet 192.0.2.7/24 brd 255.255.255.255 scope global eth0", ["192.0.2.255"]],
+    ["inet 192.0.2.7/24 metric 100 brd 192.0.2.255 scope global dynamic eth0", ["192.0.2.255"]],
+    ["inet 10.1.2.3/22 scope global eth0", ["10.1.3.255"]],
+    ["inet 10.1.2.4/30 scope global eth0", ["10.1.2.7"]],
+    ["inet 10.1.2.4/31 scope global eth0", []],
+    ["inet 10.1.2.4/32 scope global eth0", []],
+    ["inet 10.0.0.1 peer 10.0.0.2/32 scope global tun0", []],
+    ["inet 10.0.0.1 peer 10.9.0.2/24 scope global tun0", ["10.9.0.255"]],
+    ["inet 127.0.0.1/8 scope host lo", []],
+    ["inet 192.0.2.255/24 brd 192.0.2.255 scope global eth0", []],
+    ["inet6 2001:db8::7/64 scope global", []],
+  ] as const)
+    assert.deepEqual(
+      sortAddresses(parseAddressList(`2: eth0    ${line}\\       valid_lft forever preferred_lft forever`), null).broadcasts,
+      expected,
+      line,
+    );
 });
 
 test("this host's addresses are read with and without ip", async () => {

@@ -27,6 +27,7 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
       inForce: REQUIRE,
       addresses: ["192.0.2.1"],
       onLink: [],
+      broadcasts: [],
       ports: [500, 4500],
       sources: [],
       metBy: () => undefined,

@@ -330,6 +330,18 @@ test("an exemption names this host's addresses only in the family in which a tun
   assert.deepEqual(sources("me <-> 10.2.0.0/16", ""), all);
 });
 
+test("the exemption for broadcast is about 255.255.255.255 and the broadcast addresses of this host's networks", () => {
+  const exempt = (words: string, broadcasts: readonly string[]): readonly string[] =>
+    compile(policyOf([{ action: "require", filters: ["me <-> any"] }], words), ME, broadcasts)
+      .filter(({ origin }) => origin.kind === "exemption" && origin.what === "broadcast")
+      .map(({ direction, selector: s }) => `${direction} ${s.source}/${s.sourceLength} ${s.destination}/${s.destinationLength}`);
+  const all = ["out 0.0.0.0/0 255.255.255.255/32", "in 0.0.0.0/0 255.255.255.255/32"];
+  const ours = ["out 0.0.0.0/0 192.0.2.255/32", "in 0.0.0.0/0 192.0.2.255/32"];
+  assert.deepEqual(exempt('[policy]\nexempt = ["broadcast"]', []), all);
+  assert.deepEqual(exempt('[policy]\nexempt = ["windows"]', ["192.0.2.255"]), [...all, ...ours]);
+  assert.deepEqual(exempt('[policy]\nexempt = ["multicast"]', ["192.0.2.255"]), []);
+});
+
 test("for any policy with a tunnel for everybody, exemptions change nothing about what passes through", () => {
   const words = '[policy]\nexempt = ["icmp", "rsvp", "broadcast", "multicast", "dns", "kerberos", "dhcp"]';
   const tunnel: RuleText = { action: "require", filters: ["10.0.0.0/29 <-> 10.9.0.0/28", "fd00::/120 <-> fd00::/8"], more: SITE };

@@ -313,6 +313,21 @@ test("why knows the ports that the daemon has, types of ICMP that come back, and
   assert.equal(explain(request, ME, packet("224.0.0.251", 80, 6, "192.0.2.9")).direction, "in");
 });
 
+test("why knows the broadcast addresses of this host's networks", () => {
+  const to = "192.0.2.255";
+  const said = (rule: RuleText, more: string, source = "192.0.2.1", broadcasts: readonly string[] = [to]) =>
+    explain(policyFrom([rule], more), ME, packet(to, 138, 17, source), undefined, [], broadcasts);
+  const [require, request] = (["require", "request"] as const).map((action): RuleText => ({ action, filters: ["me <-> 192.0.2.0/24"] }));
+  assert.ok(require && request);
+  const dropped = said(require, "");
+  assert.deepEqual([dropped.direction, dropped.verdict, dropped.negotiation], ["out", "drop", null]);
+  assert.match(dropped.says, /multicast and broadcast can't be protected; exempt/);
+  assert.equal(said(request, "").verdict, "clear");
+  assert.match(said(require, '[policy]\nexempt = ["broadcast"]').says, /broadcast is exempt/);
+  assert.equal(said(require, "", "192.0.2.9").direction, "in");
+  assert.deepEqual([said(require, "", "192.0.2.1", []).verdict, said(require, "", "192.0.2.9", []).direction], ["protect", "fwd"]);
+});
+
 test("packets that make no sense are refused with words", () => {
   assert.equal(readPacket("192.0.2.300", "192.0.2.1", 0, 0, 0), '"192.0.2.300" is no address');
   assert.equal(readPacket("192.0.2.3", "::1", 0, 0, 0), "source and destination are of different address families");

@@ -412,6 +412,51 @@ test(
   }),
 );
 
+const BROADCAST = "192.0.2.255";
+/** To the broadcast address of A's network, which A hears of as addresses come. */
+const broadcast = (world: World): string => world.ping(world.host("A"), { ...packet(A, BROADCAST), protocol: 17 });
+for (const [what, ours, then, sent] of [
+  ["require", { start: '"on-traffic"' }, "acquire", 0],
+  ["require with discovery", discovery, "lost", 0],
+  ["request", request, "lost", 0],
+] as const)
+  test(
+    `${what}: what goes to the broadcast address of a network of ours is as what goes to 255.255.255.255: nobody is asked`,
+    scene(pair(towards("192.0.2.0/24", ours), towards(A, respond)), (world) => {
+      const a = world.host("A");
+      a.input({ type: "addresses", addresses: a.addresses, broadcasts: [BROADCAST] });
+      world.run(STANDING);
+      broadcast(world);
+      world.run(1000);
+      assert.equal(broadcast(world), then);
+      assert.equal(world.sent.length, sent);
+      assert.deepEqual(a.engine.view(world.now).ikeSas, []);
+    }),
+  );
+test(
+  "an exempt broadcast address passes in clear as soon as it is there, and is a host's as any other when it has gone",
+  scene(
+    pair(
+      `[policy]
+exempt = ["broadcast"]
+${towards("192.0.2.0/24", { start: '"on-traffic"' })}`,
+      towards(A, respond),
+    ),
+    (world) => {
+      const a = world.host("A");
+      for (const [broadcasts, met] of [
+        [[], "acquire"],
+        [[BROADCAST], "lost"],
+        [[], "acquire"],
+      ] as const) {
+        a.input({ type: "addresses", addresses: a.addresses, broadcasts });
+        world.run(STANDING);
+        assert.equal(broadcast(world), met);
+      }
+    },
+  ),
+);
+
 /** It would hear clear text, and answer it. */
 const HEARS_ALL = { "inbound-clear": "true" };
 for (const [what, ours, theirs] of [

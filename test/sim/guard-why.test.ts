@@ -14,7 +14,7 @@ const ON_TRAFFIC = { start: '"on-traffic"' };
 
 function why(world: World, host: Host, policy: Policy, src: string, dst: string, [sport, dport] = [40000, 80]): WhyDocument {
   const metBy = host.engine.metBy.bind(host.engine);
-  const situation = { policy, inForce: policy, sources: [], addresses: [A], onLink: [], ports: [500, 4500], metBy };
+  const situation = { policy, inForce: policy, sources: [], addresses: [A], onLink: [], broadcasts: [], ports: [500, 4500], metBy };
   const [reply] = answerPolicy({ command: "why", src, dst, protocol: 6, sport, dport }, situation, host.engine.view(world.now));
   assert.ok(reply?.type === "document" && "installed" in reply.document);
   return reply.document;

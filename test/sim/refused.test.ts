@@ -32,7 +32,7 @@ const refused = (host: Host, now: number) => host.engine.view(now).refusedPolici
 const ask = (world: World, host: Host, request: Parameters<typeof answerPolicy>[0]) => {
   const { policy, engine, addresses } = host;
   const metBy = engine.metBy.bind(engine);
-  const situation = { policy, inForce: policy, sources: [], addresses, onLink: [], ports: [500, 4500], metBy };
+  const situation = { policy, inForce: policy, sources: [], addresses, onLink: [], broadcasts: [], ports: [500, 4500], metBy };
   const [reply] = answerPolicy(request, situation, engine.view(world.now));
   return reply?.type === "document" ? reply.document : assert.fail();
 };

@@ -18,7 +18,16 @@ const tcp = (source: string, destination: string, sourcePort: number, destinatio
 function why(world: World, host: Host, { source, destination, protocol, sourcePort, destinationPort }: Packet): WhyDocument {
   const metBy = host.engine.metBy.bind(host.engine);
   const policy = host.engine.inForce();
-  const situation = { policy, inForce: policy, sources: [], addresses: host.addresses, onLink: [], ports: [500, 4500], metBy };
+  const situation = {
+    policy,
+    inForce: policy,
+    sources: [],
+    addresses: host.addresses,
+    onLink: [],
+    broadcasts: [],
+    ports: [500, 4500],
+    metBy,
+  };
   const asked = { command: "why", src: source, dst: destination, protocol, sport: sourcePort, dport: destinationPort } as const;
   const [reply] = answerPolicy(asked, situation, host.engine.view(world.now));
   assert.ok(reply?.type === "document" && "installed" in reply.document);
