@@ -282,7 +282,7 @@ function addRules(program: Command, finish: Finish): void {
   const rule = program.command("rule").description("rules at run time: until the daemon stops, beside those of its files");
   rule
     .command("add")
-    .description("add the rules of a file; one that was added under the same name is replaced")
+    .description("add the rules of a file; one that was added under the same name is replaced. The daemon's own files are not read again")
     .argument(
       "<file>",
       "TOML with [[rule]] tables, as in the configuration; - is stdin. Relative paths start at the configuration's folder",

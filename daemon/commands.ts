@@ -50,6 +50,8 @@ export interface Reloaded {
   /** Errors and warnings of the file, then what changed. */
   readonly lines: readonly string[];
   readonly text: string;
+  /** The next thing to try, where that is not what it mostly is. */
+  readonly hint?: string;
 }
 
 /** For commands that nobody waits for. */
@@ -162,13 +164,13 @@ export class Commands {
   }
 
   async #reload(answer: Answer, reloaded: Promise<Reloaded>): Promise<void> {
-    const { exit, lines, text } = await reloaded;
+    const { exit, lines, text, hint } = await reloaded;
     for (const line of [...lines, ...(exit === 0 ? refusalLines(this.#parts.view()) : [])]) answer.send({ type: "line", text: line });
     const failed =
       exit === 78
         ? { reason: "configuration", hint: "`mainmode check FILE` says the same without a daemon" }
         : { reason: "refused", hint: "`mainmode policy show` tells which rules there are, and from where" };
-    answer.send({ type: "end", exit, text, ...(exit === 0 ? {} : failed) });
+    answer.send({ type: "end", exit, text, ...(exit === 0 ? {} : { ...failed, ...(hint === undefined ? {} : { hint }) }) });
   }
 
   /** Hands a command to the core. */

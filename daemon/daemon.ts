@@ -11,7 +11,7 @@ import type { Path } from "../ike/input.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
-import { type Configuration, destroyPolicy } from "../policy/config.ts";
+import { type Configuration, type ConfigurationReader, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
 import { type AddressWatch, awaitsSocket, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
 import { installBypass, removeBypassCommands } from "./bypass.ts";
@@ -27,7 +27,7 @@ import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
 import type { Native } from "./native.ts";
 import type { Situation } from "./policy-commands.ts";
-import { PolicySource, type Reread } from "./policy-source.ts";
+import { PolicySource } from "./policy-source.ts";
 import { servedRoute } from "./route.ts";
 import { RouteWatch } from "./routes.ts";
 import { sieveRecord } from "./sieve.ts";
@@ -53,7 +53,7 @@ export interface DaemonParts {
   /** Where sockets wait for the next run. */
   readonly store?: DescriptorStore;
   /** Reads the configuration again; without it there is no reload. */
-  readonly reread?: Reread;
+  readonly reader?: ConfigurationReader;
   /** Instead of the system's resolver: the addresses of a name. */
   readonly findName?: (name: string) => Promise<readonly string[]>;
   /** Told the name of each policy that is followed after the first. */
@@ -114,12 +114,12 @@ class RunningDaemon implements Daemon {
   #tellStopped: (clean: boolean) => void = () => {};
 
   constructor(parts: DaemonParts) {
-    const { configuration, crypto, random, native, reread, journal, findName: find } = parts;
+    const { configuration, crypto, random, native, reader, journal, findName: find } = parts;
     this.#monitoring = new Monitoring(parts);
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
-    this.#policy = new PolicySource({ configuration, reread, log, journal, find, follow: (policy) => this.#adopt(policy) });
+    this.#policy = new PolicySource({ configuration, reader, log, journal, find, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
       this.#tellStopped = resolve;

@@ -10,13 +10,12 @@ import type { Crypto } from "../ike/crypto/provider.ts";
 import type { Level } from "../ike/effect.ts";
 import { iproute2Kernel } from "../kernel/iproute2.ts";
 import type { Kernel } from "../kernel/port.ts";
-import { type Configuration, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
+import { type Configuration, configurationReader, formatDiagnostic, loadConfiguration } from "../policy/config.ts";
 import { missingHere } from "./capabilities.ts";
 import { type Daemon, type DaemonParts, startDaemon } from "./daemon.ts";
 import { controlDescriptor, descriptorStore } from "./descriptors.ts";
 import { createLog, type Log, type LogFormat } from "./log.ts";
 import { loadNative, type Native } from "./native.ts";
-import type { Reread } from "./policy-source.ts";
 import { dropPrivileges } from "./privileges.ts";
 import { systemRandom } from "./random.ts";
 import { keepJournal } from "./runtime.ts";
@@ -82,10 +81,10 @@ async function serve(
   const { onSent } = replacements;
   // A kernel that ends with the process leaves nothing to take over.
   const journal = replacements.kernel ? undefined : keepJournal(configuration.daemon, process.env, log);
-  const reread: Reread = (runTime) => loadConfiguration(options.configFile, process.env["CREDENTIALS_DIRECTORY"], x509Loader(), runTime);
+  const reader = configurationReader(options.configFile, process.env["CREDENTIALS_DIRECTORY"], () => x509Loader());
   const started = await startDaemon({
     configuration,
-    reread,
+    reader,
     ...(journal ? { journal, store: descriptorStore(process.env, native) } : {}),
     crypto: replacements.crypto?.(crypto) ?? crypto,
     random: systemRandom,

@@ -4,7 +4,15 @@
  */
 
 import type { Result } from "../isakmp/result.ts";
-import type { Configuration, ConfigurationText, Diagnostic } from "../policy/config.ts";
+import {
+  type Configuration,
+  type ConfigurationReader,
+  type ConfigurationText,
+  type Diagnostic,
+  destroyPolicy,
+  formatDiagnostic,
+} from "../policy/config.ts";
+import { inlineKeysOf, keysOf } from "../policy/known-keys.ts";
 import { RUN_TIME, splitRules } from "../policy/run-time.ts";
 import { ruleNamed } from "../policy/select.ts";
 import type { Policy } from "../policy/types.ts";
@@ -14,12 +22,9 @@ import type { Log } from "./log.ts";
 import { NAMES_OWNER, Names, type NamesParts } from "./names.ts";
 import { compareConfigurations } from "./reload.ts";
 
-/** Reads the configuration again, with further texts behind its files. */
-export type Reread = (runTime: readonly ConfigurationText[]) => Result<Configuration, readonly Diagnostic[]>;
-
 export interface PolicySourceParts {
   readonly configuration: Configuration;
-  readonly reread: Reread | undefined;
+  readonly reader: ConfigurationReader | undefined;
   readonly log: Log;
   /** Follows a policy; resolves when the core does. */
   readonly follow: (policy: Policy) => Promise<void>;
@@ -29,13 +34,17 @@ export interface PolicySourceParts {
   readonly find?: NamesParts["find"] | undefined;
 }
 
-/** Most rules at run time: they are kept as text, and read with every reload. */
+/** Most rules at run time, and characters of them: they are kept as text, and judged with every reload. */
 const MOST_RULES = 1000;
+const MOST_TEXT = 4 << 20;
+
+/** Rules at run time by their names, without their keys once these are in force. */
+type RunTime = ReadonlyMap<string, ConfigurationText>;
 
 export class PolicySource {
   readonly #parts: PolicySourceParts;
   readonly #names: Names;
-  #runTime: ReadonlyMap<string, ConfigurationText> = new Map();
+  #runTime: RunTime = new Map();
   #configuration: Configuration;
   /** One change after the other. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -94,12 +103,20 @@ export class PolicySource {
     this.#names.close();
   }
 
-  /** Reads the files again. */
+  /** Reads the files again. A rule in them takes the place of one of its name that was added at run time. */
   reload(): Promise<Reloaded> {
-    return this.#inTurn(() => this.#read(this.#runTime, "correct the file, and reload"));
+    return this.#inTurn(async () => {
+      const { reader } = this.#parts;
+      if (!reader) return NO_FILE;
+      const files = reader.files();
+      const known = inlineKeysOf(this.#configuration.policy);
+      const read = files.ok ? reader.judge([...files.value, ...withKeys(this.#runTime.values(), known)]) : files;
+      const hint = files.ok && !read.ok ? this.#hintAbout(read.error, reader.judge(files.value)) : undefined;
+      return this.#take(read, this.#runTime, describe, hint);
+    });
   }
 
-  /** Adds rules; one that was added under the same name before is replaced. A rule of a file is not. */
+  /** Adds rules to what was last read; one that was added under the same name before is replaced. A rule of a file is not. */
   addRules(text: string): Promise<Reloaded> {
     return this.#inTurn(async () => {
       const split = splitRules(text);
@@ -107,15 +124,25 @@ export class PolicySource {
       const taken = this.#configuration.policy.rules.find(({ name }) => split.value.has(name) && !this.#runTime.has(name));
       if (taken)
         return refusal(`rule ${JSON.stringify(taken.name)} stands in ${this.#placeOf(taken.name)}; choose another name, or edit that file`);
-      if (this.#runTime.size + split.value.size > MOST_RULES)
-        return refusal(`there are ${this.#runTime.size} rules already, of ${MOST_RULES} at most`);
-      return this.#read(new Map([...this.#runTime, ...split.value]), "correct the rule, and add it again");
+      const wanted = new Map([...this.#runTime, ...split.value]);
+      if (wanted.size > MOST_RULES)
+        return refusal(`with these there would be ${wanted.size} rules at run time, and ${MOST_RULES} are possible`, INTO_A_FILE);
+      const length = [...wanted.values()].reduce((sum, each) => sum + each.text.length, 0);
+      if (length > MOST_TEXT)
+        return refusal(`with these the rules at run time would have ${length} characters, and ${MOST_TEXT} are possible`, INTO_A_FILE);
+      // Lines are those of the text that was just given.
+      const say = (diagnostic: Diagnostic) => (split.value.has(diagnostic.rule ?? "") ? formatDiagnostic : describe)(diagnostic);
+      return this.#change(wanted, new Set(split.value.keys()), say, "correct the rule, and add it again");
     });
   }
 
+  /** Deletes a rule that was added at run time from what was last read. */
   deleteRule(name: string): Promise<Reloaded> {
     return this.#inTurn(async () => {
-      if (this.#runTime.has(name)) return this.#read(new Map([...this.#runTime].filter(([key]) => key !== name)), "reload, and try again");
+      if (this.#runTime.has(name)) {
+        const others = new Map([...this.#runTime].filter(([key]) => key !== name));
+        return this.#change(others, new Set(), describe, "reload, and try again");
+      }
       const inFile = ruleNamed(this.#configuration.policy, name) !== undefined;
       if (inFile) return refusal(`rule ${JSON.stringify(name)} stands in ${this.#placeOf(name)}; remove it there, and reload`);
       const known = [...this.#runTime.keys()].join(", ") || "none";
@@ -139,23 +166,59 @@ export class PolicySource {
     return done;
   }
 
-  async #read(runTime: ReadonlyMap<string, ConfigurationText>, hint: string): Promise<Reloaded> {
-    const { log, reread, follow } = this.#parts;
-    if (!reread) return { exit: 1, lines: [], text: "this daemon has no configuration file" };
-    const { reloaded, next, records, retire } = compareConfigurations(this.#configuration, reread([...runTime.values()]));
+  /** Other rules at run time, beside what was last read. The files are left alone: what somebody is writing in them now is not asked for. */
+  async #change(runTime: RunTime, fresh: ReadonlySet<string>, say: typeof formatDiagnostic, hint: string): Promise<Reloaded> {
+    const { reader } = this.#parts;
+    if (!reader) return NO_FILE;
+    const { policy, texts, warnings } = this.#configuration;
+    const known = keysOf(policy);
+    const files = withKeys(
+      texts.filter(({ runTimeLine }) => runTimeLine === undefined),
+      known,
+    );
+    const rules = [...runTime].flatMap(([name, text]) => (fresh.has(name) ? [text] : withKeys([text], known)));
+    const told = new Set([...warnings.map(say), ...warnings.map(describe)]);
+    const done = await this.#take(reader.judge([...files, ...rules]), runTime, say, hint);
+    return { ...done, lines: done.lines.filter((line) => !told.has(line)) };
+  }
+
+  /** Follows what was read, if it has no errors. */
+  async #take(
+    read: Result<Configuration, readonly Diagnostic[]>,
+    runTime: RunTime,
+    say: typeof formatDiagnostic,
+    hint: string | undefined,
+  ): Promise<Reloaded> {
+    const { log, follow } = this.#parts;
+    const { reloaded, next, records, retire } = compareConfigurations(this.#configuration, read, say);
     if (!next) {
       const text = `reload: nothing was changed; ${reloaded.lines[0] ?? ""}`;
-      log({ event: "policy.failed", level: "error", text, winEventId: 5472, failurePoint: "me", reason: "configuration", hint });
-      return reloaded;
+      const advice = hint ?? "correct the file, and reload";
+      log({ event: "policy.failed", level: "error", text, winEventId: 5472, failurePoint: "me", reason: "configuration", hint: advice });
+      return { ...reloaded, ...(hint === undefined ? {} : { hint }) };
     }
     this.#configuration = next;
-    this.#runTime = runTime;
+    this.#runTime = keptOf(runTime, next);
     await this.#names.follow(next.policy);
     await follow(this.policy);
     retire();
+    for (const name of next.displaced) {
+      const text = `rule ${name} of ${this.#placeOf(name)} took the place of the one that was added at run time`;
+      log({ event: "policy.warning", level: "warning", text, rule: name });
+    }
     for (const record of records) log(record);
     log({ event: "policy.reloaded", level: "notice", text: `reloaded: ${reloaded.text}`, winEventId: 5465 });
     return reloaded;
+  }
+
+  /** What to try where the files are right by themselves, as `mainmode check` would say: rules at run time are in their way. */
+  #hintAbout(errors: readonly Diagnostic[], alone: Result<Configuration, readonly Diagnostic[]>): string | undefined {
+    if (!alone.ok) return undefined;
+    destroyPolicy(alone.value.policy);
+    const named = new Set(errors.flatMap(({ file, rule }) => (file === RUN_TIME && rule !== undefined ? [rule] : [])));
+    const names = named.size > 0 ? [...named] : [...this.#runTime.keys()];
+    const commands = names.slice(0, 3).map((name) => `\`mainmode rule delete ${quoted(name)}\``);
+    return `${commands.join(", ")}${names.length > 3 ? " …" : ""}, or give the file's rule that name: it then takes the place of the one at run time`;
   }
 
   #placeOf(name: string): string {
@@ -164,4 +227,29 @@ export class PolicySource {
   }
 }
 
-const refusal = (text: string): Reloaded => ({ exit: 1, lines: [], text });
+const refusal = (text: string, hint?: string): Reloaded => ({ exit: 1, lines: [], text, ...(hint === undefined ? {} : { hint }) });
+
+const NO_FILE = refusal("this daemon has no configuration file");
+const INTO_A_FILE = "put them into a file of conf.d beside mainmode.toml, and reload";
+
+/** A finding about a rule at run time by the rule's name: nobody has the lines of its text at hand. */
+const describe = (diagnostic: Diagnostic): string =>
+  diagnostic.file !== RUN_TIME
+    ? formatDiagnostic(diagnostic)
+    : `${diagnostic.severity === "warning" ? "warning: " : ""}run-time ${diagnostic.message}`;
+
+const withKeys = (texts: Iterable<ConfigurationText>, known: ConfigurationText["known"]): readonly ConfigurationText[] =>
+  [...texts].map((text) => (known ? { ...text, known } : text));
+
+/** The rules at run time that are in force, as the configuration has kept them: in the order in which they were given to it. */
+function keptOf(runTime: RunTime, { texts, displaced }: Configuration): RunTime {
+  const kept = texts.filter(({ runTimeLine }) => runTimeLine !== undefined);
+  const gone = new Set(displaced);
+  return new Map([...runTime.keys()].flatMap((name, i) => (kept[i] && !gone.has(name) ? [[name, kept[i]] as const] : [])));
+}
+
+/** A name as a shell takes it. */
+function quoted(name: string): string {
+  const word = /^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  return name.startsWith("-") ? `-- ${word}` : word;
+}

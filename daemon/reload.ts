@@ -19,10 +19,14 @@ export interface Reread {
   readonly retire: () => void;
 }
 
-/** Judges what was read against what holds. */
-export function compareConfigurations(before: Configuration, read: Result<Configuration, readonly Diagnostic[]>): Reread {
+/** Judges what was read against what holds. `say` writes its errors and warnings for people. */
+export function compareConfigurations(
+  before: Configuration,
+  read: Result<Configuration, readonly Diagnostic[]>,
+  say: (diagnostic: Diagnostic) => string = formatDiagnostic,
+): Reread {
   if (!read.ok) {
-    const reloaded = { exit: 78, lines: read.error.map(formatDiagnostic), text: "nothing was changed" };
+    const reloaded = { exit: 78, lines: read.error.map(say), text: "nothing was changed" };
     return { reloaded, next: undefined, records: [], retire: () => {} };
   }
   const { daemon, policy, warnings } = read.value;
@@ -35,7 +39,7 @@ export function compareConfigurations(before: Configuration, read: Result<Config
       return old ? [[again, old] as const] : [];
     }),
   );
-  const lines = [...warnings.map(formatDiagnostic), ...(sameDaemon(before, read.value) ? [] : [FIXED])];
+  const lines = [...warnings.map(say), ...(sameDaemon(before, read.value) ? [] : [FIXED])];
   return {
     reloaded: { exit: 0, lines, text: describeDiff(diff) },
     next: {

@@ -11,7 +11,7 @@ import type { Allowed } from "./offers.ts";
 import { METHOD_OF_KEY, type RawAuth, type RawRule } from "./schema.ts";
 import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
-import type { AuthEntry, Identity } from "./types.ts";
+import type { AuthEntry, Identity, ManualSa } from "./types.ts";
 import { buildX509 } from "./x509-entries.ts";
 import type { CertificateAccess, FileReader } from "./x509-files.ts";
 
@@ -21,12 +21,26 @@ import type { CertificateAccess, FileReader } from "./x509-files.ts";
  */
 export type SecretReader = (reference: string) => Result<Uint8Array | undefined, string>;
 
+/** A text of the configuration, as far as keys matter. */
+export interface TextWithKeys {
+  /** Others may read it. */
+  readonly exposed: boolean;
+  readonly known: KnownKeys | undefined;
+}
+
+/** Keys of what is in force. Whoever asks gets copies. */
+export interface KnownKeys {
+  /** An entry of a rule by its place; undefined where it is to be read. `isInline`: its key stood in the text. */
+  readonly entry: (rule: string, index: number, isInline: boolean) => AuthEntry | undefined;
+  readonly manual: (name: string) => ManualSa | undefined;
+}
+
 /** What reading entries needs. */
 export interface AuthContext {
   readonly report: Report;
   readonly readSecret: SecretReader;
-  /** Whether others may read the file in which the value at a path stands. */
-  readonly isExposed: (path: KeyPath) => boolean;
+  /** The text in which the value at a path stands. */
+  readonly layerOf: (path: KeyPath) => TextWithKeys;
   /** undefined: nobody here can read certificates. */
   readonly certificates: CertificateAccess | undefined;
   readonly readFile: FileReader;
@@ -39,6 +53,15 @@ export function buildAuth(rule: RawRule, path: KeyPath, allowed: Allowed, contex
     const at = [...path, "auth", i];
     const method = raw && methodOf(raw, at, context.report);
     if (!raw || !method) continue;
+    const { known } = context.layerOf(at);
+    const before = known?.entry(rule.name ?? "", i, raw.secret !== undefined);
+    if (before) {
+      entries.push(before);
+      continue;
+    }
+    // The text has blanks in its place, which must never become a key.
+    if (known && raw.secret !== undefined) context.report.error([...at, "secret"], "this key is not known any more; write it again");
+    if (known && raw.secret !== undefined) continue;
     const [localId, remoteId] = [raw["local-id"] ?? rule["local-id"] ?? null, raw["remote-id"] ?? rule["remote-id"] ?? null];
     reportPattern(localId, raw["local-id"] ? [...at, "local-id"] : [...path, "local-id"], context.report);
     const entry = BUILDERS[method]({ raw, at, allowed, localId, remoteId }, context);
@@ -86,7 +109,7 @@ function reportPattern(localId: Identity | null, at: KeyPath, report: Report): v
     report.error(at, "a * stands for any value, and we are somebody; write the value");
 }
 
-function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, isExposed }: AuthContext): Secret | undefined {
+function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, layerOf }: AuthContext): Secret | undefined {
   const { secret: text, "secret-file": file } = raw;
   if (report.failed([...at, "secret"]) || report.failed([...at, "secret-file"])) return undefined;
   if (text !== undefined && file !== undefined) {
@@ -99,7 +122,7 @@ function readPsk(raw: RawAuth, at: KeyPath, { report, readSecret, isExposed }: A
     return undefined;
   }
   const key = text === undefined ? "secret-file" : "secret";
-  if (text !== undefined && isExposed(at)) {
+  if (text !== undefined && layerOf(at).exposed) {
     report.warning(
       [...at, key],
       "this key stands in a file that others may read; use secret-file, or take the right to read away from others",

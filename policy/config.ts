@@ -20,18 +20,34 @@ export {
   parseLayers,
 } from "./parse.ts";
 
+/** Reads the files of a configuration and judges their texts, as often as it is asked. */
+export interface ConfigurationReader {
+  /** The files as they are now, the weakest first. */
+  readonly files: () => Result<readonly ConfigurationText[], readonly Diagnostic[]>;
+  /** What texts come to; the files that they name are read, but for keys that are known. The policy's secrets belong to the caller: `destroyPolicy`. */
+  readonly judge: (texts: readonly ConfigurationText[]) => Result<Configuration, readonly Diagnostic[]>;
+}
+
 /**
- * Reads a configuration file and the secret files it names. The policy's secrets belong to the caller: `destroyPolicy`.
- * `runTime`: rules that were added at run time, behind all files. `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY); without `loader` certificates can't be read.
- * Errors: everything that is wrong, in the order of the file.
+ * A reader of a configuration file and what lies beside it. `credentialsDirectory` is where `credential:NAME` is looked up ($CREDENTIALS_DIRECTORY);
+ * without `loader`, which makes one for each judgement, certificates can't be read. Errors: everything that is wrong, in the order of the files.
  */
+export function configurationReader(
+  file: string,
+  credentialsDirectory: string | undefined,
+  loader?: () => X509Loader,
+): ConfigurationReader {
+  const place = { credentialsDirectory, inService: true };
+  return { files: () => readTexts(file), judge: (texts) => judge(file, texts, place, loader?.()) };
+}
+
+/** Reads a configuration file, as `configurationReader` does, once. */
 export function loadConfiguration(
   file: string,
   credentialsDirectory: string | undefined,
   loader?: X509Loader,
-  runTime: readonly ConfigurationText[] = [],
 ): Result<Configuration, readonly Diagnostic[]> {
-  return load(file, { credentialsDirectory, inService: true }, loader, runTime);
+  return load(file, { credentialsDirectory, inService: true }, loader);
 }
 
 /** The same without the daemon's surroundings: credentials are left out, and warnings about what rules come to. For commands that explain a file. */
@@ -40,7 +56,7 @@ export function inspectConfiguration(
   credentialsDirectory: string | undefined,
   loader?: X509Loader,
 ): Result<Configuration, readonly Diagnostic[]> {
-  return load(file, { credentialsDirectory, inService: false }, loader, [], false);
+  return load(file, { credentialsDirectory, inService: false }, loader, false);
 }
 
 /**
@@ -59,13 +75,24 @@ interface Place {
   readonly inService: boolean;
 }
 
-function load(
+function load(file: string, place: Place, loader: X509Loader | undefined, warns = true): Result<Configuration, readonly Diagnostic[]> {
+  const texts = readTexts(file);
+  return texts.ok ? judge(file, texts.value, place, loader, warns) : texts;
+}
+
+function judge(
   file: string,
+  texts: readonly ConfigurationText[],
   place: Place,
   loader: X509Loader | undefined,
-  runTime: readonly ConfigurationText[] = [],
   warns = true,
 ): Result<Configuration, readonly Diagnostic[]> {
+  const readFile = fileReader(file, place);
+  const certificates = loader && { readFile, load: loader };
+  return parseLayers(texts, { readSecret: secretReader(file, place), certificates, readFile }, warns);
+}
+
+function readTexts(file: string): Result<readonly ConfigurationText[], readonly Diagnostic[]> {
   const read = readConfiguration(file);
   if (!read.ok) return err([{ file, line: 1, column: 1, message: read.error, severity: "error" }]);
   const texts = [{ file, ...read.value }];
@@ -76,9 +103,7 @@ function load(
     if (!more.ok) return err([{ file: extra, line: 1, column: 1, message: more.error, severity: "error" }]);
     texts.push({ file: extra, ...more.value });
   }
-  const readFile = fileReader(file, place);
-  const certificates = loader && { readFile, load: loader };
-  return parseLayers([...texts, ...runTime], { readSecret: secretReader(file, place), certificates, readFile }, warns);
+  return ok(texts);
 }
 
 /** conf.d/*.toml beside a file that is called mainmode.toml, in the order of their names. Files that begin with a dot are no layers. */

@@ -12,6 +12,8 @@ export interface Diagnostic {
   readonly column: number;
   readonly message: string;
   readonly severity: "error" | "warning";
+  /** The rule that it is about. */
+  readonly rule?: string;
 }
 
 /** `FILE:LINE:COL: message`; a warning says so after the place. */
@@ -61,7 +63,8 @@ export function diagnosticsOf(
 ): readonly Diagnostic[] {
   return report.findings
     .map(({ path, part, about, message, severity }): Diagnostic => {
-      return { ...find(path, part), message: `${describePath(about, names)}${message}`, severity };
+      const rule = about[0] === "rule" && typeof about[1] === "number" ? names[about[1]] : undefined;
+      return { ...find(path, part), message: `${describePath(about, names)}${message}`, severity, ...(rule === undefined ? {} : { rule }) };
     })
     .map((diagnostic, order) => ({ diagnostic, order, file: files.indexOf(diagnostic.file) }))
     .sort(

@@ -2,6 +2,7 @@
  * A configuration of several files: mainmode.toml and, in the order of their names, the files of conf.d beside it. Later files win key by
  * key; their rules and manual SAs are added, and a rule (or SA) whose name is there already replaces the one before, as a whole.
  */
+import type { KnownKeys } from "./auth-entries.ts";
 import type { Report } from "./diagnostic.ts";
 import { isTablesPlace, NO_LIST } from "./schema.ts";
 import type { KeyPath, Locator, Position } from "./toml-locator.ts";
@@ -13,6 +14,10 @@ export interface Layer {
   readonly locator: Pick<Locator, "find">;
   /** Others may read it. */
   readonly exposed: boolean;
+  /** It was added at run time: a rule of a file whose name it has takes its place. */
+  readonly isRunTime: boolean;
+  /** Where its keys are, if they are not in it any more, or are not to be read again. */
+  readonly known: KnownKeys | undefined;
 }
 
 /** A position with its file. */
@@ -25,8 +30,10 @@ export interface Layered {
   readonly value: unknown;
   /** Where the key or value at a path of the merged value stands; the nearest enclosing place where the path does not exist. */
   readonly find: (path: KeyPath, part: "key" | "value") => FilePosition;
-  /** Whether others may read the file in which the value at a path stands. */
-  readonly isExposed: (path: KeyPath) => boolean;
+  /** The file in which the value at a path stands. */
+  readonly layerOf: (path: KeyPath) => Layer;
+  /** Rules of run-time layers whose names files have: they are left out. With the places of those that count. */
+  readonly displaced: readonly { readonly name: string; readonly path: KeyPath }[];
   /** Every value that counts, without its secrets, with its place. */
   readonly sources: () => readonly Source[];
 }
@@ -51,9 +58,10 @@ export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
   const first = layers[0] as Layer;
   if (layers.length === 1) {
     const find: Layered["find"] = (path, part) => ({ file: first.file, ...first.locator.find(path, part) });
-    return { value: first.value, find, isExposed: () => first.exposed, sources: () => sourcesOf(first.value, find) };
+    return { value: first.value, find, layerOf: () => first, displaced: [], sources: () => sourcesOf(first.value, find) };
   }
-  const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list)]));
+  const displaced: { name: string; path: KeyPath }[] = [];
+  const origins = new Map(LISTS.map((list) => [list as string, elementsOf(layers, list, displaced)]));
   let value: unknown = {};
   for (const layer of layers) value = merge(value, layer.value, []);
   for (const [list, elements] of origins)
@@ -81,7 +89,7 @@ export function mergeLayers(layers: readonly Layer[], report: Report): Layered {
     const { layer, own } = originOf(path);
     return { file: layer.file, ...layer.locator.find(own, part) };
   };
-  return { value, find, isExposed: (path) => originOf(path).layer.exposed, sources: () => sourcesOf(value, find) };
+  return { value, find, layerOf: (path) => originOf(path).layer, displaced, sources: () => sourcesOf(value, find) };
 }
 
 interface Element {
@@ -91,8 +99,8 @@ interface Element {
   readonly value: unknown;
 }
 
-/** The tables of a list in the order of the files; a named one takes the place of an earlier one of another file. */
-function elementsOf(layers: readonly Layer[], list: string): readonly Element[] {
+/** The tables of a list in the order of the files; a named one takes the place of an earlier one of another file, but what was added at run time of none. */
+function elementsOf(layers: readonly Layer[], list: string, displaced: { name: string; path: KeyPath }[]): readonly Element[] {
   const elements: Element[] = [];
   const named = new Map<unknown, number>();
   for (const layer of layers) {
@@ -103,7 +111,8 @@ function elementsOf(layers: readonly Layer[], list: string): readonly Element[] 
       const name = isTable(value) ? value["name"] : undefined;
       const at = name === undefined ? undefined : named.get(name);
       const isElsewhere = at !== undefined && elements[at]?.layer !== layer;
-      if (isElsewhere) elements[at] = { layer, index, value };
+      if (isElsewhere && layer.isRunTime) displaced.push({ name: String(name), path: [list, at] });
+      else if (isElsewhere) elements[at] = { layer, index, value };
       else elements.push({ layer, index, value });
       // Of two of one name in one file both stay, so that whoever judges the rules finds them.
       if (name !== undefined && at === undefined) named.set(name, elements.length - 1);
@@ -140,7 +149,7 @@ const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value) && !("getTime" in value);
 
 /** Keys whose values nobody may see. */
-const SECRET = new Set(["secret", "key-in", "key-out"]);
+export const SECRET: ReadonlySet<string> = new Set(["secret", "key-in", "key-out"]);
 
 function sourcesOf(value: unknown, find: Layered["find"]): readonly Source[] {
   const sources: Source[] = [];

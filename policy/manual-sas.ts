@@ -14,7 +14,7 @@ import { secretOfFile, secretOfText } from "./secrets.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { ManualSa } from "./types.ts";
 
-type Context = Pick<AuthContext, "report" | "readSecret" | "isExposed">;
+type Context = Pick<AuthContext, "report" | "readSecret" | "layerOf">;
 
 /** The manual SAs that could be read whole. Their keys are the caller's to destroy. */
 export function buildManual(document: Document, allowed: Allowed, context: Context): readonly ManualSa[] {
@@ -44,6 +44,8 @@ function build(raw: RawManual, path: KeyPath, context: Context): ManualSa | unde
   const { report } = context;
   for (const key of REQUIRED)
     if (raw[key] === undefined && !report.failed([...path, key])) report.error([...path, key], `${key} is missing`, "key", path);
+  const known = context.layerOf(path).known?.manual(raw.name ?? "");
+  if (known) return known;
   const { name, local, remote, protection, "spi-in": spiIn, "spi-out": spiOut } = raw;
   const [suite, ...more] = protection ?? [];
   if (more.length > 0) report.error([...path, "protection"], "an SA has one protocol; write two [[sa]] tables");
@@ -82,7 +84,7 @@ function readKey(
   raw: RawManual,
   suite: ProtocolSuite | undefined,
   path: KeyPath,
-  { report, readSecret, isExposed }: Context,
+  { report, readSecret, layerOf }: Context,
 ): Secret | undefined {
   const [text, file] = [raw[which], raw[`${which}-file`]];
   if (report.failed([...path, which]) || report.failed([...path, `${which}-file`])) return undefined;
@@ -92,7 +94,8 @@ function readKey(
     return undefined;
   }
   const at = [...path, text === undefined ? `${which}-file` : which];
-  if (text !== undefined && isExposed(at)) report.warning(at, `this key stands in a file that others may read; use ${which}-file`, "key");
+  if (text !== undefined && layerOf(at).exposed)
+    report.warning(at, `this key stands in a file that others may read; use ${which}-file`, "key");
   const octets = text === undefined ? readSecret(file ?? "") : undefined;
   const key = text !== undefined ? secretOfText(text) : octets?.ok ? octets.value && secretOfFile(octets.value) : octets;
   if (!key) report.warning(at, "not checked: credentials exist only inside the service");

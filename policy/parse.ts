@@ -4,15 +4,15 @@
  */
 import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import type { AuthContext, SecretReader } from "./auth-entries.ts";
+import type { AuthContext, KnownKeys, SecretReader } from "./auth-entries.ts";
 import { type Diagnostic, diagnosticsOf, type Report, startReport } from "./diagnostic.ts";
 import { readDocument } from "./document.ts";
-import { type Layer, mergeLayers, type Source } from "./layers.ts";
+import { type Layer, mergeLayers, SECRET, type Source } from "./layers.ts";
 import type { Listen } from "./listen.ts";
 import { buildPolicy } from "./rules.ts";
 import { DEFAULTS, type Document } from "./schema.ts";
 import { isOnLink } from "./selector.ts";
-import { locate } from "./toml-locator.ts";
+import { blankStrings, type Locator, locate } from "./toml-locator.ts";
 import type { AuthEntry, Policy } from "./types.ts";
 import type { CertificateAccess, FileReader } from "./x509-files.ts";
 
@@ -22,6 +22,10 @@ export interface Configuration {
   readonly warnings: readonly Diagnostic[];
   /** What was written, without secrets, with file and line. */
   readonly sources: readonly Source[];
+  /** The texts that it came from, without the keys in them: to be judged again with those that are in force. */
+  readonly texts: readonly ConfigurationText[];
+  /** Names of rules that were added at run time, and have given way to one of a file. */
+  readonly displaced: readonly string[];
 }
 
 export interface DaemonSettings {
@@ -63,6 +67,10 @@ export interface ConfigurationText {
   readonly text: string;
   /** Others may read it. */
   readonly exposed?: boolean;
+  /** Of a rule that was added at run time: the line with which it began in the text that was given. */
+  readonly runTimeLine?: number;
+  /** Where its keys are, if they are not in it any more, or are not to be read again. */
+  readonly known?: KnownKeys;
 }
 
 /** What the texts name, and how it is read. */
@@ -75,26 +83,41 @@ export function parseLayers(
   warns = true,
 ): Result<Configuration, readonly Diagnostic[]> {
   const layers: Layer[] = [];
-  for (const { file, text, exposed = false } of texts) {
+  const kept: ConfigurationText[] = [];
+  for (const { file, text, exposed = false, runTimeLine, known } of texts) {
     const parsed = parseToml(text, file);
     if (!parsed.ok) return err([parsed.error]);
-    layers.push({ file, value: parsed.value, locator: locate(text), exposed });
+    const locator = locate(text);
+    const isRunTime = runTimeLine !== undefined;
+    layers.push({ file, value: parsed.value, locator: isRunTime ? fromLine(locator, runTimeLine) : locator, exposed, isRunTime, known });
+    kept.push({ file, text: blankStrings(text, locator, SECRET), exposed, ...(isRunTime ? { runTimeLine } : {}) });
   }
   const report = startReport();
-  const { value, find, isExposed, sources } = mergeLayers(layers, report);
+  const { value, find, layerOf, displaced, sources } = mergeLayers(layers, report);
   const document = readDocument(value, report);
   const daemon = daemonSettings(document);
   if (daemon.port === daemon.natPort)
     report.error(["daemon", "nat-port"], `port and nat-port are both ${daemon.port}; they need two sockets`);
   reportServed(document, report);
-  const policy = buildPolicy(document, { ...around, isExposed, report }, warns);
+  for (const { path } of displaced)
+    report.warning([...path, "name"], "takes the place of the rule of this name that was added at run time", "value", path);
+  const policy = buildPolicy(document, { ...around, layerOf, report }, warns);
   const names = (document.rule ?? []).map((rule) => rule?.name);
   const files = layers.map(({ file }) => file);
   const diagnostics = diagnosticsOf(report, files, find, names);
-  if (diagnostics.every(({ severity }) => severity === "warning")) return ok({ daemon, policy, warnings: diagnostics, sources: sources() });
+  if (diagnostics.every(({ severity }) => severity === "warning"))
+    return ok({ daemon, policy, warnings: diagnostics, sources: sources(), texts: kept, displaced: displaced.map(({ name }) => name) });
   destroyPolicy(policy);
   return err(diagnostics);
 }
+
+/** Where things stood in a text of which this one began at `first`. */
+const fromLine = ({ find }: Locator, first: number): Pick<Locator, "find"> => ({
+  find: (path, part) => {
+    const { line, column } = find(path, part);
+    return { line: line + first - 1, column };
+  },
+});
 
 /** No socket is ever bound to a link-local address, which says nothing without its interface. The daemon does with the others, and ends where there are none. */
 function reportServed({ daemon }: Document, report: Report): void {

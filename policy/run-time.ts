@@ -2,14 +2,15 @@
  * Rules that are added while the daemon runs, and gone with it: texts like files of the configuration, one rule each, so that the same
  * reader judges them.
  */
-import { parse, stringify, TomlError } from "smol-toml";
+import { parse, TomlError } from "smol-toml";
 import { err, ok, type Result } from "../isakmp/result.ts";
-import type { ConfigurationText } from "./config.ts";
+import type { ConfigurationText } from "./parse.ts";
+import { locate } from "./toml-locator.ts";
 
 /** What `policy show` and diagnostics call them. */
 export const RUN_TIME = "(run time)";
 
-/** The rules in a text, by name, each as a text of its own. An error is a sentence: such a text has `[[rule]]` tables with names and nothing else. */
+/** The rules in a text, by name, each with its own lines. An error is a sentence: such a text has `[[rule]]` tables with names and nothing else. */
 export function splitRules(text: string): Result<ReadonlyMap<string, ConfigurationText>, string> {
   const parsed = parseTables(text);
   if (!parsed.ok) return parsed;
@@ -17,12 +18,17 @@ export function splitRules(text: string): Result<ReadonlyMap<string, Configurati
   const [other] = Object.keys(others);
   if (other !== undefined) return err(`only [[rule]] tables can be added at run time; ${other} belongs in the configuration file`);
   if (!Array.isArray(rules) || rules.length === 0) return err("no [[rule]] in it");
+  const locator = locate(text);
   const split = new Map<string, ConfigurationText>();
-  for (const rule of rules) {
+  const lines = text.split(/(?<=\n)/);
+  for (const [i, rule] of rules.entries()) {
     const name: unknown = typeof rule === "object" && rule !== null ? rule.name : undefined;
     if (typeof name !== "string") return err("every rule needs a name, by which `rule delete` finds it");
     if (split.has(name)) return err(`two rules are called ${JSON.stringify(name)}`);
-    split.set(name, { file: RUN_TIME, text: stringify({ rule: [rule] }) });
+    const { line, column } = locator.find(["rule", i], "key");
+    if (!lines[line - 1]?.slice(column - 1).startsWith("[[")) return err("every rule needs a [[rule]] of its own");
+    const next = i + 1 < rules.length ? locator.find(["rule", i + 1], "key").line : lines.length + 1;
+    split.set(name, { file: RUN_TIME, text: lines.slice(line - 1, next - 1).join(""), runTimeLine: line });
   }
   return ok(split);
 }

@@ -44,6 +44,30 @@ export function locate(text: string): Locator {
   return { root, position, find: (path, part) => position(offsetOf(root, path, part)) };
 }
 
+/** `text` with an `x` for every character of the strings that stand under one of `keys`: whatever else it says stands where it stood. */
+export function blankStrings(text: string, { root }: Locator, keys: ReadonlySet<string>): string {
+  const starts: number[] = [];
+  const visit = ({ children }: Located): void => {
+    for (const [key, inner] of children)
+      if (typeof key === "string" && keys.has(key)) starts.push(inner.value);
+      else visit(inner);
+  };
+  visit(root);
+  const parts: string[] = [];
+  let done = 0;
+  for (const start of starts.sort((a, b) => a - b)) {
+    const quote = text.charAt(start);
+    if (quote !== '"' && quote !== "'") continue;
+    const scanner: Scanner = { text, at: start };
+    quoted(scanner);
+    const fence = text.startsWith(quote.repeat(3), start) && scanner.at - start >= 6 ? 3 : 1;
+    const end = scanner.at - fence;
+    parts.push(text.slice(done, start + fence), text.slice(start + fence, end).replace(/[^\r\n]/g, "x"));
+    done = end;
+  }
+  return [...parts, text.slice(done)].join("");
+}
+
 interface Node {
   key: number;
   value: number;

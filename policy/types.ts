@@ -188,6 +188,8 @@ export interface OwnCertificate {
 
 /** A key that only the provider which made the handle can use. */
 export interface PrivateKeyHandle {
+  /** A handle of its own for the same key. */
+  clone(): PrivateKeyHandle;
   destroy(): void;
 }
 

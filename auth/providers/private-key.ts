@@ -19,6 +19,11 @@ export class PrivateKey implements PrivateKeyHandle {
     return this.#key;
   }
 
+  clone(): PrivateKey {
+    if (!this.#key) throw new Error("private key used after destroy");
+    return new PrivateKey(this.#key);
+  }
+
   /** Forgets the key. */
   destroy(): void {
     this.#key = undefined;

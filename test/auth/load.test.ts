@@ -7,8 +7,9 @@ import { after, test } from "node:test";
 import { x509Loader } from "../../auth/providers/load.ts";
 import { PrivateKey } from "../../auth/providers/private-key.ts";
 import { signHash } from "../../auth/providers/proof.ts";
-import { checkConfiguration, destroyPolicy, formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
+import { checkConfiguration, configurationReader, destroyPolicy, formatDiagnostic, loadConfiguration } from "../../policy/config.ts";
 import { formatIdentity } from "../../policy/identity.ts";
+import { keysOf } from "../../policy/known-keys.ts";
 import type { X509Entry } from "../../policy/types.ts";
 import { DAY, EXT, hierarchy, type Issued, issue, issueCrl, type KeyPair, NOW, newKey, pem, pkcs7 } from "./pki.ts";
 
@@ -68,6 +69,23 @@ const signs = ({ own }: X509Entry): boolean => {
   const key = own.privateKey instanceof PrivateKey ? own.privateKey.key : undefined;
   return key !== undefined && signHash(own.algorithm, key, new Uint8Array(32), new Uint8Array(32)).length > 0;
 };
+
+test("keys in force are known without their files, and whoever wipes his copy leaves them alone", () => {
+  const reader = configurationReader(rule(GOOD), undefined, () => x509Loader(() => NOW));
+  const files = reader.files();
+  const first = reader.judge(files.ok ? files.value : []);
+  assert.ok(first.ok);
+  const { policy, texts } = first.value;
+  put("host.key", "broken");
+  const again = reader.judge(texts.map((text) => ({ ...text, known: keysOf(policy) })));
+  put("host.key", keyPem(leaf));
+  assert.ok(again.ok, again.ok ? "" : again.error.map(formatDiagnostic).join("\n"));
+  const [entry, copy] = [policy, again.value.policy].map(({ rules }) => rules[0]?.auth[0] as X509Entry);
+  assert.ok(entry && copy && signs(copy));
+  destroyPolicy(again.value.policy);
+  assert.deepEqual([signs(copy), signs(entry)], [false, true]);
+  destroyPolicy(policy);
+});
 
 test("an entry has its certificate first, intermediates after it, its identities and its defaults", () => {
   const entry = loaded(GOOD);

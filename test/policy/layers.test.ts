@@ -3,7 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { checkConfiguration, destroyPolicy, formatDiagnostic, loadConfiguration, parseLayers } from "../../policy/config.ts";
+import {
+  type ConfigurationText,
+  checkConfiguration,
+  configurationReader,
+  destroyPolicy,
+  formatDiagnostic,
+  loadConfiguration,
+  parseLayers,
+} from "../../policy/config.ts";
 
 const AUTH = 'auth = [{ method = "psk", secret = "hush" }]';
 const rule = (name: string, peer: string) => `[[rule]]\nname = "${name}"\nfilters = ["me <-> ${peer}"]\naction = "require"\n${AUTH}\n`;
@@ -141,15 +149,18 @@ test("a key is said to stand in a file that others may read for the very file in
   write("conf.d/10.toml", rule("b", "192.0.2.2"), 0o644);
   const sa = `[[sa]]\nname = "m"\nfilters = ["me <-> 192.0.2.9"]\nlocal = "192.0.2.8"\nremote = "192.0.2.9"\nprotection = "esp:null-sha1"\nspi-in = 4097\nspi-out = 4098\nkey-in = "0x${"11".repeat(20)}"\nkey-out = "0x${"22".repeat(20)}"\n`;
   write("conf.d/20.toml", sa, 0o600);
-  const warned = (runTime: Parameters<typeof loadConfiguration>[3] = []) => {
-    const loaded = loadConfiguration(join(folder, "mainmode.toml"), undefined, undefined, runTime);
+  const warned = (...runTime: readonly ConfigurationText[]) => {
+    const reader = configurationReader(join(folder, "mainmode.toml"), undefined);
+    const files = reader.files();
+    assert.ok(files.ok);
+    const loaded = reader.judge([...files.value, ...runTime]);
     assert.ok(loaded.ok);
     destroyPolicy(loaded.value.policy);
     const told = loaded.value.warnings.filter(({ message }) => message.includes("others may read"));
     return told.map(({ file, line }) => `${file.slice(folder.length + 1)}:${line}`);
   };
   assert.deepEqual(warned(), ["conf.d/10.toml:5"]);
-  assert.deepEqual(warned([{ file: "(run time)", text: rule("r", "192.0.2.7") }]), ["conf.d/10.toml:5"]);
+  assert.deepEqual(warned({ file: "(run time)", text: rule("r", "192.0.2.7"), runTimeLine: 1 }), ["conf.d/10.toml:5"]);
   write("conf.d/30.toml", sa.replace('"m"', '"n"').replaceAll("2.9", "2.6").replaceAll("409", "419"), 0o644);
   assert.deepEqual(warned(), ["conf.d/10.toml:5", "conf.d/30.toml:9", "conf.d/30.toml:10"]);
 });

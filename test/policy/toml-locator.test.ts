@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parse } from "smol-toml";
-import { type KeyPath, type Located, locate } from "../../policy/toml-locator.ts";
+import { blankStrings, type KeyPath, type Located, locate } from "../../policy/toml-locator.ts";
 
 const at = (text: string, path: KeyPath, part: "key" | "value" = "value"): string => {
   const { line, column } = locate(text).find(path, part);
@@ -208,4 +208,15 @@ test("a text that is no TOML ends the scan without an exception", () => {
     ),
     { numRuns: 2000 },
   );
+});
+
+test("strings under some keys are blanked, and all else stands where it stood", () => {
+  const text = `a = "sec" # "sec"\nsecret = "a \\"b\\" c" # it\n[x]\nsecret='d'\nt = { secret = """\n  e"f""""", other = "g" }\nl = [{ secret = "" }, { secret = '''h\n''' }]\nsecret-file = "i"\n`;
+  const blank = blankStrings(text, locate(text), new Set(["secret"]));
+  assert.equal(
+    blank,
+    `a = "sec" # "sec"\nsecret = "xxxxxxxxx" # it\n[x]\nsecret='x'\nt = { secret = """\nxxxxxxx""", other = "g" }\nl = [{ secret = "" }, { secret = '''x\n''' }]\nsecret-file = "i"\n`,
+  );
+  assert.deepEqual(Object.keys(parse(blank)), Object.keys(parse(text)));
+  assert.equal(blankStrings("", locate(""), new Set(["secret"])), "");
 });

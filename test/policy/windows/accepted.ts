@@ -4,6 +4,7 @@ import { destroyPolicy, parseConfiguration } from "../../../policy/config.ts";
 import type { CertificateAccess, FileReader } from "../../../policy/x509-files.ts";
 import { host, keytabOf } from "../keytabs.ts";
 
+const HANDLE = { destroy: () => undefined, clone: () => HANDLE };
 const readFile: FileReader = (path) => ok({ path, octets: keytabOf(host("a")), exposed: undefined });
 const certificates: CertificateAccess = {
   readFile,
@@ -14,7 +15,7 @@ const certificates: CertificateAccess = {
       issuers: [],
       algorithm: "rsa",
       notAfter: 4e12,
-      privateKey: { destroy: () => undefined },
+      privateKey: HANDLE,
     },
     trust: {
       anchors: [],
