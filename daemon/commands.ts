@@ -5,6 +5,7 @@
 import type { ReplyLine } from "../ike/effect.ts";
 import type { Command, Input } from "../ike/input.ts";
 import type { Kernel } from "../kernel/port.ts";
+import { splitRules } from "../policy/run-time.ts";
 import type { LiveView } from "../sa-store/live-view.ts";
 import type { StatusDocument } from "../sa-store/view.ts";
 import { type Answer, UNHEARD } from "./control.ts";
@@ -249,11 +250,28 @@ export class Commands {
 
   #logCommand(request: Request, { client }: Answer): void {
     const who = client ? `uid ${client.uid}, process ${client.pid}` : "the control socket";
-    const { command, ...members } = request.command === "rule" && "add" in request ? { command: "rule", do: "add" } : request;
-    const rule = request.command === "initiate" ? { rule: request.rule } : {};
-    this.#parts.log({ event: "svc.command", level: "info", text: `${command} ${JSON.stringify(members)} asked for by ${who}`, ...rule });
+    const added = request.command === "rule" && "add" in request ? namesIn(request.add) : undefined;
+    const { command, ...members } = added ? { command: "rule", ...added } : request;
+    const [rule, another] = added?.add ?? namedBy(request);
+    const about = rule === undefined || another !== undefined ? {} : { rule };
+    this.#parts.log({ event: "svc.command", level: "info", text: `${command} ${JSON.stringify(members)} asked for by ${who}`, ...about });
   }
 }
+
+const MOST_NAMES = 20;
+
+/** What the log tells of rules that somebody adds: their names, and nothing that stands in them. */
+function namesIn(text: string): { readonly add: readonly string[]; readonly more?: number } {
+  const split = splitRules(text);
+  const names = split.ok ? [...split.value.keys()] : [];
+  const add = names.slice(0, MOST_NAMES).map((name) => name.slice(0, LONGEST_NAME));
+  return names.length > MOST_NAMES ? { add, more: names.length - MOST_NAMES } : { add };
+}
+
+const LONGEST_NAME = 64;
+
+const namedBy = (request: Request): readonly string[] =>
+  request.command === "initiate" ? [request.rule] : request.command === "rule" && "delete" in request ? [request.delete] : [];
 
 /** The core's command for a request; the others are answered by the daemon. */
 function commandOf(

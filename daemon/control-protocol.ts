@@ -10,6 +10,9 @@ import type { TraceDocument } from "./trace-entry.ts";
 
 export type { EventDocument, ExportDocument, LiveView, PolicyDocument, TraceDocument, WhyDocument };
 
+/** Most octets of rules that are added at once: as many as a file of the configuration may have. */
+export const LONGEST_RULES = 1 << 20;
+
 export type Request =
   | { readonly command: "initiate"; readonly rule: string; readonly peer?: string; readonly wait: number }
   | {

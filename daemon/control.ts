@@ -8,7 +8,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { groupOf as groupNamed } from "../policy/config.ts";
 import { type Credentials, mayControl, peerCredentials } from "./control-peer.ts";
-import type { Reply, Request } from "./control-protocol.ts";
+import { LONGEST_RULES, type Reply, type Request } from "./control-protocol.ts";
 import { parseRequest } from "./control-request.ts";
 import type { Native } from "./native.ts";
 
@@ -54,6 +54,9 @@ export const UNHEARD: Extract<Reply, { type: "end" }> = {
 const CLIENTS = 32;
 /** Octets of a request: a name of 1024 characters, escaped, fits. */
 const LONGEST_LINE = 8192;
+/** Octets of a request that begins as one to add rules does: these with an escape for each line end and quote, and what stands round them. */
+const LONGEST_ADD = 2 * LONGEST_RULES + LONGEST_LINE;
+const ADD = Buffer.from('{"command":"rule","add":');
 const PATIENCE_MS = 30_000;
 /** How long the daemon's end waits for answers under way. */
 const LAST_ANSWERS_MS = 500;
@@ -167,7 +170,7 @@ function serveClient(socket: Socket, session: Session, options: ControlOptions):
     session.endless = request.value.command === "subscribe";
     options.onRequest(request.value, answerTo(socket, session, client));
   };
-  readLines(socket, take, () => reject(`a line of more than ${LONGEST_LINE} octets`));
+  readLines(socket, take, (limit) => reject(`a line of more than ${limit} octets`));
   socket.on("end", () => {
     session.ended = true;
     if (!session.busy) socket.end();
@@ -213,20 +216,39 @@ function watchPatience(socket: Socket, patienceMs: number, session: Session): vo
   });
 }
 
-function readLines(socket: Socket, onLine: (line: string) => void, onTooLong: () => void): void {
-  let rest: Buffer = Buffer.alloc(0);
+function readLines(socket: Socket, onLine: (line: string) => void, onTooLong: (limit: number) => void): void {
+  let parts: Buffer[] = [];
+  let length = 0;
+  const add = (part: Buffer): void => {
+    parts.push(part);
+    length += part.length;
+    // What comes in single octets must not cost more than its octets.
+    if (parts.length > MOST_PARTS) parts = [Buffer.concat(parts)];
+  };
+  const limitNow = (): number => {
+    if (length <= LONGEST_LINE) return LONGEST_LINE;
+    if ((parts[0]?.length ?? 0) < ADD.length) parts = [Buffer.concat(parts)];
+    return parts[0]?.subarray(0, ADD.length).equals(ADD) ? LONGEST_ADD : LONGEST_LINE;
+  };
   socket.on("data", (chunk: Buffer) => {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    for (let end = rest.indexOf(LINE_FEED); end >= 0 && socket.writable; end = rest.indexOf(LINE_FEED)) {
-      const line = rest.subarray(0, end);
-      rest = rest.subarray(end + 1);
-      if (line.length > LONGEST_LINE) onTooLong();
-      else if (line.length > 0) onLine(line.toString("utf8"));
+    let start = 0;
+    for (let end = chunk.indexOf(LINE_FEED); end >= 0 && socket.writable; end = chunk.indexOf(LINE_FEED, start)) {
+      add(chunk.subarray(start, end));
+      start = end + 1;
+      const limit = limitNow();
+      if (length > limit) onTooLong(limit);
+      else if (length > 0) onLine(Buffer.concat(parts).toString("utf8"));
+      [parts, length] = [[], 0];
     }
-    if (rest.length > LONGEST_LINE) onTooLong();
-    if (!socket.writable) rest = Buffer.alloc(0);
+    if (!socket.writable) return;
+    if (start < chunk.length) add(chunk.subarray(start));
+    const limit = limitNow();
+    if (length > limit) onTooLong(limit);
+    if (!socket.writable || length > limit) [parts, length] = [[], 0];
   });
 }
+
+const MOST_PARTS = 1024;
 
 const LINE_FEED = 0x0a;
 

@@ -111,7 +111,7 @@ export class PolicySource {
       const files = reader.files();
       const known = inlineKeysOf(this.#configuration.policy);
       const read = files.ok ? reader.judge([...files.value, ...withKeys(this.#runTime.values(), known)]) : files;
-      const hint = files.ok && !read.ok ? this.#hintAbout(read.error, reader.judge(files.value)) : undefined;
+      const hint = files.ok && !read.ok && this.#runTime.size > 0 ? this.#hintAbout(read.error, reader.judge(files.value)) : undefined;
       return this.#take(read, this.#runTime, describe, hint);
     });
   }

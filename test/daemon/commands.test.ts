@@ -93,6 +93,26 @@ test("who asked for what is in the log", () => {
   );
 });
 
+test("the log names the rules that somebody adds or deletes, and nothing else of them", () => {
+  const { commands, records, answer } = setUp();
+  const rule = (name: string): string => `[[rule]]\nname = "${name}"\nauth = [{ method = "psk", secret = "TOPSECRET" }]\n`;
+  const many = Array.from({ length: 30 }, (_, i) => rule(`n${i}`)).join("");
+  for (const add of [rule("stop"), rule("a") + rule("b"), many, "secret = "]) commands.take({ command: "rule", add }, answer);
+  commands.take({ command: "rule", delete: "stop" }, answer);
+  assert.deepEqual(
+    records.map(({ text, rule }) => [text.replace(/ asked for by .*/, "").slice(0, 60), rule]),
+    [
+      ['rule {"add":["stop"]}', "stop"],
+      ['rule {"add":["a","b"]}', undefined],
+      ['rule {"add":["n0","n1","n2","n3","n4","n5","n6","n7","n8","n', undefined],
+      ['rule {"add":[]}', undefined],
+      ['rule {"delete":"stop"}', "stop"],
+    ],
+  );
+  assert.match(records[2]?.text ?? "", /"n19"],"more":10\}/);
+  assert.doesNotMatch(JSON.stringify(records), /TOPSECRET/);
+});
+
 test("status goes past the core's queue and ends with 0", async () => {
   const { commands, inputs, replies, answer, records } = setUp();
   commands.take({ command: "status" }, answer);

@@ -98,6 +98,20 @@ test("a request may come in pieces, and characters of several octets survive the
   assert.deepEqual(requests, [{ command: "initiate", rule: "bücher", wait: 3 }]);
 });
 
+test("rules to add may be long, in pieces of any size, and the next request is short again", async (t) => {
+  const { path, requests, refused } = await serve(t, done);
+  const add = `${'[[rule]] # "é"\n'.repeat(40_000)}end`;
+  const line = Buffer.from(`${JSON.stringify({ command: "rule", add })}\n`);
+  const { socket, text, closed } = client(t, path);
+  for (let at = 0; at < line.length; at += at < 9000 ? 7 : 70_000)
+    await new Promise((resolve) => socket.write(line.subarray(at, at + (at < 9000 ? 7 : 70_000)), resolve));
+  await until(() => text() !== "", "the answer");
+  assert.ok(requests[0]?.command === "rule" && "add" in requests[0] && requests[0].add === add);
+  socket.write(`${"x".repeat(9000)}\n`);
+  await closed;
+  assert.match(refused.join(), /more than 8192 octets/);
+});
+
 test("a client that ends its side after the request still gets the answer", async (t) => {
   const waiting: Answer[] = [];
   const { path } = await serve(t, (_request, answer) => waiting.push(answer));
@@ -138,6 +152,8 @@ for (const [what, line, complaint] of [
   ["octets that are no text", Buffer.from([0xff, 0xfe, 0x00, 0x0a]), /no JSON/],
   ["a line without end", "x".repeat(100_000), /more than 8192 octets/],
   ["a long line", `"${"x".repeat(9000)}"\n`, /more than 8192 octets/],
+  ["a long line that is about another command", `{"command":"initiate","add":"${"x".repeat(9000)}"}\n`, /more than 8192 octets/],
+  ["rules without end", `{"command":"rule","add":"${"x".repeat(3 << 20)}`, /more than 2105344 octets/],
   ["two requests at once", STATUS + STATUS, /while another one is under way/],
 ] as const) {
   test(`${what} is refused with a usage error and the connection closed`, async (t) => {
