@@ -90,18 +90,20 @@ export async function readAddresses(configured: readonly string[] | null, ip = "
       (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
     );
   const sorted = sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
-  const nextLook = nextLookMs(text ?? "");
+  const nextLook = text === undefined ? FAILED_MS : nextLookMs(text);
   return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };
 }
 
 /**
- * Before a temporary address is deprecated Linux makes the next one: REGEN_ADVANCE earlier (RFC 8981 §3.8), which is 5 s, and 2 s more for each further probe of
- * duplicate address detection that somebody sets.
+ * Before a temporary address is deprecated Linux makes the next one: REGEN_ADVANCE earlier (RFC 8981 §3.8), which is 5 s, and 3 s more for each further probe of
+ * duplicate address detection that somebody sets, or second between them.
  */
-const REGENERATION_MS = 15_000;
+const REGENERATION_MS = 30_000;
 /** Duplicate address detection takes a second and more. */
 const LOOK_MS = 250;
 const LONGEST_LOOK_MS = 86_400_000;
+/** After a look that failed. */
+const FAILED_MS = 5000;
 
 /** When the text of `ip -o address show` has to be read again, in milliseconds; undefined: when a bell rings. */
 export function nextLookMs(text: string): number | undefined {
