@@ -15,7 +15,7 @@ import type { ReplyLine } from "./effect.ts";
 import type { IkeError } from "./errors.ts";
 import { dropFarewells } from "./farewell.ts";
 import { dropFragments } from "./fragmenting.ts";
-import { dropFronts } from "./fronts.ts";
+import { dropFronts, endSoft } from "./fronts.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { dropLoad } from "./load.ts";
@@ -226,7 +226,8 @@ function terminate(core: Core, id: number, target: TerminateTarget): void {
   const strangers = endStrangers(core, target);
   end(core, target);
   const gone = before.filter((known) => !core.store.ikes.has(known) && !core.store.children.has(known));
-  const ended = gone.length + strangers;
+  const soft = endSoft(core, (rule) => target.kind === "all" || (target.kind === "rule" && target.rule === rule));
+  const ended = gone.length + strangers + soft;
   if (ended === 0 && target.kind !== "all") {
     const what = target.kind === "rule" ? `rule ${target.rule}` : `${target.kind} ${target.id}`;
     return last(core, id, {

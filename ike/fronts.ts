@@ -273,6 +273,13 @@ const guardRecord = ({ spec, until, policies }: Front): JournalValue => ({
   policies: policies.map(policyValue),
 });
 
+/** An administrator ends the soft SAs of the rules that are `meant`. How many there were. */
+export function endSoft(core: Core, meant: (rule: string) => boolean): number {
+  const ended = core.fronts.soft.filter(({ spec }) => meant(spec.rule.name));
+  for (const front of ended) closeSoft(core, front, "it was terminated by command");
+  return ended.length;
+}
+
 /** Soft SAs go, or everything. */
 export function dropFronts(core: Core, which: "soft" | "all"): void {
   for (const front of core.fronts.all()) if (which === "all" || front.kind === "soft") lift(core, front);

@@ -80,6 +80,28 @@ test(
   }),
 );
 
+for (const target of [{ kind: "rule", rule: "peer" }, { kind: "all" }] as const)
+  test(
+    `terminate ${target.kind} ends clear text with a silent peer, too: the next packet asks again`,
+    scene(pair(towards(B, request), towards(A, respond)), (world) => {
+      silence(world);
+      ping(world);
+      world.run(2 * MINUTE);
+      assert.equal(ping(world), "clear");
+      const host = world.host("A");
+      const id = host.command({ name: "terminate", target });
+      world.run(100);
+      assert.deepEqual(host.replies.get(id), [{ text: "1 SA closed", exit: 0 }]);
+      assert.equal(softOf(world, "A").length, 0);
+      assert.equal(ping(world), "acquire");
+      assert.match(said(host, "notice").at(-1) ?? "", /no longer in clear, it was terminated by command/);
+      world.run(3100);
+      host.command({ name: "terminate", target: { kind: "rule", rule: "other" } });
+      world.run(100);
+      assert.equal(ping(world), "clear");
+    }),
+  );
+
 const otherKey = { ...respond, auth: `[{ method = "psk", secret = "another key altogether" }]` };
 const otherProposals = towards(A, respond, { mainMode: ["aes256-sha1-modp2048"] });
 for (const [why, theirs] of [
