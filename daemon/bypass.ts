@@ -28,6 +28,16 @@ export async function installBypass(kernel: Kernel, ports: readonly number[]): P
   return undefined;
 }
 
+/** Asks for the bypass of those ports again whenever one of its policies may have gone from the kernel. */
+export function keepBypass(kernel: Kernel, ports: () => readonly number[]): void {
+  kernel.listen((event) => {
+    if (event.type !== "policy-gone" || ports().length === 0) return;
+    const isOther = event.policy && (event.policy.selector.protocol !== UDP || event.policy.selector.destinationLength > 0);
+    // What can't be had now was told at the start, or is told by what IKE does without it.
+    if (!isOther) installBypass(kernel, ports()).catch(() => {});
+  });
+}
+
 /** Our port is local: source of what leaves, destination of what comes. A peer behind NAT may have any port. */
 const policiesFor = (ports: readonly number[]): readonly KernelPolicy[] =>
   ports.flatMap((port) =>

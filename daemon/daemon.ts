@@ -14,14 +14,14 @@ import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, type ConfigurationReader, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
 import { type AddressWatch, awaitsSocket, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
-import { installBypass, removeBypassCommands } from "./bypass.ts";
+import { installBypass, keepBypass, removeBypassCommands } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
 import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
 import { Insight } from "./insight.ts";
-import { type OpenedJournal, whyNotKept } from "./journal.ts";
-import { holdsOurs, listKernel } from "./kernel-listing.ts";
+import { lossRecord, type OpenedJournal, whyNotKept } from "./journal.ts";
+import { holdsOurs, listKernel, listPolicies } from "./kernel-listing.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
@@ -147,6 +147,7 @@ class RunningDaemon implements Daemon {
       keepalive: (path) => this.#udp.keepalive(path),
       route: (remote) => servedRoute(remote, this.#addresses.served, native),
       authenticate: (job) => this.#jobs.run(job),
+      listPolicies: () => listPolicies(kernel, log),
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,
       stopped: () => void this.#finish(true),
@@ -214,19 +215,12 @@ class RunningDaemon implements Daemon {
     if (failure) return failure;
     await this.#ensureBypass();
     kernel.listen((event) => this.#loop.push({ type: "kernel-event", event }));
+    keepBypass(kernel, () => (this.#finishing ? [] : this.#bypassPorts));
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
     this.#loop.push({ type: "addresses", addresses: this.#addresses.local, broadcasts: this.#addresses.broadcasts });
     const restore = { image: this.#parts.journal?.image ?? new Map(), kernel: await listKernel(kernel, log) };
-    if (this.#parts.journal?.complaint !== undefined)
-      log({
-        event: "svc.journal",
-        level: "warning",
-        text: `the journal of the last run: ${this.#parts.journal.complaint}`,
-        failurePoint: "me",
-        reason: "journal",
-        hint: "nothing: what it lost is negotiated again",
-      });
+    if (this.#parts.journal?.complaint !== undefined) log(lossRecord(this.#parts.journal.complaint));
     await this.#policy.begin(!holdsOurs(restore.kernel), (policy) => {
       this.#loop.push({ type: "policy", policy, restore });
       this.#routes.follow(policy);

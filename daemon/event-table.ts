@@ -43,6 +43,9 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
   "policy.reloaded": row("the configuration was read again", 5465),
   "policy.changed": row("a reload added (5043), changed (5044) or removed (5045) a rule", 5044),
   "policy.failed": row("a policy could not be loaded (5472), or the kernel refused one (5477)", 5477),
+  "policy.gone": row(
+    "somebody has removed or replaced policies of ours in the kernel; they are put back where nothing of his is in their place",
+  ),
   "policy.stands": row("the kernel has a policy now that it refused before"),
   "policy.warning": row("something in the configuration should be looked at", 5462),
   "drop.bad-spi": row("the kernel dropped packets with an SPI that it does not know", 4965),

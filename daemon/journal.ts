@@ -23,6 +23,7 @@ import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import { type JournalImage, type JournalRecord, type JournalValue, playJournal } from "../sa-store/journal-record.ts";
+import type { LogRecord } from "./log.ts";
 
 export interface Journal {
   /** Writes records, and wipes their secrets. Once it has returned they survive the process. */
@@ -90,6 +91,16 @@ export function whyNotKept(opened: OpenedJournal | undefined): string | undefine
   if (!opened) return "no journal is kept (keep-across-restart)";
   return opened.journal.secure() ? undefined : "the journal could not be written (see the log)";
 }
+
+/** What could not be read of the last run's, for the log. */
+export const lossRecord = (complaint: string): LogRecord => ({
+  event: "svc.journal",
+  level: "warning",
+  text: `the journal of the last run: ${complaint}`,
+  failurePoint: "me",
+  reason: "journal",
+  hint: "nothing: what it lost is negotiated again",
+});
 
 interface Left {
   readonly usable: boolean;

@@ -18,6 +18,19 @@ export async function listKernel(kernel: Pick<Kernel, "list">, log: Log): Promis
   }
 }
 
+/** The same of policies alone, while the daemon runs; null where not all of them are told. */
+export async function listPolicies(kernel: Pick<Kernel, "listPolicies">, log: Log): Promise<KernelListing["policies"] | null> {
+  const failed = (why: string): null => {
+    log({ event: "svc.kernel", level: "warning", text: `whether the policies stand is not known: ${why}` });
+    return null;
+  };
+  try {
+    return (await within(PATIENCE, kernel.listPolicies())) ?? failed(`the kernel did not tell within ${PATIENCE / 1000} s`);
+  } catch (error) {
+    return failed(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** Whether an earlier run has left a policy or an SA. */
 export const holdsOurs = ({ policies, sas }: KernelListing): boolean =>
   policies.some(

@@ -7,6 +7,7 @@ import type { JobRunner } from "../auth/providers/run-job.ts";
 import type { Effect, ReplyLine, SaEvent } from "../ike/effect.ts";
 import type { Engine } from "../ike/engine.ts";
 import type { Input, Instant, Path } from "../ike/input.ts";
+import type { KernelListing } from "../ike/kernel-contract.ts";
 import { err } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { Policy } from "../policy/types.ts";
@@ -26,6 +27,8 @@ export interface LoopParts {
   readonly keepalive?: (path: Path) => void;
   readonly route: (remote: string) => Promise<string | undefined>;
   readonly authenticate: JobRunner["run"];
+  /** What policies the kernel has; null where it does not tell. */
+  readonly listPolicies?: () => Promise<KernelListing["policies"] | null>;
   /** Has written everything down when it returns. */
   readonly journal?: (records: readonly JournalRecord[]) => void;
   readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
@@ -208,6 +211,7 @@ export class Loop {
     else if (effect.type === "keepalive") this.#parts.keepalive?.(effect.path);
     else if (effect.type === "kernel") this.#runKernel(effect);
     else if (effect.type === "route") this.#findRoute(effect.id, effect.remote);
+    else if (effect.type === "look") this.#look(effect.id);
     else if (effect.type === "job") this.#runJob(effect.id, effect.job);
     else if (effect.type === "reply") reply(effect.id, effect.line, effect.last);
     else if (effect.type === "event") log(effect.event);
@@ -228,6 +232,19 @@ export class Loop {
     // `async` turns a throw of `run` itself into a rejection.
     const run = async () => this.#parts.kernel.run(commands);
     run().then(answer, failed);
+  }
+
+  #look(id: number): void {
+    this.#unanswered++;
+    const answer = (policies: Extract<Input, { type: "policies-found" }>["policies"]): void => {
+      this.#unanswered--;
+      this.push({ type: "policies-found", id, policies });
+    };
+    const list = async () => (await this.#parts.listPolicies?.()) ?? null;
+    list().then(answer, (error: unknown) => {
+      this.#bug("looking at the kernel's policies", error);
+      answer(null);
+    });
   }
 
   /** Waits for nobody: a job may take as long as a Kerberos server does. */

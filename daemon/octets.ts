@@ -33,6 +33,12 @@ export interface OctetLedger {
   restore(saved: readonly OctetTotal[], seen?: readonly OctetTotal[]): void;
 }
 
+/** What is only read. */
+const listsOf = (bare: Kernel): Pick<Kernel, "list" | "listPolicies"> => ({
+  list: () => bare.list(),
+  listPolicies: () => bare.listPolicies(),
+});
+
 /** Watches what a kernel port is asked to do. */
 export function octetLedger(bare: Kernel): OctetLedger {
   const live = new Map<string, Known>();
@@ -70,7 +76,7 @@ export function octetLedger(bare: Kernel): OctetLedger {
       for (const [name, { octets, packets }] of counters) note(name, octets, packets);
       return counters;
     },
-    list: () => bare.list(),
+    ...listsOf(bare),
     listen: (onEvent) =>
       bare.listen((event) => {
         if (event.type === "expire" && event.hard) retire(saName(event.sa));

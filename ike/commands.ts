@@ -19,6 +19,7 @@ import { dropFronts, endSoft } from "./fronts.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { dropLoad } from "./load.ts";
+import { dropLook } from "./lost-policies.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
@@ -312,6 +313,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
   core.stopping = true;
   dropTunnelEnds(core);
   dropRefused(core);
+  dropLook(core);
   // Nobody would end a soft SA while we are away.
   dropFronts(core, keep ? "soft" : "all");
   if (!keep) {

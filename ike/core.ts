@@ -20,6 +20,7 @@ import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
 import type { LastAnswers } from "./last-answers.ts";
 import type { Leftovers } from "./leftovers.ts";
+import type { Look } from "./lost-policies.ts";
 import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { ManualPair } from "./manual.ts";
@@ -40,6 +41,8 @@ export interface Core extends Tools {
   readonly policies: PolicyTable;
   /** Milliseconds until policies that the kernel has refused are asked for again. */
   refusedPause: number;
+  /** The look at what policies the kernel has. */
+  readonly look: Look;
   /** Kernel commands under way, by the id of their effect. */
   readonly pending: Map<number, Pending>;
   /** Questions for a route under way. */

@@ -14,6 +14,8 @@ export type Effect =
   | { readonly type: "keepalive"; readonly path: Path }
   /** Answered by `kernel-done` with the same id. */
   | { readonly type: "kernel"; readonly id: number; readonly commands: readonly KernelCommand[] }
+  /** Which policies does the kernel have, whoever put them there? Answered by `policies-found`. */
+  | { readonly type: "look"; readonly id: number }
   /** Which local address do packets to `remote` leave from? Answered by `route-done`. */
   | { readonly type: "route"; readonly id: number; readonly remote: string }
   /** Answered by `job-done` with the same id; "gss-drop" is not answered. */
@@ -120,6 +122,8 @@ export type EventName =
   | "policy.failed"
   /** The kernel has a policy now that it refused before. */
   | "policy.stands"
+  /** Somebody has taken policies of ours from the kernel. */
+  | "policy.gone"
   | "packet.dropped"
   | "notify.received"
   | "bug";

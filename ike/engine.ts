@@ -29,6 +29,7 @@ import { onUnknownExpire } from "./leftovers.ts";
 import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onLoadTimer } from "./load.ts";
+import { look, lookAnew, onPoliciesFound, onPolicyGone } from "./lost-policies.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { metBy } from "./met.ts";
@@ -109,6 +110,8 @@ function dispatch(core: Core, input: Input): void {
       return onKernelEvent(core, input.event);
     case "kernel-done":
       return onKernelDone(core, input);
+    case "policies-found":
+      return onPoliciesFound(core, input.id, input.policies);
     case "job-done":
       return onJobDone(core, input.id, input.outcome);
     case "route-done":
@@ -134,6 +137,7 @@ function dispatch(core: Core, input: Input): void {
 
 /** What the new policy wants stands before anything of the old one goes; SAs of the last run come after both. */
 function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "policy" }>): void {
+  const hadPolicies = core.policies.size > 0;
   const changes = adoptPolicy(core, policy);
   try {
     if (restore) restorePolicies(core, restore);
@@ -141,6 +145,7 @@ function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "polic
     core.policies.sync(core, () => relaySoft(core));
     settleChanges(core, changes);
     if (restore) restoreSas(core, restore);
+    else if (hadPolicies) lookAnew(core);
   } finally {
     if (restore) endRestore(core, restore);
   }
@@ -179,7 +184,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all", "refused all". */
+/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all", "refused all", "look all". */
 function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: TimerName): void {
   if (typeof owner !== "string") return "messageId" in owner ? onQuickTimer(core, owner, name) : onChildTimer(core, owner, name);
   const space = owner.indexOf(" ");
@@ -203,6 +208,8 @@ function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: Time
       return onLoadTimer(core);
     case "strangers":
       return onStrangersTimer(core);
+    case "look":
+      return look(core);
     case "refused":
       return onRefusedTimer(core);
     case "start":
@@ -259,6 +266,7 @@ function onKernelEvent(core: Core, event: KernelEvent): void {
   if (event.type === "acquire") return onAcquire(core, event);
   if (event.type === "unknown-spis") return onUnknownSpis(core);
   if (event.type === "mapping") return onMapping(core, event);
+  if (event.type === "policy-gone") return onPolicyGone(core, event);
   const { spi, destination, source } = event.sa;
   const inbound = core.store.bySpiIn(spi);
   const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);

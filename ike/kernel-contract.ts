@@ -129,5 +129,7 @@ export type KernelEvent =
       readonly from: { readonly address: string; readonly port: number };
     }
   | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number }
+  /** A policy is no longer there, whoever removed it; null: all of them, or so many that the kernel could not tell of each. */
+  | { readonly type: "policy-gone"; readonly policy: Pick<KernelPolicy, "direction" | "selector"> | null }
   /** So many packets have come since the last time for SAs that the kernel does not have. */
   | { readonly type: "unknown-spis"; readonly packets: number };

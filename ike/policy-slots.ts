@@ -5,7 +5,7 @@
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
  */
 import { coversPackets, type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
-import type { KernelCommand, KernelPolicy, KernelRefusal, KernelTemplate } from "./kernel-contract.ts";
+import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal, KernelTemplate } from "./kernel-contract.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
 
@@ -24,6 +24,20 @@ interface Slot {
   held: boolean;
   /** Why the kernel does not have what a rule wants here; null: it has it, or was not asked yet. */
   refused: KernelRefusal | null;
+  /** Updates that the kernel has not answered. */
+  updates: number;
+  /** During which look, as `#look` counts them, the kernel was last asked about it, or answered. */
+  heard: number;
+}
+
+/** What a look at the kernel has shown. */
+export interface Found {
+  /** Policies of ours that somebody has taken away, or put one of his own in place of. */
+  readonly gone: readonly KernelPolicy[];
+  /** What was refused before, and is there as it should be. */
+  readonly back: readonly KernelPolicy[];
+  /** Some slots changed during the look, and are not judged by it. */
+  readonly isPartial: boolean;
 }
 
 export class PolicySlots {
@@ -32,6 +46,8 @@ export class PolicySlots {
   readonly #laid = new Map<number, number>();
   /** Slots whose policy the kernel refused, the one that was asked for last at the end. */
   readonly #refused = new Set<string>();
+  /** Looks at what the kernel has, counted. */
+  #look = 0;
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -173,6 +189,7 @@ export class PolicySlots {
     if (slot.held && !stopsClear(wanted)) return undefined;
     slot.present = wanted;
     slot.stale = false;
+    slot.updates++;
     return { do: "update-policy", policy: wanted };
   }
 
@@ -192,8 +209,11 @@ export class PolicySlots {
         slot.refused = null;
         back.push(command.policy);
       }
-      if (command.do === "update-policy") slot.stale ||= i >= done;
-      else {
+      slot.heard = this.#look;
+      if (command.do === "update-policy") {
+        slot.stale ||= i >= done;
+        slot.updates = Math.max(0, slot.updates - 1);
+      } else {
         slot.asked = null;
         slot.present = i < done ? command.policy : null;
         if (!slot.present && !slot.base && slot.overlays.length === 0) this.#forget(key);
@@ -237,11 +257,62 @@ export class PolicySlots {
     return [...this.#refused].slice(0, most).flatMap((key) => this.#settleSlot(key) ?? []);
   }
 
+  /** Whether it would matter if the kernel had lost the policy in a slot: `present`: it has one of ours; `refused`: it has somebody else's. */
+  stateOf(policy: PolicyKey): "present" | "refused" | "other" {
+    const key = keyOf(policy);
+    const slot = this.#slots.get(key);
+    if (!slot || slot.asked) return "other";
+    return slot.present ? "present" : this.#refused.has(key) ? "refused" : "other";
+  }
+
+  /** The kernel is asked what it has. */
+  beginLook(): void {
+    this.#look++;
+  }
+
+  /**
+   * What the kernel had at some moment since `beginLook`. What is not there, or is not what we put there, is ours no longer. Slots that the kernel was
+   * asked about since then are passed over: their answers are newer.
+   */
+  compare(found: KernelListing["policies"]): Found {
+    const there = new Map(found.map((policy) => [keyOf(policy), policy]));
+    const [gone, back]: [KernelPolicy[], KernelPolicy[]] = [[], []];
+    let isPartial = false;
+    for (const [key, slot] of this.#slots) {
+      if (slot.asked || slot.updates > 0 || slot.heard === this.#look) {
+        isPartial = true;
+        continue;
+      }
+      const { present, base } = slot;
+      const now = there.get(key);
+      if (present && !(now && (slot.stale || samePolicy(now, present)))) {
+        slot.present = null;
+        slot.stale = false;
+        gone.push(present);
+      } else if (!present && base && now?.ours && samePolicy(now, base) && this.#refused.delete(key)) {
+        slot.present = base;
+        slot.refused = null;
+        back.push(base);
+      }
+    }
+    return { gone, back, isPartial };
+  }
+
   #at(policy: KernelPolicy): Slot {
     const key = keyOf(policy);
     const known = this.#slots.get(key);
     if (known) return known;
-    const slot: Slot = { base: null, overlays: [], asked: null, present: null, stale: false, held: false, refused: null };
+    const slot: Slot = {
+      base: null,
+      overlays: [],
+      asked: null,
+      present: null,
+      stale: false,
+      held: false,
+      refused: null,
+      updates: 0,
+      heard: 0,
+    };
     this.#slots.set(key, slot);
     return slot;
   }

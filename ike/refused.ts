@@ -21,9 +21,9 @@ export function awaitRefused(core: Core): void {
 
 /** It is time to ask again. */
 export function onRefusedTimer(core: Core): void {
-  if (core.stopping || core.policies.refusals === 0) return;
+  if (core.stopping || core.policies.slots.refusals === 0) return;
   core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
-  for (const command of core.policies.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
+  for (const command of core.policies.slots.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
   awaitRefused(core);
 }
 
@@ -31,10 +31,10 @@ export function onRefusedTimer(core: Core): void {
 export function tellStanding(core: Core, policies: readonly KernelPolicy[]): void {
   for (const policy of policies) {
     const rule = core.policies.ruleOf(policy);
-    const text = `${rule ? `rule ${rule}` : farSide(policy)}: the kernel has ${textOf(policy)} now, which it refused before`;
+    const text = `${rule ? `rule ${rule}` : farSide(policy)}: the kernel has ${policyText(policy)} now, which it refused before`;
     log(core, "policy.stands", "notice", text, { peer: farSide(policy), ...(rule ? { rule } : {}) });
   }
-  if (policies.length > 0 && core.policies.refusals === 0) dropRefused(core);
+  if (policies.length > 0 && core.policies.slots.refusals === 0) dropRefused(core);
 }
 
 /** Nothing is refused any more, or nothing is asked for. */
@@ -43,11 +43,13 @@ export function dropRefused(core: Core): void {
   core.refusedPause = FIRST_PAUSE;
 }
 
-const textOf = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string => `${direction} ${formatPackets(selector)}`;
+/** `out 192.0.2.1/32 -> 192.0.2.2/32`. */
+export const policyText = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string =>
+  `${direction} ${formatPackets(selector)}`;
 
 /** The same for people and programs. */
 export const refusedViews = (core: Core): readonly RefusedPolicyView[] =>
-  core.policies.refused().map(({ policy, refusal }) => ({
+  core.policies.slots.refused().map(({ policy, refusal }) => ({
     rule: core.policies.ruleOf(policy) ?? null,
     direction: policy.direction,
     selector: formatPackets(policy.selector),

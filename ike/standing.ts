@@ -162,19 +162,9 @@ export class PolicyTable {
     return this.#slots.size;
   }
 
-  /** What rules want and the kernel has refused. */
-  refused(): ReturnType<PolicySlots["refused"]> {
-    return this.#slots.refused();
-  }
-
-  /** How many those are. */
-  get refusals(): number {
-    return this.#slots.refusals;
-  }
-
-  /** The longest refused of it, `most` at once, to be asked for again. */
-  settleRefused(most: number): readonly KernelCommand[] {
-    return this.#slots.settleRefused(most);
+  /** What stands, slot by slot. */
+  get slots(): PolicySlots {
+    return this.#slots;
   }
 
   /**

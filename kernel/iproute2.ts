@@ -7,7 +7,7 @@ import { isOurReqid, type KernelEvent, type KernelListing, type SaCounters } fro
 import { batchRunner } from "./batch.ts";
 import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.ts";
 import { lineReader } from "./lines.ts";
-import { EVENTS, MAPPINGS, type MonitorChild, monitorChild } from "./monitor.ts";
+import { EVENTS, MAPPINGS, type MonitorChild, monitorChild, POLICIES } from "./monitor.ts";
 import type { Kernel } from "./port.ts";
 import { type UnknownSpis, watchUnknownSpis } from "./unknown-spis.ts";
 import { saName } from "./xfrm-args.ts";
@@ -34,6 +34,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   const batch = batchRunner({ ip, onDiagnostic, queueLimit, patience });
   const listeners: ((event: KernelEvent) => void)[] = [];
   let monitor: MonitorChild | undefined;
+  let policies: MonitorChild | undefined;
   let unknown: UnknownSpis | undefined;
   let mappings: MonitorChild | undefined;
   const tell = (event: KernelEvent): void => {
@@ -42,6 +43,11 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   /** The second child tells the same of acquires and expiries. */
   const tellMapping = (event: KernelEvent): void => {
     if (event.type === "mapping") tell(event);
+  };
+  /** What it could not tell, or nobody heard while there was no child, may have been anything. */
+  const tellLost = (text: string): void => {
+    if (!/No buffer space/.test(text)) onDiagnostic(text);
+    tell({ type: "policy-gone", policy: null });
   };
   let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
   return {
@@ -62,28 +68,18 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
         });
       return reading;
     },
-    async list() {
-      const sas: KernelListing["sas"][number][] = [];
-      const states = xfrmStates();
-      const lines: string[] = [];
-      const policies = lineReader();
-      await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
-        for (const { sa, ...rest } of states.push(chunk)) sas.push({ ...sa, ...rest });
-      });
-      await output("policies", ip, ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
-        lines.push(...policies.push(chunk));
-      });
-      return { sas, policies: parsePolicies(lines) };
-    },
+    list: () => readAll(ip, onDiagnostic),
+    listPolicies: () => readWhole(ip),
     listen(onEvent) {
       listeners.push(onEvent);
       monitor ??= monitorChild({ ip, onDiagnostic, words: EVENTS, onEvent: tell });
+      policies ??= monitorChild({ ip, onDiagnostic: tellLost, words: POLICIES, onEvent: tell });
       unknown ??= watchUnknownSpis({ onMore: (packets) => tell({ type: "unknown-spis", packets }) });
     },
     async close() {
       listeners.length = 0;
       unknown?.close();
-      await Promise.all([batch.close(), monitor?.close(), mappings?.close(), reading]);
+      await Promise.all([batch.close(), monitor?.close(), policies?.close(), mappings?.close(), reading]);
     },
   };
 }
@@ -95,6 +91,38 @@ async function readCounters(ip: string, onDiagnostic: (text: string) => void): P
     for (const { sa, reqid, counters: read } of states.push(chunk)) if (isOurReqid(reqid)) counters.set(saName(sa), read);
   });
   return counters;
+}
+
+/** What can be read, with diagnostics about the rest. */
+async function readAll(ip: string, onDiagnostic: (text: string) => void): Promise<KernelListing> {
+  const sas: KernelListing["sas"][number][] = [];
+  const states = xfrmStates();
+  await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
+    for (const { sa, ...rest } of states.push(chunk)) sas.push({ ...sa, ...rest });
+  });
+  return { sas, policies: (await readPolicies(ip, onDiagnostic)).policies };
+}
+
+/** All policies, or none: what is missing in a part of them may be there. */
+async function readWhole(ip: string): Promise<KernelListing["policies"]> {
+  const complaints: string[] = [];
+  const { policies, unread } = await readPolicies(ip, (text) => complaints.push(text));
+  if (complaints.length > 0) throw new Error(complaints.join("; "));
+  if (unread > 0) throw new Error(`ip tells of ${unread} policies of ours in words that are not known here`);
+  return policies;
+}
+
+/** `unread`: policies of ours of which `ip` said what we do not know. */
+async function readPolicies(
+  ip: string,
+  onDiagnostic: (text: string) => void,
+): Promise<{ readonly policies: KernelListing["policies"]; readonly unread: number }> {
+  const [lines, reader] = [[] as string[], lineReader()];
+  await output("policies", ip, ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
+    for (const line of reader.push(chunk)) lines.push(line);
+  });
+  let unread = 0;
+  return { policies: parsePolicies(lines, () => unread++), unread };
 }
 
 /** Runs one listing. `list` ends a batch child, whatever -force says, so each is a child of its own. Rejects where it can't be started. */

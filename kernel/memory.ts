@@ -133,6 +133,7 @@ export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
 export function memoryKernel(options: MemoryOptions = {}): Kernel & MemoryXfrm & { inject(event: KernelEvent): void } {
   const xfrm = memoryXfrm(options);
   const listeners: ((event: KernelEvent) => void)[] = [];
+  const listed = () => Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true }));
   return {
     ...xfrm,
     /** Applied at once, so in the order of the calls; answered later, as a real kernel's answer is. */
@@ -152,8 +153,9 @@ export function memoryKernel(options: MemoryOptions = {}): Kernel & MemoryXfrm &
           counters,
           endless: limits.hardSeconds === null,
         })),
-        policies: Array.from(xfrm.policies.values(), (policy) => ({ ...policy, ours: true })),
+        policies: listed(),
       }),
+    listPolicies: () => Promise.resolve(listed()),
     listen(onEvent) {
       listeners.push(onEvent);
     },

@@ -1,6 +1,7 @@
 /**
- * The child that hears the kernel: `ip xfrm monitor acquire expire`, started again whenever it ends; and a second one for mappings.
- * Invariant: only these two kinds of message are asked for; others would carry keys. `ip` can't ask for mappings alone: their child hears
+ * The child that hears the kernel: `ip xfrm monitor acquire expire`, started again whenever it ends; a second one for policies, since thousands of them
+ * at once must not drown acquires; and a third one for mappings.
+ * Invariant: only these kinds of message are asked for; others would carry keys. `ip` can't ask for mappings alone: their child hears
  * everything, with `nokeys`, and is started only once there are SAs in UDP. Events of the time without a child are lost, so nobody
  * may rely on hearing them (timers stand behind each).
  */
@@ -20,6 +21,8 @@ export interface MonitorOptions {
 
 /** Acquires and expiries. */
 export const EVENTS: readonly string[] = ["acquire", "expire"];
+/** Policies that come and go. */
+export const POLICIES: readonly string[] = ["policy"];
 /** Everything, since mappings have no word of their own. */
 export const MAPPINGS: readonly string[] = ["nokeys"];
 

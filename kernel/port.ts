@@ -16,6 +16,8 @@ export interface Kernel {
   counters(): Promise<ReadonlyMap<string, SaCounters>>;
   /** Every SA and policy that is there, whoever put it there. */
   list(): Promise<KernelListing>;
+  /** Every policy that is there, whoever put it there. Rejects where not all of them could be read. */
+  listPolicies(): Promise<KernelListing["policies"]>;
   /** Starts delivering the kernel's events. */
   listen(onEvent: (event: KernelEvent) => void): void;
   /** Ends the child processes; the kernel's state stays as it is. */

@@ -1,10 +1,12 @@
 /**
- * The text of `ip xfrm monitor acquire expire` as kernel events. A record starts at a line that begins with no blank.
+ * The text of `ip xfrm monitor acquire expire`, `policy` and `nokeys` as kernel events. A record starts at a line that begins with no blank.
  * Invariant: whatever is unknown, incomplete or not ours to read is counted and passed over; one line and one record are all that is kept.
  */
-import type { KernelEvent, SaProtocol } from "../ike/kernel-contract.ts";
+import type { KernelEvent, PolicyDirection, SaProtocol } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
+import { protocolNumber } from "./ip-protocols.ts";
 import { lineReader } from "./lines.ts";
+import { parseSelector } from "./xfrm-policy.ts";
 
 export interface XfrmMonitor {
   /** Takes the next octets, fills them with zeros, and returns the events that they complete. */
@@ -24,7 +26,9 @@ export function xfrmMonitor(): XfrmMonitor {
       if (record) ignored++;
       record = undefined;
       if (line === "") return undefined;
-      record = begin(line.replace(/^\[nsid [^\]]*\]/, ""));
+      const first = line.replace(/^\[nsid [^\]]*\]/, "");
+      if (/^Flushed policy\b/.test(first)) return { type: "policy-gone", policy: null };
+      record = begin(first);
       if (!record) ignored++;
       return undefined;
     }
@@ -55,6 +59,8 @@ function begin(line: string): Reading | undefined {
   if (acquired) return acquire(acquired[1] as SaProtocol);
   const moved = /^Mapping change \S+:\d+ -> (\S+):(\d+)/.exec(line);
   if (moved) return mapping(canonicalAddress(moved[1] ?? ""), Number(moved[2]));
+  const deleted = /^Deleted (src \S+\/\d.*)/.exec(line);
+  if (deleted) return removal(deleted[1] ?? "");
   const expired = /^Expired src (\S+) dst (\S+)/.exec(line);
   const [source, destination] = [canonicalAddress(expired?.[1] ?? ""), canonicalAddress(expired?.[2] ?? "")];
   return source && destination ? expire(source, destination) : undefined;
@@ -87,6 +93,18 @@ function expire(source: string, destination: string): Reading {
   };
 }
 
+/** A policy: an SA has addresses without a length. A policy that we can't read is none of ours. */
+function removal(line: string): Reading | undefined {
+  const selector = parseSelector(line);
+  if (!selector) return undefined;
+  return {
+    read(line) {
+      const direction = /^dir (in|out|fwd)\b/.exec(line)?.[1] as PolicyDirection | undefined;
+      return direction && { type: "policy-gone", policy: { direction, selector } };
+    },
+  };
+}
+
 /** `dst 192.0.2.1  reqid 0x6d6d0001 protocol esp  SPI 0xc0000001`; the kernel tells it once the packet's integrity is proved. */
 function mapping(address: string | undefined, port: number): Reading | undefined {
   if (address === undefined || !(port > 0 && port < 65536)) return undefined;
@@ -113,23 +131,3 @@ function selector(line: string) {
 }
 
 const portOf = (word: string | undefined): number => (word !== undefined && /^\d{1,5}$/.test(word) ? Number(word) & 0xffff : 0);
-
-/** No word is any protocol. `ip` prints the name of /etc/protocols where that file has one, else the number. */
-function protocolNumber(word: string | undefined): number | undefined {
-  if (word === undefined) return 0;
-  if (/^\d{1,3}$/.test(word)) return Number(word) < 256 ? Number(word) : undefined;
-  return PROTOCOLS.get(word);
-}
-
-/** Names of /etc/protocols that a packet may have, IANA's and the older ones in use. */
-const PROTOCOLS: ReadonlyMap<string, number> = new Map(
-  Object.entries({
-    ...{ ip: 0, hopopt: 0, icmp: 1, igmp: 2, ggp: 3, ipencap: 4, ipv4: 4, st: 5, tcp: 6, cbt: 7, egp: 8, igp: 9, pup: 12, udp: 17 },
-    ...{ hmp: 20, "xns-idp": 22, rdp: 27, "iso-tp4": 29, dccp: 33, xtp: 36, ddp: 37, "idpr-cmtp": 38, ipv6: 41, sdrp: 42 },
-    ...{ "ipv6-route": 43, "ipv6-frag": 44, idrp: 45, rsvp: 46, gre: 47, dsr: 48, esp: 50, "ipv6-crypt": 50, ah: 51, "ipv6-auth": 51 },
-    ...{ skip: 57, "ipv6-icmp": 58, icmpv6: 58, "ipv6-nonxt": 59, "ipv6-opts": 60, rspf: 73, vmtp: 81, eigrp: 88, ospf: 89 },
-    ...{ ospfigp: 89, "ax.25": 93, ipip: 94, etherip: 97, encap: 98, pim: 103, ipcomp: 108, vrrp: 112, carp: 112, l2tp: 115, isis: 124 },
-    ...{ sctp: 132, fc: 133, "mobility-header": 135, udplite: 136, "mpls-in-ip": 137, manet: 138, hip: 139, shim6: 140, wesp: 141 },
-    ...{ rohc: 142, ethernet: 143 },
-  }),
-);

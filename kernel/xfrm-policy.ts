@@ -4,11 +4,11 @@
  */
 import type { KernelListing, KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
-import { IP_PROTOCOL } from "../isakmp/numbers.ts";
+import { protocolNumber } from "./ip-protocols.ts";
 import { isOurIndex } from "./xfrm-args.ts";
 
-/** Reads the whole output. Lines that it does not know take their policy out of the result. */
-export function parsePolicies(lines: readonly string[]): KernelListing["policies"] {
+/** Reads the whole output. Lines that it does not know take their policy out of the result; `onUnread` is told of each such one of ours. */
+export function parsePolicies(lines: readonly string[], onUnread: () => void = () => {}): KernelListing["policies"] {
   const policies: KernelListing["policies"][number][] = [];
   let current: Draft | undefined;
   const finish = (): void => {
@@ -21,6 +21,7 @@ export function parsePolicies(lines: readonly string[]): KernelListing["policies
         templates: current.templates,
         ours: current.ours,
       });
+    else if (current?.ours) onUnread();
   };
   for (const line of lines) {
     if (!/^\s/.test(line)) {
@@ -42,14 +43,27 @@ interface Draft {
   usable: boolean;
 }
 
-/** `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp sport 80 dport 443`; ICMP has type and code where others have ports. */
-function startPolicy(line: string): Draft | undefined {
+function startPolicy(line: string): Draft {
+  const selector = parseSelector(line);
+  return {
+    selector: selector ?? ANY,
+    direction: undefined,
+    action: "allow",
+    priority: 0,
+    templates: [],
+    ours: false,
+    usable: selector !== undefined,
+  };
+}
+
+/** `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp sport 80 dport 443`; ICMP has type and code where others have ports. undefined: it is not that. */
+export function parseSelector(line: string): KernelSelector | undefined {
   const words = line.trim().split(/\s+/);
   const after = (word: string): string | undefined => words[words.indexOf(word) + 1 || words.length];
   const [source, destination] = [prefix(after("src")), prefix(after("dst"))];
   const protocol = protocolNumber(after("proto"));
   if (!source || !destination || protocol === undefined) return undefined;
-  const selector: KernelSelector = {
+  return {
     source: source.address,
     sourceLength: source.length,
     destination: destination.address,
@@ -58,8 +72,17 @@ function startPolicy(line: string): Draft | undefined {
     sourcePort: Number(after("sport") ?? after("type") ?? 0),
     destinationPort: Number(after("dport") ?? after("code") ?? 0),
   };
-  return { selector, direction: undefined, action: "allow", priority: 0, templates: [], ours: false, usable: true };
 }
+
+const ANY: KernelSelector = {
+  source: "::",
+  sourceLength: 0,
+  destination: "::",
+  destinationLength: 0,
+  protocol: 0,
+  sourcePort: 0,
+  destinationPort: 0,
+};
 
 function addLine(draft: Draft, line: string): void {
   const policy = /^dir (in|out|fwd)\b(?: action (\w+))?(?: index (\d+))?.*? priority (\d+)/.exec(line);
@@ -99,11 +122,4 @@ function prefix(text: string | undefined): { readonly address: string; readonly 
   return address === undefined
     ? undefined
     : { address, length: length === undefined ? (address.includes(":") ? 128 : 32) : Number(length) };
-}
-
-/** `ip` names protocols as /etc/protocols does. */
-function protocolNumber(name: string | undefined): number | undefined {
-  if (name === undefined) return 0;
-  if (/^\d+$/.test(name)) return Number(name);
-  return name === "ipv6-icmp" ? IP_PROTOCOL.icmpv6 : (IP_PROTOCOL as Readonly<Record<string, number>>)[name];
 }

@@ -49,6 +49,7 @@ export function fakeKernel(): Kernel & { readonly commands: KernelCommand[] } {
     },
     counters: async () => new Map(),
     list: async () => ({ sas: [], policies: [] }),
+    listPolicies: async () => [],
     listen: () => {},
     close: async () => {},
   };

@@ -5,6 +5,7 @@ import type { Effect } from "../../ike/effect.ts";
 import { type KernelCommand, REQID_BASE } from "../../ike/kernel-contract.ts";
 import { NONE } from "../../ike/rekey.ts";
 import { PolicyTable } from "../../ike/standing.ts";
+import { Timers } from "../../ike/timers.ts";
 import { hostRange, parseAddress } from "../../isakmp/address.ts";
 import { exemptionsOf, NO_POLICY } from "../../policy/traffic-keys.ts";
 import type { KerberosEntry, Policy, Rule, TrafficSelector } from "../../policy/types.ts";
@@ -15,7 +16,8 @@ const [ME, PEER] = ["192.0.2.1", "192.0.2.2"];
 
 /** As much of the core as the table uses. */
 function coreOf(policy: Policy, addresses: readonly string[] = [ME]) {
-  const core = { store: { children: new Map() }, policy, addresses, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
+  const memory = { store: { children: new Map() }, pending: new Map(), timers: new Timers(), refusedPause: 0, now: 0, nextOp: 0 };
+  const core = { ...memory, policy, addresses, effects: [] as Effect[] };
   return core as unknown as Core & { effects: Effect[] };
 }
 

@@ -15,6 +15,8 @@ export interface FakeIp {
   starts(): readonly { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>>; readonly pid: number }[];
   /** What the nth start of `ip xfrm monitor` (from 0) prints; one without text stays silent. It ends after it if `ends`. */
   monitor(nth: number, text: string, ends: boolean): void;
+  /** The same of `ip xfrm monitor policy`. */
+  policyMonitor(nth: number, text: string, ends: boolean): void;
   /** What `ip xfrm state list` prints, and its status. */
   list(text: string, status?: number): void;
   remove(): void;
@@ -44,6 +46,7 @@ export function fakeIp(): FakeIp {
     executed: () => linesOf("executed"),
     starts: () => linesOf("starts").map((line) => JSON.parse(line)),
     monitor: (nth, text, ends) => writeFileSync(join(folder, `monitor-${nth}`), JSON.stringify({ text, ends })),
+    policyMonitor: (nth, text, ends) => writeFileSync(join(folder, `policy-monitor-${nth}`), JSON.stringify({ text, ends })),
     list: (text, status = 0) => writeFileSync(join(folder, "list"), JSON.stringify({ text, status })),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
@@ -90,8 +93,10 @@ function main(odd: Io["odd"]): void {
 }
 
 function printMonitor(io: Io): void {
-  const nth = io.read("starts").split('"monitor"').length - 2;
-  const { text, ends } = JSON.parse(io.read(`monitor-${nth}`) || '{"text":"","ends":false}');
+  const isOfPolicies = process.argv.includes("policy");
+  const starts = io.read("starts").split("\n");
+  const nth = starts.filter((line) => line.includes('"monitor"') && line.includes('"monitor","policy"') === isOfPolicies).length - 1;
+  const { text, ends } = JSON.parse(io.read(`${isOfPolicies ? "policy-" : ""}monitor-${nth}`) || '{"text":"","ends":false}');
   io.fs.writeSync(1, text);
   if (ends) io.end("netlink receive error Connection refused (111)", 1);
   setInterval(() => {}, 1_000_000);

@@ -127,13 +127,13 @@ test("children see no key in their arguments and nothing of the daemon's environ
   kernel.listen(() => {});
   await kernel.run([addSa(1)]);
   await kernel.counters();
-  await until(() => ip.starts().length === 3);
+  await until(() => ip.starts().length === 4);
   assert.deepEqual(
     ip
       .starts()
       .map(({ args }) => args.join(" "))
       .toSorted(),
-    ["-s -force -batch -", "-s xfrm state list nokeys", "xfrm monitor acquire expire"],
+    ["-s -force -batch -", "-s xfrm state list nokeys", "xfrm monitor acquire expire", "xfrm monitor policy"],
   );
   for (const { env } of ip.starts()) assert.deepEqual(Object.keys(env).toSorted(), ["LC_ALL", "PATH"]);
 });
@@ -229,7 +229,7 @@ test("close carries out what waits, refuses what comes later, and ends every chi
   const { ip, kernel, diagnostics } = setUp(t);
   kernel.listen(() => {});
   const waiting = kernel.run([addSa(1), addSa(2)]);
-  await until(() => ip.starts().length === 2);
+  await until(() => ip.starts().length === 3);
   await kernel.close();
   assert.deepEqual(await waiting, done);
   const late = await kernel.run([addSa(3)]);
@@ -291,4 +291,37 @@ test("events reach every listener, and a monitor that dies is started again with
     "kernel events: netlink receive error Connection refused (111)",
     "kernel events: ip ended with status 1; listening again in 100 ms",
   ]);
+});
+
+const DELETED = "Deleted src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp dport 80 \n\tdir out priority 1000 ptype main \n";
+const ANY_POLICY: KernelEvent = { type: "policy-gone", policy: null };
+
+test("policies that go are told; where their monitor dies, anything may have gone", async (t) => {
+  const { ip, kernel, diagnostics } = setUp(t);
+  ip.policyMonitor(0, DELETED, true);
+  ip.policyMonitor(1, "Flushed policy ptype main \n", false);
+  const events: KernelEvent[] = [];
+  kernel.listen((event) => events.push(event));
+  await until(() => events.length >= 4);
+  const [deleted, ...others] = events;
+  assert.equal(deleted?.type === "policy-gone" && deleted.policy?.selector.destinationPort, 80);
+  assert.deepEqual(others, [ANY_POLICY, ANY_POLICY, ANY_POLICY]);
+  assert.equal(diagnostics.length, 2);
+});
+
+test("a list of policies that breaks off, or has one of ours in unknown words, is none", async (t) => {
+  const { ip, kernel } = setUp(t);
+  const policy = (index: number, more = "") =>
+    `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp uid 0\n\tdir out action block index ${index} priority 7 ptype main share any flag  (0x00000000)\n${more}`;
+  ip.list(policy(0xd0000001));
+  assert.deepEqual(
+    (await kernel.listPolicies()).map(({ action, priority, ours }) => ({ action, priority, ours })),
+    [{ action: "block", priority: 7, ours: true }],
+  );
+  ip.list(policy(0xd0000001), 1);
+  await assert.rejects(kernel.listPolicies(), /Dump terminated/);
+  ip.list(policy(0xd0000001, "\tsomething new\n"));
+  await assert.rejects(kernel.listPolicies(), /1 policies of ours in words that are not known here/);
+  ip.list(policy(9, "\tsomething new\n"));
+  assert.deepEqual(await kernel.listPolicies(), []);
 });

@@ -73,9 +73,9 @@ const others: readonly (readonly string[])[] = [
   ["Async event  (0x10)  replay update ", `${T}src 10.0.0.1 dst 10.0.0.2  reqid 0x9 protocol esp  SPI 0xc0000001`],
   ["src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`, `${T}enc cbc(aes) 0x0011223344`, `${T}hard 1`],
   ["Updated src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`],
-  ["Deleted src 10.0.0.1/32 dst 10.0.0.2/32 ", `${T}dir out priority 1000 ptype main `],
+  ["Deleted src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`],
+  ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 ", `${T}dir out priority 1000 ptype main `],
   ["Flushed state proto 0"],
-  ["Flushed policy ptype main "],
   ["acquire proto comp ", "  sel src 10.0.0.1/32 dst 10.0.0.2/32 ", `    ${T}${T}proto comp reqid 8 mode transport`],
 ];
 
@@ -143,6 +143,23 @@ test("a time stamp before a record is counted, a name space glued to it is not i
   assert.deepEqual(read(["Timestamp: Sat Nov 21 04:41:44 2026 445782 usec", ...acquireTcp]), { events: [tcp], ignored: 1 });
   const glued = (lines: readonly string[]) => lines.with(0, `[nsid current]${lines[0]}`);
   assert.deepEqual(read([...glued(acquireTcp), ...glued(expiry(1))]), { events: [tcp, expired(true)], ignored: 0 });
+});
+
+test("a policy that was deleted is named, and one that we can't read is passed over", () => {
+  const deleted = (selector: string) => [`Deleted ${selector} `, `${T}dir fwd action block priority 1000 ptype main `];
+  const selector = { source: "10.0.0.0", sourceLength: 8, destination: "10.0.0.2", destinationLength: 32 };
+  assert.deepEqual(read(deleted("src 10.0.0.0/8 dst 10.0.0.2/32 proto ospf")), {
+    events: [
+      { type: "policy-gone", policy: { direction: "fwd", selector: { ...selector, protocol: 89, sourcePort: 0, destinationPort: 0 } } },
+    ],
+    ignored: 0,
+  });
+  assert.deepEqual(read(deleted("src 10.0.0.0/8 dst 10.0.0.2/32 proto nonsense")), { events: [], ignored: 1 });
+});
+
+test("a flush of policies names none", () => {
+  for (const line of ["Flushed policy ptype main ", "Flushed policy ", "[nsid current]Flushed policy ptype main "])
+    assert.deepEqual(read([line]), { events: [{ type: "policy-gone", policy: null }], ignored: 0 });
 });
 
 const broken: readonly (readonly [string, readonly string[]])[] = [

@@ -111,3 +111,14 @@ test("any lines are read to an end", () => {
     }),
   );
 });
+
+test("protocols are read by every name that `ip` has for them, so that a policy of ours is found again", () => {
+  for (const [name, number] of [
+    ["ospf", 89],
+    ["ospfigp", 89],
+    ["vrrp", 112],
+    ["ipv6-icmp", 58],
+    ["253", 253],
+  ] as const)
+    assert.equal(parse(`src 192.0.2.1/32 dst 192.0.2.2/32 proto ${name}\n\tdir out priority 1 ptype main\n`)[0]?.selector.protocol, number);
+});

@@ -66,6 +66,10 @@ export class Host {
   journal: JournalRecord[] | undefined;
   /** Which policies of the kernel carry our mark; somebody else's, where a story has one. */
   isOurs: (policy: KernelPolicy) => boolean = () => true;
+  /** How often the core has looked at the kernel's policies. */
+  looks = 0;
+  /** Whether the kernel tells what policies it has. */
+  tells = true;
   /** Effects carried out so far. */
   effects = 0;
   /** How long a question for a route takes. */
@@ -210,6 +214,8 @@ export class Host {
               : undefined,
           }),
         );
+      case "look":
+        return this.#look(effect.id);
       case "reply":
         return this.#onReply(effect.id, effect.line, effect.last);
       case "event":
@@ -246,6 +252,31 @@ export class Host {
     if (event.event === "bug" && !this.mayHaveBugs) this.#around.fail(`${this.name}: ${event.text}`);
   }
 
+  /** What is told was so a while ago. */
+  #look(id: number): void {
+    this.looks++;
+    const delay = this.#around.kernelDelay();
+    this.#later(delay, () => {
+      const { policies } = this.#listing();
+      this.#later(delay, () => this.input({ type: "policies-found", id, policies: this.tells ? policies : null }));
+    });
+  }
+
+  /** Somebody empties the kernel's table of policies. */
+  flush(): void {
+    const names = [...this.xfrm.policies.values()];
+    this.xfrm.apply(names.map((policy) => ({ do: "remove-policy", policy })));
+    this.#around.note(this, "somebody flushes all policies");
+    this.kernelEvents([{ type: "policy-gone", policy: null }]);
+  }
+
+  /** Somebody deletes policies. */
+  remove(...policies: readonly Pick<KernelPolicy, "direction" | "selector">[]): void {
+    this.xfrm.apply(policies.map((policy) => ({ do: "remove-policy", policy })));
+    this.#around.note(this, `somebody deletes ${policies.length} policies`);
+    this.kernelEvents(policies.map(({ direction, selector }) => ({ type: "policy-gone", policy: { direction, selector } })));
+  }
+
   /** Groups run one after the other; each is carried out at the moment of its answer. */
   #askKernel(id: number, commands: readonly KernelCommand[]): void {
     const { now, kernelDelay } = this.#around;
@@ -254,7 +285,14 @@ export class Host {
     this.#later(this.#kernelFreeAt - now(), () => {
       this.#asked.delete(id);
       const outcome = this.#apply(commands);
-      this.#around.onKernel(this, commands.slice(0, outcome.ok ? commands.length : outcome.error.index));
+      const done = commands.slice(0, outcome.ok ? commands.length : outcome.error.index);
+      this.#around.onKernel(this, done);
+      // The kernel tells of our own removals, too, some time after its answer.
+      for (const command of done) {
+        if (command.do !== "remove-policy") continue;
+        const { direction, selector } = command.policy;
+        this.#later(2, () => this.input({ type: "kernel-event", event: { type: "policy-gone", policy: { direction, selector } } }));
+      }
       this.input({ type: "kernel-done", id, outcome });
     });
   }
@@ -318,6 +356,7 @@ export class Host {
     for (const event of events) {
       if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
       else if (event.type === "unknown-spis") this.#around.note(this, `kernel: ${event.packets} packets with unknown SPIs`);
+      else if (event.type === "policy-gone") this.#around.note(this, "kernel: a policy is gone");
       else if (event.type === "mapping")
         this.#around.note(this, `kernel: ${saName(event.sa)} is heard from ${event.from.address}:${event.from.port}`);
       else this.#noteAcquire(`kernel: acquire for ${event.source} -> ${event.destination}`);

@@ -6,7 +6,7 @@ import type { KernelPolicy } from "../../ike/kernel-contract.ts";
 import { policyName } from "../../kernel/xfrm-args.ts";
 import type { Host } from "./host.ts";
 import { policyOf, towards } from "./policies.ts";
-import { A, B, packet, pair } from "./setting.ts";
+import { A, assertTraffic, B, bringUp, packet, pair } from "./setting.ts";
 import { story, type World } from "./world.ts";
 
 /** A policy of somebody else's, which lets everything through. */
@@ -157,3 +157,155 @@ for (const action of ACTIONS)
       },
       { foreign: 1 },
     )());
+
+// What somebody takes away
+
+const CHANGES: readonly (readonly [string, (host: Host) => void])[] = [
+  ["flushes all policies", (host) => host.flush()],
+  ["deletes the one for what leaves", (host) => host.remove(OUT)],
+  ["deletes both", (host) => host.remove(OUT, IN)],
+];
+
+for (const action of ACTIONS)
+  for (const [what, change] of CHANGES)
+    test(`${action}: somebody ${what}: it is noticed, told once, and put back within a second`, () =>
+      story(pair(rule(action)), (world) => {
+        const a = world.host("A");
+        world.run(100);
+        const before = new Map(a.xfrm.policies);
+        change(a);
+        assert.ok(a.xfrm.policies.size < before.size);
+        world.run(1000);
+        assert.deepEqual(sorted(a.xfrm.policies), sorted(before));
+        assert.equal(told(a, "policy.gone").length, 1);
+        assert.match(told(a, "policy.gone")[0] ?? "", /^somebody has removed or replaced .* of ours in the kernel: .* \(rule peer\)/);
+        assert.deepEqual(refused(a, world.now), []);
+        assert.equal(a.looks, 1);
+        if (action !== "request") assert.notEqual(world.ping(a, packet(A, B)), "clear");
+      })());
+
+for (const action of ACTIONS)
+  test(`${action}: somebody takes policies away and nothing is heard of it: a reload without changes puts them back`, () =>
+    story(pair(rule(action)), (world) => {
+      const a = world.host("A");
+      world.run(100);
+      const before = new Map(a.xfrm.policies);
+      take(a, OUT, IN);
+      a.input({ type: "policy", policy: a.policy });
+      world.run(100);
+      assert.deepEqual(sorted(a.xfrm.policies), sorted(before));
+      assert.equal(told(a, "policy.gone").length, 1);
+    })());
+
+test("somebody deletes a policy that stood in the way of one of ours: ours stands at once", () =>
+  story({ ...pair(rule("require")), foreign: { A: [OUT] } }, (world) => {
+    const a = world.host("A");
+    world.run(30_000);
+    a.remove(OUT);
+    world.run(10);
+    assert.deepEqual(refused(a, world.now), []);
+    assert.equal(told(a, "policy.stands").length, 1);
+    assert.notEqual(world.ping(a, packet(A, B)), "clear");
+  })());
+
+test("somebody puts a policy of his own in the place of ours: it stays, ours is told to be refused, and comes back when it goes", () =>
+  story(pair(rule("block")), (world) => {
+    const a = world.host("A");
+    world.run(100);
+    a.xfrm.apply([{ do: "update-policy", policy: OUT }]);
+    a.isOurs = (policy) => policy !== OUT;
+    a.input({ type: "policy", policy: a.policy });
+    world.run(100);
+    assert.deepEqual(at(a, OUT), OUT);
+    assert.deepEqual(
+      refused(a, world.now).map(({ direction }) => direction),
+      ["out"],
+    );
+    a.flush();
+    world.run(1500);
+    assert.equal(at(a, OUT)?.action, "block");
+    assert.deepEqual(refused(a, world.now), []);
+  })());
+
+test("somebody flushes policies while a pair carries traffic: the pair stays, and its policies come back with those of the rule", () =>
+  story(pair(towards(B), towards(A, { action: '"respond"' })), (world) => {
+    bringUp(world);
+    for (const host of world.hosts) {
+      const before = new Map(host.xfrm.policies);
+      assert.ok(before.size > 0);
+      host.flush();
+      world.run(1000);
+      assert.deepEqual(sorted(host.xfrm.policies), sorted(before));
+      assertTraffic(world);
+    }
+    world.run(20 * 60_000);
+    assertTraffic(world);
+  })());
+
+test("our own removals make nobody look: reloads, renewals, ends", () =>
+  story(pair(towards(B), towards(A, { action: '"respond"' })), (world) => {
+    const [a, b] = [world.host("A"), world.host("B")];
+    bringUp(world);
+    world.run(30 * 60_000);
+    a.command({ name: "terminate", target: { kind: "all" } });
+    world.run(1000);
+    assert.deepEqual([a.looks, b.looks], [0, 0]);
+    b.policy = policyOf(towards("192.0.2.99"));
+    b.input({ type: "policy", policy: b.policy });
+    world.run(1000);
+    assert.ok(b.looks <= 1, `${b.looks}`);
+    assert.deepEqual(told(b, "policy.gone"), []);
+  })());
+
+test("a look during which policies change is repeated, once", () =>
+  story(pair(rule("block"), undefined, { kernelDelays: [50] }), (world) => {
+    const a = world.host("A");
+    world.run(1000);
+    a.remove(OUT);
+    world.runUntil("the look", () => a.looks === 1);
+    a.input({ type: "addresses", addresses: [A, "192.0.2.7"] });
+    world.run(60_000);
+    assert.equal(a.looks, 2);
+    assert.equal(told(a, "policy.gone").length, 1);
+    assert.equal(at(a, OUT)?.action, "block");
+  })());
+
+test("a kernel that does not tell what it has changes nothing, and is asked again ever more seldom", () =>
+  story(pair(rule("block")), (world) => {
+    const a = world.host("A");
+    world.run(100);
+    a.tells = false;
+    a.flush();
+    world.run(14_000);
+    assert.deepEqual([at(a, OUT), a.looks, told(a, "policy.gone")], [undefined, 1, []]);
+    world.run(24 * 3_600_000);
+    assert.ok(a.looks > 20 && a.looks < 40, `${a.looks}`);
+    a.tells = true;
+    world.run(3_600_000);
+    assert.equal(at(a, OUT)?.action, "block");
+  })());
+
+for (const delays of [[0], [45], [700], [3, 80, 1]])
+  test(`reloads, flushes and foreign policies at any moment, with kernels that take ${delays.join(", ")} ms: what should stand stands in the end`, () =>
+    story({ ...pair(rule("block")), kernelDelays: delays }, (world) => {
+      const a = world.host("A");
+      const texts = [rule("block"), rule("require"), towards("192.0.2.99")];
+      for (let i = 0; i < 60; i++) {
+        a.policy = policyOf(texts[(i * 7) % 3] ?? "");
+        if (i % 4 !== 3) a.input({ type: "policy", policy: a.policy });
+        if (i % 5 === 0) a.flush();
+        if (i % 5 === 2) a.remove(i % 2 ? OUT : IN);
+        if (i % 11 === 4) put(a, OUT);
+        if (i % 11 === 7 && at(a, OUT)?.priority === OUT.priority) a.remove(OUT);
+        world.run((i * 37) % 150);
+      }
+      if (at(a, OUT)?.priority === OUT.priority) a.remove(OUT);
+      a.policy = policyOf(rule("block"));
+      a.input({ type: "policy", policy: a.policy });
+      world.run(120_000);
+      assert.deepEqual([at(a, OUT)?.action, at(a, IN)?.action], ["block", "block"]);
+      assert.deepEqual(refused(a, world.now), []);
+      assert.ok(a.looks < 200, `${a.looks}`);
+    })());
+
+const sorted = (policies: ReadonlyMap<string, KernelPolicy>) => [...policies].sort(([x], [y]) => (x < y ? -1 : 1));
