@@ -120,7 +120,7 @@ export class PolicySource {
   addRules(text: string): Promise<Reloaded> {
     return this.#inTurn(async () => {
       const split = splitRules(text);
-      if (!split.ok) return refusal(split.error);
+      if (!split.ok) return refusal(split.error, "write [[rule]] tables with names, as in the configuration file");
       const taken = this.#configuration.policy.rules.find(({ name }) => split.value.has(name) && !this.#runTime.has(name));
       if (taken)
         return refusal(`rule ${JSON.stringify(taken.name)} stands in ${this.#placeOf(taken.name)}; choose another name, or edit that file`);
@@ -218,11 +218,11 @@ export class PolicySource {
     const named = new Set(errors.flatMap(({ file, rule }) => (file === RUN_TIME && rule !== undefined ? [rule] : [])));
     const names = named.size > 0 ? [...named] : [...this.#runTime.keys()];
     const commands = names.slice(0, 3).map((name) => `\`mainmode rule delete ${quoted(name)}\``);
-    return `${commands.join(", ")}${names.length > 3 ? " …" : ""}, or give the file's rule that name: it then takes the place of the one at run time`;
+    return `${commands.join(", ")}${names.length > 3 ? " …" : ""}, or write a rule of that name into the file: it takes the place of the one at run time`;
   }
 
   #placeOf(name: string): string {
-    const source = this.#configuration.sources.find(({ key, file }) => key.startsWith(`rule ${name}:`) && file !== RUN_TIME);
+    const source = this.#configuration.sources.find(({ key, file }) => key === `rule ${name}: name` && file !== RUN_TIME);
     return source ? `${source.file}:${source.line}` : "the configuration";
   }
 }

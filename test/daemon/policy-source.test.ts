@@ -85,6 +85,9 @@ test("deleting what a file has, or what is not there, is refused with what there
   const { source } = setUp();
   assert.match((await source.deleteRule("file")).text, /stands in .*c\.toml:2; remove it there/);
   await source.addRules(rule("one", "192.0.2.3"));
+  await source.addRules(rule("file: other", "192.0.2.4"));
+  assert.match((await source.deleteRule("file")).text, /stands in .*c\.toml:2; remove it there/);
+  await source.deleteRule("file: other");
   assert.match((await source.deleteRule("nobody")).text, /there are: one$/);
   destroyPolicy(source.configuration.policy);
 });
@@ -187,7 +190,7 @@ test("where a rule at run time is in the way of a file's, the reload is refused 
   assert.deepEqual(done.lines, [
     'run-time rule "rt": filters: rule "persistent" has a filter for the same traffic, "me <-> 192.0.2.4"; remove one, or make it narrower',
   ]);
-  assert.match(done.hint ?? "", /^`mainmode rule delete rt`, or give the file's rule that name/);
+  assert.match(done.hint ?? "", /^`mainmode rule delete rt`, or write a rule of that name into the file/);
   writeFileSync(file, rule("file", "192.0.2.2") + block("persistent", "192.0.2.3"), { mode: 0o600 });
   assert.match((await source.reload()).hint ?? "", /^`mainmode rule delete 'zwei Wörter'`/);
   writeFileSync(file, rule("file", "192.0.2.2") + block("rt", "192.0.2.4"), { mode: 0o600 });
