@@ -54,6 +54,10 @@ export function sortAddresses(found: readonly FoundAddress[], configured: readon
   };
 }
 
+const sameAddresses = (a: LocalAddresses, b: LocalAddresses): boolean => textOf(a) === textOf(b);
+
+const textOf = ({ local, served, onLink, broadcasts }: LocalAddresses): string => [local, served, onLink, broadcasts].map(String).join(" ");
+
 /** Whether an address was tentative at the last look: it may be used by now, and its sockets follow. */
 export const awaitsSocket = ({ local, served }: LocalAddresses, address: string): boolean =>
   local.includes(address) && !served.includes(address);
@@ -136,8 +140,11 @@ export function oneAtATime(act: () => Promise<void>): () => Promise<void> {
 }
 
 export interface AddressWatch {
-  /** One call more after so many milliseconds, instead of the one that was due; undefined: none. */
-  lookAfter(ms: number | undefined): void;
+  /**
+   * Looks again by `read` when `known` says so, instead of what was due before, and calls when something has changed. Nothing else is worth a call: whoever
+   * hears one tries sockets again that can't be opened.
+   */
+  followUp(known: LocalAddresses, read: () => Promise<LocalAddresses>): void;
   close(): void;
 }
 
@@ -167,7 +174,7 @@ export function watchAddresses(options: WatchOptions): AddressWatch {
   let child: ChildProcess | undefined;
   let closed = false;
   let rang = false;
-  let [gathering, again, due]: (NodeJS.Timeout | undefined)[] = [];
+  let [gathering, again]: (NodeJS.Timeout | undefined)[] = [];
   const ring = (): void => {
     rang = true;
     if (gathering) return;
@@ -198,19 +205,48 @@ export function watchAddresses(options: WatchOptions): AddressWatch {
     child.on("close", restart);
   };
   start();
+  const looks = new Looks(onChange);
   return {
-    lookAfter: (ms) => {
-      clearTimeout(due);
-      due = closed || ms === undefined ? undefined : setTimeout(onChange, ms);
-    },
+    followUp: (known, read) => looks.follow(known, read),
     close: () => {
       closed = true;
-      clearTimeout(due);
+      looks.close();
       clearTimeout(gathering);
       clearTimeout(again);
       child?.kill();
     },
   };
+}
+
+/** Looks that are due without a bell. */
+class Looks {
+  readonly #onChange: () => void;
+  #due: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  follow(known: LocalAddresses, read: () => Promise<LocalAddresses>): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    if (this.#closed || known.nextLookMs === undefined) return;
+    const timer = setTimeout(async () => {
+      const now = await read();
+      // Who was called meanwhile has followed up himself.
+      if (this.#due !== timer) return;
+      if (sameAddresses(known, now)) this.follow(now, read);
+      else this.#onChange();
+    }, known.nextLookMs);
+    this.#due = timer;
+  }
+
+  close(): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    this.#closed = true;
+  }
 }
 
 /** Cuts chunks into lines. A line of more than 4096 characters is given up: `ip` prints none. */

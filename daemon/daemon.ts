@@ -303,7 +303,7 @@ class RunningDaemon implements Daemon {
 
   /** A host without any address yet is no failure: addresses are followed. One whose every socket fails is. */
   async #openSockets(): Promise<StartFailure | undefined> {
-    this.#addresses = await readAddresses(this.#parts.configuration.daemon.addresses);
+    this.#addresses = await this.#look();
     await this.#udp.serve(this.#addresses.served);
     return this.#udp.endpoints.length > 0 ? undefined : socketFailure(this.#problems);
   }
@@ -321,24 +321,25 @@ class RunningDaemon implements Daemon {
     log({ event: "svc.socket", level: refusal ? "warning" : "notice", text, ...(refusal ? failure : {}) });
   }
 
+  readonly #look = (): Promise<LocalAddresses> => readAddresses(this.#parts.configuration.daemon.addresses);
+
   /** The bell rang. */
   readonly #onAddresses = oneAtATime(async () => {
-    const now = await readAddresses(this.#parts.configuration.daemon.addresses);
+    const now = await this.#look();
     if (!this.#stopping) await this.#follow(now);
   });
 
   /** The core hears first, for its policies; sockets follow, those that failed before included: a link may have come up. */
   async #follow(now: LocalAddresses): Promise<void> {
-    const was = this.#addresses;
+    const [was, { local: addresses, broadcasts }] = [this.#addresses, now];
     this.#addresses = now;
-    const { local: addresses, broadcasts } = now;
-    const changed = addresses.join() !== was.local.join();
-    if (changed || broadcasts.join() !== was.broadcasts.join()) this.#loop.push({ type: "addresses", addresses, broadcasts });
+    const changed = String(addresses) !== String(was.local);
+    if (changed || String(broadcasts) !== String(was.broadcasts)) this.#loop.push({ type: "addresses", addresses, broadcasts });
     if (changed) {
       this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${addresses.join(", ") || "none"}` });
       this.#policy.lookAgain();
     }
-    this.#watch?.lookAfter(now.nextLookMs);
+    this.#watch?.followUp(now, this.#look);
     await this.#udp.serve(now.served);
     if (!this.#finishing) await this.#ensureBypass();
   }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   awaitsSocket,
   isBell,
+  type LocalAddresses,
   nextLookMs,
   parseAddressList,
   readAddresses,
@@ -142,19 +143,40 @@ test("the list is read often while a temporary address nears its end, since the 
     assert.equal(nextLookMs(text), due, text);
 });
 
-test("a look that is due comes by itself, once; a later word moves it, and none takes it away", async () => {
-  let calls = 0;
+test("a look that is due comes by itself, again while nothing has changed, and calls when something has", async () => {
+  const state = (local: string, nextLookMs?: number): LocalAddresses => ({
+    ...{ local: [local], served: [local], onLink: [], broadcasts: [] },
+    ...(nextLookMs === undefined ? {} : { nextLookMs }),
+  });
+  let [calls, looks] = [0, 0];
   const watch = watchAddresses({ onChange: () => calls++, command: ["/bin/sh", "-c", "exec sleep 60"], gatherMs: 1 });
-  watch.lookAfter(3_600_000);
-  watch.lookAfter(5);
-  await until(() => calls === 1, "the look");
-  watch.lookAfter(20);
-  watch.lookAfter(undefined);
-  await new Promise((resolve) => setTimeout(resolve, 60));
-  assert.equal(calls, 1);
-  watch.lookAfter(5);
+  const read = async (): Promise<LocalAddresses> => state(++looks < 3 ? "192.0.2.7" : "192.0.2.8", 5);
+  watch.followUp(state("192.0.2.7", 3_600_000), read);
+  watch.followUp(state("192.0.2.7", 5), read);
+  await until(() => calls === 1, "the call");
+  assert.equal(looks, 3);
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
+  // Nobody has said when the next one is due.
+  await pause();
+  assert.deepEqual([calls, looks], [1, 3]);
+  watch.followUp(state("192.0.2.7", 20), read);
+  watch.followUp(state("192.0.2.7"), read);
+  await pause();
+  assert.deepEqual([calls, looks], [1, 3]);
+  // One that was asked for before the end calls nobody after it.
+  let answer: (now: LocalAddresses) => void = () => {};
+  watch.followUp(
+    state("192.0.2.7", 1),
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+        looks++;
+      }),
+  );
+  await until(() => looks === 4, "the last look");
   watch.close();
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  answer(state("192.0.2.9"));
+  await pause();
   assert.equal(calls, 1);
 });
 
