@@ -50,6 +50,8 @@ export class Lab {
   readonly #daemons = new Map<Side, ChildProcess>();
   readonly #programs: ChildProcess[] = [];
   #wire: ChildProcess | undefined;
+  /** Whether somebody takes policies from the kernels; if not, no daemon may miss any. */
+  mayLose = false;
   readonly #places: readonly Place[];
   #marks = 0;
   #pings = 0;
@@ -196,13 +198,18 @@ export class Lab {
 
   async end(): Promise<void> {
     for (const side of ["us", "theirs"] as const) await this.kill(side);
+    const missed = this.mayLose ? [] : [...this.#daemons.keys()].flatMap((side) => MISSED.exec(this.log(side)) ?? []);
     for (const program of this.#programs) program.kill("SIGKILL");
     this.#wire?.kill("SIGKILL");
     for (const name of [...this.#places, "wire"]) sh(`ip netns del ${name}`);
     this.#keepLogs();
     rmSync(this.folder, { recursive: true });
+    assert.deepEqual(missed, []);
   }
 }
+
+/** A daemon looks for policies that are where it put them. */
+const MISSED = /.*(?:policy\.gone|whether the policies stand is not known).*/;
 
 /** `1700000000.5 IP 192.0.2.1 > 192.0.2.2: ICMP echo request, …`, and the same in ESP or AH. Neighbour discovery and IKE are no pings. */
 function packetOf(line: string): readonly Packet[] {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bypassCommands, installBypass, removeBypassCommands } from "../../daemon/bypass.ts";
+import { bypassCommands, installBypass, keepBypass, removeBypassCommands } from "../../daemon/bypass.ts";
 import { missingCapabilities } from "../../daemon/capabilities.ts";
 import { err } from "../../isakmp/result.ts";
 import { memoryKernel, memoryXfrm } from "../../kernel/memory.ts";
@@ -45,6 +45,23 @@ test("the kernel accepts the bypass of IKE's ports, and the same commands take i
   assert.equal(database.policies.size, 8);
   assert.ok(database.apply(removeBypassCommands([500, 4500])).ok);
   assert.equal(database.policies.size, 0);
+});
+
+test("a bypass that somebody takes from the kernel is asked for again, and nothing is where there is none", async () => {
+  const kernel = memoryKernel();
+  let ports: readonly number[] = [];
+  keepBypass(kernel, () => ports);
+  kernel.inject({ type: "policy-gone", policy: null });
+  assert.equal(kernel.policies.size, 0);
+  ports = [500, 4500];
+  await installBypass(kernel, ports);
+  const whole = new Set(kernel.policies.keys());
+  for (const [name, { direction, selector }] of [...kernel.policies]) {
+    kernel.apply([{ do: "remove-policy", policy: { direction, selector } }]);
+    kernel.inject({ type: "policy-gone", policy: { direction, selector } });
+    await new Promise(setImmediate);
+    assert.deepEqual(new Set(kernel.policies.keys()), whole, name);
+  }
 });
 
 test("a kernel that refuses the bypass is quoted", async () => {
