@@ -42,7 +42,7 @@ export function concreteSelectors(
   about: Pick<TrafficSelector, "local"> | null = null,
 ): readonly TrafficSelector[] {
   const out: TrafficSelector[] = [];
-  for (const local of localRanges(filter.local, rule, localAddresses)) {
+  for (const local of localRanges(filter.local, rule, localAddresses, about?.local)) {
     if (about && !meets(local, about.local)) continue;
     if (filter.local.kind === "range" && !covers(filter.local.range, local)) continue;
     for (const remote of remoteRanges(filter.remote, rule)) {
@@ -189,18 +189,18 @@ const coversNumber = (wanted: number, offered: number): boolean => wanted === 0 
 
 const bothFamilies = (): readonly AddressRange[] => [everyAddress(4), everyAddress(6)];
 
-/** Our own sides that a filter may have; of a range in transport mode those that lie in it count. */
-function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly string[]): readonly AddressRange[] {
+/** Our own sides that a filter may have; of a range in transport mode those that lie in it count. Where only one host is asked for, others may be left out. */
+function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly string[], about?: AddressRange): readonly AddressRange[] {
   if (side.kind === "name") return [];
   if (rule.mode === "tunnel" || rule.action === "permit" || rule.action === "block") {
     if (side.kind === "range") return [side.range];
     if (side.kind === "any") return bothFamilies();
     const end = rule.tunnel?.local;
-    return end == null ? reachableHosts(localAddresses) : hosts([end]);
+    return end == null ? reachableHosts(localAddresses, about) : hosts([end]);
   }
   // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches. What a link-local one means: link-local.ts.
   if (side.kind === "range" && isHost(side.range)) return covers(LINK_LOCAL, side.range) ? [] : [side.range];
-  return reachableHosts(localAddresses);
+  return reachableHosts(localAddresses, about);
 }
 
 function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[] {
@@ -211,16 +211,30 @@ function remoteRanges(side: Side, rule: SelectorContext): readonly AddressRange[
   return ranges.flatMap((range) => intersection(range, peer) ?? []);
 }
 
-/** Every Quick Mode asks for the same list; it is parsed once for each array that the daemon delivers. */
-function reachableHosts(addresses: readonly string[]): readonly AddressRange[] {
-  const known = PARSED.get(addresses);
-  if (known) return known;
-  const ranges = hosts(addresses.filter(isReachable));
-  PARSED.set(addresses, ranges);
-  return ranges;
+/** Every Quick Mode asks for the same list, most for one address of it; it is parsed once for each array that the daemon delivers. */
+function reachableHosts(addresses: readonly string[], about?: AddressRange): readonly AddressRange[] {
+  const known = PARSED.get(addresses) ?? parsed(addresses);
+  PARSED.set(addresses, known);
+  if (!about || !isHost(about)) return known.all;
+  const one = known.byValue?.[about.family].get(about.first);
+  return known.byValue ? (one ? [one] : []) : known.all;
 }
 
-const PARSED = new WeakMap<readonly string[], readonly AddressRange[]>();
+interface Parsed {
+  readonly all: readonly AddressRange[];
+  /** Of a list that is long enough for it. */
+  readonly byValue: Readonly<Record<Family, ReadonlyMap<bigint, AddressRange>>> | undefined;
+}
+
+function parsed(addresses: readonly string[]): Parsed {
+  const all = hosts(addresses).filter((host) => !UNREACHABLE.some((range) => covers(range, host)));
+  const of = (family: Family) => new Map(all.flatMap((range) => (range.family === family ? [[range.first, range] as const] : [])));
+  return { all, byValue: all.length > LOOKED_THROUGH ? { 4: of(4), 6: of(6) } : undefined };
+}
+
+const LOOKED_THROUGH = 4;
+
+const PARSED = new WeakMap<readonly string[], Parsed>();
 
 const hosts = (addresses: readonly string[]): readonly AddressRange[] =>
   addresses.flatMap((text) => {

@@ -282,6 +282,29 @@ test("any octets are a range or nothing, and the range's own ID payload means th
   );
 });
 
+test("of many addresses the one that is asked for is found as among all of them", () => {
+  const mine = ["192.0.2.1", "192.0.2.7", "2001:db8::1", "203.0.113.9", "198.51.100.4", "127.0.0.1", "2001:db8::7"];
+  const filters = ["me <-> any", "192.0.2.0/29 <-> 198.51.100.0/24", "2001:db8::/64 <-> any", "203.0.113.9 <-> any"];
+  for (const text of filters)
+    for (const [action, mode] of [
+      ["require", "transport"],
+      ["require", "tunnel"],
+      ["permit", "transport"],
+    ] as const)
+      for (const asked of [...mine, "192.0.2.2", "192.0.2.0/28", "2001:db8::/32"])
+        for (const addresses of [mine, mine.slice(0, 2)]) {
+          const filter = parseFilter(text);
+          const local = parseRange(asked);
+          assert.ok(filter.ok && local);
+          const rule = { action, mode, tunnel: null, peer: null };
+          const all = concreteSelectors(filter.value, rule, addresses);
+          const shared = all.filter(
+            (one) => one.local.family === local.family && one.local.first <= local.last && local.first <= one.local.last,
+          );
+          assert.deepEqual(concreteSelectors(filter.value, rule, addresses, { local }), shared, `${text} ${action} ${asked}`);
+        }
+});
+
 test("both sides of a filter are local first, wherever me stood", () => {
   const kinds = (side: Side) => side.kind;
   const filter = filterOf("any:443 <-> me tcp");
