@@ -139,7 +139,8 @@ function readJournal({ path, bootId }: JournalOptions): Left {
     return { ...NOTHING, complaint: octets.length > 0 ? "it is no journal of this version, and was not used" : undefined };
   if (first.value !== bootId) return NOTHING;
   const complaint = torn ? `its last ${octets.length - end} octets were not whole, and were dropped` : undefined;
-  return { usable: true, records: records.slice(1), frames: frames.slice(1), end, complaint };
+  // The head has a frame like all others, or a copy of what counts would be without it.
+  return { usable: true, records: records.slice(1), frames, end, complaint };
 }
 
 /** The records from the start up to the first that is not whole. Secrets are copies. */

@@ -16,10 +16,13 @@ export function splitPrincipal(principal: string): Principal {
 }
 
 /** By the name of the pattern, which is without a realm. */
-const PATTERNS: Readonly<Record<string, RegExp>> = { "*$": /^[^/$]+\$$/, "host/*": /^host\/[^/]+$/i };
+const PATTERNS: ReadonlyMap<string, RegExp> = new Map([
+  ["*$", /^[^/$]+\$$/],
+  ["host/*", /^host\/[^/]+$/i],
+]);
 
 /** Whether a name stands for more than one principal. */
-export const isPrincipalPattern = (name: string): boolean => PATTERNS[name] !== undefined;
+export const isPrincipalPattern = (name: string): boolean => PATTERNS.has(name);
 
 /** Why a configured name is neither a principal nor a pattern, or undefined. */
 export function patternFault(principal: string): string | undefined {
@@ -31,7 +34,7 @@ export function patternFault(principal: string): string | undefined {
 
 /** Whether a proved name is the one that is wanted, realms aside. Names of hosts know no case; everything else does. */
 export const fitsPrincipal = (wanted: string, name: string): boolean =>
-  PATTERNS[wanted]?.test(name) ??
+  PATTERNS.get(wanted)?.test(name) ??
   (wanted === name || (HOST.test(wanted) && HOST.test(name) && wanted.toLowerCase() === name.toLowerCase()));
 
 const HOST = /^host\//i;

@@ -161,6 +161,28 @@ test("it is rewritten without what is over, and holds what counts", async () => 
   rmSync(folder, { recursive: true });
 });
 
+test("one that a later run goes on with is rewritten whole, too, and so is one that was removed under it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
+  const path = join(folder, "journal");
+  const first = open(path).journal;
+  first.write([record("ike 1", "", 1, [9, 9, 9])]);
+  first.close(false);
+  const { journal } = open(path, "boot", 4096);
+  for (let i = 0; i < 2000; i++) journal.write([record("child 5", "", i)]);
+  await new Promise(setImmediate);
+  assert.ok(journal.size < 40_000, `${journal.size} octets`);
+  const words = [
+    ["ike 1", [["", 1, [9, 9, 9]]]],
+    ["child 5", [["", 1999, null]]],
+  ];
+  assert.deepEqual(plain(open(path).image), words);
+  rmSync(path);
+  assert.equal(whyNotKept({ journal, image: new Map(), complaint: undefined }), undefined);
+  journal.close(false);
+  assert.deepEqual(plain(open(path).image), words);
+  rmSync(folder, { recursive: true });
+});
+
 test("removed by somebody, with its folder too, it is there again after some more records, and at a hand-over at once", async () => {
   const top = mkdtempSync(join(tmpdir(), "mainmode-journal-"));
   const folder = join(top, "run");

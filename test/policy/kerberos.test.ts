@@ -138,6 +138,12 @@ const DEMANDS: readonly (readonly [string, string, string, RegExp | null])[] = [
     /^error: .*takes host\/c@EXAMPLE/,
   ],
   ["a host of another realm", "", 'remote-ids = ["principal:host/b@OTHER.TEST"]', /^error: .*principal:host\/b@OTHER/],
+  [
+    "a name that objects have",
+    "",
+    'remote-ids = ["principal:constructor", "principal:toString"]',
+    /^error: .*principal:constructor, principal:toString; /,
+  ],
   ["half a pattern", "", 'remote-ids = ["principal:host/b*"]', /^error: .*a \* stands for a whole name only/],
   ["remote-id of a host", "", 'remote-id = "fqdn:b.example.test"', null],
   ["remote-id of an address", "", 'remote-id = "ip:192.0.2.2"', null],
