@@ -84,18 +84,28 @@ const EVERYBODY = "255.255.255.255";
 
 /** The host's addresses now. Where `ip` can't be run, those of interfaces that are up have to do. */
 export async function readAddresses(configured: readonly string[] | null, ip = "ip"): Promise<LocalAddresses> {
-  const text = await new Promise<string | undefined>((resolve) => {
-    execFile(ip, ["-o", "address", "show"], { timeout: 5000, maxBuffer: 1 << 24, env: CHILD_ENVIRONMENT }, (error, stdout) =>
+  const [text, up] = await Promise.all([listed(ip, []), listed(ip, ["up"])]);
+  const sorted = sortAddresses(text === undefined ? withoutIp() : ofUpLinks(parseAddressList(text), up ?? text), configured);
+  const nextLook = text === undefined ? FAILED_MS : nextLookMs(text);
+  return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };
+}
+
+const listed = (ip: string, which: readonly string[]): Promise<string | undefined> =>
+  new Promise((resolve) => {
+    execFile(ip, ["-o", "address", "show", ...which], { timeout: 5000, maxBuffer: 1 << 24, env: CHILD_ENVIRONMENT }, (error, stdout) =>
       resolve(error ? undefined : stdout),
     );
   });
-  const up = (): readonly FoundAddress[] =>
-    Object.values(networkInterfaces()).flatMap((list) =>
-      (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
-    );
-  const sorted = sortAddresses(text === undefined ? up() : parseAddressList(text), configured);
-  const nextLook = text === undefined ? FAILED_MS : nextLookMs(text);
-  return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };
+
+const withoutIp = (): readonly FoundAddress[] =>
+  Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
+  );
+
+/** The same, with broadcast addresses of links that are up alone (`up`, the text of `ip -o address show up`): that of one which is down may be a host elsewhere. */
+export function ofUpLinks(found: readonly FoundAddress[], up: string): readonly FoundAddress[] {
+  const there = new Set(parseAddressList(up).map(({ address }) => address));
+  return found.map((one) => (there.has(one.address) ? one : { ...one, broadcasts: [] }));
 }
 
 /**

@@ -4,6 +4,8 @@
  */
 import { BYPASS_PRIORITY, type KernelCommand, type KernelPolicy, type PolicyDirection } from "../ike/kernel-contract.ts";
 import type { Kernel } from "../kernel/port.ts";
+import { policyName } from "../kernel/xfrm-args.ts";
+import { oneAtATime } from "./addresses.ts";
 
 const UDP = 17;
 const ANY = { 4: "0.0.0.0", 6: "::" } as const;
@@ -28,13 +30,14 @@ export async function installBypass(kernel: Kernel, ports: readonly number[]): P
   return undefined;
 }
 
-/** Asks for the bypass of those ports again whenever one of its policies may have gone from the kernel. */
+/** Asks for the bypass of those ports again where one of its policies may have gone from the kernel; however many go at once, once and once more. */
 export function keepBypass(kernel: Kernel, ports: () => readonly number[]): void {
+  // What can't be had now was told at the start, or is told by what IKE does without it.
+  const ask = oneAtATime(async () => void (await installBypass(kernel, ports()).catch(() => undefined)));
   kernel.listen((event) => {
-    if (event.type !== "policy-gone" || ports().length === 0) return;
-    const isOther = event.policy && (event.policy.selector.protocol !== UDP || event.policy.selector.destinationLength > 0);
-    // What can't be had now was told at the start, or is told by what IKE does without it.
-    if (!isOther) installBypass(kernel, ports()).catch(() => {});
+    if (event.type !== "policy-gone") return;
+    const gone = event.policy && policyName(event.policy);
+    if (gone === null ? ports().length > 0 : policiesFor(ports()).some((policy) => policyName(policy) === gone)) void ask();
   });
 }
 

@@ -114,12 +114,12 @@ export class Commands {
     }
     this.#logCommand(request, answer);
     if (request.command === "reload") {
-      void this.#reload(answer, this.#parts.reload());
+      void this.#reload(answer, () => this.#parts.reload());
       return;
     }
     if (request.command === "rule") {
       const { rules } = this.#parts;
-      void this.#reload(answer, "add" in request ? rules.addRules(request.add) : rules.deleteRule(request.delete));
+      void this.#reload(answer, async () => ("add" in request ? rules.addRules(request.add) : rules.deleteRule(request.delete)));
       return;
     }
     const why = request.command === "shutdown" && request.keep ? this.#parts.cannotKeep() : undefined;
@@ -164,8 +164,15 @@ export class Commands {
     }
   }
 
-  async #reload(answer: Answer, reloaded: Promise<Reloaded>): Promise<void> {
-    const { exit, lines, text, hint } = await reloaded;
+  async #reload(answer: Answer, reload: () => Promise<Reloaded>): Promise<void> {
+    try {
+      this.#sayReloaded(answer, await reload());
+    } catch (error) {
+      this.#bug("reload", error, answer);
+    }
+  }
+
+  #sayReloaded(answer: Answer, { exit, lines, text, hint }: Reloaded): void {
     for (const line of [...lines, ...(exit === 0 ? refusalLines(this.#parts.view()) : [])]) answer.send({ type: "line", text: line });
     const failed =
       exit === 78

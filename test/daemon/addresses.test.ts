@@ -5,6 +5,7 @@ import {
   isBell,
   type LocalAddresses,
   nextLookMs,
+  ofUpLinks,
   parseAddressList,
   readAddresses,
   sortAddresses,
@@ -102,6 +103,15 @@ test("broadcast addresses are those that the kernel has: what is told, and the l
       expected,
       line,
     );
+});
+
+test("of a link that is down addresses are local, and broadcast addresses are none", () => {
+  const [one, other] = [
+    "2: eth0    inet 192.0.2.7/23 brd 192.0.3.255 scope global eth0\n",
+    "3: eth1    inet 192.0.2.9/25 brd 192.0.2.127 scope global eth1\n",
+  ];
+  const { local, broadcasts } = sortAddresses(ofUpLinks(parseAddressList(`${one}${other}`), one), null);
+  assert.deepEqual([local, broadcasts], [["192.0.2.7", "192.0.2.9"], ["192.0.3.255"]]);
 });
 
 test("this host's addresses are read with and without ip", async () => {

@@ -35,7 +35,10 @@ function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?
     counters,
     reload: async () => ({ exit: 0, lines: [], text: "reloaded" }),
     rules: {
-      addRules: async (text) => ({ exit: 0, lines: [], text: `added ${text}` }),
+      addRules: async (text) => {
+        assert.notEqual(text, "what trips");
+        return { exit: 0, lines: [], text: `added ${text}` };
+      },
       deleteRule: async (name) => ({ exit: 1, lines: [], text: `no ${name}` }),
     },
     cannotKeep: () => cannotKeep,
@@ -154,6 +157,17 @@ test("a reload is answered with what the file says and what changed", async () =
   commands.take({ command: "reload" }, answer);
   await until(() => replies.length === 1, "the answer");
   assert.deepEqual(replies, [{ type: "end", exit: 0, text: "reloaded" }]);
+});
+
+test("a bug while rules are read is answered, and the daemon goes on", async () => {
+  const { commands, replies, records, answer } = setUp();
+  commands.take({ command: "rule", add: "what trips" }, answer);
+  await until(() => replies.length === 1, "the answer");
+  assert.deepEqual(
+    replies.map((reply) => reply.type === "end" && [reply.exit, reply.reason]),
+    [[1, "bug"]],
+  );
+  assert.ok(records.some(({ event }) => event === "bug"));
 });
 
 test("reload and rule add warn of each policy that the kernel has refused, and of many in few lines", async () => {

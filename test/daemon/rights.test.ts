@@ -64,6 +64,40 @@ test("a bypass that somebody takes from the kernel is asked for again, and nothi
   }
 });
 
+test("policies of others may go by the hundred, and the bypass is asked for when it may have gone itself, once and once more", async () => {
+  const kernel = fakeKernel();
+  let runs = 0;
+  const run = (commands: Parameters<typeof kernel.run>[0]) => {
+    runs++;
+    return kernel.run(commands);
+  };
+  const events: Parameters<Parameters<typeof kernel.listen>[0]>[0][] = [];
+  const listeners: Parameters<typeof kernel.listen>[0][] = [];
+  keepBypass({ ...kernel, run, listen: (onEvent) => void listeners.push(onEvent) }, () => [500, 4500]);
+  for (let port = 1000; port < 1500; port++)
+    events.push({
+      type: "policy-gone",
+      policy: {
+        direction: "out",
+        selector: {
+          source: "0.0.0.0",
+          sourceLength: 0,
+          destination: "0.0.0.0",
+          destinationLength: 0,
+          protocol: 17,
+          sourcePort: port,
+          destinationPort: 0,
+        },
+      },
+    });
+  for (const event of events) for (const listener of listeners) listener(event);
+  await new Promise(setImmediate);
+  assert.equal(runs, 0);
+  for (let i = 0; i < 100; i++) for (const listener of listeners) listener({ type: "policy-gone", policy: null });
+  await new Promise(setImmediate);
+  assert.equal(runs, 2 * 8);
+});
+
 test("a kernel that refuses the bypass is quoted", async () => {
   const refusal = { index: 0, reason: "Operation not permitted", exists: false, command: "xfrm policy add" };
   const kernel = { ...fakeKernel(), run: async () => err(refusal) };
