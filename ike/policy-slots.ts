@@ -275,7 +275,7 @@ export class PolicySlots {
    * asked about since then are passed over: their answers are newer.
    */
   compare(found: KernelListing["policies"]): Found {
-    const there = new Map(found.map((policy) => [keyOf(policy), policy]));
+    const there = this.#byKey(found);
     const [gone, back]: [KernelPolicy[], KernelPolicy[]] = [[], []];
     let isPartial = false;
     for (const [key, slot] of this.#slots) {
@@ -296,6 +296,18 @@ export class PolicySlots {
       }
     }
     return { gone, back, isPartial };
+  }
+
+  /** Where several look like one slot's, the one that we put there, if it is among them. */
+  #byKey(found: KernelListing["policies"]): ReadonlyMap<string, KernelListing["policies"][number]> {
+    const there = new Map<string, KernelListing["policies"][number]>();
+    for (const policy of found) {
+      const key = keyOf(policy);
+      const { present, base } = (there.has(key) && this.#slots.get(key)) || {};
+      const own = present ?? base;
+      if (!there.has(key) || (own && samePolicy(policy, own))) there.set(key, policy);
+    }
+    return there;
   }
 
   #at(policy: KernelPolicy): Slot {

@@ -1,6 +1,6 @@
 /**
- * The text of `ip -s xfrm policy list` as policies. Those of sockets, of interfaces (if_id) and of protocols that it only knows by a name
- * which we don't are passed over: none of them is ours.
+ * The text of `ip -s xfrm policy list` as policies. Those of sockets, of interfaces (`dev`, if_id), of GRE keys, of another type than main, and of protocols
+ * that it only knows by a name which we don't are passed over: none of them is ours, and each stands beside ours of the same addresses.
  */
 import type { KernelListing, KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
@@ -12,6 +12,7 @@ export function parsePolicies(lines: readonly string[], onUnread: () => void = (
   const policies: KernelListing["policies"][number][] = [];
   let current: Draft | undefined;
   const finish = (): void => {
+    if (current?.alien) return;
     if (current?.usable && current.direction)
       policies.push({
         direction: current.direction,
@@ -41,6 +42,8 @@ interface Draft {
   readonly templates: KernelTemplate[];
   ours: boolean;
   usable: boolean;
+  /** Of a kind that we never make. */
+  alien: boolean;
 }
 
 function startPolicy(line: string): Draft {
@@ -53,12 +56,20 @@ function startPolicy(line: string): Draft {
     templates: [],
     ours: false,
     usable: selector !== undefined,
+    alien: / (?:dev|key) /.test(line),
   };
 }
 
-/** `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp sport 80 dport 443`; ICMP has type and code where others have ports. undefined: it is not that. */
+/** The words of a policy of ours, and what `-s` tells besides. */
+const WORDS: ReadonlySet<string | undefined> = new Set(["src", "dst", "proto", "sport", "dport", "type", "code", "uid"]);
+
+/**
+ * `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp sport 80 dport 443`; ICMP has type and code where others have ports. undefined: it is not that, or
+ * something narrows it that we never ask for.
+ */
 export function parseSelector(line: string): KernelSelector | undefined {
   const words = line.trim().split(/\s+/);
+  if (words.some((word, i) => i % 2 === 0 && !WORDS.has(word))) return undefined;
   const after = (word: string): string | undefined => words[words.indexOf(word) + 1 || words.length];
   const [source, destination] = [prefix(after("src")), prefix(after("dst"))];
   const protocol = protocolNumber(after("proto"));
@@ -94,6 +105,7 @@ function addLine(draft: Draft, line: string): void {
     draft.action = policy[2] === "block" ? "block" : "allow";
     draft.ours = policy[3] !== undefined && isOurIndex(Number(policy[3]));
     draft.priority = Number(policy[4]);
+    draft.alien ||= / ptype (?!main\b)/.test(line);
   } else if (ends) draft.templates.push({ ...EMPTY, source: end(ends[1]), destination: end(ends[2]) });
   else if (template && last)
     draft.templates[draft.templates.length - 1] = {

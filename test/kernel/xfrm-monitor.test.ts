@@ -154,7 +154,8 @@ test("a policy that was deleted is named, and one that we can't read is passed o
     ],
     ignored: 0,
   });
-  assert.deepEqual(read(deleted("src 10.0.0.0/8 dst 10.0.0.2/32 proto nonsense")), { events: [], ignored: 1 });
+  for (const other of ["proto nonsense", "dev wg0", "proto gre key 7"])
+    assert.deepEqual(read(deleted(`src 10.0.0.0/8 dst 10.0.0.2/32 ${other}`)), { events: [], ignored: 1 });
 });
 
 test("a flush of policies names none", () => {

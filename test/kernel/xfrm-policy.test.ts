@@ -104,6 +104,17 @@ test("policies of interfaces, of sockets, and with words that are not known are 
   assert.equal(parse(`rubbish\n\tdir out priority 1\n${LIST}`).length, 3);
 });
 
+test("policies of one interface, of a GRE key and of another type are passed over, and make no listing unreadable, whatever their numbers", () => {
+  const one = (selector: string, ptype = "main") =>
+    `src 192.0.2.1/32 dst 192.0.2.2/32 ${selector}uid 0\n\tdir out action allow index 3489660945 priority 7 ptype ${ptype} share any flag  (0x00000000)`;
+  let unread = 0;
+  const read = (text: string) => parsePolicies(text.split("\n"), () => unread++).length;
+  assert.deepEqual([one("dev wg0 "), one("proto gre key 7 "), one("", "sub"), one("proto tcp dport 80 ")].map(read), [0, 0, 0, 1]);
+  assert.equal(unread, 0);
+  assert.equal(read(one("colour blue ")), 0);
+  assert.equal(unread, 1, "a word of a later `ip` may be about any policy");
+});
+
 test("any lines are read to an end", () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.constantFrom(...LIST.split("\n")), fc.string())), (lines) => {
