@@ -20,7 +20,7 @@ import type { Jobs } from "./jobs.ts";
 import type { KernelCommand, KernelSa } from "./kernel-contract.ts";
 import type { LastAnswers } from "./last-answers.ts";
 import type { Leftovers } from "./leftovers.ts";
-import type { Look } from "./lost-policies.ts";
+import type { Look } from "./look.ts";
 import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { ManualPair } from "./manual.ts";

@@ -3,78 +3,56 @@
  * our own removals among it; what it has now is then compared with what should stand, as it is at each reload. Ours come back. Where somebody has put
  * one of his own in place of ours, that one stays, and ours is refused (`refused.ts`).
  */
-import { type Core, emit, log } from "./core.ts";
+import { type Core, log } from "./core.ts";
 import { relaySoft } from "./fronts.ts";
-import type { Instant } from "./input.ts";
 import type { KernelEvent, KernelListing, KernelPolicy } from "./kernel-contract.ts";
+import { lookEnded, lookSoon } from "./look.ts";
 import { policyText, tellStanding } from "./refused.ts";
 import { upkeep } from "./standing.ts";
 
-/** The look at the kernel's policies that is under way, or the last one. */
-export interface Look {
-  /** Of the effect; null: none is under way. */
-  id: number | null;
-  /** It repeats one that could not judge all. */
-  isRepeat: boolean;
-  startedAt: Instant;
-  /** So often in a row the kernel has not told. */
-  failures: number;
-  /** No other begins before, but at a reload. */
-  notBefore: Instant;
-}
-
 /** Milliseconds until a kernel that did not tell is asked again, doubled each time. */
 const [FIRST_PAUSE, LONGEST_PAUSE] = [15_000, 3_600_000];
-
-const TIMER = "look all";
-/** Milliseconds from the first policy that went to the look: more go with it. */
-const GATHER = 100;
-/** Between two looks at least, and so many times what the last one took: twenty thousand policies take `ip` a while. */
-const [BETWEEN, TIMES] = [1000, 10];
 
 /** A policy went from the kernel; null: nobody knows which, or how many. */
 export function onPolicyGone(core: Core, { policy }: KernelEvent & { readonly type: "policy-gone" }): void {
   const state = policy ? core.policies.slots.stateOf(policy) : "present";
   // Somebody else's, in whose place ours belongs.
   if (policy && state === "refused") upkeep(core, core.policies.slots.settle([policy]));
-  if (state === "present") lookSoon(core, false);
-}
-
-function lookSoon(core: Core, isRepeat: boolean, after = GATHER): void {
-  const isSet = core.timers.has(TIMER, "retry");
-  core.look.isRepeat = isRepeat && (!isSet || core.look.isRepeat);
-  if (!isSet) core.timers.set(TIMER, "retry", Math.max(core.now + after, core.look.notBefore));
-}
-
-/** Asks the kernel what it has, after a reload. */
-export function lookAnew(core: Core): void {
-  core.look.isRepeat = false;
-  look(core);
-}
-
-/** The same when it is time to. */
-export function look(core: Core): void {
-  if (core.stopping || core.policies.size === 0) return;
-  if (core.look.id !== null) return lookSoon(core, false);
-  core.timers.clearAll(TIMER);
-  core.look.id = ++core.nextOp;
-  core.look.startedAt = core.now;
-  core.policies.slots.beginLook();
-  emit(core, { type: "look", id: core.look.id });
+  if (state !== "present") return;
+  core.policies.slots.doubt(policy);
+  lookSoon(core, false);
 }
 
 /** The answer; null: the kernel does not tell. */
 export function onPoliciesFound(core: Core, id: number, policies: KernelListing["policies"] | null): void {
   if (core.look.id !== id) return;
-  core.look.id = null;
-  core.look.notBefore = core.now + BETWEEN + TIMES * (core.now - core.look.startedAt);
-  if (core.stopping) return;
-  if (!policies) return lookSoon(core, false, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
+  lookEnded(core);
+  if (core.stopping) return endDoubts(core, policies);
+  const { slots } = core.policies;
+  if (!policies) {
+    for (const command of slots.failLook()) upkeep(core, [command]);
+    return lookSoon(core, false, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
+  }
   core.look.failures = 0;
-  const { gone, back, isPartial } = core.policies.slots.compare(policies);
+  const { gone, back, judged, isPartial } = slots.compare(policies);
   tellStanding(core, back);
   if (gone.length > 0) putBack(core, gone);
-  if (isPartial && !core.look.isRepeat) lookSoon(core, true);
+  settleJudged(core, judged);
+  if (isPartial && (!core.look.isRepeat || slots.doubts().length > 0)) lookSoon(core, true);
+}
+
+/** What was in doubt is what it should be now; as in `sync`, what goes does so last, and the weakest first. */
+function settleJudged(core: Core, judged: readonly KernelPolicy[]): void {
+  const commands = core.policies.slots.settle([...judged].sort((a, b) => b.priority - a.priority));
+  const goes = commands.filter((command) => command.do === "remove-policy");
+  upkeep(core, commands.filter((command) => command.do !== "remove-policy").reverse());
+  upkeep(core, goes);
+}
+
+/** The last look before a stop. What it can't tell of stays: it may be somebody else's. */
+function endDoubts(core: Core, policies: KernelListing["policies"] | null): void {
+  if (policies) settleJudged(core, core.policies.slots.compare(policies).judged);
+  core.policies.slots.leaveDoubts();
 }
 
 /** Rules' own policies first, in the order of each change; what stood in front of them after those, the strongest first. */
@@ -91,9 +69,3 @@ function putBack(core: Core, gone: readonly KernelPolicy[]): void {
 
 const MOST_NAMED = 3;
 const HINT = "find who runs `ip xfrm policy`, or another IPsec daemon; `mainmode status` lists what could not be put back";
-
-/** For a stop. */
-export function dropLook(core: Core): void {
-  core.timers.clearAll(TIMER);
-  core.look.id = null;
-}

@@ -2,10 +2,12 @@
  * The kernel keys policies by selector and direction: a slot is what stands at one key, and what should: a rule's own policy, and over it
  * those of children.
  * Invariant: what somebody else put into a slot is neither replaced nor removed. Only `add-policy` tells whether a slot is free; while
- * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours.
+ * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours. Where somebody may have
+ * taken ours away, the slot is in doubt, and nothing in it is replaced or removed before a look has told whose it is.
  */
 import { coversPackets, type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
-import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal, KernelTemplate } from "./kernel-contract.ts";
+import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { samePolicy, stopsClear, strongerOf } from "./same-policy.ts";
 
 type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
 
@@ -28,6 +30,10 @@ interface Slot {
   updates: number;
   /** During which look, as `#look` counts them, the kernel was last asked about it, or answered. */
   heard: number;
+  /** During which look somebody may have taken `present` away, or replaced it: only a later one can tell; null: no doubt. */
+  doubted: number | null;
+  /** What was not added since something is there, of which no look has told yet whether an earlier run of ours put it there. */
+  tried: KernelPolicy | null;
 }
 
 /** What a look at the kernel has shown. */
@@ -36,6 +42,8 @@ export interface Found {
   readonly gone: readonly KernelPolicy[];
   /** What was refused before, and is there as it should be. */
   readonly back: readonly KernelPolicy[];
+  /** Slots that were in doubt, and are no longer: what they should hold may have changed meanwhile. */
+  readonly judged: readonly KernelPolicy[];
   /** Some slots changed during the look, and are not judged by it. */
   readonly isPartial: boolean;
 }
@@ -48,6 +56,8 @@ export class PolicySlots {
   readonly #refused = new Set<string>();
   /** Looks at what the kernel has, counted. */
   #look = 0;
+  /** The last look has failed: what is in doubt stays so for long. */
+  #isBlind = false;
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -177,6 +187,12 @@ export class PolicySlots {
     if (!slot || slot.asked) return undefined;
     const { present } = slot;
     const wanted = strongerOf(slot.overlays.at(-1)?.policy, slot.base);
+    if (slot.doubted !== null || (slot.tried && !wanted)) {
+      if (!wanted || !this.#isBlind || (present && samePolicy(present, wanted))) return undefined;
+      // It does no harm, whoever's is there.
+      slot.asked = wanted;
+      return { do: "add-policy", policy: wanted };
+    }
     if (!wanted) {
       this.#forget(key);
       return present ? { do: "remove-policy", policy: present } : undefined;
@@ -215,8 +231,9 @@ export class PolicySlots {
         slot.updates = Math.max(0, slot.updates - 1);
       } else {
         slot.asked = null;
-        slot.present = i < done ? command.policy : null;
-        if (!slot.present && !slot.base && slot.overlays.length === 0) this.#forget(key);
+        if (i < done) slot.doubted = slot.tried = null;
+        if (slot.doubted === null) slot.present = i < done ? command.policy : null;
+        if (!slot.present && !slot.tried && !slot.base && slot.overlays.length === 0) this.#forget(key);
       }
     }
     return back;
@@ -225,6 +242,14 @@ export class PolicySlots {
   #forget(key: string): void {
     this.#slots.delete(key);
     this.#refused.delete(key);
+  }
+
+  /** A policy was not added since something is there; whether a look may tell that it is ours: an earlier run's, of which nobody has told the start. */
+  mayBeOurs(policy: KernelPolicy): boolean {
+    const slot = this.#at(policy);
+    if (slot.refused || slot.present) return false;
+    slot.tried = policy;
+    return true;
   }
 
   /** The kernel has refused what a rule wants in a slot; whether it had not, or with other words, when it was asked before. */
@@ -265,9 +290,31 @@ export class PolicySlots {
     return slot.present ? "present" : this.#refused.has(key) ? "refused" : "other";
   }
 
+  /** Somebody may have taken what is ours in a slot, or anywhere. */
+  doubt(policy: PolicyKey | null): void {
+    const slots = policy ? [this.#slots.get(keyOf(policy))] : this.#slots.values();
+    for (const slot of slots) if (slot?.present && !slot.asked) slot.doubted = this.#look;
+  }
+
+  /** What is in doubt, as far as is known. */
+  doubts(): readonly KernelPolicy[] {
+    return [...this.#slots.values()].flatMap(({ doubted, present, tried }) => (doubted !== null ? (present ?? []) : (tried ?? [])));
+  }
+
+  /** Nobody will look any more: what is in doubt stays as it is. */
+  leaveDoubts(): void {
+    for (const policy of this.doubts()) this.#forget(keyOf(policy));
+  }
+
   /** The kernel is asked what it has. */
   beginLook(): void {
     this.#look++;
+  }
+
+  /** It does not tell. What the kernel must hear now of what is in doubt: new policies, which replace nothing. */
+  failLook(): readonly KernelCommand[] {
+    this.#isBlind = true;
+    return [...this.#slots].flatMap(([key, { doubted }]) => (doubted === null ? [] : (this.#settleSlot(key) ?? [])));
   }
 
   /**
@@ -276,26 +323,33 @@ export class PolicySlots {
    */
   compare(found: KernelListing["policies"]): Found {
     const there = this.#byKey(found);
-    const [gone, back]: [KernelPolicy[], KernelPolicy[]] = [[], []];
+    const [gone, back, judged]: [KernelPolicy[], KernelPolicy[], KernelPolicy[]] = [[], [], []];
     let isPartial = false;
+    this.#isBlind = false;
     for (const [key, slot] of this.#slots) {
-      if (slot.asked || slot.updates > 0 || slot.heard === this.#look) {
+      if (slot.asked || slot.updates > 0 || slot.heard === this.#look || slot.doubted === this.#look) {
         isPartial = true;
         continue;
       }
-      const { present, base } = slot;
+      const { present, base, tried } = slot;
+      if (slot.doubted !== null && present) judged.push(present);
+      slot.doubted = slot.tried = null;
       const now = there.get(key);
       if (present && !(now && (slot.stale || samePolicy(now, present)))) {
         slot.present = null;
         slot.stale = false;
         gone.push(present);
-      } else if (!present && base && now?.ours && samePolicy(now, base) && this.#refused.delete(key)) {
-        slot.present = base;
-        slot.refused = null;
-        back.push(base);
+      } else if (!present) {
+        slot.present = leftBehind(now, [base, tried]);
+        // What rules want there is asked for again in its time.
+        if (tried && (slot.present || !base)) judged.push(tried);
+        if (slot.present && base && this.#refused.delete(key)) {
+          slot.refused = null;
+          if (samePolicy(slot.present, base)) back.push(base);
+        }
       }
     }
-    return { gone, back, isPartial };
+    return { gone, back, judged, isPartial };
   }
 
   /** Where several look like one slot's, the one that we put there, if it is among them. */
@@ -324,52 +378,17 @@ export class PolicySlots {
       refused: null,
       updates: 0,
       heard: 0,
+      doubted: null,
+      tried: null,
     };
     this.#slots.set(key, slot);
     return slot;
   }
 }
 
-/**
- * A child's policy stands just in front of its own rule's, wherever that is: what is stronger is another rule's, which decides there, whether it came by a
- * reload or was there before a start.
- */
-function strongerOf(overlay: KernelPolicy | undefined, base: KernelPolicy | null): KernelPolicy | null {
-  if (!overlay || !base) return overlay ?? base;
-  return base.priority < overlay.priority ? base : overlay;
-}
-
 const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
 
-/** Whether no packet gets past it without protection. */
-const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
-  action === "block" || templates.some(({ level }) => level === "required");
-
-/** Whether two policies of one slot say the same. */
-export const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
-  a === b ||
-  (a.action === b.action &&
-    a.priority === b.priority &&
-    a.templates.length === b.templates.length &&
-    a.templates.every((template, i) => sameTemplate(template, b.templates[i])));
-
-const sameTemplate = (a: KernelTemplate, b: KernelTemplate | undefined): boolean =>
-  b !== undefined &&
-  a.protocol === b.protocol &&
-  a.mode === b.mode &&
-  a.level === b.level &&
-  a.reqid === b.reqid &&
-  a.source === b.source &&
-  a.destination === b.destination;
-
-/** What the kernel hears at once, strongest first: policies of one rule and one strength, which are those of a selector for every direction. */
-export function stepsOf(all: readonly { readonly policies: readonly KernelPolicy[] }[]): readonly (readonly KernelPolicy[])[] {
-  const steps = all.flatMap(({ policies }) => {
-    const strengths = [...new Set(policies.map(({ priority }) => priority))];
-    const [strength] = strengths;
-    if (strength === undefined) return [];
-    if (strengths.length === 1) return { strength, policies };
-    return strengths.map((each) => ({ strength: each, policies: policies.filter(({ priority }) => priority === each) }));
-  });
-  return steps.sort((a, b) => a.strength - b.strength).map(({ policies }) => policies);
+/** What an earlier run has left, where that is what we `wanted` there. Our number alone says little: a policy keeps it when somebody changes it. */
+function leftBehind(now: KernelListing["policies"][number] | undefined, wanted: readonly (KernelPolicy | null)[]): KernelPolicy | null {
+  return (now?.ours && wanted.find((policy) => policy && samePolicy(now, policy))) || null;
 }

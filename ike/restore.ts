@@ -11,10 +11,11 @@ import { NOW, POLICY, policyOwner, REQID } from "./journal.ts";
 import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
-import { samePolicy } from "./policy-slots.ts";
+
 import { type LastRun, restoreChild, saText } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
+import { samePolicy } from "./same-policy.ts";
 import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
 import { restoreEnds } from "./tunnel-ends.ts";

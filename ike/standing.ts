@@ -14,12 +14,14 @@ import { kernelError } from "./errors.ts";
 import { farSide, otherHost } from "./far-side.ts";
 import { atLevel, kernelPolicies, policiesOf, sameProtocols, withReqid } from "./install.ts";
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { lookSoon } from "./look.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
-import { PolicySlots, stepsOf } from "./policy-slots.ts";
+import { PolicySlots } from "./policy-slots.ts";
 import { awaitRefused, tellStanding } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
+import { stepsOf } from "./same-policy.ts";
 import { keyOf, type Plain, type Standing, wantedPolicies } from "./wanted-policies.ts";
 
 export class PolicyTable {
@@ -347,6 +349,7 @@ export class PolicyTable {
       upkeep(core, this.#slots.settle([base]));
       return [];
     }
+    if (refused.do === "add-policy" && refusal.exists && !core.stopping && this.#slots.mayBeOurs(refused.policy)) lookSoon(core, false);
     const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
     const isNews = refused.do === "remove-sa" || refused.do === "remove-policy" || this.#slots.refuse(refused.policy, refusal);
     if (base) awaitRefused(core);

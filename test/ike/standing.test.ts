@@ -17,7 +17,7 @@ const [ME, PEER] = ["192.0.2.1", "192.0.2.2"];
 /** As much of the core as the table uses. */
 function coreOf(policy: Policy, addresses: readonly string[] = [ME]) {
   const memory = { store: { children: new Map() }, pending: new Map(), timers: new Timers(), refusedPause: 0, now: 0, nextOp: 0 };
-  const core = { ...memory, policy, addresses, effects: [] as Effect[] };
+  const core = { ...memory, look: { id: null, notBefore: 0 }, policy, addresses, effects: [] as Effect[] };
   return core as unknown as Core & { effects: Effect[] };
 }
 
@@ -183,6 +183,9 @@ test("what the kernel refused is not ours, and is never removed", () => {
   const commands = table.take(child);
   assert.deepEqual(table.onAnswer(core, commands, refusal(1)), [1], "the child can't have it");
   assert.deepEqual(verbs(table.release(child, true)), ["remove-policy out"]);
+  const { slots } = table;
+  slots.beginLook();
+  assert.deepEqual(slots.settle(slots.compare([]).judged), [], "a look has shown that it is not ours");
   assert.equal(table.size, 0);
   const standing = new PolicyTable();
   const second = coreOf(REQUIRE);
@@ -191,6 +194,7 @@ test("what the kernel refused is not ours, and is never removed", () => {
   assert.ok(second.effects.some((effect) => effect.type === "event" && /rule peer: .*somebody else/.test(effect.event.text)));
   assert.deepEqual(verbs(carriedOut(second, standing)), ["add-policy in"], "the other one is ours all the same");
   assert.deepEqual(verbs(standing.removeAll()), ["remove-policy in"]);
+  standing.slots.leaveDoubts();
   assert.equal(standing.size, 0);
 });
 

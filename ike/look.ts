@@ -1,0 +1,64 @@
+/** When the core looks at the policies that the kernel has: soon after it hears that one may have gone, at a reload, and before a stop that is in doubt. */
+import { type Core, emit } from "./core.ts";
+import type { Instant } from "./input.ts";
+
+/** The look at the kernel's policies that is under way, or the last one. */
+export interface Look {
+  /** Of the effect; null: none is under way. */
+  id: number | null;
+  /** It repeats one that could not judge all. */
+  isRepeat: boolean;
+  startedAt: Instant;
+  /** So often in a row the kernel has not told. */
+  failures: number;
+  /** No other begins before, but at a reload. */
+  notBefore: Instant;
+}
+
+const TIMER = "look all";
+/** Milliseconds from the first policy that went to the look: more go with it. */
+const GATHER = 100;
+/** Between two looks at least, and so many times what the last one took: twenty thousand policies take `ip` a while. */
+const [BETWEEN, TIMES] = [1000, 10];
+
+/** Asks the kernel what it has, with whatever else is told within `after` milliseconds. `isRepeat`: the last look could not judge all. */
+export function lookSoon(core: Core, isRepeat: boolean, after = GATHER): void {
+  if (core.stopping) return;
+  const isSet = core.timers.has(TIMER, "retry");
+  core.look.isRepeat = isRepeat && (!isSet || core.look.isRepeat);
+  if (!isSet) core.timers.set(TIMER, "retry", Math.max(core.now + after, core.look.notBefore));
+}
+
+/** Asks the kernel what it has, after a reload. */
+export function lookAnew(core: Core): void {
+  core.look.isRepeat = false;
+  look(core);
+}
+
+/** The same when it is time to. */
+export function look(core: Core): void {
+  if (core.stopping || core.policies.size === 0) return;
+  if (core.look.id !== null) return lookSoon(core, false);
+  begin(core);
+}
+
+function begin(core: Core): void {
+  core.timers.clearAll(TIMER);
+  core.look.id = ++core.nextOp;
+  core.look.startedAt = core.now;
+  core.policies.slots.beginLook();
+  emit(core, { type: "look", id: core.look.id });
+}
+
+/** The kernel has answered. */
+export function lookEnded(core: Core): void {
+  core.look.id = null;
+  core.look.notBefore = core.now + BETWEEN + TIMES * (core.now - core.look.startedAt);
+}
+
+/** For a stop. `isLast`: what is in doubt is looked at once more, and the stop waits for it. */
+export function endLooks(core: Core, isLast: boolean): void {
+  core.timers.clearAll(TIMER);
+  core.look.id = null;
+  if (isLast && core.policies.slots.doubts().length > 0) begin(core);
+}
