@@ -229,7 +229,7 @@ function saidOf(input: Input): string | undefined {
     return input.outcome.ok ? undefined : `the kernel refused ${input.outcome.error.command}: ${input.outcome.error.reason}`;
   if (input.type === "job-done")
     return input.outcome.ok ? "the provider of authentication answered" : `the provider refused: ${input.outcome.error.what}`;
-  if (input.type !== "kernel-event" || input.event.type === "policy-gone") return undefined;
+  if (input.type !== "kernel-event" || input.event.type === "policy-gone" || input.event.type === "policy-changed") return undefined;
   const { event } = input;
   if (event.type === "acquire") return `the kernel asks for an SA: a packet from ${event.source} to ${event.destination} waits`;
   if (event.type === "unknown-spis") return `the kernel met ${event.packets} packets with unknown SPIs`;

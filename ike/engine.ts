@@ -30,7 +30,7 @@ import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onLoadTimer } from "./load.ts";
 import { look, lookAnew } from "./look.ts";
-import { onPoliciesFound, onPolicyGone } from "./lost-policies.ts";
+import { onPoliciesFound, onPolicyChanged, onPolicyGone } from "./lost-policies.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { metBy } from "./met.ts";
@@ -268,6 +268,7 @@ function onKernelEvent(core: Core, event: KernelEvent): void {
   if (event.type === "unknown-spis") return onUnknownSpis(core);
   if (event.type === "mapping") return onMapping(core, event);
   if (event.type === "policy-gone") return onPolicyGone(core, event);
+  if (event.type === "policy-changed") return onPolicyChanged(core, event);
   const { spi, destination, source } = event.sa;
   const inbound = core.store.bySpiIn(spi);
   const child = inbound?.spec.local === destination ? inbound : core.store.bySpiOut(destination, spi);

@@ -131,5 +131,7 @@ export type KernelEvent =
   | { readonly type: "expire"; readonly hard: boolean; readonly sa: SaKey; readonly reqid: number }
   /** A policy is no longer there, whoever removed it; null: all of them, or so many that the kernel could not tell of each. */
   | { readonly type: "policy-gone"; readonly policy: Pick<KernelPolicy, "direction" | "selector"> | null }
+  /** A policy was changed, or put there with leave to change what is there, whoever did it: `update-policy` is told so, too. */
+  | { readonly type: "policy-changed"; readonly policy: Pick<KernelPolicy, "direction" | "selector" | "action" | "priority"> }
   /** So many packets have come since the last time for SAs that the kernel does not have. */
   | { readonly type: "unknown-spis"; readonly packets: number };

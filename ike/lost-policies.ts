@@ -10,6 +10,13 @@ import { lookEnded, lookSoon } from "./look.ts";
 import { policyText, tellStanding } from "./refused.ts";
 import { upkeep } from "./standing.ts";
 
+/** A policy was changed: one of ours by somebody else is his from then on. */
+export function onPolicyChanged(core: Core, { policy }: KernelEvent & { readonly type: "policy-changed" }): void {
+  if (!core.policies.slots.isChangedByOthers(policy)) return;
+  core.policies.slots.doubt(policy);
+  lookSoon(core, false);
+}
+
 /** Milliseconds until a kernel that did not tell is asked again, doubled each time. */
 const [FIRST_PAUSE, LONGEST_PAUSE] = [15_000, 3_600_000];
 

@@ -5,48 +5,10 @@
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours. Where somebody may have
  * taken ours away, the slot is in doubt, and nothing in it is replaced or removed before a look has told whose it is.
  */
-import { coversPackets, type PacketSelector, selectorKey } from "../policy/packet-selector.ts";
+import { coversPackets, type PacketSelector } from "../policy/packet-selector.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { emptySlot, type Found, keyOf, leftBehind, type PolicyKey, type Slot } from "./policy-slot.ts";
 import { samePolicy, stopsClear, strongerOf } from "./same-policy.ts";
-
-type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
-
-interface Slot {
-  /** The policy of a rule, or null where only children need one. */
-  base: KernelPolicy | null;
-  /** What children want here, newest last. */
-  readonly overlays: { readonly child: number; policy: KernelPolicy }[];
-  /** What the kernel is asked to add. */
-  asked: KernelPolicy | null;
-  /** What the kernel has of ours. */
-  present: KernelPolicy | null;
-  /** An update was not carried out: `present` is not what the kernel has. */
-  stale: boolean;
-  /** An earlier run left a policy that demands protection: nothing weaker takes its place before it is known what keeps flows from the clear. */
-  held: boolean;
-  /** Why the kernel does not have what a rule wants here; null: it has it, or was not asked yet. */
-  refused: KernelRefusal | null;
-  /** Updates that the kernel has not answered. */
-  updates: number;
-  /** During which look, as `#look` counts them, the kernel was last asked about it, or answered. */
-  heard: number;
-  /** During which look somebody may have taken `present` away, or replaced it: only a later one can tell; null: no doubt. */
-  doubted: number | null;
-  /** What was not added since something is there, of which no look has told yet whether an earlier run of ours put it there. */
-  tried: KernelPolicy | null;
-}
-
-/** What a look at the kernel has shown. */
-export interface Found {
-  /** Policies of ours that somebody has taken away, or put one of his own in place of. */
-  readonly gone: readonly KernelPolicy[];
-  /** What was refused before, and is there as it should be. */
-  readonly back: readonly KernelPolicy[];
-  /** Slots that were in doubt, and are no longer: what they should hold may have changed meanwhile. */
-  readonly judged: readonly KernelPolicy[];
-  /** Some slots changed during the look, and are not judged by it. */
-  readonly isPartial: boolean;
-}
 
 export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
@@ -206,6 +168,7 @@ export class PolicySlots {
     slot.present = wanted;
     slot.stale = false;
     slot.updates++;
+    slot.echoes++;
     return { do: "update-policy", policy: wanted };
   }
 
@@ -229,6 +192,7 @@ export class PolicySlots {
       if (command.do === "update-policy") {
         slot.stale ||= i >= done;
         slot.updates = Math.max(0, slot.updates - 1);
+        if (i >= done) slot.echoes = Math.max(0, slot.echoes - 1);
       } else {
         slot.asked = null;
         if (i < done) slot.doubted = slot.tried = null;
@@ -293,7 +257,21 @@ export class PolicySlots {
   /** Somebody may have taken what is ours in a slot, or anywhere. */
   doubt(policy: PolicyKey | null): void {
     const slots = policy ? [this.#slots.get(keyOf(policy))] : this.#slots.values();
-    for (const slot of slots) if (slot?.present && !slot.asked) slot.doubted = this.#look;
+    for (const slot of slots) {
+      if (!slot) continue;
+      // More than is told may have been lost.
+      slot.echoes = 0;
+      if (slot.present && !slot.asked) slot.doubted = this.#look;
+    }
+  }
+
+  /** A policy was changed in the kernel; whether it was ours, and not we have done it. */
+  isChangedByOthers(policy: Pick<KernelPolicy, "direction" | "selector" | "action" | "priority">): boolean {
+    const slot = this.#slots.get(keyOf(policy));
+    if (!slot?.present || slot.asked) return false;
+    if (slot.echoes === 0) return true;
+    slot.echoes--;
+    return slot.echoes === 0 && (slot.present.action !== policy.action || slot.present.priority !== policy.priority);
   }
 
   /** What is in doubt, as far as is known. */
@@ -368,27 +346,8 @@ export class PolicySlots {
     const key = keyOf(policy);
     const known = this.#slots.get(key);
     if (known) return known;
-    const slot: Slot = {
-      base: null,
-      overlays: [],
-      asked: null,
-      present: null,
-      stale: false,
-      held: false,
-      refused: null,
-      updates: 0,
-      heard: 0,
-      doubted: null,
-      tried: null,
-    };
+    const slot = emptySlot();
     this.#slots.set(key, slot);
     return slot;
   }
-}
-
-const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
-
-/** What an earlier run has left, where that is what we `wanted` there. Our number alone says little: a policy keeps it when somebody changes it. */
-function leftBehind(now: KernelListing["policies"][number] | undefined, wanted: readonly (KernelPolicy | null)[]): KernelPolicy | null {
-  return (now?.ours && wanted.find((policy) => policy && samePolicy(now, policy))) || null;
 }

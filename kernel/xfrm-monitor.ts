@@ -61,6 +61,8 @@ function begin(line: string): Reading | undefined {
   if (moved) return mapping(canonicalAddress(moved[1] ?? ""), Number(moved[2]));
   const deleted = /^Deleted (src \S+\/\d.*)/.exec(line);
   if (deleted) return removal(deleted[1] ?? "");
+  const updated = /^Updated (src \S+\/\d.*)/.exec(line);
+  if (updated) return change(updated[1] ?? "");
   const expired = /^Expired src (\S+) dst (\S+)/.exec(line);
   const [source, destination] = [canonicalAddress(expired?.[1] ?? ""), canonicalAddress(expired?.[2] ?? "")];
   return source && destination ? expire(source, destination) : undefined;
@@ -101,6 +103,25 @@ function removal(line: string): Reading | undefined {
     read(line) {
       const direction = /^dir (in|out|fwd)\b/.exec(line)?.[1] as PolicyDirection | undefined;
       return direction && { type: "policy-gone", policy: { direction, selector } };
+    },
+  };
+}
+
+/** The same of one that was changed. Its templates follow; where its record ends, only the next one tells. */
+function change(line: string): Reading | undefined {
+  const selector = parseSelector(line);
+  if (!selector) return undefined;
+  return {
+    read(line) {
+      const [, direction, action, priority] = /^dir (in|out|fwd)\b(?: action (\w+))?.*? priority (\d+)/.exec(line) ?? [];
+      if (!direction || / ptype (?!main\b)/.test(line)) return undefined;
+      const policy = {
+        direction: direction as PolicyDirection,
+        selector,
+        action: action === "block" ? action : "allow",
+        priority: Number(priority),
+      } as const;
+      return { type: "policy-changed", policy };
     },
   };
 }

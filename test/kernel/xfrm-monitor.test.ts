@@ -74,7 +74,8 @@ const others: readonly (readonly string[])[] = [
   ["src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`, `${T}enc cbc(aes) 0x0011223344`, `${T}hard 1`],
   ["Updated src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`],
   ["Deleted src 10.0.0.1 dst 10.0.0.2", `${T}proto esp spi 0x00001000 reqid 9 mode transport`],
-  ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 ", `${T}dir out priority 1000 ptype main `],
+  ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 dev wg0 ", `${T}dir out priority 1000 ptype main `],
+  ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 ", `${T}dir out priority 1000 ptype sub `],
   ["Flushed state proto 0"],
   ["acquire proto comp ", "  sel src 10.0.0.1/32 dst 10.0.0.2/32 ", `    ${T}${T}proto comp reqid 8 mode transport`],
 ];
@@ -156,6 +157,18 @@ test("a policy that was deleted is named, and one that we can't read is passed o
   });
   for (const other of ["proto nonsense", "dev wg0", "proto gre key 7"])
     assert.deepEqual(read(deleted(`src 10.0.0.0/8 dst 10.0.0.2/32 ${other}`)), { events: [], ignored: 1 });
+});
+
+test("a policy that was changed is named, with what its first lines say", () => {
+  const updated = (line: string) => ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 proto 6 ", `${T}${line}`, `${T}tmpl src 0.0.0.0 dst 0.0.0.0`];
+  const ends = { source: "10.0.0.1", sourceLength: 32, destination: "10.0.0.2", destinationLength: 32 };
+  const selector = { ...ends, protocol: 6, sourcePort: 0, destinationPort: 0 };
+  for (const [line, action, priority] of [
+    ["dir out priority 1000 ptype main ", "allow", 1000],
+    ["dir out action block priority 5 ptype main ", "block", 5],
+    ["dir out action allow index 3510080593 priority 7 ptype main share any flag  (0x00000000)", "allow", 7],
+  ] as const)
+    assert.deepEqual(read(updated(line)).events, [{ type: "policy-changed", policy: { direction: "out", selector, action, priority } }]);
 });
 
 test("a flush of policies names none", () => {

@@ -142,3 +142,43 @@ test("of a policy that is somebody else's nobody takes another look each time it
     },
     { foreign: 1 },
   )());
+
+for (const [what, policy, when] of [
+  ["goes", ELSEWHERE, 50],
+  ["goes", ELSEWHERE, 5000],
+  ["changes", REQUIRE, 50],
+  ["changes", REQUIRE, 5000],
+] as const)
+  test(`somebody changes a policy of ours, and ${when} ms later the rule ${what}: his policy stays`, () =>
+    story(
+      blocked(),
+      (world) => {
+        const a = world.host("A");
+        a.isOurs = (one) => one !== OUT;
+        world.run(100);
+        a.change(OUT);
+        world.run(when);
+        if (when > 1000) assert.deepEqual(refused(world, a), ["out"]);
+        follow(a, policy);
+        world.run(2000);
+        assert.deepEqual(at(a, OUT), OUT);
+      },
+      { foreign: 1 },
+    )());
+
+test("what we change ourselves makes nobody look", () =>
+  story({ ...blocked(), kernelDelays: [0, 5, 1] }, (world) => {
+    const a = world.host("A");
+    world.run(100);
+    for (let i = 0; i < 20; i++) {
+      follow(a, i % 2 ? BLOCK : REQUIRE);
+      world.run((i * 7) % 13);
+    }
+    world.run(5000);
+    const { looks } = a;
+    world.run(600_000);
+    assert.equal(a.looks, looks);
+    a.input({ type: "policy", policy: a.policy });
+    world.run(5000);
+    assert.equal(a.looks, looks + 1);
+  })());

@@ -277,6 +277,13 @@ export class Host {
     this.kernelEvents(policies.map(({ direction, selector }) => ({ type: "policy-gone", policy: { direction, selector } })));
   }
 
+  /** Somebody changes policies, whoever put them there, or puts new ones: as another daemon does. */
+  change(...policies: readonly KernelPolicy[]): void {
+    this.xfrm.apply(policies.map((policy) => ({ do: "update-policy", policy })));
+    this.#around.note(this, `somebody changes ${policies.length} policies`);
+    this.kernelEvents(policies.map((policy) => ({ type: "policy-changed", policy })));
+  }
+
   /** Groups run one after the other; each is carried out at the moment of its answer. */
   #askKernel(id: number, commands: readonly KernelCommand[]): void {
     const { now, kernelDelay } = this.#around;
@@ -287,8 +294,12 @@ export class Host {
       const outcome = this.#apply(commands);
       const done = commands.slice(0, outcome.ok ? commands.length : outcome.error.index);
       this.#around.onKernel(this, done);
-      // The kernel tells of our own removals, too, some time after its answer.
+      // The kernel tells of our own removals and updates, too, some time after its answer.
       for (const command of done) {
+        if (command.do === "update-policy") {
+          const { policy } = command;
+          this.#later(2, () => this.input({ type: "kernel-event", event: { type: "policy-changed", policy } }));
+        }
         if (command.do !== "remove-policy") continue;
         const { direction, selector } = command.policy;
         this.#later(2, () => this.input({ type: "kernel-event", event: { type: "policy-gone", policy: { direction, selector } } }));
@@ -357,6 +368,7 @@ export class Host {
       if (event.type === "expire") this.#around.note(this, `kernel: ${event.hard ? "hard" : "soft"} expire of ${saName(event.sa)}`);
       else if (event.type === "unknown-spis") this.#around.note(this, `kernel: ${event.packets} packets with unknown SPIs`);
       else if (event.type === "policy-gone") this.#around.note(this, "kernel: a policy is gone");
+      else if (event.type === "policy-changed") this.#around.note(this, "kernel: a policy was changed");
       else if (event.type === "mapping")
         this.#around.note(this, `kernel: ${saName(event.sa)} is heard from ${event.from.address}:${event.from.port}`);
       else this.#noteAcquire(`kernel: acquire for ${event.source} -> ${event.destination}`);
