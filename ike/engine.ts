@@ -143,7 +143,7 @@ function onPolicy(core: Core, { policy, restore }: Extract<Input, { type: "polic
   try {
     if (restore) restorePolicies(core, restore);
     syncManual(core, restore?.kernel.sas);
-    core.policies.sync(core, () => relaySoft(core));
+    core.policies.sync(core, () => relaySoft(core), true);
     settleChanges(core, changes);
     if (restore) restoreSas(core, restore);
     else if (hadPolicies) lookAnew(core);

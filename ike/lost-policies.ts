@@ -70,7 +70,8 @@ function putBack(core: Core, gone: readonly KernelPolicy[]): void {
     .map(({ policy, rule }) => `${policyText(policy)}${rule === undefined ? "" : ` (rule ${rule})`}`);
   const text = `somebody has removed or replaced ${gone.length === 1 ? "a policy" : `${gone.length} policies`} of ours in the kernel: ${named.join(", ")}`;
   log(core, "policy.gone", "warning", `${text}${gone.length > named.length ? ", \u2026" : ""}; what is free is put back`, { hint: HINT });
-  core.policies.sync(core, () => relaySoft(core));
+  // What was in the way of others may have gone with it.
+  core.policies.sync(core, () => relaySoft(core), true);
   for (const policy of [...gone].sort((a, b) => a.priority - b.priority)) upkeep(core, core.policies.slots.settle([policy]));
 }
 

@@ -22,6 +22,8 @@ export interface Slot {
   held: boolean;
   /** Why the kernel does not have what a rule wants here; null: it has it, or was not asked yet. */
   refused: KernelRefusal | null;
+  /** What that was. */
+  denied: KernelPolicy | null;
   /** Updates that the kernel has not answered. */
   updates: number;
   /** Updates of which the kernel has yet to tell everybody. */
@@ -55,6 +57,7 @@ export const emptySlot = (): Slot => ({
   stale: false,
   held: false,
   refused: null,
+  denied: null,
   updates: 0,
   echoes: 0,
   heard: 0,

@@ -144,6 +144,16 @@ export class PolicySlots {
     return commands;
   }
 
+  /** The same without what the kernel has refused as it is wanted now: its time comes (`refused.ts`). */
+  settleNew(policies: readonly PolicyKey[]): readonly KernelCommand[] {
+    return this.settle(
+      policies.filter((policy) => {
+        const { base, refused, denied, present } = this.#slots.get(keyOf(policy)) ?? {};
+        return present || !base || !refused || !denied || !samePolicy(base, denied);
+      }),
+    );
+  }
+
   #settleSlot(key: string): KernelCommand | undefined {
     const slot = this.#slots.get(key);
     if (!slot || slot.asked) return undefined;
@@ -223,6 +233,7 @@ export class PolicySlots {
     if (!slot?.base) return true;
     const isNews = slot.refused?.reason !== refusal.reason;
     slot.refused = refusal;
+    slot.denied = slot.base;
     this.#refused.delete(key);
     this.#refused.add(key);
     return isNews;

@@ -21,7 +21,9 @@ export function awaitRefused(core: Core): void {
 
 /** It is time to ask again. */
 export function onRefusedTimer(core: Core): void {
-  if (core.stopping || core.policies.slots.refusals === 0) return;
+  if (core.stopping) return;
+  // They went with their rules.
+  if (core.policies.slots.refusals === 0) return dropRefused(core);
   core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
   for (const command of core.policies.slots.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
   awaitRefused(core);

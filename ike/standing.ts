@@ -172,9 +172,10 @@ export class PolicyTable {
   /**
    * What the policy wants standing now, against what stands. Additions first, one group for each selector, the strongest before the others; then what becomes
    * weaker and stays, and removals, the weakest first: in between a packet meets what was decided about it before or what is decided now, never anything else. `beforeWeaker`: between
-   * the two, what goes that stands in front of rules and must not meet packets of a rule that goes. What the kernel refused before is asked again.
+   * the two, what goes that stands in front of rules and must not meet packets of a rule that goes. `again`: what the kernel has refused is asked
+   * for at once, not in its time only.
    */
-  sync(core: Core, beforeWeaker?: () => void): void {
+  sync(core: Core, beforeWeaker?: () => void, again = false): void {
     if (core.stopping) return;
     this.#addresses = core.addresses;
     this.#policy = core.policy;
@@ -191,9 +192,10 @@ export class PolicyTable {
     for (const { policies } of now) for (const policy of policies) this.#slots.setBase(policy);
     const weaker = new Set(now.flatMap(({ policies }) => policies.filter((policy) => this.#slots.weakens(policy))));
     const those = (weakened: boolean) => now.map(({ policies }) => ({ policies: policies.filter((one) => weaker.has(one) === weakened) }));
-    for (const step of stepsOf(those(false))) upkeep(core, this.#slots.settle(step));
+    const settle = (step: readonly KernelPolicy[]) => (again ? this.#slots.settle(step) : this.#slots.settleNew(step));
+    for (const step of stepsOf(those(false))) upkeep(core, settle(step));
     beforeWeaker?.();
-    for (const step of [...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()]) upkeep(core, this.#slots.settle(step));
+    for (const step of [...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()]) upkeep(core, settle(step));
     if (this.#left === "overdue") this.dropUnwanted(core);
     for (const reqid of old) if (!standing.has(reqid) && !inbound.has(reqid)) this.#reqids.doubt(reqid, true);
   }

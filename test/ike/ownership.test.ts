@@ -123,7 +123,7 @@ test("an SA of somebody else with the SPI that the peer chose outlives a termina
   });
 });
 
-test("a standing policy that the kernel refused is asked for again when our addresses change, and for each child", () => {
+test("a standing policy that the kernel refused is asked for again at a reload, and for each child", () => {
   const policy = foreign("out", A, B);
   story({ ...pair(), foreign: { A: [policy] } }, (world) => {
     const a = world.host("A");
@@ -132,7 +132,7 @@ test("a standing policy that the kernel refused is asked for again when our addr
     assert.equal(a.outcome(id).reason, "kernel-refused", "a child without its policy would protect nothing");
     assert.deepEqual(childrenOf(world, "A"), []);
     a.xfrm.apply([{ do: "remove-policy", policy }]);
-    a.input({ type: "addresses", addresses: [A] });
+    a.input({ type: "policy", policy: a.policy });
     world.run(100);
     assert.equal(policiesOf(a).length, 2);
     bringUp(world);

@@ -158,6 +158,54 @@ for (const action of ACTIONS)
       { foreign: 1 },
     )());
 
+test("after refusals went with their rule, what is refused next is asked for five seconds later again", () =>
+  story(
+    { ...pair(rule("block")), foreign: { A: [OUT] } },
+    (world) => {
+      const a = world.host("A");
+      world.run(10 * 60_000);
+      a.policy = policyOf(towards("192.0.2.99"));
+      a.input({ type: "policy", policy: a.policy });
+      world.run(10 * 60_000);
+      assert.deepEqual(refused(a, world.now), []);
+      const asked: number[] = [];
+      a.refuse = (command) => {
+        if (command.do === "add-policy" && command.policy.direction === "out") asked.push(world.now);
+        return undefined;
+      };
+      a.policy = policyOf(rule("block"));
+      a.input({ type: "policy", policy: a.policy });
+      world.run(90_000);
+      const gaps = asked.map((when, i) => Math.round((when - (asked[i - 1] ?? when)) / 1000));
+      assert.deepEqual(gaps.slice(0, 3), [0, 5, 10]);
+    },
+    { foreign: 1 },
+  )());
+
+test("what the kernel has refused is not asked for because addresses come and go, but at a reload", () =>
+  story(
+    { ...pair(rule("block")), foreign: { A: [OUT] } },
+    (world) => {
+      const a = world.host("A");
+      world.run(1000);
+      let asked = 0;
+      a.refuse = (command) => {
+        if (command.do === "add-policy" && command.policy.direction === "out" && command.policy.selector.source === A) asked++;
+        return undefined;
+      };
+      a.input({ type: "addresses", addresses: [A, "192.0.2.77"] });
+      world.run(500);
+      a.input({ type: "addresses", addresses: [A] });
+      world.run(500);
+      assert.equal(asked, 0);
+      a.input({ type: "policy", policy: a.policy });
+      world.run(500);
+      assert.equal(asked, 1);
+      assert.equal(refused(a, world.now).length, 1);
+    },
+    { foreign: 1 },
+  )());
+
 // What somebody takes away
 
 const CHANGES: readonly (readonly [string, (host: Host) => void])[] = [
