@@ -102,6 +102,10 @@ export interface KernelListing {
 /** The priority of what lets IKE itself by, in front of all else. It is laid before the core knows of any policy, and is not the core's. */
 export const BYPASS_PRIORITY = 1;
 
+/** The name of a kernel SA. */
+export const saText = ({ protocol, spi, destination }: Pick<SaKey, "protocol" | "spi" | "destination">): string =>
+  `${protocol} ${spi} ${destination}`;
+
 /** Whether a reqid is one of ours, of this run or an earlier one. */
 export const isOurReqid = (reqid: number): boolean => reqid >= REQID_BASE && reqid <= REQID_BASE + 0xffff;
 

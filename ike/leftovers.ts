@@ -3,7 +3,7 @@
  * inbound ones, so they stay until they expire, and their SPIs stay taken; a full stop takes them out.
  */
 import { type Core, count } from "./core.ts";
-import type { KernelCommand, SaKey } from "./kernel-contract.ts";
+import { type KernelCommand, type SaKey, saText } from "./kernel-contract.ts";
 
 export class Leftovers {
   readonly #sas = new Map<string, { readonly sa: SaKey; readonly reqid: number }>();
@@ -11,7 +11,7 @@ export class Leftovers {
   readonly #peers = new Map<string, number>();
 
   add(sa: SaKey, peer: string, reqid: number): void {
-    this.#sas.set(`${nameOf(sa)} ${peer}`, { sa, reqid });
+    this.#sas.set(`${saText(sa)} ${peer}`, { sa, reqid });
     this.#peers.set(peer, (this.#peers.get(peer) ?? 0) + 1);
   }
 
@@ -23,7 +23,7 @@ export class Leftovers {
   /** An SA expired; false where it is none of these. */
   remove(sa: SaKey): boolean {
     for (const peer of [sa.source, sa.destination]) {
-      if (!this.#sas.delete(`${nameOf(sa)} ${peer}`)) continue;
+      if (!this.#sas.delete(`${saText(sa)} ${peer}`)) continue;
       const left = (this.#peers.get(peer) ?? 0) - 1;
       if (left > 0) this.#peers.set(peer, left);
       else this.#peers.delete(peer);
@@ -49,8 +49,6 @@ export class Leftovers {
     return this.#sas.size;
   }
 }
-
-const nameOf = ({ protocol, spi, destination }: SaKey): string => `${protocol} ${spi} ${destination}`;
 
 /** The kernel expired an SA that is none of the store's. */
 export function onUnknownExpire(core: Core, sa: SaKey, hard: boolean): void {

@@ -7,7 +7,7 @@ import type { ManualSa } from "../policy/types.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { kernelSas, type Limits, saKeys } from "./install.ts";
-import type { KernelCommand, KernelRefusal, KernelSa, SaKey } from "./kernel-contract.ts";
+import { type KernelCommand, type KernelRefusal, type KernelSa, type SaKey, saText } from "./kernel-contract.ts";
 import { upkeep } from "./standing.ts";
 
 /** What stands for a manual SA. */
@@ -31,12 +31,10 @@ export function syncManual(core: Core, present: readonly SaKey[] = []): void {
     if (!pair.isOver) wanted.delete(name);
     else if (!pair.isAsked) remove(core, name, pair);
   }
-  const going = new Set([...core.manual.values()].flatMap(({ sas, isOver }) => (isOver ? sas.map(textOf) : [])));
+  const going = new Set([...core.manual.values()].flatMap(({ sas, isOver }) => (isOver ? sas.map(saText) : [])));
   for (const manual of wanted.values())
-    if (!core.manual.has(manual.name) && !namesOf(manual).some((name) => going.has(textOf(name)))) install(core, manual, present);
+    if (!core.manual.has(manual.name) && !namesOf(manual).some((name) => going.has(saText(name)))) install(core, manual, present);
 }
-
-const textOf = ({ protocol, spi, destination }: SaKey): string => `${protocol} ${spi} ${destination}`;
 
 /** The names of a pair's SAs. */
 function namesOf({ local, remote, suite, spiIn, spiOut }: ManualSa): readonly SaKey[] {

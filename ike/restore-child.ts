@@ -17,7 +17,7 @@ import { childSuiteName, protocolSuiteName } from "./crypto/suite.ts";
 import { noPlaceFor } from "./end-taken.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
-import type { KernelListing, SaKey } from "./kernel-contract.ts";
+import { type KernelListing, type SaKey, saText } from "./kernel-contract.ts";
 import { armChildKeepalive } from "./nat-path.ts";
 import { armChild, NONE } from "./rekey.ts";
 import { type Parting, partWithChild } from "./restore-ike.ts";
@@ -32,10 +32,6 @@ export interface LastRun {
   /** What goes out of the kernel once guards stand for the flows. */
   readonly ended: SaKey[][];
 }
-
-/** The name of a kernel SA. */
-export const saText = ({ protocol, spi, destination }: Pick<SaKey, "protocol" | "spi" | "destination">): string =>
-  `${protocol} ${spi} ${destination}`;
 
 /** Takes a child over, and its SAs out of `sas`; false where it ends here, or was no whole one. */
 export function restoreChild(core: Core, id: number, f: Fields, last: LastRun): boolean {

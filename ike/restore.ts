@@ -8,11 +8,10 @@ import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/j
 import { askAnew } from "./acquire.ts";
 import { type Core, log } from "./core.ts";
 import { NOW, POLICY, policyOwner, REQID } from "./journal.ts";
-import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey } from "./kernel-contract.ts";
+import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey, saText } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
-
-import { type LastRun, restoreChild, saText } from "./restore-child.ts";
+import { type LastRun, restoreChild } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
 import { samePolicy } from "./same-policy.ts";

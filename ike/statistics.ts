@@ -6,7 +6,7 @@ import type { JournalValue } from "../sa-store/journal-record.ts";
 import type { Effect, SaEvent } from "./effect.ts";
 import type { Engine } from "./engine.ts";
 import type { Input } from "./input.ts";
-import { isOurReqid, type KernelCommand, type SaKey } from "./kernel-contract.ts";
+import { isOurReqid, type KernelCommand, saText } from "./kernel-contract.ts";
 import { type EventMetric, type KernelHappening, type KernelMetric, type Labels, METRICS, type Sample } from "./statistics-table.ts";
 
 export interface Statistics {
@@ -56,8 +56,8 @@ export function createStatistics(): Statistics {
   return {
     take(input, effects) {
       if (input.type === "addresses") addresses = new Set(input.addresses);
-      if (input.type === "policy") for (const sa of input.restore?.kernel.sas ?? []) if (isOurReqid(sa.reqid)) installed.add(nameOf(sa));
-      if (input.type === "kernel-event" && input.event.type === "expire" && input.event.hard && installed.delete(nameOf(input.event.sa)))
+      if (input.type === "policy") for (const sa of input.restore?.kernel.sas ?? []) if (isOurReqid(sa.reqid)) installed.add(saText(sa));
+      if (input.type === "kernel-event" && input.event.type === "expire" && input.event.hard && installed.delete(saText(input.event.sa)))
         onKernel({ what: "expired", dir: addresses.has(input.event.sa.destination) ? "in" : "out" });
       if (input.type === "kernel-done") {
         const asked = pending.get(input.id) ?? [];
@@ -118,13 +118,10 @@ interface Asked {
   readonly name: string;
 }
 
-const nameOf = ({ protocol, spi, destination }: Pick<SaKey, "protocol" | "spi" | "destination">): string =>
-  `${protocol} ${spi} ${destination}`;
-
 function askedOf(command: KernelCommand, addresses: ReadonlySet<string>): Asked {
   const sa = "sa" in command ? command.sa : undefined;
   const dir = addresses.has(sa?.destination ?? "") ? "in" : "out";
-  return { adds: command.do === "add-sa", removes: command.do === "remove-sa", dir, name: sa ? nameOf(sa) : "" };
+  return { adds: command.do === "add-sa", removes: command.do === "remove-sa", dir, name: sa ? saText(sa) : "" };
 }
 
 /** A group is carried out up to the command that was refused. */
