@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { V8_OPTIONS } from "../daemon/v8-options.ts";
+import { ENVIRONMENT, V8_OPTIONS } from "../daemon/runtime-options.ts";
 import { type BenchRole, benchSecret, type RuleName } from "./pairs.ts";
 import type { SideAnswer, SideOptions, SideReady, SideRequest } from "./side-protocol.ts";
 
@@ -30,6 +30,7 @@ export async function startSides(options: Pick<SideOptions, "crypto" | "kernel">
           ? ["--cpu-prof", "--cpu-prof-interval", "250", "--cpu-prof-dir", process.env["BENCH_PROFILE"]]
           : []),
       ],
+      env: { ...process.env, ...ENVIRONMENT },
     });
   const children: Both<ChildProcess> = { initiator: start("initiator"), responder: start("responder") };
   const close = async (): Promise<void> => {

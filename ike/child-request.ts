@@ -202,7 +202,7 @@ const NO_REQID = 0;
 
 /** The same where a range of another rule is the wider one, and its pieces in the kernel are the narrower ones for all that is proposed. */
 function takenInPieces(core: Core, rules: readonly Rule[], covering: Covering, proposed: TrafficSelector): string | undefined {
-  const ways = waysFor(core, { rule: covering.rule, selector: proposed });
+  const ways = () => waysFor(core, { rule: covering.rule, selector: proposed });
   const found = decidedByAnother(core.policy, rules, core.addresses, covering, proposed, ways);
   if (!found) return undefined;
   const { rule, filter } = found;

@@ -51,10 +51,10 @@ export const taken = (core: Core, spec: ChildSpec): string | undefined =>
  */
 function outranked(core: Core, spec: ChildSpec, isOwn: ((rule: Rule) => boolean) | null): string | undefined {
   const { rule, selector, local, remote } = spec;
+  let rules = rulesForPeer(core.policy, local, remote).filter((one) => one === rule || !isOwn || isOwn(one));
+  if (rules.length < 2 || !rules.includes(rule)) return undefined;
   const served = core.policies.standingOf(spec)?.reqid ?? spec.reqid;
   const place = (one: Rule): number => placeInFile(core.policy, one);
-  let rules = rulesForPeer(core.policy, local, remote).filter((one) => one === rule || !isOwn || isOwn(one));
-  if (!rules.includes(rule)) return undefined;
   const own = ruleCoveringSelectors([rule], core.addresses, selector, rule.mode);
   while (own.ok) {
     const first = ruleCoveringSelectors(rules, core.addresses, selector, rule.mode, place);

@@ -38,6 +38,32 @@ export function takenFromOthers(
   addresses: readonly string[] = core.addresses,
 ): string | undefined {
   const mayUse = (rule: Rule): boolean => negotiates(rule) && isOwn(rule);
+  const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
+  const near = filtersTowards(core.policy, proposed.remote).filter(
+    ({ rule, filter }) => !(covering.defaultResponse ? rule === covering : mayUse(rule)) && concerns(filter),
+  );
+  const turned = turnedFilters(core, covering, proposed, addresses);
+  // Nearly always.
+  if (near.length === 0 && turned.length === 0) return undefined;
+  const ways = waysFor({ policy: core.policy, addresses }, { rule: covering, selector: proposed });
+  const found = takingAll(ways, takers({ near, turned }, { rule: covering, selector }, proposed, addresses, mayUse));
+  if (!found) return undefined;
+  const other = found.rule;
+  if (mayUse(other))
+    return `rule ${other.name} (${other.mode} mode) is about that traffic, and the default response only about what no other rule is`;
+  return negotiates(other)
+    ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
+    : `rule ${other.name} (${other.action}) decides about that traffic`;
+}
+
+/** Those of some filters of other rules that take a way, or both, of what is proposed under `covering`. */
+function* takers(
+  { near, turned }: { readonly near: readonly RuleFilter[]; readonly turned: readonly RuleFilter[] },
+  { rule: covering, selector }: Pick<Covering, "rule" | "selector">,
+  proposed: TrafficSelector,
+  addresses: readonly string[],
+  mayUse: (rule: Rule) => boolean,
+): Iterable<{ readonly by: RuleFilter; readonly ways: readonly Way[] }> {
   const outranks = (theirs: TrafficSelector): boolean => {
     const strongest = Math.min(...kernelSelectors(proposed).map(priorityOf));
     return kernelSelectors(theirs).some((pair) => strongest <= priorityOf(pair));
@@ -53,7 +79,6 @@ export function takenFromOthers(
     const order = covering.defaultResponse ? -1 : compareSpecificity(theirs, selector);
     return order < 0 || (order === 0 && isStronger(rule));
   };
-  const concerns = ({ remote }: Filter): boolean => remote.kind !== "range" || intersection(remote.range, proposed.remote) !== undefined;
   const drawn = (rule: Rule, theirs: TrafficSelector): boolean => !mayUse(rule) && negotiates(rule) && outranks(theirs);
   const loses = (rule: Rule, theirs: TrafficSelector): boolean => {
     if (!coversSelector(theirs, proposed)) return drawn(rule, theirs);
@@ -65,28 +90,17 @@ export function takenFromOthers(
   const takenTurned = ({ direction }: Filter, rule: Rule, theirs: TrafficSelector): boolean =>
     (direction === "both" && comesBefore(rule, theirs) && coversSelector(exchanged(theirs), proposed)) ||
     (direction !== "in" && isStronger(rule) && compareSpecificity(theirs, selector) <= 0 && hasPlace(exchanged(theirs)));
-  const takers = function* (): Iterable<{ readonly by: RuleFilter; readonly ways: readonly Way[] }> {
-    for (const by of filtersTowards(core.policy, proposed.remote)) {
-      const { rule, filter } = by;
-      if ((covering.defaultResponse ? rule === covering : mayUse(rule)) || !concerns(filter)) continue;
-      if (concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs))) yield { by, ways: waysTaken(by) };
-    }
-    // Of packets that pass through it makes no difference which side a permit or a block names first.
-    for (const by of turnedFilters(core, covering, proposed, addresses)) {
-      const { rule, filter } = by;
-      const theirs = concreteSelectors(filter, rule, addresses, { local: proposed.remote });
-      if (theirs.some((one) => takenTurned(filter, rule, one)))
-        yield { by, ways: waysTaken(by).map((way) => (way === "out" ? "in" : "out")) };
-    }
-  };
-  const found = takingAll(waysFor({ policy: core.policy, addresses }, { rule: covering, selector: proposed }), takers());
-  if (!found) return undefined;
-  const other = found.rule;
-  if (mayUse(other))
-    return `rule ${other.name} (${other.mode} mode) is about that traffic, and the default response only about what no other rule is`;
-  return negotiates(other)
-    ? `rule ${other.name} is about that traffic, and this peer has not proved what it asks for`
-    : `rule ${other.name} (${other.action}) decides about that traffic`;
+  for (const by of near) {
+    const { rule, filter } = by;
+    if (concreteSelectors(filter, rule, addresses, proposed).some((theirs) => taken(rule, theirs))) yield { by, ways: waysTaken(by) };
+  }
+  // Of packets that pass through it makes no difference which side a permit or a block names first.
+  for (const by of turned) {
+    const { rule, filter } = by;
+    const theirs = concreteSelectors(filter, rule, addresses, { local: proposed.remote });
+    if (theirs.some((one) => takenTurned(filter, rule, one)))
+      yield { by, ways: waysTaken(by).map((way) => (way === "out" ? "in" : "out")) };
+  }
 }
 
 /** Permits and blocks of what a tunnel is for that name its remote side as their local one. None where the tunnel is for this host itself. */

@@ -115,8 +115,14 @@ const TOWARDS = new WeakMap<Policy, BySide>();
 const FROM = new WeakMap<Policy, BySide>();
 
 /** Filters of all rules whose remote side may have something in common with a range. In no order. */
-export const filtersTowards = (policy: Policy, range: AddressRange): readonly RuleFilter[] =>
-  bySide(TOWARDS, policy, ({ remote }) => remote, range);
+export function filtersTowards(policy: Policy, range: AddressRange): readonly RuleFilter[] {
+  if (lastTowards?.policy !== policy || lastTowards.range !== range)
+    lastTowards = { policy, range, found: bySide(TOWARDS, policy, ({ remote }) => remote, range) };
+  return lastTowards.found;
+}
+
+/** One input asks for those of one range many times. */
+let lastTowards: { readonly policy: Policy; readonly range: AddressRange; readonly found: readonly RuleFilter[] } | undefined;
 
 /** The same of their local side, of those that permit or block what passes through, too: whichever side is named first, they are about such packets. */
 export const filtersFrom = (policy: Policy, range: AddressRange): readonly RuleFilter[] =>
@@ -264,7 +270,7 @@ export function decidedByAnother(
   localAddresses: readonly string[],
   covering: Covering,
   proposed: TrafficSelector,
-  ways: ReadonlySet<Way>,
+  ways: () => ReadonlySet<Way>,
 ): RuleFilter | undefined {
   // Of the default response every other filter takes its part. What has more pieces is a whole range of a filter: only one with the same pieces might come first.
   if (covering.rule.defaultResponse || countOf(proposed.local, proposed.remote) > MOST_PIECES) return undefined;
@@ -276,8 +282,9 @@ export function decidedByAnother(
       (filter.remote.kind !== "range" || covers(filter.remote.range, proposed.remote)) &&
       concreteSelectors(filter, rule, localAddresses, proposed).some((theirs) => coversSelector(theirs, proposed) && decides(rule, theirs)),
   );
+  if (deciding.length === 0) return undefined;
   return takingAll(
-    ways,
+    ways(),
     deciding.map((by) => ({ by, ways: waysTaken(by) })),
   );
 }

@@ -8,7 +8,7 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { ask, type Status } from "../../cli/client.ts";
-import { V8_OPTIONS } from "../../daemon/v8-options.ts";
+import { V8_OPTIONS } from "../../daemon/runtime-options.ts";
 import { eventually, type Shell, shell, start, stop } from "../interop/shell.ts";
 import { inGuest } from "../interop/uml.ts";
 

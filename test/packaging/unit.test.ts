@@ -5,6 +5,7 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ENVIRONMENT, V8_OPTIONS } from "../../daemon/runtime-options.ts";
 import { scratch } from "../daemon/pair.ts";
 
 const ROOT =
@@ -39,10 +40,17 @@ test("the service tells when it is ready and alive, and keeps what a restart nee
     assert.deepEqual(service.get(key), [value], key);
   assert.ok(Number(service.get("WatchdogSec")?.[0]) > 0);
   assert.ok(Number(service.get("FileDescriptorStoreMax")?.[0]) > 0);
-  assert.match(
-    service.get("ExecStart")?.[0] ?? "",
-    /node --single-threaded-gc --max-semi-space-size=16 --no-allocation-site-pretenuring \S+main\.js daemon -c \S+$/,
-  );
+  const [start = ""] = service.get("ExecStart") ?? [];
+  assert.match(start, /node .* \S+main\.js daemon -c \S+$/);
+  assert.ok(start.includes(` ${V8_OPTIONS.join(" ")} /`), start);
+  for (const [name, value] of Object.entries(ENVIRONMENT)) assert.ok(service.get("Environment")?.includes(`${name}=${value}`), name);
+});
+
+test("containers run the daemon as the service does", () => {
+  for (const name of ["containers/Containerfile", "containers/compose.yaml"])
+    assert.ok(readFileSync(at(name), "utf8").includes(V8_OPTIONS.map((option) => `"${option}", `).join("")), name);
+  for (const [name, value] of Object.entries(ENVIRONMENT))
+    assert.ok(readFileSync(at("containers/Containerfile"), "utf8").includes(`ENV ${name}=${value}\n`), name);
 });
 
 test("the service has two capabilities and no more, and lets V8 compile", () => {

@@ -46,7 +46,7 @@ function negotiatedFor(policy: Policy, packet: Packet): string | null {
   const rules = policy.rules.filter(({ action }) => action !== "permit" && action !== "block");
   // The peer's rules come in another order than the file's.
   const found = ruleCoveringSelectors([...rules].reverse(), OWN, proposed, "transport", (rule) => placeInFile(policy, rule));
-  return found.ok && !decidedByAnother(policy, rules, OWN, found.value, proposed, BOTH) ? found.value.rule.name : null;
+  return found.ok && !decidedByAnother(policy, rules, OWN, found.value, proposed, () => BOTH) ? found.value.rule.name : null;
 }
 
 test("a child for a packet is made under the rule that decides about it, and under none where that lets it pass or drops it", () => {

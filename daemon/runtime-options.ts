@@ -1,5 +1,6 @@
 /**
- * Options of V8 with which the daemon is meant to run; they have to stand on node's command line. The systemd unit and the benchmark (scripts/bench.js) have them.
+ * Settings of V8 and of the C library with which the daemon is meant to run: both are read before its first line is. The systemd unit, the containers
+ * and the benchmark (scripts/bench.js) have them.
  */
 
 /**
@@ -8,3 +9,9 @@
  * outlives a collection isn't counted by the place that made it: every SA does, and to count them takes longer than it saves.
  */
 export const V8_OPTIONS: readonly string[] = ["--single-threaded-gc", "--max-semi-space-size=16", "--no-allocation-site-pretenuring"];
+
+/**
+ * glibc joins all small blocks that were freed whenever a large one is wanted, and Node wants 64 KiB for each datagram that it reads. Blocks that are
+ * joined at once leave nothing to go through.
+ */
+export const ENVIRONMENT: Readonly<Record<string, string>> = { GLIBC_TUNABLES: "glibc.malloc.mxfast=0" };
