@@ -105,10 +105,17 @@ function putSa(verb: "add" | "update", sa: KernelSa): readonly Word[] {
     ...(sa.encryption ? ["enc", sa.encryption.name, sa.encryption.key] : []),
     ...(sa.aead ? ["aead", sa.aead.name, sa.aead.key, number(sa.aead.icvBits)] : []),
     ...LIMITS.flatMap(([word, name]) => limit(word, sa.limits[name])),
+    ...(hasPaddedAh(sa) ? ["flag", "align4"] : []),
     ...(sa.encap ? ["encap", "espinudp", number(sa.encap.sourcePort), number(sa.encap.destinationPort), "0.0.0.0"] : []),
     ...(sa.selector ? ["sel", ...selector(sa.selector)] : []),
   ];
 }
+
+/**
+ * AH fills its ICV up to 4 octets on IPv4, to 8 on IPv6 (RFC 4302 §3.3.3.2.1). Linux takes 8 on both, unless it is told: a peer that keeps to the RFC would
+ * drop every packet where that makes a difference, as it does with HMAC-SHA-256 and longer.
+ */
+const hasPaddedAh = ({ protocol, source }: KernelSa): boolean => protocol === "ah" && !source.includes(":");
 
 const LIMITS = [
   ["time-soft", "softSeconds"],

@@ -68,6 +68,9 @@ const ROWS: readonly Row[] = [
   { name: "null", peers: OTHERS, protect: "esp:null-sha1", pfs: null },
   { name: "ah-sha1", peers: OTHERS, protect: "ah:sha1", pfs: null },
   { name: "ah-sha256", peers: OTHERS, protect: "ah:sha256", mode: "tunnel", ...V6 },
+  // On IPv4 the ICV of these is filled up to 4 octets, and not to 8 as on IPv6.
+  { name: "ah-sha256-ipv4", peers: OTHERS, protect: "ah:sha256", pfs: null },
+  { name: "ah-sha512", peers: OTHERS, protect: "ah:sha512", mode: "tunnel", pfs: null },
   { name: "ah-esp", peers: OURSELVES, protect: "ah:sha1+esp:3des-sha1" },
   { name: "ah-esp-tunnel", peers: OURSELVES, protect: "ah:sha256+esp:aes128-sha256", mode: "tunnel", ...V6 },
 
