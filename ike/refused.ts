@@ -2,6 +2,7 @@
  * Policies of rules that the kernel has refused, mostly because somebody else's policy has their selector: that one is never touched, and ours
  * are asked for again until it is gone.
  */
+import { isExemption } from "../policy/compile.ts";
 import { formatPackets } from "../policy/decide.ts";
 import type { RefusedPolicyView } from "../sa-store/view.ts";
 import { type Core, kernel, log } from "./core.ts";
@@ -33,7 +34,7 @@ export function onRefusedTimer(core: Core): void {
 export function tellStanding(core: Core, policies: readonly KernelPolicy[]): void {
   for (const policy of policies) {
     const rule = core.policies.ruleOf(policy);
-    const text = `${rule ? `rule ${rule}` : farSide(policy)}: the kernel has ${policyText(policy)} now, which it refused before`;
+    const text = `${whose(rule, policy) ?? farSide(policy)}: the kernel has ${policyText(policy)} now, which it refused before`;
     log(core, "policy.stands", "notice", text, { peer: farSide(policy), ...(rule ? { rule } : {}) });
   }
   if (policies.length > 0 && core.policies.slots.refusals === 0) dropRefused(core);
@@ -44,6 +45,10 @@ export function dropRefused(core: Core): void {
   core.timers.clearAll(TIMER);
   core.refusedPause = FIRST_PAUSE;
 }
+
+/** For people: the rule that has such a policy, or that none has; undefined where a child has it alone. */
+export const whose = (rule: string | null | undefined, policy: KernelPolicy | null): string | undefined =>
+  rule ? `rule ${rule}` : policy && isExemption(policy) ? "an exemption" : undefined;
 
 /** `out 192.0.2.1/32 -> 192.0.2.2/32`. */
 export const policyText = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string =>

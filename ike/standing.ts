@@ -3,7 +3,6 @@
  * What others put there is never replaced: `add-policy` refuses, and the refusal names it (`policy-slots.ts`).
  */
 import { formatAddress, isHost } from "../isakmp/address.ts";
-import { isExemption } from "../policy/compile.ts";
 import { type DecisionIndex, indexPolicies } from "../policy/decide.ts";
 import { isNatural, type PacketSelector } from "../policy/packet-selector.ts";
 import { NO_POLICY } from "../policy/traffic-keys.ts";
@@ -17,7 +16,7 @@ import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contra
 import { lookSoon } from "./look.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots } from "./policy-slots.ts";
-import { awaitRefused, tellStanding } from "./refused.ts";
+import { awaitRefused, tellStanding, whose } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
@@ -345,19 +344,13 @@ export class PolicyTable {
     if (refused.do === "add-sa" || refused.do === "update-sa" || refused.do === "read-sa") return [];
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const rule = base && this.ruleOf(base);
-    // Somebody else exempts neighbour discovery, or whatever it is: so much the better.
-    if (refused.do === "add-policy" && base && isExemption(base) && refusal.exists) {
-      this.#slots.dropBase(base);
-      upkeep(core, this.#slots.settle([base]));
-      return [];
-    }
     if (refused.do === "add-policy" && refusal.exists && !core.stopping && this.#slots.mayBeOurs(refused.policy)) lookSoon(core, false);
     const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
     const isNews = refused.do === "remove-sa" || refused.do === "remove-policy" || this.#slots.refuse(refused.policy, refusal);
     if (base) awaitRefused(core);
     // What only children want fails them, and is told of each.
     if (isNews && (refused.do !== "add-policy" || base))
-      logError(core, "policy.failed", rule ? `rule ${rule}` : peer, kernelError(refusal, refused.do), { peer, ...(rule ? { rule } : {}) });
+      logError(core, "policy.failed", whose(rule, base) ?? peer, kernelError(refusal, refused.do), { peer, ...(rule ? { rule } : {}) });
     return refused.do === "add-policy" ? children : [];
   }
 
