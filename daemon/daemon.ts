@@ -14,7 +14,7 @@ import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, type ConfigurationReader, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
 import { type AddressWatch, awaitsSocket, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
-import { installBypass, keepBypass, removeBypassCommands } from "./bypass.ts";
+import { Bypass } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
@@ -104,7 +104,7 @@ class RunningDaemon implements Daemon {
   #watch: AddressWatch | undefined;
   readonly #routes = new RouteWatch({ onChange: () => this.#loop.push({ type: "routes" }) });
   #addresses: LocalAddresses = { local: [], served: [], onLink: [], broadcasts: [] };
-  #bypassPorts: readonly number[] = [];
+  readonly #bypass: Bypass;
   #stopping = false;
   #finishing = false;
   /** Which policy is followed. */
@@ -119,6 +119,7 @@ class RunningDaemon implements Daemon {
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
     this.#parts = { ...parts, log, kernel };
+    this.#bypass = new Bypass(kernel);
     this.#policy = new PolicySource({ configuration, reader, log, journal, find, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
@@ -215,7 +216,7 @@ class RunningDaemon implements Daemon {
     if (failure) return failure;
     await this.#ensureBypass();
     kernel.listen((event) => this.#loop.push({ type: "kernel-event", event }));
-    keepBypass(kernel, () => (this.#finishing ? [] : this.#bypassPorts));
+    this.#bypass.keep();
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
     this.#loop.push({ type: "addresses", addresses: this.#addresses.local, broadcasts: this.#addresses.broadcasts });
@@ -309,11 +310,10 @@ class RunningDaemon implements Daemon {
   }
 
   async #ensureBypass(): Promise<void> {
-    const { kernel, log, configuration } = this.#parts;
-    if (this.#bypassPorts.length > 0 || this.#udp.endpoints.every(({ bypass }) => bypass)) return;
+    const { log, configuration } = this.#parts;
+    if (this.#bypass.isLaid || this.#udp.endpoints.every(({ bypass }) => bypass)) return;
     const ports = [configuration.daemon.port, configuration.daemon.natPort].filter((port) => port !== 0);
-    this.#bypassPorts = ports;
-    const refusal = await installBypass(kernel, ports);
+    const refusal = await this.#bypass.install(ports);
     const text = refusal
       ? `IKE itself can't be kept out of IPsec, rules that cover UDP will stop it: ${refusal}`
       : `sockets can't pass by IPsec themselves; kernel policies for UDP ${ports.join(" and ")} do it instead`;
@@ -360,12 +360,13 @@ class RunningDaemon implements Daemon {
     if (this.#finishing) return;
     this.#finishing = true;
     this.#stopping = true;
-    const { log, kernel } = this.#parts;
+    const { log } = this.#parts;
     this.#loop.close();
-    if (this.#bypassPorts.length > 0 && !this.#handedOver)
+    this.#bypass.end();
+    if (this.#bypass.isLaid && !this.#handedOver)
       await within(
         LAST_WORDS_MS,
-        kernel.run(removeBypassCommands(this.#bypassPorts)).catch(() => {}),
+        this.#bypass.remove().catch(() => {}),
       );
     this.#commands.finish();
     await this.#closeAll();
