@@ -118,8 +118,7 @@ class RunningDaemon implements Daemon {
     this.#monitoring = new Monitoring(parts);
     const { feed, log, kernel } = this.#monitoring;
     const { port, natPort } = configuration.daemon;
-    this.#parts = { ...parts, log, kernel };
-    this.#bypass = new Bypass(kernel);
+    [this.#parts, this.#bypass] = [{ ...parts, log, kernel }, new Bypass(kernel)];
     this.#policy = new PolicySource({ configuration, reader, log, journal, find, follow: (policy) => this.#adopt(policy) });
     this.controlPath = parts.controlPath ?? configuration.daemon.control;
     this.stopped = new Promise((resolve) => {
