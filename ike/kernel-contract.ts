@@ -91,12 +91,18 @@ export interface KernelRefusal {
 }
 
 /**
- * What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. `ours`: an `add-policy` of this run or an earlier one did.
- * `endless`: no time limit ends it.
+ * What the kernel has, whoever put it there. Policies of sockets and of interfaces are not among them. `endless`: no time limit ends it.
  */
 export interface KernelListing {
   readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters; readonly endless: boolean })[];
-  readonly policies: readonly (KernelPolicy & { readonly ours: boolean })[];
+  readonly policies: readonly ListedPolicy[];
+}
+
+export interface ListedPolicy extends KernelPolicy {
+  /** An `add-policy` of this run or an earlier one put it there. */
+  readonly ours: boolean;
+  /** It says what none of ours says, so that somebody else has made it what it is, in its place; its templates are not told. */
+  readonly saysMore?: true;
 }
 
 /** The priority of what lets IKE itself by, in front of all else. It is laid before the core knows of any policy, and is not the core's. */

@@ -1,5 +1,5 @@
 /** What two policies of one slot are to each other, and in which order the kernel hears of many. */
-import type { KernelPolicy, KernelTemplate } from "./kernel-contract.ts";
+import type { KernelPolicy, KernelTemplate, ListedPolicy } from "./kernel-contract.ts";
 
 /**
  * A child's policy stands just in front of its own rule's, wherever that is: what is stronger is another rule's, which decides there, whether it came by a
@@ -14,13 +14,17 @@ export function strongerOf(overlay: KernelPolicy | undefined, base: KernelPolicy
 export const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
   action === "block" || templates.some(({ level }) => level === "required");
 
-/** Whether two policies of one slot say the same. */
-export const samePolicy = (a: KernelPolicy, b: KernelPolicy): boolean =>
+/** Whether two policies of one slot say the same. What says more than we read is like no other. */
+export const samePolicy = (a: Comparable, b: Comparable): boolean =>
   a === b ||
-  (a.action === b.action &&
+  (!a.saysMore &&
+    !b.saysMore &&
+    a.action === b.action &&
     a.priority === b.priority &&
     a.templates.length === b.templates.length &&
     a.templates.every((template, i) => sameTemplate(template, b.templates[i])));
+
+type Comparable = KernelPolicy & Pick<ListedPolicy, "saysMore">;
 
 const sameTemplate = (a: KernelTemplate, b: KernelTemplate | undefined): boolean =>
   b !== undefined &&

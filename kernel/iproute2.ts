@@ -50,6 +50,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     tell({ type: "policy-gone", policy: null });
   };
   let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
+  let toldUnread = 0;
   return {
     run: async (commands) => {
       if (monitor && !mappings && commands.some((command) => command.do === "add-sa" && command.sa.encap))
@@ -69,7 +70,12 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
       return reading;
     },
     list: () => readAll(ip, onDiagnostic),
-    listPolicies: () => readWhole(ip),
+    async listPolicies() {
+      const { policies, unread } = await readWhole(ip);
+      if (unread > 0 && unread !== toldUnread) onDiagnostic(`policies: ${unread} of ours ${UNREAD}, and are taken for missing`);
+      toldUnread = unread;
+      return policies;
+    },
     listen(onEvent) {
       listeners.push(onEvent);
       monitor ??= monitorChild({ ip, onDiagnostic, words: EVENTS, onEvent: tell });
@@ -103,16 +109,21 @@ async function readAll(ip: string, onDiagnostic: (text: string) => void): Promis
   return { sas, policies: (await readPolicies(ip, onDiagnostic)).policies };
 }
 
-/** All policies, or none: what is missing in a part of them may be there. */
-async function readWhole(ip: string): Promise<KernelListing["policies"]> {
+/**
+ * All policies whose key can be read, or none: what is missing in a part of them may be there. One of ours whose key can't be read (a protocol that has a name
+ * of its own on this machine) is not there for us; where it is so with all of ours, it is `ip` that speaks otherwise, and nothing is known.
+ */
+async function readWhole(ip: string): ReturnType<typeof readPolicies> {
   const complaints: string[] = [];
-  const { policies, unread } = await readPolicies(ip, (text) => complaints.push(text));
+  const read = await readPolicies(ip, (text) => complaints.push(text));
   if (complaints.length > 0) throw new Error(complaints.join("; "));
-  if (unread > 0) throw new Error(`ip tells of ${unread} policies of ours in words that are not known here`);
-  return policies;
+  if (read.unread > 0 && !read.policies.some(({ ours }) => ours)) throw new Error(`${read.unread} policies of ours ${UNREAD}`);
+  return read;
 }
 
-/** `unread`: policies of ours of which `ip` said what we do not know. */
+const UNREAD = "have selectors that ip tells in words which are not known here";
+
+/** `unread`: policies of ours whose key `ip` told in words that we do not know. */
 async function readPolicies(
   ip: string,
   onDiagnostic: (text: string) => void,

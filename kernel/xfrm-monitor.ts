@@ -113,8 +113,10 @@ function change(line: string): Reading | undefined {
   if (!selector) return undefined;
   return {
     read(line) {
-      const [, direction, action, priority] = /^dir (in|out|fwd)\b(?: action (\w+))?.*? priority (\d+)/.exec(line) ?? [];
+      const [, direction, action, priority] = /^dir (in|out|fwd)\b(?: action (\w+))?(?:.*? priority (\d+))?/.exec(line) ?? [];
       if (!direction || / ptype (?!main\b)/.test(line)) return undefined;
+      // Whatever it is now.
+      if (priority === undefined) return { type: "policy-gone", policy: { direction: direction as PolicyDirection, selector } };
       const policy = {
         direction: direction as PolicyDirection,
         selector,

@@ -1,28 +1,25 @@
 /**
- * The text of `ip -s xfrm policy list` as policies. Those of sockets, of interfaces (`dev`, if_id), of GRE keys, of another type than main, and of protocols
- * that it only knows by a name which we don't are passed over: none of them is ours, and each stands beside ours of the same addresses.
+ * The text of `ip -s xfrm policy list` as policies. Those of sockets, of interfaces (`dev`, if_id), marks, GRE keys, users, security contexts, of another type than
+ * main, and of protocols that it only knows by a name which we don't are passed over: none of them is ours, and each stands beside ours of the same addresses.
+ * Invariant: whatever one policy says, the others are read.
  */
-import type { KernelListing, KernelPolicy, KernelSelector, KernelTemplate, PolicyDirection } from "../ike/kernel-contract.ts";
+import type { KernelListing, KernelSelector, KernelTemplate, ListedPolicy, PolicyDirection } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { protocolNumber } from "./ip-protocols.ts";
 import { isOurIndex } from "./xfrm-args.ts";
 
-/** Reads the whole output. Lines that it does not know take their policy out of the result; `onUnread` is told of each such one of ours. */
+/**
+ * Reads the whole output. Of a policy with a word that none of ours has only the key, action and priority are told (`saysMore`); `onUnread` is told of
+ * each that has our number, and whose key can't be read.
+ */
 export function parsePolicies(lines: readonly string[], onUnread: () => void = () => {}): KernelListing["policies"] {
-  const policies: KernelListing["policies"][number][] = [];
+  const policies: ListedPolicy[] = [];
   let current: Draft | undefined;
   const finish = (): void => {
-    if (current?.alien) return;
-    if (current?.usable && current.direction)
-      policies.push({
-        direction: current.direction,
-        selector: current.selector,
-        action: current.action,
-        priority: current.priority,
-        templates: current.templates,
-        ours: current.ours,
-      });
-    else if (current?.ours) onUnread();
+    if (!current || current.isAlien) return;
+    const { selector, direction, hasOurNumber } = current;
+    if (selector && direction) policies.push(finished(current, selector, direction));
+    else if (hasOurNumber) onUnread();
   };
   for (const line of lines) {
     if (!/^\s/.test(line)) {
@@ -35,29 +32,35 @@ export function parsePolicies(lines: readonly string[], onUnread: () => void = (
 }
 
 interface Draft {
-  readonly selector: KernelSelector;
+  /** undefined: it can't be read, or something narrows it that we never ask for. */
+  readonly selector: KernelSelector | undefined;
   direction: PolicyDirection | undefined;
-  action: KernelPolicy["action"];
+  action: ListedPolicy["action"];
   priority: number;
   readonly templates: KernelTemplate[];
-  ours: boolean;
-  usable: boolean;
-  /** Of a kind that we never make. */
-  alien: boolean;
+  hasOurNumber: boolean;
+  /** Something in it is none of the words of ours. */
+  saysMore: boolean;
+  /** Of a kind that we never make, and that stands beside ours. */
+  isAlien: boolean;
 }
 
-function startPolicy(line: string): Draft {
-  const selector = parseSelector(line);
-  return {
-    selector: selector ?? ANY,
-    direction: undefined,
-    action: "allow",
-    priority: 0,
-    templates: [],
-    ours: false,
-    usable: selector !== undefined,
-    alien: / (?:dev|key) /.test(line),
-  };
+const startPolicy = (line: string): Draft => ({
+  selector: parseSelector(line),
+  direction: undefined,
+  action: "allow",
+  priority: 0,
+  templates: [],
+  hasOurNumber: false,
+  saysMore: false,
+  isAlien: / (?:dev|key) | uid (?!0\b)/.test(line),
+});
+
+function finished(draft: Draft, selector: KernelSelector, direction: PolicyDirection): ListedPolicy {
+  const { action, priority, templates, hasOurNumber, saysMore } = draft;
+  return saysMore
+    ? { direction, selector, action, priority, templates: [], ours: false, saysMore }
+    : { direction, selector, action, priority, templates, ours: hasOurNumber };
 }
 
 /** The words of a policy of ours, and what `-s` tells besides. */
@@ -85,42 +88,55 @@ export function parseSelector(line: string): KernelSelector | undefined {
   };
 }
 
-const ANY: KernelSelector = {
-  source: "::",
-  sourceLength: 0,
-  destination: "::",
-  destinationLength: 0,
-  protocol: 0,
-  sourcePort: 0,
-  destinationPort: 0,
-};
-
 function addLine(draft: Draft, line: string): void {
-  const policy = /^dir (in|out|fwd)\b(?: action (\w+))?(?: index (\d+))?.*? priority (\d+)/.exec(line);
-  const ends = /^tmpl src (\S+) dst (\S+)/.exec(line);
-  const template = /^proto (esp|ah) (?:spi \S+ )?reqid (\d+)(?:\(\S+\))? mode (transport|tunnel)/.exec(line);
-  const last = draft.templates.at(-1);
-  if (policy) {
-    draft.direction = policy[1] as PolicyDirection;
-    draft.action = policy[2] === "block" ? "block" : "allow";
-    draft.ours = policy[3] !== undefined && isOurIndex(Number(policy[3]));
-    draft.priority = Number(policy[4]);
-    draft.alien ||= / ptype (?!main\b)/.test(line);
-  } else if (ends) draft.templates.push({ ...EMPTY, source: end(ends[1]), destination: end(ends[2]) });
-  else if (template && last)
-    draft.templates[draft.templates.length - 1] = {
-      ...last,
+  const direction = /^dir (in|out|fwd)\b/.exec(line)?.[1];
+  const ends = /^tmpl src (\S+) dst (\S+)$/.exec(line);
+  const template = TEMPLATE.exec(line);
+  const last = draft.templates.length - 1;
+  const known = draft.templates[last];
+  if (direction) addDirection(draft, direction as PolicyDirection, line);
+  else if (ends) draft.templates.push({ ...EMPTY, source: end(ends[1]), destination: end(ends[2]) });
+  else if (template && known)
+    draft.templates[last] = {
+      ...known,
       protocol: template[1] as KernelTemplate["protocol"],
       reqid: Number(template[2]),
       mode: template[3] as KernelTemplate["mode"],
     };
-  else if (line.startsWith("level use") && last) draft.templates[draft.templates.length - 1] = { ...last, level: "use" };
-  else if (!TOLD.test(line)) draft.usable = false;
+  else if (/^level use(?: share any)?$/.test(line) && known) draft.templates[last] = { ...known, level: "use" };
+  else if (BESIDE.test(line)) draft.isAlien = true;
+  else if (!TOLD.test(line)) draft.saysMore = true;
 }
 
-/** What `-s` tells besides. */
-const TOLD =
-  /^(?:level required|level use|enc-mask f+ auth-mask f+ comp-mask f+$|lifetime |limit: |expire (?:add|use): |\d+\(bytes\)|add )/;
+/** `dir out action allow index 9 priority 7 ptype main share any flag  (0x00000000)`: without statistics without the words that are as always. */
+function addDirection(draft: Draft, direction: PolicyDirection, line: string): void {
+  const after = (word: string): string | undefined => new RegExp(` ${word} (\\w+)`).exec(line)?.[1];
+  draft.direction = direction;
+  draft.action = after("action") === "block" ? "block" : "allow";
+  draft.priority = Number(after("priority") ?? 0);
+  draft.hasOurNumber = isOurIndex(Number(after("index")));
+  draft.isAlien ||= (after("ptype") ?? "main") !== "main";
+  draft.saysMore ||= !DIRECTION.test(line);
+}
+
+const DIRECTION =
+  /^dir (?:in|out|fwd)(?: action (?:allow|block))?(?: index \d+)? priority \d+(?: ptype main)?(?: share any)?(?: flag +\(0x0+\))?$/;
+
+/** A template of ours names no SPI, and is in force for packets of every kind. */
+const TEMPLATE = /^proto (esp|ah) (?:spi 0x0+(?:\(0\))? )?reqid (\d+)(?:\(\S+\))? mode (transport|tunnel)$/;
+
+/** Part of the key, so that such a policy leaves ours in its place. */
+const BESIDE = /^(?:mark 0x|if_id |security context )/;
+
+/** What `-s` tells besides: no end of time or volume, and how much it was used. */
+const TOLD = new RegExp(
+  [
+    "^(?:level required(?: share any)?|enc-mask f+ auth-mask f+ comp-mask f+",
+    "lifetime (?:config|current):|limit: soft \\(INF\\)\\((bytes|packets)\\), hard \\(INF\\)\\(\\1\\)",
+    "expire (?:add|use): soft 0\\(sec\\), hard 0\\(sec\\)",
+    "\\d+\\(bytes\\), \\d+\\(packets\\)|add .* use .*)$",
+  ].join("|"),
+);
 
 const EMPTY = { source: null, destination: null, protocol: "esp", reqid: 0, mode: "transport", level: "required" } as const;
 

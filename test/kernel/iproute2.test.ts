@@ -309,19 +309,26 @@ test("policies that go are told; where their monitor dies, anything may have gon
   assert.equal(diagnostics.length, 2);
 });
 
-test("a list of policies that breaks off, or has one of ours in unknown words, is none", async (t) => {
-  const { ip, kernel } = setUp(t);
-  const policy = (index: number, more = "") =>
-    `src 192.0.2.1/32 dst 192.0.2.2/32 proto tcp uid 0\n\tdir out action block index ${index} priority 7 ptype main share any flag  (0x00000000)\n${more}`;
+test("a list of policies that breaks off is none; of one in unknown words only that it is there is told", async (t) => {
+  const { ip, kernel, diagnostics } = setUp(t);
+  const policy = (index: number, more = "", protocol = "tcp") =>
+    `src 192.0.2.1/32 dst 192.0.2.2/32 proto ${protocol} uid 0\n\tdir out action block index ${index} priority 7 ptype main share any flag  (0x00000000)\n${more}`;
+  const listed = async () =>
+    (await kernel.listPolicies()).map(({ action, priority, ours, saysMore = false }) => [action, priority, ours, saysMore]);
   ip.list(policy(0xd0000001));
-  assert.deepEqual(
-    (await kernel.listPolicies()).map(({ action, priority, ours }) => ({ action, priority, ours })),
-    [{ action: "block", priority: 7, ours: true }],
-  );
+  assert.deepEqual(await listed(), [["block", 7, true, false]]);
   ip.list(policy(0xd0000001), 1);
   await assert.rejects(kernel.listPolicies(), /Dump terminated/);
-  ip.list(policy(0xd0000001, "\tsomething new\n"));
-  await assert.rejects(kernel.listPolicies(), /1 policies of ours in words that are not known here/);
-  ip.list(policy(9, "\tsomething new\n"));
-  assert.deepEqual(await kernel.listPolicies(), []);
+  ip.list(policy(0xd0000001, "\tsomething new\n") + policy(9, "\tsomething new\n") + policy(0xd0000009));
+  assert.deepEqual(await listed(), [
+    ["block", 7, false, true],
+    ["block", 7, false, true],
+    ["block", 7, true, false],
+  ]);
+  ip.list(policy(0xd0000001, "", "frobnicate") + policy(0xd0000009));
+  assert.deepEqual(await listed(), [["block", 7, true, false]], "one whose key can't be read takes no other with it");
+  await listed();
+  assert.equal(diagnostics.filter((text) => /1 of ours have selectors .* taken for missing$/.test(text)).length, 1);
+  ip.list(policy(0xd0000001, "", "frobnicate") + policy(9));
+  await assert.rejects(kernel.listPolicies(), /^Error: 1 policies of ours have selectors that ip tells in words which are not known here$/);
 });

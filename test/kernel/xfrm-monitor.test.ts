@@ -171,6 +171,31 @@ test("a policy that was changed is named, with what its first lines say", () => 
     assert.deepEqual(read(updated(line)).events, [{ type: "policy-changed", policy: { direction: "out", selector, action, priority } }]);
 });
 
+test("a policy that was changed to what has other words is told all the same", () => {
+  const record = (...lines: readonly string[]) => ["Updated src 10.0.0.1/32 dst 10.0.0.2/32 ", ...lines.map((line) => `${T}${line}`)];
+  const ends = { source: "10.0.0.1", sourceLength: 32, destination: "10.0.0.2", destinationLength: 32 };
+  const policy = { direction: "out", selector: { ...ends, protocol: 0, sourcePort: 0, destinationPort: 0 } } as const;
+  const changed = (action: string, priority: number) => [{ type: "policy-changed", policy: { ...policy, action, priority } }];
+  for (const [events, ...lines] of [
+    [
+      changed("allow", 5),
+      "dir out priority 5 ptype main ",
+      "mark 0x5/0xff ",
+      "tmpl src 0.0.0.0 dst 0.0.0.0",
+      "\tproto comp reqid 9 mode beet",
+    ],
+    [
+      changed("block", 5),
+      "security context system_u:object_r:x_t:s0 ",
+      "dir out action block priority 5 ptype main flag localok 80",
+      "if_id 0x5",
+    ],
+    [changed("allow", 5), "dir out action 2 colour blue priority 5 ", "crypto offload parameters: dev eth0 mode packet"],
+    [[{ type: "policy-gone", policy }], "dir out action allow rank first", "colour blue"],
+  ] as const)
+    assert.deepEqual(read(record(...lines)).events, events);
+});
+
 test("a flush of policies names none", () => {
   for (const line of ["Flushed policy ptype main ", "Flushed policy ", "[nsid current]Flushed policy ptype main "])
     assert.deepEqual(read([line]), { events: [{ type: "policy-gone", policy: null }], ignored: 0 });

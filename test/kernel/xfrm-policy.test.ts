@@ -112,7 +112,7 @@ test("policies of one interface, of a GRE key and of another type are passed ove
   assert.deepEqual([one("dev wg0 "), one("proto gre key 7 "), one("", "sub"), one("proto tcp dport 80 ")].map(read), [0, 0, 0, 1]);
   assert.equal(unread, 0);
   assert.equal(read(one("colour blue ")), 0);
-  assert.equal(unread, 1, "a word of a later `ip` may be about any policy");
+  assert.equal(unread, 1, "a key that can't be read is counted");
 });
 
 test("any lines are read to an end", () => {

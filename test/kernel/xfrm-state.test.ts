@@ -56,6 +56,41 @@ test("a list gives each ESP and AH state, and passes over others", () => {
   ]);
 });
 
+test("a state with words that none of ours has takes no other with it, and is read as far as it is an SA of ESP or AH", () => {
+  const other = state("proto esp spi 0x00002000(8192) reqid 9(0x00000009) mode beet", "1(bytes), 1(packets)")
+    .replace("flag  (0x00000000)", "flag noecn esn 80 extra_flag dont-encap-dscp  (0x10000001)")
+    .replace(
+      `${T}anti-replay`,
+      [
+        `${T}mark 0x5/0xff output-mark 0x1`,
+        `${T}encap type espintcp sport 4500 dport 4500 addr 0.0.0.0`,
+        `${T}coa 10.0.0.7`,
+        `${T}lastused 2026-11-22 20:17:31`,
+        `${T}anti-replay esn context:`,
+        `${T} seq-hi 0x0, seq 0x0, oseq-hi 0x0, oseq 0x0`,
+        `${T} replay_window 32, bitmap-length 1`,
+        `${T} 00000000 `,
+        `${T}crypto offload parameters: dev eth0 dir in mode packet`,
+        `${T}if_id 0x5`,
+        `${T}tfcpad 9`,
+        `${T}dir in`,
+        `${T}pcpu-num 3`,
+        `${T}nat-keepalive interval 20`,
+        `${T}anti-replay`,
+      ].join("\n"),
+    );
+  const compressed = ["comp", "route2", "hao", "ipsec-any", "77"].map((protocol) =>
+    state(`proto ${protocol} spi 0x00000005(5) reqid 1(0x00000001) mode ro`, "1(bytes), 1(packets)"),
+  );
+  const secured = first.replace(/$/, `${T}security context system_u:object_r:x_t:s0 \n`);
+  assert.deepEqual(xfrmStates().push(Buffer.from([first, ...compressed, other, secured, first].join(""))), [
+    record,
+    { sa: { ...record.sa, spi: 0x2000 }, reqid: 9, counters: { octets: 1, packets: 1 }, endless: false },
+    record,
+    record,
+  ]);
+});
+
 test("a state without a time limit is told from the others", () => {
   const endless = first.replace("soft 200(sec), hard 300(sec)", "soft 0(sec), hard 0(sec)");
   assert.deepEqual(xfrmStates().push(Buffer.from(first + endless + first)), [record, { ...record, endless: true }, record]);
