@@ -11,27 +11,27 @@ import type { GuardPolicyView, GuardView, StatusDocument } from "../sa-store/vie
 export type Carrying = Pick<StatusDocument["softSas"][number], "local" | "remote" | "localPort" | "remotePort" | "protocol">;
 type Packet = Explanation["packet"];
 
-/** The explanation of a packet as it holds while `guards` stand, which are about it or its answer. */
+/** The explanation of a packet as it holds while `guards` stand, which are about it or its answer: about that of both which leaves. */
 export function keptFromClear(explanation: Explanation, guards: readonly GuardView[]): Explanation {
   const { packet, direction, answer } = explanation;
   if (direction === "fwd") return explanation;
-  const back = frontOf(guards, answer.rule, direction === "in" ? "out" : "in", packet);
-  const answered = back ? { ...explanation, answer: { ...answer, verdict: "protect" as const } } : explanation;
+  if (direction === "in")
+    return frontOf(guards, answer.rule, packet) ? { ...explanation, answer: { ...answer, verdict: "protect" } } : explanation;
   const [guard] = guards.filter(({ rule }) => rule === explanation.rule).toSorted((a, b) => b.secondsLeft - a.secondsLeft);
-  const front = frontOf(guards, explanation.rule, direction, packet);
+  const front = frontOf(guards, explanation.rule, packet);
   // Under `request` the rule's own policies let nothing out, but for a soft SA, which a guard keeps from opening.
-  if (!guard || !(front || (direction === "out" && explanation.verdict === "protect"))) return answered;
-  return { ...answered, verdict: "protect", says: sentence(guard, direction), policy: front ?? explanation.policy };
+  if (!guard || !(front || explanation.verdict === "protect")) return explanation;
+  return { ...explanation, verdict: "protect", says: sentence(guard), policy: front ?? explanation.policy };
 }
 
-const sentence = ({ rule, remote, secondsLeft }: GuardView, direction: "in" | "out"): string =>
-  `rule ${rule}: ${direction === "in" ? "accepted" : "sent"} only protected, for ${secondsLeft} seconds more at least: this traffic with ${remote} was protected, and its last SA has ended, so that it is kept from the clear which the rule lets through at other times`;
+const sentence = ({ rule, remote, secondsLeft }: GuardView): string =>
+  `rule ${rule}: sent only protected, for ${secondsLeft} seconds more at least: this traffic with ${remote} was protected, and its last SA has ended, so that it is kept from the clear which the rule lets through at other times`;
 
-/** The strongest policy that guards of a rule have in front of its own for a packet that goes this way, or for its answer. */
-function frontOf(guards: readonly GuardView[], rule: string | null, direction: "in" | "out", packet: Packet): ExplainedPolicy | undefined {
+/** The strongest policy that guards of a rule have in front of its own for a packet that leaves, or whose answer does. */
+function frontOf(guards: readonly GuardView[], rule: string | null, packet: Packet): ExplainedPolicy | undefined {
   const [front] = guards
     .filter((guard) => guard.rule === rule)
-    .flatMap(({ policies }) => policies.filter((one) => one.direction === direction && isAbout(one, packet)))
+    .flatMap(({ policies }) => policies.filter((one) => one.direction === "out" && isAbout(one, packet)))
     .toSorted((a, b) => a.priority - b.priority);
   return front && explained(front);
 }

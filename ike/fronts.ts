@@ -238,10 +238,9 @@ export function guardFlow(core: Core, child: ChildSa): void {
   if (core.stopping) return;
   for (const { spec, own } of claimsOn(core, child.spec)) {
     if (core.fronts.find("guard", spec) || asksNoMore(child.spec.rule, spec.rule)) continue;
-    // Where they lead to the same SAs the child's own policies stay, without another in between.
-    const policies = spec.reqid === child.spec.reqid ? core.policies.protectionFor({ ...child, spec }) : core.policies.guardFor(spec);
-    // Under `request` the rule's own policies let nothing out.
-    standGuard(core, spec, GUARD, spec.rule.clear.discovery ? own(policies) : []);
+    const policies = core.policies.guardFor(spec, spec.reqid === child.spec.reqid ? child : undefined);
+    // Under `request` without discovery the rule's own policies let nothing out.
+    standGuard(core, spec, GUARD, own(policies));
   }
 }
 

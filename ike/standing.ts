@@ -228,11 +228,15 @@ export class PolicyTable {
     return this.#protection(child.spec, policiesOf(child));
   }
 
-  /** What keeps a flow of a discovery rule from the clear while it has no child. */
-  guardFor(spec: ChildSpec): readonly KernelPolicy[] {
+  /**
+   * What keeps a flow of a discovery rule from leaving in clear while it has no child. What comes is for the rule's own policies: a peer that only answers
+   * may have ended its SAs, and begins in clear again. `last`: the child that it had, whose own policies stay where they lead to the same SAs.
+   */
+  guardFor(spec: ChildSpec, last?: ChildSa): readonly KernelPolicy[] {
     if (!spec.rule.clear.discovery) return [];
     const protocols = (spec.rule.quickMode.proposals[0] ?? []).map(({ protocol }) => protocol);
-    return this.#protection(spec, kernelPolicies({ ...spec, mode: "transport", tunnel: null, protocols }));
+    const wanted = last ? policiesOf({ ...last, spec }) : kernelPolicies({ ...spec, mode: "transport", tunnel: null, protocols });
+    return this.#protection(spec, wanted).filter(({ direction }) => direction === "out");
   }
 
   #protection(spec: ChildSpec, wanted: readonly KernelPolicy[]): readonly KernelPolicy[] {

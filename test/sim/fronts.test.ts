@@ -239,6 +239,37 @@ test(
   }),
 );
 
+for (const [what, rule] of [
+  ["require with inbound-clear and discovery", { ...discovery, "inbound-clear": "true" }],
+  ["request with discovery", { ...request, discovery: "true" }],
+] as const)
+  test(
+    `a boundary (${what}) whose peer only answers, and has ended its SAs: clear text comes in again, and nothing leaves in clear`,
+    scene(pair(towards(B, rule), towards(A, respond)), (world) => {
+      assert.equal(ping(world), "clear");
+      world.run(1000);
+      assertTraffic(world);
+      assert.equal(world.host("A").xfrm.inbound(packet(B, A), []), false);
+      world.host("B").command({ name: "terminate", target: { kind: "all" } });
+      world.run(1000);
+      assert.equal(answer(world), "clear");
+      assert.equal(ping(world), "acquire");
+      world.run(1000);
+      assert.equal(ping(world), "protected");
+    }),
+  );
+
+test(
+  "require with discovery alone takes nothing in clear from a peer that has ended its SAs",
+  scene(pair(towards(B, discovery), towards(A, respond)), (world) => {
+    ping(world);
+    world.run(1000);
+    world.host("B").command({ name: "terminate", target: { kind: "all" } });
+    world.run(1000);
+    assert.equal(answer(world), "refused");
+  }),
+);
+
 test(
   "a boundary accepts clear text and answers protected; with SAs it still does",
   scene(pair("", towards(A, { action: '"require"', start: '"on-traffic"', "inbound-clear": "true" })), (world) => {
