@@ -17,6 +17,8 @@ export interface Packet {
   readonly destinationPort: number;
   /** The destination is the broadcast address of a network of ours. */
   readonly isBroadcast?: true;
+  /** Neither end is an address of ours: it passes through. */
+  readonly isOthers?: true;
 }
 
 export interface DecisionIndex<T extends Decisive = WantedPolicy> {

@@ -11,7 +11,7 @@ import { reportLockOut } from "./lock-out.ts";
 import { manualRule } from "./manual-rule.ts";
 import { Rivals } from "./rivals.ts";
 import type { RawRule } from "./schema.ts";
-import { concreteSelectors, isOnLink } from "./selector.ts";
+import { concreteSelectors, isOnLink, tunnelInstead } from "./selector.ts";
 import { reportShut } from "./shut.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 import { type Reach, reachOf, type Service, wallsOf } from "./walls.ts";
@@ -152,9 +152,8 @@ function whyNever(
   // Link-local addresses are this host's whatever others it has.
   if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
     return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
-  const foreign = known && rule.action === "respond" && rule.mode === "transport" ? hostOf(filter.local) : undefined;
-  if (foreign !== undefined && !own.includes(foreign) && !isOnLink(foreign))
-    return `${foreign} is none of [daemon] addresses, and in transport mode peers can ask about this host's own addresses only: the filter answers nobody, and within a wider rule what it is about passes in clear; leave it out`;
+  const foreign = known && negotiates(rule) && rule.mode === "transport" ? hostOf(filter.local) : undefined;
+  if (foreign !== undefined && !own.includes(foreign) && !isOnLink(foreign)) return othersText(rule, filter, foreign);
   // Where none is left, equal ones of stronger rules have taken all its places.
   const stronger = mine.map((one) => byWay.get(one.wanted.direction)?.covering(one));
   const [first] = stronger;
@@ -167,6 +166,19 @@ function whyNever(
   return isExempt
     ? `${aboutAll(ofHost)} about all packets of this host in it; the filter decides only about what passes through`
     : undefined;
+}
+
+const negotiates = ({ action }: Rule): boolean => action !== "permit" && action !== "block";
+
+/** Of a filter in transport mode that names another host, `foreign`, as its own side. */
+function othersText({ action, clear }: Rule, { direction }: Filter, foreign: string): string {
+  const none = `${foreign} is none of [daemon] addresses, and in transport mode`;
+  if (action === "respond")
+    return `${none} peers can ask about this host's own addresses only: the filter answers nobody, and within a wider rule what it is about passes in clear; leave it out`;
+  const what = direction === "in" ? foreign : "it";
+  const sent = `what ${foreign} sends through this host ${clear.discovery ? "leaves in clear" : "is dropped"} where the filter decides, and `;
+  const then = `${direction === "in" ? "" : sent}about what comes for ${what} the filter says nothing`;
+  return `${none} nothing can be negotiated for other hosts: ${then}. ${tunnelInstead(foreign)}`;
 }
 
 /** The one address of a side. */

@@ -153,6 +153,10 @@ export const isOnLink = (address: string): boolean => includesAddress(LINK_LOCAL
 /** Whether nobody can be negotiated with at an address: it is that of many, or says nothing without a zone, which IKE can't carry. */
 export const hasNoPeer = (address: string): boolean => isOfMany(address) || isOnLink(address);
 
+/** What to write instead of a filter in transport mode whose own side, `own`, is others. */
+export const tunnelInstead = (own: string): string =>
+  `For a gateway write mode = "tunnel" with tunnel = { remote = "ADDRESS" }; for this host alone write me instead of ${own}`;
+
 const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
   texts.map((text) => {
     const range = parseRange(text);
@@ -198,7 +202,7 @@ function localRanges(side: Side, rule: SelectorContext, localAddresses: readonly
     const end = rule.tunnel?.local;
     return end == null ? reachableHosts(localAddresses, about) : hosts([end]);
   }
-  // A host is taken as written: the address may come later, or be another host's by mistake, and then nothing matches. What a link-local one means: link-local.ts.
+  // A host is taken as written: the address may come later. Where it is another host's by mistake, `check` warns, since nothing can be negotiated for what passes through. What a link-local one means: link-local.ts.
   if (side.kind === "range" && isHost(side.range)) return covers(LINK_LOCAL, side.range) ? [] : [side.range];
   return reachableHosts(localAddresses, about);
 }

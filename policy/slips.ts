@@ -7,6 +7,7 @@ import type { Report } from "./diagnostic.ts";
 import { hasPorts, splitPort } from "./filter.ts";
 import type { Placed } from "./reach.ts";
 import type { RawRule } from "./schema.ts";
+import { tunnelInstead } from "./selector.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { Filter, Rule } from "./types.ts";
 
@@ -75,6 +76,6 @@ function reportOthers({ mode, action }: Rule, { local, remote }: Filter, at: Key
   const [own, far] = [formatRange(local.range), formatRange(remote.range)];
   report.warning(
     at,
-    `in transport mode it is about packets of this host itself, from and to its own addresses in ${own}; what others there send through this host to ${far} is not protected. For a gateway write mode = "tunnel" with tunnel = { remote = "ADDRESS" }; for this host alone write me instead of ${own}`,
+    `in transport mode it is about packets of this host itself, from and to its own addresses in ${own}; what others there send through this host to ${far} is not protected. ${tunnelInstead(own)}`,
   );
 }

@@ -7,7 +7,7 @@ import { type Direction, decisions, installed, type WantedPolicy } from "./compi
 import { type DecisionIndex, directionOf, formatPackets, indexPolicies, type Packet, staysHere } from "./decide.ts";
 import { formatProtocol } from "./filter.ts";
 import { isLinkLocal } from "./link-local.ts";
-import { formatSelector, hasNoPeer, isOfMany, isOnLink } from "./selector.ts";
+import { formatSelector, hasNoPeer, isOfMany, isOnLink, tunnelInstead } from "./selector.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 import { isBesideBlock } from "./ways.ts";
 import { type ExplainedNegotiation, negotiationOf } from "./would-negotiate.ts";
@@ -67,8 +67,8 @@ export function explain(
   broadcasts: readonly string[] = [],
 ): Explanation {
   const own = [...addresses, ...onLink];
-  const packet = marked(asked, broadcasts);
-  const direction = wayOf(packet, own);
+  const direction = wayOf(marked(asked, broadcasts), own);
+  const packet = marked(asked, broadcasts, direction);
   const { index, plain, standing, byFilter } = indexOf(policy, addresses, broadcasts);
   const beyond = beyondPolicy(packet, direction, own, ikePorts, index);
   const [met, next] = beyond === undefined ? metBy(index, packet, direction) : [];
@@ -77,11 +77,17 @@ export function explain(
   const found = named(met, packet);
   const { rule, filter } = found?.origin.kind === "rule" ? found.origin : { rule: null, filter: null };
   const verdict = verdictOf(found, packet);
-  const answer = answerTo(packet);
+  const answer: Packet = { ...answerTo(packet), ...(direction === "fwd" ? OTHERS : {}) };
   const back = beyond === undefined ? named(metBy(index, answer, wayBack(answer, direction, own))[0], answer) : undefined;
+  const says = (): string => {
+    if (beyond === undefined) return sentences(found, next, policy, packet);
+    const raw =
+      isWrapped(packet) && direction === "out" && !staysHere(packet, own) ? named(index.decide(packet, "out"), packet) : undefined;
+    return raw && verdictOf(raw, packet) !== "clear" ? `${beyond}; ${ofPrograms(packet)}: ${sentence(raw, policy, packet)}` : beyond;
+  };
   const stands = met && (standing.has(met) ? met : indexPolicies([...standing]).decide(packet, met.direction));
   return {
-    ...{ packet: asked, direction, verdict, says: beyond ?? sentences(found, next, policy, packet) },
+    ...{ packet: asked, direction, verdict, says: says() },
     ...{ rule: rule?.name ?? null, description: rule?.description ?? null, filter: filter?.text ?? null },
     policy: stands ? explainPolicy(stands) : null,
     negotiation:
@@ -133,8 +139,22 @@ export function isBeyond(
   return beyondPolicy(packet, wayOf(packet, own), own, ikePorts, indexOf(policy, addresses, broadcasts).index) !== undefined;
 }
 
-const marked = (packet: Packet, broadcasts: readonly string[]): Packet =>
-  broadcasts.includes(packet.destination) ? { ...packet, isBroadcast: true } : packet;
+const marked = (packet: Packet, broadcasts: readonly string[], direction?: Direction): Packet => ({
+  ...packet,
+  ...(broadcasts.includes(packet.destination) ? { isBroadcast: true } : {}),
+  ...(direction === "fwd" ? OTHERS : {}),
+});
+
+const OTHERS = { isOthers: true } as const;
+
+/** ESP and AH. The kernel asks no policy about what it has wrapped itself, nor about what it hands to its own ESP and AH (`no_policy` of their handlers). */
+const isWrapped = ({ protocol }: Packet): boolean => protocol === IP_PROTOCOL.esp || protocol === IP_PROTOCOL.ah;
+
+/** Raw sockets find their way by the policies, as all others do. */
+const ofPrograms = ({ protocol }: Packet): string =>
+  `about what a program of this host writes as ${WRAPPED[protocol]}, past the kernel's IPsec, they are`;
+
+const WRAPPED: Readonly<Record<number, string>> = { [IP_PROTOCOL.esp]: "ESP", [IP_PROTOCOL.ah]: "AH" };
 
 /** Why no rule is asked about a packet at all, if so. */
 function beyondPolicy(
@@ -149,7 +169,11 @@ function beyondPolicy(
     return "it stays on this host, and nothing of this policy is about that";
   const port = direction === "out" ? packet.sourcePort : packet.destinationPort;
   const ike = packet.protocol === IP_PROTOCOL.udp && direction !== "fwd" && port !== 0 && ikePorts.includes(port);
-  return ike ? "it is IKE itself, which always passes" : undefined;
+  if (ike) return "it is IKE itself, which always passes";
+  if (!isWrapped(packet) || direction === "fwd") return undefined;
+  return direction === "out"
+    ? `it is ${WRAPPED[packet.protocol]}: no policy is asked about what this host has wrapped itself`
+    : `it is ${WRAPPED[packet.protocol]} for this host: no policy is asked about it; it passes where there is an SA for it, and what was wrapped in it is held against the policies then`;
 }
 
 /** What would come back. Types of ICMP are no ports. */
@@ -205,18 +229,21 @@ function verdictOf(found: WantedPolicy | undefined, packet: Packet): Verdict {
   if (!found) return "clear";
   if (found.action === "block") return "drop";
   if (hasNobody(found, packet) && found.origin.kind === "rule")
-    return found.protection?.level === "use" || found.origin.rule.clear.fallback ? "clear" : "drop";
+    return found.protection?.level === "use" || (found.origin.rule.clear.fallback && !isOfOthers(packet)) ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
   const { origin } = found;
   const answers = origin.kind === "rule" && origin.rule.action === "respond" && !origin.way && !isLinkLocal(origin.pair);
   return answers ? "protect-if-asked" : "clear";
 }
 
-/** Protection is wanted, and the other end is nobody who could be asked for it. Keys of the file need nobody. */
-const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, destination, isBroadcast }: Packet): boolean =>
+/** Protection is wanted, and there is nobody who could be asked for it, or could ask. Keys of the file need nobody. */
+const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, destination, isBroadcast, isOthers }: Packet): boolean =>
   protection?.mode === "transport" &&
   (origin.kind !== "rule" || origin.rule.auth.length > 0) &&
-  (direction === "out" ? isBroadcast || hasNoPeer(destination) : direction === "in" && isOnLink(source));
+  (direction === "out" ? isOthers || isBroadcast || hasNoPeer(destination) : direction === "in" && isOnLink(source));
+
+/** Of hosts whose packets pass through, where it is not for the peer's sake that there is nobody to ask. */
+const isOfOthers = ({ isOthers, destination }: Packet): boolean => isOthers === true && !hasNoPeer(destination);
 
 const MANY = "multicast and broadcast can't be protected";
 const ON_LINK = "with a link-local address IKE can't be spoken, so that nothing can be protected";
@@ -241,6 +268,11 @@ function sentence(found: WantedPolicy | undefined, policy: Policy, packet: Packe
 }
 
 function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {
+  if (isOfOthers(packet)) {
+    const because = `${packet.source} is no address of this host, and in transport mode nothing can be negotiated for what others send through it`;
+    const what = verdictOf(found, packet) === "drop" ? `${by} drops it: ${because}` : `${by}: it leaves in clear, since ${because}`;
+    return `${what}. ${tunnelInstead(packet.source)}`;
+  }
   const many = found.direction === "out" && (packet.isBroadcast || isOfMany(packet.destination));
   if (verdictOf(found, packet) === "drop")
     return many ? `${by} drops it: ${MANY}; exempt = ["multicast", "broadcast"] would let it through` : `${by} drops it: ${ON_LINK}`;

@@ -47,6 +47,21 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     [],
   ],
   ["answers for a host that may be this one", rule("a", "respond", ["10.1.0.5 <-> 10.2.0.5"]), []],
+  ...["require", "request"].map((action): (typeof ROWS)[number] => [
+    `${action} in transport mode for a host that is not this one, of which a tunnel was probably meant`,
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", action, ["10.1.0.5 <-> 10.2.0.5", "me <-> 10.2.0.5", "192.0.2.1 <-> 10.2.0.6", "10.1.0.6 -> 10.2.0.7", "10.1.0.7 <- 10.2.0.8"])}`,
+    [
+      /^6: .*10\.1\.0\.5 is none of \[daemon\] addresses, and in transport mode nothing can be negotiated for other hosts: what 10\.1\.0\.5 sends through this host is dropped where the filter decides, and about what comes for it the filter says nothing\. For a gateway write mode = "tunnel" with tunnel = \{ remote = "ADDRESS" \}; for this host alone write me instead of 10\.1\.0\.5/,
+      /^6: .*10\.1\.0\.6 is none of/,
+      /^6: .*10\.1\.0\.7 is none of .* other hosts: about what comes for 10\.1\.0\.7 the filter says nothing\. For/,
+    ],
+  ]),
+  [
+    "protection with discovery of a host that is not this one",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "require", ["10.1.0.5 <-> 10.2.0.5"], "discovery = true")}`,
+    [/^6: .*what 10\.1\.0\.5 sends through this host leaves in clear where the filter decides, and about what comes for it/],
+  ],
+  ["protection of a host that may be this one", rule("a", "require", ["10.1.0.5 <-> 10.2.0.5"]), []],
   [
     "protection between link-local addresses",
     rule("a", "require", ["me <-> fe80::5", "fe80::/64 <-> 2001:db8::5", "me <-> fd00::5"]) + rule("b", "block", ["me <-> fe80::6"]),

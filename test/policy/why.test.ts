@@ -272,6 +272,18 @@ const ROWS: readonly (readonly [
   ["loopback on IPv6", "::1", "::1", 6, [1, 2], "clear", /stays on this host/],
   ["a multicast that leaves", "192.0.2.1", "224.0.0.251", 6, [1, 2], "drop", /can't be protected/],
   ["a broadcast that comes", "192.0.2.9", "255.255.255.255", 17, [1, 2], "drop", /rule r1/],
+  ["ESP that comes", "192.0.2.9", "192.0.2.1", 50, [0, 0], "clear", /^it is ESP for this host: no policy is asked about it/],
+  ["AH that comes on IPv6", "2001:db8::9", "2001:db8::1", 51, [0, 0], "clear", /^it is AH for this host/],
+  [
+    "ESP that leaves under a rule that requires",
+    "192.0.2.1",
+    "192.0.2.9",
+    50,
+    [0, 0],
+    "clear",
+    /^it is ESP: no policy is asked about what this host has wrapped itself; about what a program of this host writes as ESP, past the kernel's IPsec, they are: rule r0 \(require\): sent only protected/,
+  ],
+  ["ESP of others", "192.0.2.8", "192.0.2.9", 50, [0, 0], "clear", /^no filter is about it/],
   ["DHCP that comes", "192.0.2.9", "255.255.255.255", 6, [1, 2], "clear", /no filter/],
   [
     "ICMPv6 of whatever type",
@@ -292,6 +304,55 @@ for (const [what, source, destination, protocol, [sport, dport], verdict, says] 
     assert.equal(said.verdict, verdict, said.says);
     assert.match(said.says, says);
     assert.ok(said.others.every(({ because }) => because !== ""));
+  });
+
+test("a block of everything stops neither the ESP of this host's own SAs nor that which comes for them, but others' and that of programs", () => {
+  const policy = policyFrom([
+    { action: "require", filters: ["me <-> 192.0.2.9"] },
+    { action: "block", filters: ["any <-> any"] },
+  ]);
+  const said = (source: string, destination: string) => explain(policy, ME, packet(destination, 0, 50, source));
+  for (const [source, destination] of [
+    ["192.0.2.1", "198.51.100.9"],
+    ["198.51.100.9", "192.0.2.1"],
+  ] as const) {
+    const { verdict, rule, policy: met, negotiation, answer, others } = said(source, destination);
+    assert.deepEqual([verdict, rule, met, negotiation, answer], ["clear", null, null, null, { verdict: "clear", rule: null }]);
+    assert.ok(others.every(({ because }) => because.startsWith("it is ESP")));
+  }
+  assert.match(said("192.0.2.1", "198.51.100.9").says, /writes as ESP, past the kernel's IPsec, they are: rule r1 \(block\) drops it$/);
+  const forwarded = said("198.51.100.8", "198.51.100.9");
+  assert.deepEqual([forwarded.direction, forwarded.verdict, forwarded.rule], ["fwd", "drop", "r1"]);
+  assert.doesNotMatch(
+    explain(policyFrom([{ action: "permit", filters: ["me <-> any"] }]), ME, packet("198.51.100.9", 0, 50)).says,
+    /program/,
+  );
+});
+
+for (const [action, more, verdict, says] of [
+  [
+    "require",
+    "",
+    "drop",
+    /^rule r0 \(require\) drops it: 10\.1\.1\.5 is no address of this host, and in transport mode .* write mode = "tunnel"/,
+  ],
+  ["request", "", "drop", /^rule r0 \(request\) drops it: 10\.1\.1\.5 is no address of this host/],
+  [
+    "require",
+    "discovery = true",
+    "clear",
+    /^rule r0 \(require\): it leaves in clear, since 10\.1\.1\.5 is no address of this host, and .* write mode/,
+  ],
+] as const)
+  test(`why about ${action} ${more} in transport mode for another host: nothing can be negotiated, and what to write instead`, () => {
+    const policy = policyFrom([{ action, filters: ["10.1.1.5 <-> 192.0.2.9"], more }]);
+    const there = explain(policy, ME, packet("192.0.2.9", 80, 6, "10.1.1.5"));
+    assert.deepEqual([there.direction, there.verdict, there.rule, there.negotiation], ["fwd", verdict, "r0", null]);
+    assert.match(there.says, says);
+    const back = explain(policy, ME, packet("10.1.1.5", 80, 6, "192.0.2.9"));
+    assert.deepEqual([back.verdict, back.rule, back.answer], ["clear", null, { verdict, rule: "r0" }]);
+    // Where it is this host's address all is as ever.
+    assert.equal(explain(policy, ["10.1.1.5"], packet("192.0.2.9", 80, 6, "10.1.1.5")).negotiation?.peer, "192.0.2.9");
   });
 
 test("why knows the ports that the daemon has, types of ICMP that come back, and a request for many", () => {
