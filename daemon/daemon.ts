@@ -147,7 +147,7 @@ class RunningDaemon implements Daemon {
       keepalive: (path) => this.#udp.keepalive(path),
       route: (remote) => servedRoute(remote, this.#addresses.served, native),
       authenticate: (job) => this.#jobs.run(job),
-      listPolicies: () => listPolicies(kernel, log),
+      listPolicies: () => listPolicies(kernel),
       reply: (id, line, last) => this.#commands.reply(id, line, last),
       log,
       stopped: () => void this.#finish(true),

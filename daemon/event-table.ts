@@ -46,6 +46,8 @@ export const EVENTS: Readonly<Record<DaemonEventName, EventRow>> = {
   "policy.gone": row(
     "somebody has removed or replaced policies of ours in the kernel; they are put back where nothing of his is in their place",
   ),
+  "policy.unknown": row("the kernel does not tell which policies it has, so that nobody knows whether ours stand"),
+  "policy.known": row("the kernel tells again which policies it has"),
   "policy.stands": row("the kernel has a policy now that it refused before"),
   "policy.warning": row("something in the configuration should be looked at", 5462),
   "drop.bad-spi": row("the kernel dropped packets with an SPI that it does not know", 4965),

@@ -1,5 +1,6 @@
 /** What an earlier run left in the kernel. */
 import { BYPASS_PRIORITY, isOurReqid, type KernelListing } from "../ike/kernel-contract.ts";
+import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { Log } from "./log.ts";
 import { within } from "./within.ts";
@@ -18,16 +19,13 @@ export async function listKernel(kernel: Pick<Kernel, "list">, log: Log): Promis
   }
 }
 
-/** The same of policies alone, while the daemon runs; null where not all of them are told. */
-export async function listPolicies(kernel: Pick<Kernel, "listPolicies">, log: Log): Promise<KernelListing["policies"] | null> {
-  const failed = (why: string): null => {
-    log({ event: "svc.kernel", level: "warning", text: `whether the policies stand is not known: ${why}` });
-    return null;
-  };
+/** The same of policies alone, while the daemon runs; why, where not all of them are told. */
+export async function listPolicies(kernel: Pick<Kernel, "listPolicies">): Promise<Result<KernelListing["policies"], string>> {
   try {
-    return (await within(PATIENCE, kernel.listPolicies())) ?? failed(`the kernel did not tell within ${PATIENCE / 1000} s`);
+    const policies = await within(PATIENCE, kernel.listPolicies());
+    return policies ? ok(policies) : err(`the kernel did not tell within ${PATIENCE / 1000} s`);
   } catch (error) {
-    return failed(error instanceof Error ? error.message : String(error));
+    return err(error instanceof Error ? error.message : String(error));
   }
 }
 

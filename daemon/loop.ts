@@ -8,7 +8,7 @@ import type { Effect, ReplyLine, SaEvent } from "../ike/effect.ts";
 import type { Engine } from "../ike/engine.ts";
 import type { Input, Instant, Path } from "../ike/input.ts";
 import type { KernelListing } from "../ike/kernel-contract.ts";
-import { err } from "../isakmp/result.ts";
+import { err, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { Policy } from "../policy/types.ts";
 import type { JournalRecord } from "../sa-store/journal-record.ts";
@@ -27,8 +27,8 @@ export interface LoopParts {
   readonly keepalive?: (path: Path) => void;
   readonly route: (remote: string) => Promise<string | undefined>;
   readonly authenticate: JobRunner["run"];
-  /** What policies the kernel has; null where it does not tell. */
-  readonly listPolicies?: () => Promise<KernelListing["policies"] | null>;
+  /** What policies the kernel has, or why it does not tell. */
+  readonly listPolicies?: () => Promise<Result<KernelListing["policies"], string>>;
   /** Has written everything down when it returns. */
   readonly journal?: (records: readonly JournalRecord[]) => void;
   readonly reply: (id: number, line: ReplyLine, last: boolean) => void;
@@ -236,14 +236,16 @@ export class Loop {
 
   #look(id: number): void {
     this.#unanswered++;
-    const answer = (policies: Extract<Input, { type: "policies-found" }>["policies"]): void => {
+    const answer = (told: Result<KernelListing["policies"], string>): void => {
       this.#unanswered--;
-      this.push({ type: "policies-found", id, policies });
+      this.push(
+        told.ok ? { type: "policies-found", id, policies: told.value } : { type: "policies-found", id, policies: null, why: told.error },
+      );
     };
-    const list = async () => (await this.#parts.listPolicies?.()) ?? null;
+    const list = async () => (await this.#parts.listPolicies?.()) ?? err("there is nobody to ask");
     list().then(answer, (error: unknown) => {
       this.#bug("looking at the kernel's policies", error);
-      answer(null);
+      answer(err("the kernel port failed"));
     });
   }
 

@@ -7,7 +7,7 @@ import type { Source } from "../policy/layers.ts";
 import type { Policy } from "../policy/types.ts";
 import { type ExplainedPolicy, type Explanation, explain, explainPolicy, isBeyond } from "../policy/why.ts";
 import { type Exported, exportPolicy } from "../policy/windows/export.ts";
-import type { RefusedPolicyView, StatusDocument } from "../sa-store/view.ts";
+import type { PoliciesUnknownView, RefusedPolicyView, StatusDocument } from "../sa-store/view.ts";
 import type { Reply, Request } from "./control-protocol.ts";
 import { metNow, type Now } from "./met-now.ts";
 
@@ -36,6 +36,8 @@ export type WhyDocument = Explanation & {
   readonly guards: StatusDocument["guards"];
   /** The kernel has refused the policy that should decide; null: it has it. */
   readonly refused: RefusedPolicyView | null;
+  /** Nobody knows whether it has it; null: it is known. */
+  readonly unknown: PoliciesUnknownView | null;
 };
 
 /** `policy show`: as written, and as it should stand in the kernel. */
@@ -44,6 +46,8 @@ export interface PolicyDocument {
   readonly addresses: readonly string[];
   readonly sources: readonly Source[];
   readonly policies: readonly ShownPolicy[];
+  /** Nobody knows which of them stand; null: it is known. */
+  readonly unknown: PoliciesUnknownView | null;
 }
 
 /** `refused`: why the kernel does not have it, in its own words. */
@@ -83,13 +87,15 @@ export function answerPolicy(
   const asksKernel = !isBeyond(inForce, addresses, packet, ports, onLink, broadcasts);
   const { explained, installed, soft, guards } = metNow(explanation, { status, own: [...addresses, ...onLink], metBy }, asksKernel);
   const refused = explained.policy ? refusalsIn(status)(explained.policy) : null;
+  const unknown = explained.policy && asksKernel ? status.policiesUnknown : null;
   const document: WhyDocument = {
     ...explained,
-    ...(refused ? { says: withRefusal(explained.says, refused) } : {}),
+    ...(refused || unknown ? { says: withDoubt(explained.says, refused, unknown) } : {}),
     installed,
     soft,
     guards,
     refused,
+    unknown,
   };
   return [
     { type: "document", document },
@@ -109,7 +115,7 @@ export function policyDocument({ inForce: policy, addresses, broadcasts, sources
       refused: refusal(explained)?.reason ?? null,
     };
   });
-  return { name: policy.name, addresses, sources, policies };
+  return { name: policy.name, addresses, sources, policies, unknown: status.policiesUnknown };
 }
 
 /** What the kernel has said to a policy. */
@@ -120,11 +126,24 @@ function refusalsIn({ refusedPolicies }: StatusDocument): (policy: ExplainedPoli
   return (policy) => known.get(nameOf(policy)) ?? null;
 }
 
-const withRefusal = (says: string, { foreign, reason }: RefusedPolicyView): string =>
-  `${says}; but the kernel has refused this policy (${reason}), so that ${foreign ? "the other one of its selector" : "whatever else it has"} decides`;
+function withDoubt(says: string, refused: RefusedPolicyView | null, unknown: PoliciesUnknownView | null): string {
+  const other = refused?.foreign ? "the other one of its selector" : "whatever else it has";
+  return [
+    says,
+    ...(refused ? [`but the kernel has refused this policy (${refused.reason}), so that ${other} decides`] : []),
+    ...(unknown ? [`but nobody knows at present whether the kernel has this policy (${unknown.reason})`] : []),
+  ].join("; ");
+}
 
-/** Warnings of the answer to a change of the policy: what of it does not stand. Not more than a person reads. */
-export function refusalLines({ refusedPolicies }: StatusDocument): readonly string[] {
+/** Warnings of the answer to a change of the policy: what of it does not stand, or may not. Not more than a person reads. */
+export function refusalLines({ refusedPolicies, policiesUnknown: unknown }: StatusDocument): readonly string[] {
+  const blind = unknown
+    ? [`warning: nobody knows which policies stand, for ${unknown.seconds} s now: ${unknown.reason}; ${unknown.hint}`]
+    : [];
+  return [...blind, ...refusedLines(refusedPolicies)];
+}
+
+function refusedLines(refusedPolicies: readonly RefusedPolicyView[]): readonly string[] {
   const lines = refusedPolicies.slice(0, MOST_TOLD).map(({ rule, direction, selector, reason, hint }) => {
     const whose = rule === null ? "an exemption" : `rule ${rule}`;
     return `warning: ${whose}: the kernel has refused the policy ${direction} ${selector}: ${reason}; ${hint}`;

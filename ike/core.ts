@@ -30,6 +30,7 @@ import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
 import type { Timers } from "./timers.ts";
 import type { EndSearch, EndsAsked } from "./tunnel-ends.ts";
+import type { Unknown } from "./unknown.ts";
 import type { Watch } from "./watch.ts";
 
 export interface Core extends Tools {
@@ -43,6 +44,8 @@ export interface Core extends Tools {
   refusedPause: number;
   /** The look at what policies the kernel has. */
   readonly look: Look;
+  /** Since when nobody knows what policies the kernel has; null: the last look has told. */
+  unknown: Unknown | null;
   /** Kernel commands under way, by the id of their effect. */
   readonly pending: Map<number, Pending>;
   /** Questions for a route under way. */

@@ -124,6 +124,9 @@ export type EventName =
   | "policy.stands"
   /** Somebody has taken policies of ours from the kernel. */
   | "policy.gone"
+  /** Nobody knows what policies the kernel has. */
+  | "policy.unknown"
+  | "policy.known"
   | "packet.dropped"
   | "notify.received"
   | "bug";

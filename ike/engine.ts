@@ -48,6 +48,7 @@ import { onPace, onRetry } from "./retry.ts";
 import { endStrangers, onStrangersTimer } from "./strangers.ts";
 import type { TimerName } from "./timers.ts";
 import { askAgain, findTunnelEnds, followAddresses } from "./tunnel-ends.ts";
+import { noteLook } from "./unknown.ts";
 import { viewOf } from "./view.ts";
 
 export interface Engine {
@@ -112,6 +113,7 @@ function dispatch(core: Core, input: Input): void {
     case "kernel-done":
       return onKernelDone(core, input);
     case "policies-found":
+      noteLook(core, input);
       return onPoliciesFound(core, input.id, input.policies);
     case "job-done":
       return onJobDone(core, input.id, input.outcome);

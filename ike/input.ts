@@ -26,8 +26,8 @@ export type Input =
   | { readonly type: "kernel-event"; readonly event: KernelEvent }
   /** The answer to an effect `kernel`. */
   | { readonly type: "kernel-done"; readonly id: number; readonly outcome: Result<readonly SaCounters[], KernelRefusal> }
-  /** The answer to an effect `look`: what the kernel had at some moment since then; null where it does not tell. */
-  | { readonly type: "policies-found"; readonly id: number; readonly policies: KernelListing["policies"] | null }
+  /** The answer to an effect `look`: what the kernel had at some moment since then; null where it does not tell, and `why` in words. */
+  | { readonly type: "policies-found"; readonly id: number; readonly policies: KernelListing["policies"] | null; readonly why?: string }
   /** The answer to an effect `job`; the only job without one is "gss-drop". */
   | { readonly type: "job-done"; readonly id: JobId; readonly outcome: Result<AuthOutcome, AuthFailure> }
   /** The answer to an effect `route`: our address towards `remote`, or undefined where there is no route. */

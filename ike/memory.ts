@@ -40,6 +40,7 @@ export const newCore = (options: EngineOptions): Core => ({
   policies: new PolicyTable(),
   refusedPause: FIRST_PAUSE,
   look: { id: null, isRepeat: false, startedAt: 0, failures: 0, notBefore: 0 },
+  unknown: null,
   pending: new Map(),
   routes: new Map(),
   jobs: new Jobs(),

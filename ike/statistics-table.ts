@@ -338,6 +338,14 @@ export const METRICS: readonly Metric[] = [
   gauge("mainmode_kernel_requests_pending", "Groups of commands that the kernel has not answered yet.", ({ live }) =>
     one(live.kernelRequests),
   ),
+  gauge("mainmode_policies_refused", "Policies of rules that the kernel has refused: what they protect is not protected.", ({ status }) =>
+    one(status.refusedPolicies.length),
+  ),
+  gauge(
+    "mainmode_policies_unknown",
+    "1 while the kernel does not tell which policies it has: nobody knows whether ours stand.",
+    ({ status }) => one(Number(status.policiesUnknown !== null)),
+  ),
   total("mainmode_child_bytes_total", "Octets through SAs, by mode; those that are gone included.", byMode("octets")),
   total("mainmode_child_packets_total", "Packets through SAs, by mode.", byMode("packets")),
   total(

@@ -21,6 +21,7 @@ import { type OpenState, responderCookieOf, ruleOfState, settledState, type Weig
 import { natWord } from "./nat.ts";
 import type { IkeOffer } from "./negotiate-ike.ts";
 import { refusedViews } from "./refused.ts";
+import { unknownView } from "./unknown.ts";
 
 /** The SA tables of interface.md §3, without counters, which only the kernel knows. */
 export function viewOf(core: Core, now: Instant): StatusDocument {
@@ -33,6 +34,7 @@ export function viewOf(core: Core, now: Instant): StatusDocument {
     guards: core.fronts.all().flatMap((front) => (front.kind === "guard" ? [guardView(front, now)] : [])),
     childSas: [...core.store.children.values()].map((child) => childView(child, now)),
     refusedPolicies: refusedViews(core),
+    policiesUnknown: unknownView(core, now),
   };
 }
 

@@ -7,6 +7,18 @@ export interface StatusDocument {
   readonly softSas: readonly SoftSaView[];
   readonly guards: readonly GuardView[];
   readonly refusedPolicies: readonly RefusedPolicyView[];
+  /** null: which policies the kernel has is known. */
+  readonly policiesUnknown: PoliciesUnknownView | null;
+}
+
+/** The kernel does not tell which policies it has: what a rule protects may go in clear. */
+export interface PoliciesUnknownView {
+  /** For so long. */
+  readonly seconds: number;
+  /** What `ip` said. */
+  readonly reason: string;
+  /** What to try next. */
+  readonly hint: string;
 }
 
 /** What a rule wants in the kernel, and the kernel does not have: packets meet what there is without it. */

@@ -6,7 +6,7 @@ import type { Source } from "../../policy/layers.ts";
 import { explainPolicy } from "../../policy/why.ts";
 import { ask, type Document } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { type Column, safe, table, wantsColours } from "../format.ts";
+import { type Column, duration, safe, table, wantsColours } from "../format.ts";
 import { conclude } from "../report.ts";
 
 export interface PolicyShowOptions {
@@ -51,17 +51,19 @@ async function offline(file: string, local: readonly string[]): Promise<PolicyDo
       exempt: wanted.origin.kind === "exemption" ? wanted.origin.what : null,
       refused: null,
     }));
-    return { name: policy.name, addresses, sources, policies };
+    return { name: policy.name, addresses, sources, policies, unknown: null };
   } finally {
     destroyPolicy(policy);
   }
 }
 
-function text({ name, addresses, policies, sources }: PolicyDocument, specific: boolean): readonly string[] {
+function text({ name, addresses, policies, sources, unknown }: PolicyDocument, specific: boolean): readonly string[] {
   const colours = wantsColours(process.stdout);
   if (!specific) return [`Policy ${name}: ${sources.length} values`, ...table(SOURCE_COLUMNS, sources, colours)];
   const where = addresses.length > 0 ? addresses.join(", ") : "no address; name some with --local";
-  return [`Policy ${name}: ${policies.length} kernel policies, strongest first, for ${where}`, ...table(POLICY_COLUMNS, policies, colours)];
+  const doubt = unknown ? [`Which of them stand is not known, for ${duration(unknown.seconds)} now: ${unknown.reason}`, unknown.hint] : [];
+  const title = `Policy ${name}: ${policies.length} kernel policies, strongest first, for ${where}`;
+  return [title, ...doubt, ...table(POLICY_COLUMNS, policies, colours)];
 }
 
 const SOURCE_COLUMNS: readonly Column<Source>[] = [

@@ -2,7 +2,7 @@
 import type { Request } from "../../daemon/control-protocol.ts";
 import { ask, type Status } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { type Column, duration, octets, type Style, table, wantsColours } from "../format.ts";
+import { type Column, duration, octets, type Style, safe, table, wantsColours } from "../format.ts";
 import { conclude } from "../report.ts";
 
 export interface StatusOptions {
@@ -34,7 +34,7 @@ function part(document: Status, only: StatusOptions["only"]): unknown {
 }
 
 function text(
-  { ikeSas, childSas, softSas, guards, refusedPolicies: refused }: Status,
+  { ikeSas, childSas, softSas, guards, refusedPolicies: refused, policiesUnknown: unknown }: Status,
   only: StatusOptions["only"],
   colours: boolean,
 ): string {
@@ -44,6 +44,9 @@ function text(
     ...(only === undefined && softSas.length > 0 ? [section("In clear (the peer speaks no IKE)", SOFT_COLUMNS, softSas, colours)] : []),
     ...(only === undefined && guards.length > 0
       ? [section("Kept from the clear (their last SA has ended)", SOFT_COLUMNS, guards, colours)]
+      : []),
+    ...(only === undefined && unknown
+      ? [[`Whether the policies stand is not known, for ${duration(unknown.seconds)} now: ${safe(unknown.reason)}`, unknown.hint]]
       : []),
     ...(only === undefined && refused.length > 0 ? [refusedSection(refused, colours)] : []),
   ];

@@ -7,7 +7,7 @@ import { type OwnAddresses, ownAddresses } from "../../policy/own-addresses.ts";
 import { type Explanation, explain } from "../../policy/why.ts";
 import { ask, type Document } from "../client.ts";
 import { EXIT, Failure } from "../exit.ts";
-import { safe } from "../format.ts";
+import { duration, safe } from "../format.ts";
 import { conclude } from "../report.ts";
 
 export interface WhyOptions {
@@ -39,7 +39,9 @@ export async function why(options: WhyOptions): Promise<number> {
 
 type Question = Extract<Request, { command: "why" }>;
 type Explained = Explanation &
-  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft" | "guards" | "refused">> & { readonly own?: OwnAddresses };
+  Partial<Pick<Extract<Document, { installed: unknown }>, "installed" | "soft" | "guards" | "refused" | "unknown">> & {
+    readonly own?: OwnAddresses;
+  };
 
 const pick = ({ src, dst, sport, dport }: WhyOptions) => ({ src, dst, sport, dport });
 
@@ -83,6 +85,7 @@ function text({
   soft,
   guards,
   refused,
+  unknown,
   own,
 }: Explained): readonly string[] {
   const end = (address: string, port: number) =>
@@ -101,6 +104,9 @@ function text({
         ]
       : []),
     ...(refused ? [`  the kernel does not have it: ${refused.reason}; ${refused.hint}`] : []),
+    ...(unknown
+      ? [`  whether the kernel has it is not known, for ${duration(unknown.seconds)} now: ${unknown.reason}; ${unknown.hint}`]
+      : []),
     `  its answer: ${VERDICTS[answer.verdict]}${answer.rule === null ? "" : ` (rule ${answer.rule})`}`,
   ];
   if (negotiation) {

@@ -33,6 +33,12 @@ export function headLines(model: Model, columns: number): readonly Line[] {
     first,
     totalsLine(model),
     ...(down.length > 0 ? [[{ text: `DOWN, but should be up: ${down.join(", ")}`, style: "red" }] as Line] : []),
+    ...(status.policiesUnknown
+      ? [[{ text: `NOT KNOWN whether the policies stand: ${status.policiesUnknown.reason}`, style: "red" }] as Line]
+      : []),
+    ...(status.refusedPolicies.length > 0
+      ? [[{ text: `NOT IN THE KERNEL: ${status.refusedPolicies.length} policies; see status`, style: "red" }] as Line]
+      : []),
     ...(status.softSas.length > 0
       ? [[{ text: `IN CLEAR: ${status.softSas.length} peers that speak no IKE`, style: "yellow" }] as Line]
       : []),

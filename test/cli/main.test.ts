@@ -12,6 +12,7 @@ const STATUS: StatusDocument = {
   softSas: [],
   guards: [],
   refusedPolicies: [],
+  policiesUnknown: null,
   ikeSas: [
     {
       id: 1,
@@ -313,7 +314,7 @@ test("status prints both tables in columns, without colours where no terminal is
 
 test("empty tables say so", async (t) => {
   const { path } = await fakeDaemon(t, [
-    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null } },
     { type: "end", exit: 0 },
   ]);
   assert.equal((await mainmode(["status", "--control", path])).stdout, "IKE SAs: none\n\nChild SAs: none\n");
@@ -331,6 +332,7 @@ test("status shows what the kernel has refused, and what to try next once", asyn
         softSas: [],
         guards: [],
         refusedPolicies: [refused, { ...refused, direction: "in", rule: null }],
+        policiesUnknown: null,
       },
     },
     { type: "end", exit: 0 },
@@ -344,6 +346,18 @@ test("status shows what the kernel has refused, and what to try next once", asyn
     "look at ip xfrm policy",
     "",
   ]);
+});
+
+test("status tells that nobody knows whether the policies stand, for how long, why, and what to try", async (t) => {
+  const policiesUnknown = { seconds: 95, reason: "Cannot\u001b[2J allocate memory", hint: "try ip" };
+  const status = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown };
+  const { path } = await fakeDaemon(t, [
+    { type: "status", status },
+    { type: "end", exit: 0 },
+  ]);
+  const { stdout } = await mainmode(["status", "--control", path]);
+  const line = "Whether the policies stand is not known, for 1 min 35 s now: Cannot [2J allocate memory";
+  assert.deepEqual(stdout.split("\n").slice(4), [line, "try ip", ""]);
 });
 
 test("what the daemon or a peer says can't move the cursor", async (t) => {

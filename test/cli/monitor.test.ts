@@ -153,3 +153,24 @@ test("for readers that are no terminal the same stands in lines, without escapes
   assert.match(text, /3\/6 key exchange sent/);
   assert.deepEqual(plainText(START), []);
 });
+
+test("policies that do not stand, or of which nobody knows, are told above all else", () => {
+  const update = snapshot(0, 1000);
+  const refused = {
+    rule: "hr",
+    direction: "out",
+    selector: "x",
+    action: "block",
+    level: null,
+    priority: 1,
+    reason: "File exists",
+  } as const;
+  const status = {
+    ...update.status,
+    refusedPolicies: [{ ...refused, foreign: true, hint: "remove it" }],
+    policiesUnknown: { seconds: 9, reason: "Dump terminated", hint: "try it" },
+  };
+  const lines = shown(fed({ ...update, status }));
+  assert.ok(lines.includes("NOT KNOWN whether the policies stand: Dump terminated"), lines.join("\n"));
+  assert.ok(lines.includes("NOT IN THE KERNEL: 1 policies; see status"));
+});

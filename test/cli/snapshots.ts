@@ -141,5 +141,6 @@ export const snapshot = (seconds: number, bytesIn: number): Update & { readonly 
     softSas: [],
     guards: [],
     refusedPolicies: [],
+    policiesUnknown: null,
   },
 });

@@ -16,7 +16,25 @@ const DOCUMENT: WhyDocument = {
   soft: [],
   guards: [],
   refused: null,
+  unknown: null,
 };
+
+test("why and policy show tell that nobody knows whether the policies stand", async (t) => {
+  const unknown = { seconds: 95, reason: "Cannot allocate memory", hint: "try ip" };
+  const document = { name: "default", addresses: ["192.0.2.1"], sources: [], policies: [], unknown };
+  const { path } = await fakeDaemon(t, [
+    { type: "document", document: { ...DOCUMENT, unknown } },
+    { type: "end", exit: 0 },
+  ]);
+  const why = await mainmode(["--control", path, "why", "--src", "192.0.2.1", "--dst", "192.0.2.2"]);
+  assert.match(why.stdout, /^ {2}whether the kernel has it is not known, for 1 min 35 s now: Cannot allocate memory; try ip$/m);
+  const shown = await fakeDaemon(t, [
+    { type: "document", document },
+    { type: "end", exit: 0 },
+  ]);
+  const { stdout } = await mainmode(["--control", shown.path, "policy", "show", "--specific"]);
+  assert.match(stdout, /^Which of them stand is not known, for 1 min 35 s now: Cannot allocate memory\ntry ip$/m);
+});
 
 test("why asks the daemon about a packet and prints the rule, the kernel policy and the offers", async (t) => {
   const { path, requests } = await fakeDaemon(t, [

@@ -13,7 +13,7 @@ import { NO_STATS, NOTHING_LIVE, until } from "./fakes.ts";
 
 const REQUIRE = policyOf(towards("192.0.2.2"));
 
-const EMPTY: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] };
+const EMPTY: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null };
 
 function setUp(counters: Kernel["counters"] = async () => new Map(), cannotKeep?: string, status = EMPTY) {
   const inputs: Input[] = [];
@@ -121,7 +121,7 @@ test("status goes past the core's queue and ends with 0", async () => {
   commands.take({ command: "status" }, answer);
   await until(() => replies.length === 2, "the answer");
   assert.deepEqual(replies, [
-    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] } },
+    { type: "status", status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null } },
     { type: "end", exit: 0 },
   ]);
   assert.deepEqual([inputs, records], [[], []]);

@@ -18,7 +18,7 @@ export interface FakeEngine extends Engine {
 /** An engine that does what `script` says and remembers what it was given. */
 export function fakeEngine(
   script: (input: Input, now: Instant, engine: FakeEngine) => readonly Effect[] = () => [],
-  status: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] },
+  status: StatusDocument = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
 ): FakeEngine {
   const engine: FakeEngine = {
     inputs: [],

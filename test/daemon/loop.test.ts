@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { listPolicies } from "../../daemon/kernel-listing.ts";
 import { Loop, type LoopParts } from "../../daemon/loop.ts";
 import type { Effect, ReplyLine, SaEvent } from "../../ike/effect.ts";
 import type { Engine } from "../../ike/engine.ts";
@@ -54,6 +55,38 @@ test("inputs are handled in the order of their coming, never inside each other",
   await until(() => order.length === 41, "all inputs");
   assert.deepEqual(order, [...Array(40).keys(), 99]);
   loop.close();
+});
+
+test("where the kernel does not tell what policies it has, the core hears why", async () => {
+  for (const [listPolicies, answer] of [
+    [async () => ok([]), { policies: [] }],
+    [async () => err("Dump terminated"), { policies: null, why: "Dump terminated" }],
+    [undefined, { policies: null, why: "there is nobody to ask" }],
+    [() => Promise.reject(new Error("a defect")), { policies: null, why: "the kernel port failed" }],
+  ] as const) {
+    const inputs: Input[] = [];
+    const engine = fakeEngine((input) => {
+      inputs.push(input);
+      return input.type === "tick" ? [{ type: "look", id: 7 }] : [];
+    });
+    const loop = new Loop(parts(engine, listPolicies ? { listPolicies } : {}).all);
+    loop.push({ type: "tick" });
+    await until(() => inputs.length === 2, "the answer");
+    assert.deepEqual(inputs[1], { type: "policies-found", id: 7, ...answer });
+    loop.close();
+  }
+});
+
+test("what the kernel has is asked of a port; its words come back where it fails or hangs", async (t) => {
+  assert.deepEqual(await listPolicies({ listPolicies: async () => [] }), ok([]));
+  assert.deepEqual(
+    await listPolicies({ listPolicies: () => Promise.reject(new Error("policies: Dump terminated")) }),
+    err("policies: Dump terminated"),
+  );
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const slow = listPolicies({ listPolicies: () => new Promise(() => {}) });
+  t.mock.timers.tick(10_000);
+  assert.deepEqual(await slow, err("the kernel did not tell within 10 s"));
 });
 
 test("effects of one input are carried out in their order", async () => {

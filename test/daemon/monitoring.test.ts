@@ -13,7 +13,7 @@ const WATCHED = {
   counters: () => ({ handled: 0, dropped: 0, bugs: 0 }),
   queued: () => 0,
 };
-const STATUS = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] };
+const STATUS = { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null };
 const total = (monitoring: Monitoring, name: string): number =>
   (monitoring.stats(STATUS, new Map()).metrics.find((metric) => metric.name === name)?.samples ?? []).reduce(
     (sum, { value }) => sum + value,

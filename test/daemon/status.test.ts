@@ -57,37 +57,50 @@ const ikeSas = [ike(1, "192.0.2.1:500", "192.0.2.2:500"), ike(2, "[2001:db8::1]:
 
 test("octets of both directions come from the SAs with the child's SPIs", () => {
   const counters = counted(["esp 0x0000aaaa 192.0.2.1", 192], ["esp 0x0000bbbb 192.0.2.2", 384], ["esp 0x0000cccc 192.0.2.2", 7]);
-  assert.deepEqual(bytes(withCounters({ ikeSas, childSas: [child(1, 1)], softSas: [], guards: [], refusedPolicies: [] }, counters)), [
-    [192, 384],
-  ]);
+  assert.deepEqual(
+    bytes(withCounters({ ikeSas, childSas: [child(1, 1)], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null }, counters)),
+    [[192, 384]],
+  );
 });
 
 test("one SPI at two destinations is two SAs", () => {
   const counters = counted(["esp 0x0000bbbb 192.0.2.2", 1], ["esp 0x0000bbbb 2001:db8::2", 2]);
   const childSas = [child(1, 1), child(2, 2, { local: "2001:db8::1/128", remote: "2001:db8::2/128" })];
-  assert.deepEqual(bytes(withCounters({ ikeSas, childSas, softSas: [], guards: [], refusedPolicies: [] }, counters)), [
-    [0, 1],
-    [0, 2],
-  ]);
+  assert.deepEqual(
+    bytes(withCounters({ ikeSas, childSas, softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null }, counters)),
+    [
+      [0, 1],
+      [0, 2],
+    ],
+  );
 });
 
 test("a tunnel's SAs end at the tunnel's ends", () => {
   const tunnel = { local: "198.51.100.1", remote: "203.0.113.9" };
   const counters = counted(["esp 0x0000aaaa 198.51.100.1", 5], ["esp 0x0000bbbb 203.0.113.9", 6]);
   const childSas = [child(1, null, { mode: "tunnel", tunnel, local: "10.1.0.0/16", remote: "10.2.0.0/16" })];
-  assert.deepEqual(bytes(withCounters({ ikeSas: [], childSas, softSas: [], guards: [], refusedPolicies: [] }, counters)), [[5, 6]]);
+  assert.deepEqual(
+    bytes(withCounters({ ikeSas: [], childSas, softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null }, counters)),
+    [[5, 6]],
+  );
 });
 
 test("a child whose IKE SA is gone is found by its hosts, or by an SPI that only one SA has", () => {
   const counters = counted(["esp 0x0000aaaa 192.0.2.1", 5], ["esp 0x0000bbbb 192.0.2.2", 6], ["esp 0x0000bbbb 192.0.2.3", 9]);
   assert.deepEqual(
-    bytes(withCounters({ ikeSas: [], childSas: [child(1, null)], softSas: [], guards: [], refusedPolicies: [] }, counters)),
+    bytes(
+      withCounters(
+        { ikeSas: [], childSas: [child(1, null)], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
+        counters,
+      ),
+    ),
     [[5, 6]],
   );
   const subnets = child(1, null, { local: "192.0.2.0/28", remote: "192.0.2.0/24" });
-  assert.deepEqual(bytes(withCounters({ ikeSas: [], childSas: [subnets], softSas: [], guards: [], refusedPolicies: [] }, counters)), [
-    [5, 0],
-  ]);
+  assert.deepEqual(
+    bytes(withCounters({ ikeSas: [], childSas: [subnets], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null }, counters)),
+    [[5, 0]],
+  );
 });
 
 test("of AH and ESP together ESP is counted", () => {
@@ -97,20 +110,37 @@ test("of AH and ESP together ESP is counted", () => {
   ];
   const counters = counted(["ah 0x0000000a 192.0.2.1", 100], ["esp 0x0000000c 192.0.2.1", 80], ["ah 0x0000000b 192.0.2.2", 50]);
   assert.deepEqual(
-    bytes(withCounters({ ikeSas, childSas: [child(1, 1, { protections })], softSas: [], guards: [], refusedPolicies: [] }, counters)),
+    bytes(
+      withCounters(
+        { ikeSas, childSas: [child(1, 1, { protections })], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
+        counters,
+      ),
+    ),
     [[80, 0]],
   );
   const [ah] = protections;
   assert.ok(ah);
   assert.deepEqual(
-    bytes(withCounters({ ikeSas, childSas: [child(1, 1, { protections: [ah] })], softSas: [], guards: [], refusedPolicies: [] }, counters)),
+    bytes(
+      withCounters(
+        { ikeSas, childSas: [child(1, 1, { protections: [ah] })], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
+        counters,
+      ),
+    ),
     [[100, 50]],
   );
 });
 
 test("without counters, and for a child that has no SPIs yet, the document stays as it was", () => {
-  const document = { ikeSas, childSas: [child(1, 1)], softSas: [], guards: [], refusedPolicies: [] };
+  const document = { ikeSas, childSas: [child(1, 1)], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null };
   assert.equal(withCounters(document, new Map()), document);
-  const negotiating = { ikeSas, childSas: [child(1, 1, { protections: [] })], softSas: [], guards: [], refusedPolicies: [] };
+  const negotiating = {
+    ikeSas,
+    childSas: [child(1, 1, { protections: [] })],
+    softSas: [],
+    guards: [],
+    refusedPolicies: [],
+    policiesUnknown: null,
+  };
   assert.deepEqual(withCounters(negotiating, counted(["esp 0x0000aaaa 192.0.2.1", 1])), negotiating);
 });

@@ -25,7 +25,7 @@ function fakeClient() {
 
 const SNAPSHOT = {
   time: "2026-01-01T00:00:00.000Z",
-  status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] },
+  status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
   live: NOTHING_LIVE,
   stats: NO_STATS,
 };

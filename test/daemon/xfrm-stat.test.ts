@@ -22,7 +22,7 @@ test("the kernel's counters are read by their names; a kernel without them has n
 const shell = { startedAt: 0, countedSince: 0, version: "1", queued: 0, handled: 0, dropped: 0, bugs: 0, socketFailures: [], octets: [] };
 const documentWith = (xfrm: ReadonlyMap<string, number> | null) =>
   statsDocument(createStatistics(), {
-    status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [] },
+    status: { ikeSas: [], childSas: [], softSas: [], guards: [], refusedPolicies: [], policiesUnknown: null },
     live: NOTHING_LIVE,
     drops: new Map(),
     shell: { ...shell, xfrm },

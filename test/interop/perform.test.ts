@@ -84,6 +84,7 @@ const statusOf = ({ name, role, us, theirs }: Placed): StatusDocument => ({
   softSas: [],
   guards: [],
   refusedPolicies: [],
+  policiesUnknown: null,
   ikeSas: [
     {
       id: 1,

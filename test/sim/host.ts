@@ -258,7 +258,9 @@ export class Host {
     const delay = this.#around.kernelDelay();
     this.#later(delay, () => {
       const { policies } = this.#listing();
-      this.#later(delay, () => this.input({ type: "policies-found", id, policies: this.tells ? policies : null }));
+      this.#later(delay, () =>
+        this.input({ type: "policies-found", id, ...(this.tells ? { policies } : { policies: null, why: "Cannot allocate memory" }) }),
+      );
     });
   }
 
