@@ -1,30 +1,36 @@
 /**
- * What is wrong between rules: names and selectors that occur twice, and keys that Main Mode cannot tell apart.
+ * What is wrong between rules, manual SAs among them: names, selectors and SPIs that occur twice, and keys that Main Mode cannot tell apart.
  */
 
 import type { Secret } from "../ike/crypto/secret.ts";
-import { type AddressRange, everyAddress, type Family, formatRange, intersection } from "../isakmp/address.ts";
+import { type AddressRange, covers, everyAddress, type Family, formatRange, intersection, parseRange } from "../isakmp/address.ts";
 import { isAboutForwarded } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { manualRule } from "./manual-rule.ts";
-import type { RawRule } from "./schema.ts";
-import { negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
+import { actingText, manualOf, ruleText } from "./manual-rule.ts";
+import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
+import { compareStrength, negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
-/** Reports conflicts. `raw` are the same rules with the filters at the indexes of the file. */
-export function reportConflicts(
-  rules: readonly Rule[],
-  raw: readonly (RawRule | undefined)[],
-  manual: readonly ManualSa[],
-  report: Report,
-): void {
+/** Reports conflicts between rules, and between them and manual SAs. */
+export function reportConflicts(placed: readonly PlacedRule[], report: Report): void {
+  const negotiated = placed.filter(({ rule }) => !manualOf(rule));
+  const rules = negotiated.map(({ rule }) => rule);
   reportNames(rules, report);
-  const taken = reportSelectors(rules, raw, report);
-  reportTurned(rules, raw, report);
-  for (const [i, sa] of manual.entries()) reportManual(sa, i, taken, report);
+  const taken = reportSelectors(negotiated, report);
+  reportTurned(placed, report);
+  const [selectors, spis]: [ByKey, Map<string, ManualSa>] = [new Map(), new Map()];
+  for (const one of placed) {
+    const sa = manualOf(one.rule);
+    if (!sa) continue;
+    reportManual(one, sa, taken, selectors, report);
+    reportSpis(one, sa, spis, report);
+  }
   reportKeys(rules, report);
 }
+
+/** The first filter for each of the kernel's selectors. */
+type ByKey = Map<string, RuleFilter>;
 
 function reportNames(rules: readonly Rule[], report: Report): void {
   const first = new Map<string, number>();
@@ -37,45 +43,47 @@ function reportNames(rules: readonly Rule[], report: Report): void {
 }
 
 /** The kernel keys its policies by selector and direction: two with one selector cannot both be there. */
-function reportSelectors(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): Taken {
-  const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
-  for (const [i, rule] of rules.entries()) {
-    if (["mode", "tunnel", "peer"].some((key) => report.failed(["rule", i, key]))) continue;
-    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
-      if (!filter) continue;
+function reportSelectors(rules: readonly PlacedRule[], report: Report): ByKey {
+  const [deciding, answering]: [ByKey, ByKey] = [new Map(), new Map()];
+  const places = new Map(rules.map(({ rule, at }) => [rule, at]));
+  for (const placed of rules) {
+    const { rule } = placed;
+    if (["mode", "tunnel", "peer"].some((key) => report.failed([...placed.at, key]))) continue;
+    const [own, others] = rule.action === "respond" ? [answering, deciding] : [deciding, answering];
+    for (const { filter, at } of placedFiltersOf(placed)) {
       const keys = selectorKeys(filter, rule);
-      const before = keys.map((key) => first.get(key)).find((found) => found !== undefined);
-      for (const key of keys) if (!first.has(key)) first.set(key, { rule, filter });
-      if (!before) continue;
-      // A respond rule has no policy of its own: the other decides about packets, and comes first when the peer asks.
-      if ((before.rule.action === "respond") !== (rule.action === "respond")) {
-        const [other, at] = rule.action === "respond" ? [before.rule, [i, k]] : [rule, [rules.indexOf(before.rule)]];
+      const [before, other] = [firstOf(own, keys), firstOf(others, keys)];
+      for (const key of keys) if (!own.has(key)) own.set(key, { rule, filter });
+      if (before) {
+        const whose = before.rule === rule ? "this rule" : ruleText(before.rule);
+        report.error(at, `${whose} has a filter for the same traffic, "${before.filter.text}"; remove one, or make it narrower`);
+      } else if (other) {
+        // A respond rule has no policy of its own: the other decides about packets, and comes first when the peer asks.
+        const [decides, where] = rule.action === "respond" ? [other.rule, at] : [rule, [...(places.get(other.rule) ?? []), "filters"]];
         report.warning(
-          ["rule", at[0] as number, "filters", ...at.slice(1)],
-          `rule ${JSON.stringify(other.name)} (${other.action}) is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
+          where,
+          `${actingText(decides)} is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
         );
-        continue;
       }
-      const whose = before.rule === rule ? "this rule" : `rule ${JSON.stringify(before.rule.name)}`;
-      report.error(
-        ["rule", i, "filters", k],
-        `${whose} has a filter for the same traffic, "${before.filter.text}"; remove one, or make it narrower`,
-      );
     }
   }
-  return first;
+  return deciding;
 }
+
+const firstOf = (known: ByKey, keys: readonly string[]): RuleFilter | undefined =>
+  keys.map((key) => known.get(key)).find((found) => found !== undefined);
 
 /**
  * For packets that pass through it makes no difference which side a filter names first: two that want different things of the same ones are equal, with
  * their sides exchanged. This host's own packets tell such filters apart, so that two of one action may both be meant. A tunnel that only responds has no
  * policies until its peer asks, and those of its child tie with the other's just as a demand's do. Filters that are written alike are reported above.
  */
-function reportTurned(rules: readonly Rule[], raw: readonly (RawRule | undefined)[], report: Report): void {
-  const first = new Map<string, { readonly rule: Rule; readonly filter: Filter }>();
-  for (const [i, rule] of rules.entries())
-    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
-      if (!filter || report.failed(["rule", i, "filters", k])) continue;
+function reportTurned(rules: readonly PlacedRule[], report: Report): void {
+  const first: ByKey = new Map();
+  for (const placed of rules)
+    for (const { filter, at } of placedFiltersOf(placed)) {
+      if (report.failed(at)) continue;
+      const { rule } = placed;
       const own = rule.mode === "tunnel" ? "tunnel" : rule.action;
       const others = (["block", "permit", "tunnel"] as const).filter((kind) => kind !== own);
       const keys = forwardedKeys(filter, rule);
@@ -88,8 +96,8 @@ function reportTurned(rules: readonly Rule[], raw: readonly (RawRule | undefined
       }
       if (before && !isWrittenAlike(before, { rule, filter }))
         report.error(
-          ["rule", i, "filters", k],
-          `rule ${JSON.stringify(before.rule.name)} (${before.rule.action}) has a filter for the same forwarded packets, "${before.filter.text}"; remove one, or make it narrower`,
+          at,
+          `${actingText(before.rule)} has a filter for the same forwarded packets, "${before.filter.text}"; remove one, or make it narrower`,
         );
     }
 }
@@ -122,30 +130,66 @@ export function forwardedKeys(filter: Filter, rule: Shape): readonly Forwarded[]
   });
 }
 
-type Taken = ReadonlyMap<string, { readonly rule: Rule; readonly filter: Filter }>;
+/**
+ * A manual SA gives way to the rules that are as strong as it is, and to the manual SAs before it: one for the same traffic would never be used. What is
+ * written as the same as a rule's is refused even where the SA is the stronger one, as it is of the same mode beside `request`.
+ */
+function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, selectors: ByKey, report: Report): void {
+  const { rule } = placed;
+  for (const { filter, at } of placedFiltersOf(placed)) {
+    const [written, meant] = [selectorKeys(filter, rule), manualKeys(filter, manual, rule)];
+    const isStronger = (other: RuleFilter): boolean => compareStrength(other.rule, rule) <= 0;
+    const before = [firstOf(taken, meant), firstOf(selectors, meant)].find((found) => found && isStronger(found));
+    for (const key of meant) if (!selectors.has(key)) selectors.set(key, { rule, filter });
+    const alike = before ?? firstOf(taken, written);
+    if (!alike) continue;
+    const whose = alike.rule === rule ? "this manual SA" : actingText(alike.rule);
+    const then = before ? " and decides: this would never be used; remove one" : " and gives way; remove one, or make it narrower";
+    report.error(at, `${whose} is about the same traffic, "${alike.filter.text}",${then}`);
+  }
+}
 
-/** A manual SA gives way to every rule: one for the same traffic would never be used. */
-function reportManual(manual: ManualSa, i: number, taken: Taken, report: Report): void {
-  const rule = manualRule(manual);
-  for (const [k, filter] of manual.filters.entries()) {
-    const before = selectorKeys(filter, rule)
-      .map((key) => taken.get(key))
-      .find((found) => found !== undefined && found.rule.action !== "respond");
-    if (before)
+/** Linux tells SAs apart by where they lead, their protocol and their SPI, and refuses the second of two. */
+function reportSpis({ at }: PlacedRule, manual: ManualSa, spis: Map<string, ManualSa>, report: Report): void {
+  const { local, remote, suite, spiIn, spiOut } = manual;
+  for (const [key, end, spi] of [
+    ["spi-in", local, spiIn],
+    ["spi-out", remote, spiOut],
+  ] as const) {
+    const slot = `${end} ${suite.protocol} ${spi}`;
+    const before = spis.get(slot);
+    if (!before) spis.set(slot, manual);
+    else
       report.error(
-        ["sa", i, "filters", k],
-        `rule ${JSON.stringify(before.rule.name)} is about the same traffic, "${before.filter.text}", and decides; remove one`,
+        [...at, key],
+        `manual SA ${JSON.stringify(before.name)} has the SPI 0x${spi.toString(16)} towards ${end} already; choose another one, at the other end, too`,
       );
   }
 }
 
 /** A filter as texts that are equal where the kernel's selectors would be, whatever addresses this host has; each begins with its direction. */
-export function selectorKeys(filter: Filter, rule: Shape): readonly string[] {
+export const selectorKeys = (filter: Filter, rule: Shape): readonly string[] =>
+  keysFrom(filter, rule, (family) => localKey(filter.local, rule, family) ?? []);
+
+/** The same of a manual SA, which is for one address of this host: `me` of others stands for that one among others. */
+function manualKeys(filter: Filter, { local }: ManualSa, rule: Rule): readonly string[] {
+  const end = parseRange(local);
+  return keysFrom(filter, rule, (family) => {
+    const own = localKey(filter.local, rule, family);
+    if (own === undefined || end?.family !== family) return own ?? [];
+    const both = [formatRange(end), `me${family}`];
+    const isOfEnd = rule.mode === "transport" && filter.local.kind === "range" && covers(filter.local.range, end);
+    return both.includes(own) || isOfEnd ? [...new Set([own, ...both])] : own;
+  });
+}
+
+function keysFrom(filter: Filter, rule: Shape, localsIn: (family: Family) => string | readonly string[]): readonly string[] {
+  const directions = filter.direction === "both" ? ["out", "in"] : [filter.direction];
+  const numbers = `${filter.protocol} ${filter.localPort} ${filter.remotePort}`;
   return FAMILIES.flatMap((family) => {
-    const [local, remote] = [localKey(filter.local, rule, family), remoteKey(filter.remote, rule, family)];
-    if (!local || !remote) return [];
-    const directions = filter.direction === "both" ? ["out", "in"] : [filter.direction];
-    return directions.map((direction) => `${direction} ${local} ${remote} ${filter.protocol} ${filter.localPort} ${filter.remotePort}`);
+    const remote = remoteKey(filter.remote, rule, family);
+    if (!remote) return [];
+    return [localsIn(family)].flat().flatMap((local) => directions.map((direction) => `${direction} ${local} ${remote} ${numbers}`));
   });
 }
 

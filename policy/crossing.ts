@@ -4,29 +4,38 @@
 import { type AddressRange, covers, everyAddress, type Family, hostRange, intersection, isHost, sameRange } from "../isakmp/address.ts";
 import { familyOf, formatProtocol } from "./filter.ts";
 import { prioritiesFor } from "./packet-selector.ts";
-import type { RawRule } from "./schema.ts";
+import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { compareSpecificity } from "./select.ts";
 import { coversSelector, formatEnd } from "./selector.ts";
+import type { KeyPath } from "./toml-locator.ts";
 import type { Filter, Rule, Side, TrafficSelector } from "./types.ts";
 
 /** A filter where it stands in the file. */
 export interface PlacedFilter {
   readonly rule: Rule;
+  /** In transport mode narrowed to the rule's peer. */
   readonly filter: Filter;
-  readonly at: readonly [number, number];
+  readonly at: KeyPath;
   /** Among all of them. */
   readonly order: number;
 }
 
 /** All filters that decide about packets, in the order of the file. */
-export const placedFilters = (rules: readonly Rule[], raw: readonly (RawRule | undefined)[]): readonly PlacedFilter[] =>
+export const placedFilters = (rules: readonly PlacedRule[]): readonly PlacedFilter[] =>
   rules
-    .flatMap((rule, i) =>
-      rule.defaultResponse
-        ? []
-        : (raw[i]?.filters ?? []).flatMap((filter, k) => (filter ? [{ rule, filter, at: [i, k] as [number, number] }] : [])),
-    )
+    .flatMap((placed) => {
+      const { rule } = placed;
+      if (rule.defaultResponse) return [];
+      return placedFiltersOf(placed).map(({ filter, at }) => ({ rule, filter: toPeer(filter, rule), at }));
+    })
     .map((one, order): PlacedFilter => ({ ...one, order }));
+
+function toPeer(filter: Filter, { mode, peer }: Rule): Filter {
+  const { remote } = filter;
+  if (mode === "tunnel" || !peer || remote.kind === "name" || remote.kind === "me") return filter;
+  const range = remote.kind === "any" ? peer : intersection(remote.range, peer);
+  return range ? { ...filter, remote: { kind: "range", range } } : filter;
+}
 
 /** Whether a filter may be about packets that only pass through: permits and blocks, and tunnels, of which the local side is not this host alone. */
 export const isAboutForwarded = ({ mode, action }: Pick<Rule, "mode" | "action">, { local }: Filter): boolean =>

@@ -5,21 +5,21 @@
 import { arePortsApart, crosses, decider, type PlacedFilter, placedFilters, sameSide, sharedText } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
 import { formatIdentity } from "./identity.ts";
+import type { PlacedRule } from "./placed-rules.ts";
 import { OverlapIndex } from "./prefix-index.ts";
-import type { RawRule } from "./schema.ts";
 import { type ByFilter, byNumbers, grouped, sideKey } from "./side-index.ts";
 import { encrypts } from "./traffic-keys.ts";
-import type { AuthEntry, Policy, Rule, Side } from "./types.ts";
+import type { AuthEntry, Rule, Side } from "./types.ts";
 
 /** Where more pairs of filters meet, the rest of them is not compared; of more kinds of demands than these the filters are not filed by kind. */
 const [MOST_MEETING, MOST_KINDS] = [5_000_000, 16];
 
 /** Warns of each filter of a demanding rule for the first one found that takes some of its packets; of packets between two ports once for all. */
-export function reportDemands({ rules }: Policy, raw: readonly (RawRule | undefined)[], report: Report): void {
-  const demands = new Map(rules.map((rule) => [rule, demandsOf(rule)]));
+export function reportDemands(rules: readonly PlacedRule[], report: Report): void {
+  const demands = new Map(rules.map(({ rule }) => [rule, demandsOf(rule)]));
   if (![...demands.values()].some(({ encryption, peers }) => encryption || peers.length > 0)) return;
   const of = ({ rule }: PlacedFilter): Demands => demands.get(rule) as Demands;
-  const placed = placedFilters(rules, raw).filter(({ rule: { action } }) => action !== "permit" && action !== "block");
+  const placed = placedFilters(rules).filter(({ rule: { action } }) => action !== "permit" && action !== "block");
   const kinds = grouped(placed, (one) => `${one.rule.action} ${of(one).key}`);
   const filed = kinds.size <= MOST_KINDS ? kinds : grouped(placed, ({ rule }) => rule.action);
   const indexes = [...filed.values()].map((list) => ({
@@ -34,15 +34,14 @@ export function reportDemands({ rules }: Policy, raw: readonly (RawRule | undefi
       first.rule.action === mine.rule.action && (filed !== kinds || lacks(of(mine), of(first))) ? meeting(mine.filter) : [],
     );
     looked += candidates.length;
-    const [i, k] = mine.at;
     if (looked > MOST_MEETING)
       return report.warning(
-        ["rule", i, "filters", k],
+        mine.at,
         "so many filters meet that from here on it was not looked for which of them take packets of rules that demand more; mainmode why tells what decides",
       );
     const taking = candidates.filter((other) => takesFrom(mine, other, lacks(of(mine), of(other))));
     const other = taking.find((one) => !arePortsApart(mine.filter, one.filter));
-    if (other) report.warning(["rule", i, "filters", k], textOf(mine, other, lacks(of(mine), of(other))));
+    if (other) report.warning(mine.at, textOf(mine, other, lacks(of(mine), of(other))));
     else if (taking[0]) between.push([mine, taking[0]]);
   }
   const [first, ...more] = between;
@@ -50,7 +49,7 @@ export function reportDemands({ rules }: Policy, raw: readonly (RawRule | undefi
   const [mine, other] = first;
   const others = more.length === 0 ? "" : `; the same holds for ${more.length} more ${more.length === 1 ? "filter" : "filters"}`;
   report.warning(
-    ["rule", mine.at[0], "filters", mine.at[1]],
+    mine.at,
     `${textOf(mine, other, lacks(of(mine), of(other)))} (it is packets between the port of the one and the port of the other)${others}`,
   );
 }

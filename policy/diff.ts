@@ -1,9 +1,9 @@
 /**
- * What a reload changes: rules that are what they were keep their SAs, so they are recognised whatever their place in the file.
+ * What a reload changes: rules that are what they were keep their SAs, so they are recognised whatever their place in the file. So are manual SAs.
  */
 import { sameDigest } from "../ike/crypto/compare.ts";
 import { Secret } from "../ike/crypto/secret.ts";
-import type { Policy, Rule } from "./types.ts";
+import type { ManualSa, Policy, Rule } from "./types.ts";
 
 export interface PolicyDiff {
   /** Pairs of the rule as it was and as it is read now; equal in everything that counts. */
@@ -13,6 +13,14 @@ export interface PolicyDiff {
   readonly added: readonly Rule[];
   /** Gone, or no longer what they were. */
   readonly dropped: readonly Rule[];
+  readonly manual: ManualDiff;
+}
+
+/** Names of manual SAs that are not what they were, keys included. */
+export interface ManualDiff {
+  readonly changed: readonly string[];
+  readonly added: readonly string[];
+  readonly dropped: readonly string[];
 }
 
 /** Compares two policies rule by rule. A rule is known by its name. */
@@ -30,7 +38,18 @@ export function diffPolicies(before: Policy, after: Policy): PolicyDiff {
     (sameRule(old, rule) ? kept : refitted).push([old, rule]);
     byName.delete(rule.name);
   }
-  return { kept, refitted, added, dropped: before.rules.filter((rule) => byName.get(rule.name) === rule) };
+  const dropped = before.rules.filter((rule) => byName.get(rule.name) === rule);
+  return { kept, refitted, added, dropped, manual: diffManual(before.manual, after.manual) };
+}
+
+function diffManual(before: readonly ManualSa[], after: readonly ManualSa[]): ManualDiff {
+  const [old, now] = [new Map(before.map((sa) => [sa.name, sa])), new Map(after.map((sa) => [sa.name, sa]))];
+  const names = (list: readonly ManualSa[]): readonly string[] => list.map(({ name }) => name);
+  return {
+    changed: names(after.filter((sa) => old.has(sa.name) && !sameValue(old.get(sa.name), sa))),
+    added: names(after.filter(({ name }) => !old.has(name))),
+    dropped: names(before.filter(({ name }) => !now.has(name))),
+  };
 }
 
 /** A rule as it was, keys included, with the filters, the start and the words of another reading. */
@@ -58,13 +77,14 @@ export function sameValue(a: unknown, b: unknown): boolean {
 const isHandle = (name: string): boolean => name === "privateKey";
 
 /** One line for people: what a reload did. */
-export function describeDiff({ kept, refitted, added, dropped }: PolicyDiff): string {
-  const names = (rules: readonly Rule[]): string => (rules.length === 0 ? "none" : rules.map(({ name }) => name).join(", "));
+export function describeDiff({ kept, refitted, added, dropped, manual }: PolicyDiff): string {
+  const names = (rules: readonly Rule[], sas: readonly string[]): string =>
+    [...rules.map(({ name }) => name), ...sas.map((name) => `manual SA ${name}`)].join(", ") || "none";
   const before = new Set(dropped.map(({ name }) => name));
   const after = new Set(added.map(({ name }) => name));
   const again = added.filter(({ name }) => before.has(name));
   const fresh = added.filter(({ name }) => !before.has(name));
   const gone = dropped.filter(({ name }) => !after.has(name));
   const changed = [...refitted.map(([, rule]) => rule), ...again];
-  return `${kept.length} rules kept with their SAs; changed: ${names(changed)}; added: ${names(fresh)}; dropped: ${names(gone)}`;
+  return `${kept.length} rules kept with their SAs; changed: ${names(changed, manual.changed)}; added: ${names(fresh, manual.added)}; dropped: ${names(gone, manual.dropped)}`;
 }

@@ -5,18 +5,19 @@
 import { formatAddress, isHost } from "../isakmp/address.ts";
 import { isAboutForwarded, turnedFilter } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
-import type { Placed } from "./reach.ts";
+import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { SideIndex } from "./side-index.ts";
-import type { Filter, Policy, Rule, Side } from "./types.ts";
+import type { Filter, Rule, Side } from "./types.ts";
 
 /** Warns of filters with ports that should stop or protect forwarded packets, where no filter without ports does so for their fragments. */
-export function reportFragments({ raw, addresses }: Placed, portless: PortlessStops, rule: Rule, i: number, report: Report): void {
+export function reportFragments(placed: PlacedRule, addresses: readonly string[] | null, portless: PortlessStops, report: Report): void {
+  const { rule } = placed;
   if (!stops(rule)) return;
-  for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
-    if (!filter || (filter.localPort === 0 && filter.remotePort === 0)) continue;
+  for (const { filter, at } of placedFiltersOf(placed)) {
+    if (filter.localPort === 0 && filter.remotePort === 0) continue;
     if (!isAboutForwarded(rule, filter) || isOwn(filter.local, rule, addresses) || portless.holds(filter)) continue;
     report.warning(
-      ["rule", i, "filters", k],
+      at,
       `of packets that this host forwards, fragments have no ports for Linux: they pass by this filter, in clear where no other one stops them; ${remedy(rule, filter)}`,
     );
   }
@@ -40,8 +41,8 @@ function isOwn(side: Side, { tunnel }: Rule, addresses: readonly string[] | null
 export class PortlessStops {
   readonly #byLocal = new SideIndex<SideIndex<Set<string>>>();
 
-  constructor({ rules }: Policy) {
-    for (const rule of rules) {
+  constructor(rules: readonly PlacedRule[]) {
+    for (const { rule } of rules) {
       if (!stops(rule)) continue;
       for (const filter of rule.filters) {
         if (filter.localPort !== 0 || filter.remotePort !== 0 || !isAboutForwarded(rule, filter)) continue;

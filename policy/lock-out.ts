@@ -5,9 +5,9 @@
 import { type AddressRange, bitsOf, type Family, formatRange, parseAddress } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import type { Report } from "./diagnostic.ts";
+import { manualOf, ruleText } from "./manual-rule.ts";
+import { filterPath, type PlacedRule } from "./placed-rules.ts";
 import { PrefixIndex } from "./prefix-index.ts";
-import type { RawRule } from "./schema.ts";
-import type { Policy } from "./types.ts";
 import { type Reach, type Service, wallsOf } from "./walls.ts";
 
 const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
@@ -16,12 +16,7 @@ const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 }
 const MOST_ADDED = 5_000_000;
 
 /** On every address of a family SSH from anywhere, or from the greater part of all addresses, meets walls without a hole, one way or the other. */
-export function reportLockOut(
-  { raw, policy }: { readonly policy: Policy; readonly raw: readonly (RawRule | undefined)[] },
-  own: readonly string[],
-  reach: readonly Reach[],
-  report: Report,
-): void {
+export function reportLockOut(rules: readonly PlacedRule[], own: readonly string[], reach: readonly Reach[], report: Report): void {
   const { whole, holed } = wallsOf(reach, [SSH], true, () => true);
   const sums = new Sums(whole, holed);
   const found: Shut[] = [];
@@ -38,8 +33,8 @@ export function reportLockOut(
   }
   const [one, other] = found;
   // What shuts one family by the filter that shuts the other one, too, is said once.
-  if (one && other && originOf(one) === originOf(other)) return reportWalls(one, false, policy, raw, report);
-  for (const shut of found) reportWalls(shut, families > 1, policy, raw, report);
+  if (one && other && originOf(one) === originOf(other)) return reportWalls(one, false, rules, report);
+  for (const shut of found) reportWalls(shut, families > 1, rules, report);
 }
 
 /** What shuts a family. */
@@ -56,29 +51,24 @@ function originOf({ walls: [wall] }: Shut): unknown {
 }
 
 /** `names`: whether it has to be said over which family, where the filter is about one alone. */
-function reportWalls(
-  { family, walls: [wall, ...more] }: Shut,
-  names: boolean,
-  policy: Policy,
-  raw: readonly (RawRule | undefined)[],
-  report: Report,
-): void {
+function reportWalls({ family, walls: [wall, ...more] }: Shut, names: boolean, rules: readonly PlacedRule[], report: Report): void {
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule, filter } = wall.wanted.origin;
   const others = new Set(more.map(({ wanted: { origin } }) => (origin.kind === "rule" ? origin.filter : undefined)));
   others.delete(filter);
-  const i = policy.rules.indexOf(rule);
+  const at = rules.flatMap((placed) => (placed.rule === rule ? [filterPath(placed, placed.filters.indexOf(filter))] : []))[0] ?? [];
   const isOne = isWide(wall.remote);
   const whoever = isOne ? "" : " among most addresses";
   const together = others.size === 0 ? "" : ` and ${others.size} more ${others.size === 1 ? "filter" : "filters"}`;
   const [lets, blocks] = together === "" ? ["lets", "blocks"] : ["let", "block"];
   const ssh = `SSH to this host${names && filter.remote.kind === "range" ? ` over IPv${family}` : ""}`;
-  if (i < 0) return report.warning(["sa"], `${rule.name}${together} ${lets} ${ssh} in only from its own peer${whoever}; ${wayIn(family)}`);
+  if (manualOf(rule))
+    return report.warning(at, `${ruleText(rule)}${together} ${lets} ${ssh} in only from its own peer${whoever}; ${wayIn(family)}`);
   const how =
     rule.action === "block"
       ? `${blocks} ${ssh} from ${isOne ? "everywhere" : "most addresses"}`
       : `${lets} ${ssh} in only from peers that negotiate${whoever}`;
-  report.warning(["rule", i, "filters", (raw[i]?.filters ?? []).indexOf(filter)], `this${together} ${how}; ${wayIn(family)}`);
+  report.warning(at, `this${together} ${how}; ${wayIn(family)}`);
 }
 
 const wayIn = (family: Family): string =>

@@ -7,6 +7,7 @@ import { PLAIN_TRAFFIC } from "./traffic-keys.ts";
 import type { ManualSa, Rule } from "./types.ts";
 
 const RULES = new WeakMap<ManualSa, Rule>();
+const MANUAL = new WeakMap<Rule, ManualSa>();
 
 /** The rule `sa NAME`; always the same object for one manual SA. Its peer in transport mode is the far end. */
 export function manualRule(manual: ManualSa): Rule {
@@ -23,8 +24,21 @@ export function manualRule(manual: ManualSa): Rule {
     quickMode: { proposals: [[suite]], lifetimeSeconds: 0, volumeOctets: null, pfs: null },
   };
   RULES.set(manual, rule);
+  MANUAL.set(rule, manual);
   return rule;
 }
+
+/** The manual SA that a rule stands for; undefined of any other rule. */
+export const manualOf = (rule: Rule): ManualSa | undefined => MANUAL.get(rule);
+
+/** How messages call a rule: `rule "hr"`, `manual SA "hr"`. */
+export const ruleText = (rule: Rule): string => {
+  const manual = manualOf(rule);
+  return manual ? `manual SA ${JSON.stringify(manual.name)}` : `rule ${JSON.stringify(rule.name)}`;
+};
+
+/** The same with the action of what is no manual SA. */
+export const actingText = (rule: Rule): string => `${ruleText(rule)}${manualOf(rule) ? "" : ` (${rule.action})`}`;
 
 /** Whether two readings of a manual SA mean the same, keys included. */
 export const sameManual = (a: ManualSa, b: ManualSa): boolean => sameValue(a, b);

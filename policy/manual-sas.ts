@@ -4,9 +4,10 @@
 import { sameDigest } from "../ike/crypto/compare.ts";
 import type { Secret } from "../ike/crypto/secret.ts";
 import type { ProtocolSuite } from "../ike/crypto/suite.ts";
-import { parseAddress } from "../isakmp/address.ts";
+import { type Family, intersection, parseAddress, parseRange } from "../isakmp/address.ts";
 import type { AuthContext } from "./auth-entries.ts";
 import type { Report } from "./diagnostic.ts";
+import { familyOf } from "./filter.ts";
 import type { Allowed } from "./offers.ts";
 import { weakInChildSuite } from "./proposal.ts";
 import type { Document, RawManual } from "./schema.ts";
@@ -16,16 +17,18 @@ import type { ManualSa } from "./types.ts";
 
 type Context = Pick<AuthContext, "report" | "readSecret" | "layerOf">;
 
-/** The manual SAs that could be read whole. Their keys are the caller's to destroy. */
-export function buildManual(document: Document, allowed: Allowed, context: Context): readonly ManualSa[] {
+/** The manual SAs at the indexes of the file; undefined: it could not be read whole. Their keys are the caller's to destroy. */
+export function buildManual(document: Document, allowed: Allowed, context: Context): readonly (ManualSa | undefined)[] {
   const names = new Set<string>();
-  return (document.sa ?? []).flatMap((raw, i) => {
+  return (document.sa ?? []).map((raw, i) => {
     const path = ["sa", i];
-    if (!raw) return [];
+    if (!raw) return undefined;
     if (raw.name !== undefined && names.has(raw.name)) context.report.error([...path, "name"], "another [[sa]] has this name");
     names.add(raw.name ?? "");
     reportWeak(raw, allowed, path, context);
-    return build(raw, path, context) ?? [];
+    const sa = build(raw, path, context);
+    reportEnds(raw, sa, path, context.report);
+    return sa;
   });
 }
 
@@ -38,6 +41,29 @@ function reportWeak({ protection }: RawManual, allowed: Allowed, path: KeyPath, 
   }
 }
 
+/** Where its ends leave a filter nothing to be about, there is no policy for it, and packets go in clear. */
+function reportEnds(raw: RawManual, sa: ManualSa | undefined, path: KeyPath, report: Report): void {
+  if (!sa || report.failed([...path, "remote"]) || report.failed([...path, "local"])) return;
+  const [own, peer] = [parseRange(sa.local), parseRange(sa.remote)];
+  for (const [k, filter] of (raw.filters ?? []).entries()) {
+    const at = [...path, "filters", k];
+    if (!filter || !own || !peer) continue;
+    const { local, remote } = filter;
+    if (sa.mode === "tunnel") {
+      const family = familyOf(remote);
+      if (local.kind === "me" && family && family !== own.family) report.error(at, endOfOther(sa.local, family));
+    } else if (remote.kind === "range" && !intersection(remote.range, peer))
+      report.error(
+        at,
+        `the SA's remote end, ${sa.remote}, is not among the addresses of the other side; in transport mode an SA protects packets between its own ends alone: name ${sa.remote} there, or write mode = "tunnel"`,
+      );
+  }
+}
+
+/** What is said of `me` in a tunnel whose own end is of the other family. */
+export const endOfOther = (end: string, family: Family): string =>
+  `me is ${end} here, the tunnel's local end, and the other side is IPv${family}; name the addresses of both sides`;
+
 const REQUIRED = ["name", "filters", "local", "remote", "protection", "spi-in", "spi-out"] as const;
 
 function build(raw: RawManual, path: KeyPath, context: Context): ManualSa | undefined {
@@ -48,7 +74,7 @@ function build(raw: RawManual, path: KeyPath, context: Context): ManualSa | unde
   if (known) return known;
   const { name, local, remote, protection, "spi-in": spiIn, "spi-out": spiOut } = raw;
   const [suite, ...more] = protection ?? [];
-  if (more.length > 0) report.error([...path, "protection"], "an SA has one protocol; write two [[sa]] tables");
+  if (more.length > 0) report.error([...path, "protection"], "a manual SA has one protocol; write esp, or ah, alone");
   if (local !== undefined && remote !== undefined && parseAddress(local)?.family !== parseAddress(remote)?.family)
     report.error([...path, "remote"], "local and remote need one address family");
   const [keyIn, keyOut] = [readKey("key-in", raw, suite, path, context), readKey("key-out", raw, suite, path, context)];

@@ -16,10 +16,11 @@ import {
   turnedFilter,
 } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
+import { actingText, manualOf, ruleText } from "./manual-rule.ts";
+import type { PlacedRule } from "./placed-rules.ts";
 import { OverlapIndex } from "./prefix-index.ts";
-import type { RawRule } from "./schema.ts";
 import { type ByFilter, byNumbers, grouped } from "./side-index.ts";
-import type { Action, Filter, Policy } from "./types.ts";
+import type { Action, Filter } from "./types.ts";
 
 /** Where more pairs of filters meet, the rest of them is not compared. */
 const MOST_MEETING = 5_000_000;
@@ -28,8 +29,8 @@ const MOST_MEETING = 5_000_000;
  * Two filters of rules with different actions that share packets, neither of which is within the other: which decides is no longer plain
  * from either alone. Filters within another one are what rules are for.
  */
-export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undefined)[], report: Report): void {
-  const placed = placedFilters(rules, raw);
+export function reportOverlaps(rules: readonly PlacedRule[], report: Report): void {
+  const placed = placedFilters(rules);
   const straight = byAction(placed.map((one) => ({ one, as: one.filter })));
   const passing = byAction(
     placed.filter(({ rule, filter }) => isAboutForwarded(rule, filter)).map((one) => ({ one, as: turnedFilter(one.filter) })),
@@ -43,7 +44,7 @@ export function reportOverlaps({ rules }: Policy, raw: readonly (RawRule | undef
     for (const { filters } of candidates) looked += filters.length;
     if (looked > MOST_MEETING) {
       report.warning(
-        ["rule", later.at[0], "filters", later.at[1]],
+        later.at,
         "so many filters meet that from here on it was not looked for which of them overlap; mainmode why tells what decides",
       );
       break;
@@ -71,10 +72,10 @@ function reportFirst(later: PlacedFilter, candidates: readonly List[], between: 
       const found = crosses(earlier, later) ?? crossesTurned(earlier, later);
       if (found && !between.takes(earlier, later, found)) [first, how] = [earlier, found];
     }
-  if (first && how) report.warning(["rule", later.at[0], "filters", later.at[1]], SAYINGS[how](textOf(first)));
+  if (first && how) report.warning(later.at, SAYINGS[how](textOf(first)));
 }
 
-const textOf = ({ filter, rule }: PlacedFilter): string => `"${filter.text}" of rule ${JSON.stringify(rule.name)} (${rule.action})`;
+const textOf = ({ filter, rule }: PlacedFilter): string => `"${filter.text}" of ${actingText(rule)}`;
 
 /** Who decides about what two filters share. */
 interface PortMeeting {
@@ -133,12 +134,12 @@ class BetweenPorts {
     const say = ([first, ...more]: readonly PortMeeting[], saying: (meeting: PortMeeting) => string): void => {
       if (!first) return;
       const { later, earlier } = first;
-      const rules = [...new Set(more.map((one) => JSON.stringify(one.later.rule.name)))];
+      const rules = [...new Set(more.map((one) => ruleText(one.later.rule).replace(/^rule /, "")))];
       const names = `${rules.slice(0, 3).join(", ")}${rules.length > 3 ? " and others" : ""}`;
       const others =
         more.length === 0 ? "" : `; the same holds for ${more.length} more ${more.length === 1 ? "filter" : "filters"} (of ${names})`;
       report.warning(
-        ["rule", later.at[0], "filters", later.at[1]],
+        later.at,
         `it shares packets with ${textOf(earlier)}, but only those between the port of the one and the port of the other: ${saying(first)}${others}`,
       );
     };
@@ -146,8 +147,8 @@ class BetweenPorts {
     say([...this.#lax.values()], ({ later, earlier, decides }) => {
       const strict = STRICTEST.indexOf(later.rule.action) < STRICTEST.indexOf(earlier.rule.action) ? later : earlier;
       const [from, to] = [strict === later ? earlier : later, strict].map(({ filter }) => filter.localPort || filter.remotePort);
-      const who = decides ? `rule ${JSON.stringify(decides.rule.name)} decides about them` : "it is not plain which of them decides";
-      return `${who}, and whoever sends from port ${from} to port ${to} may get past rule ${JSON.stringify(strict.rule.name)}; a filter with both ports in that rule closes this`;
+      const who = decides ? `${ruleText(decides.rule)} decides about them` : "it is not plain which of them decides";
+      return `${who}, and whoever sends from port ${from} to port ${to} may get past ${ruleText(strict.rule)}; a filter with both ports ${manualOf(strict.rule) ? "there" : "in that rule"} closes this`;
     });
   }
 }

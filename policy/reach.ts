@@ -8,9 +8,9 @@ import { kernelPolicies, type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { reportLockOut } from "./lock-out.ts";
-import { manualRule } from "./manual-rule.ts";
+import { manualOf, ruleText } from "./manual-rule.ts";
+import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { Rivals } from "./rivals.ts";
-import type { RawRule } from "./schema.ts";
 import { concreteSelectors, isOnLink, tunnelInstead } from "./selector.ts";
 import { reportShut } from "./shut.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
@@ -20,22 +20,23 @@ import { isBesideBlock } from "./ways.ts";
 /** A policy with its filters where they stand in the file. */
 export interface Placed {
   readonly policy: Policy;
-  readonly raw: readonly (RawRule | undefined)[];
+  /** Its manual SAs, too. */
+  readonly rules: readonly PlacedRule[];
   /** `[daemon] addresses`; null: every local address, which are not known here. */
   readonly addresses: readonly string[] | null;
 }
 
 /** Reports what is shut that should not be, and what never decides. */
 export function reportReach(placed: Placed, explicitExempt: boolean, report: Report): void {
-  const { policy } = placed;
+  const { policy, rules } = placed;
   const { own, surest } = addressesOf(placed);
   const weighed = weigh(policy, own, MOST_JUDGED);
-  if (!weighed) return reportMost(policy, own, report);
+  if (!weighed) return reportMost(rules, own, report);
   const { decide: wanted, exempted, shut } = weighed;
-  reportShut(placed, shut, report);
+  reportShut(rules, shut, report);
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
-  reportLockOut(placed, surest, reach, report);
+  reportLockOut(rules, surest, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }
@@ -44,15 +45,11 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
 const [MOST_JUDGED, MOST_LOOKS] = [50_000, 1_000_000];
 
 /** Names the rule that has the most of all kernel policies. */
-function reportMost({ rules, manual }: Policy, own: readonly string[], report: Report): void {
-  const all = [
-    ...rules.map((rule, i) => ({ rule, path: ["rule", i] })),
-    ...manual.map((sa, i) => ({ rule: manualRule(sa), path: ["sa", i] })),
-  ];
-  const counts = all.map(({ rule }) => kernelPolicies(rule, own));
+function reportMost(rules: readonly PlacedRule[], own: readonly string[], report: Report): void {
+  const counts = rules.map(({ rule }) => kernelPolicies(rule, own));
   const most = counts.reduce((greatest, count) => Math.max(greatest, count), 0);
   report.warning(
-    all[counts.indexOf(most)]?.path ?? ["rule"],
+    rules[counts.indexOf(most)]?.at ?? ["rule"],
     `all filters come to more than ${MOST_JUDGED} kernel policies, those of this one to ${most}, the most; which of them never decide, and whether SSH is shut, is not looked for then. A range that is no network comes to many: write networks, or ranges that begin and end where networks do`,
   );
 }
@@ -96,7 +93,7 @@ function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report)
   const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote)).whole;
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule } = wall.wanted.origin;
-  const whose = rule === policy.rules[i] ? "the filters" : `the filters of rule ${JSON.stringify(rule.name)}`;
+  const whose = rule === policy.rules[i] ? "the filters" : `the filters of ${ruleText(rule)}`;
   report.warning(
     ["rule", i, "auth"],
     `${whose} may cover the way to the Kerberos servers, and nothing exempts it: a ticket would need the SA that needs the ticket; add "kerberos" to exempt, or a permit rule for port 88`,
@@ -105,7 +102,7 @@ function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report)
 
 /** Filters of which every packet is decided by stronger ones, or is never looked at. `exempted`: what exemptions took of them. */
 function reportUnreachable(
-  { policy, raw, addresses }: Placed,
+  { rules, addresses }: Placed,
   own: readonly string[],
   reach: readonly Reach[],
   exempted: readonly Reach[],
@@ -114,17 +111,18 @@ function reportUnreachable(
   const byWay: ByWay = new Map((["out", "in", "fwd"] as const).map((way) => [way, new Rivals(reach, way)]));
   const byFilter = new Map<Filter, Reach[]>();
   for (const one of [...reach, ...exempted]) if (one.wanted.origin.kind === "rule") listed(byFilter, one.wanted.origin.filter).push(one);
-  for (const [i, rule] of policy.rules.entries()) {
+  for (const placed of rules) {
+    const { rule } = placed;
     if (rule.defaultResponse) continue;
-    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
-      if (!filter || filter.local.kind === "name" || filter.remote.kind === "name") continue;
+    for (const { filter, at } of placedFiltersOf(placed)) {
+      if (filter.local.kind === "name" || filter.remote.kind === "name") continue;
       if ([...byWay.values()].some((rivals) => rivals.looked > MOST_LOOKS))
         return report.warning(
-          ["rule", i, "filters", k],
+          at,
           "so many filters meet that from here on it was not looked for which of them never decide; mainmode why tells what decides",
         );
       const why = whyNever(rule, filter, own, addresses !== null, byFilter.get(filter) ?? [], byWay);
-      if (why !== undefined) report.warning(["rule", i, "filters", k], why);
+      if (why !== undefined) report.warning(at, why);
     }
   }
 }
@@ -171,14 +169,16 @@ function whyNever(
 const negotiates = ({ action }: Rule): boolean => action !== "permit" && action !== "block";
 
 /** Of a filter in transport mode that names another host, `foreign`, as its own side. */
-function othersText({ action, clear }: Rule, { direction }: Filter, foreign: string): string {
+function othersText(rule: Rule, { direction }: Filter, foreign: string): string {
+  const { action, clear } = rule;
   const none = `${foreign} is none of [daemon] addresses, and in transport mode`;
   if (action === "respond")
     return `${none} peers can ask about this host's own addresses only: the filter answers nobody, and within a wider rule what it is about passes in clear; leave it out`;
   const what = direction === "in" ? foreign : "it";
   const sent = `what ${foreign} sends through this host ${clear.discovery ? "leaves in clear" : "is dropped"} where the filter decides, and `;
   const then = `${direction === "in" ? "" : sent}about what comes for ${what} the filter says nothing`;
-  return `${none} nothing can be negotiated for other hosts: ${then}. ${tunnelInstead(foreign)}`;
+  const why = manualOf(rule) ? "an SA is for its own ends alone" : "nothing can be negotiated for other hosts";
+  return `${none} ${why}: ${then}. ${tunnelInstead(foreign, manualOf(rule) !== undefined)}`;
 }
 
 /** The one address of a side. */
@@ -194,5 +194,4 @@ function aboutAll(stronger: readonly (readonly Reach[] | undefined)[]): string {
 
 const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);
 
-const nameOf = ({ wanted: { origin } }: Reach): string =>
-  origin.kind === "rule" ? `rule ${JSON.stringify(origin.rule.name)}` : `the exemption ${origin.what}`;
+const nameOf = ({ wanted: { origin } }: Reach): string => (origin.kind === "rule" ? ruleText(origin.rule) : `the exemption ${origin.what}`);

@@ -7,7 +7,7 @@ import { type AuthContext, buildAuth } from "./auth-entries.ts";
 import { reportConflicts } from "./conflicts.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { buildManual } from "./manual-sas.ts";
+import { buildManual, endOfOther } from "./manual-sas.ts";
 import {
   type Allowed,
   alsoAllowed,
@@ -19,6 +19,7 @@ import {
   quickModeOf,
   rulePermits,
 } from "./offers.ts";
+import { placedRules } from "./placed-rules.ts";
 import { reportProvable } from "./provable.ts";
 import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
@@ -56,11 +57,12 @@ export function buildPolicy(document: Document, around: Surroundings, warns: boo
   const groups = groupsOf(policy?.groups, around.report);
   const rules = raw.map((rule, i) => buildRule(rule ?? {}, ["rule", i], { ...base, groups }, around));
   const manual = buildManual(document, allowed, around);
-  reportConflicts(rules, raw, manual, around.report);
+  const placed = placedRules(rules, manual, document);
+  reportConflicts(placed, around.report);
   const exempt = exemptionsOf(policy?.exempt, rules);
-  const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual };
+  const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: manual.flatMap((sa) => sa ?? []) };
   const addresses = document.daemon?.addresses?.filter((address) => address !== undefined) ?? null;
-  if (warns) reportWarnings({ policy: built, raw, addresses }, policy?.exempt !== undefined, around.report);
+  if (warns) reportWarnings({ policy: built, rules: placed, addresses }, policy?.exempt !== undefined, around.report);
   return built;
 }
 
@@ -199,10 +201,7 @@ function reportFilters(raw: RawRule, rule: Rule, path: KeyPath, report: Report):
   for (const [i, filter] of (raw.filters ?? []).entries()) {
     const family = filter && familyOf(filter.remote);
     if (end && filter?.local.kind === "me" && family && family !== end.family) {
-      report.error(
-        [...path, "filters", i],
-        `me is ${rule.tunnel?.local} here, the tunnel's local end, and the other side is IPv${family}; name the addresses of both sides`,
-      );
+      report.error([...path, "filters", i], endOfOther(rule.tunnel?.local ?? "", family));
     }
   }
 }

@@ -153,9 +153,9 @@ export const isOnLink = (address: string): boolean => includesAddress(LINK_LOCAL
 /** Whether nobody can be negotiated with at an address: it is that of many, or says nothing without a zone, which IKE can't carry. */
 export const hasNoPeer = (address: string): boolean => isOfMany(address) || isOnLink(address);
 
-/** What to write instead of a filter in transport mode whose own side, `own`, is others. */
-export const tunnelInstead = (own: string): string =>
-  `For a gateway write mode = "tunnel" with tunnel = { remote = "ADDRESS" }; for this host alone write me instead of ${own}`;
+/** What to write instead of a filter in transport mode whose own side, `own`, is others. A manual SA has its ends already. */
+export const tunnelInstead = (own: string, isManual = false): string =>
+  `For a gateway write mode = "tunnel"${isManual ? "" : ' with tunnel = { remote = "ADDRESS" }'}; for this host alone write me instead of ${own}`;
 
 const ranges = (...texts: readonly string[]): readonly AddressRange[] =>
   texts.map((text) => {

@@ -2,29 +2,25 @@
  * What `check` says of packets that pass through and that a wider block drops, although a narrower filter is about them: ways.ts found no way past it.
  */
 import type { Report } from "./diagnostic.ts";
-import type { RawRule } from "./schema.ts";
-import type { Filter, Policy } from "./types.ts";
+import { ruleText } from "./manual-rule.ts";
+import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
+import type { Filter } from "./types.ts";
 import { haveCommonEnds, type Shut } from "./ways.ts";
 
-/** Warns of each filter once, by the first block that shuts it. `raw` has the filters where they stand in the file. */
-export function reportShut(
-  { policy, raw }: { readonly policy: Policy; readonly raw: readonly (RawRule | undefined)[] },
-  shut: readonly Shut[],
-  report: Report,
-): void {
+/** Warns of each filter once, by the first block that shuts it. */
+export function reportShut(rules: readonly PlacedRule[], shut: readonly Shut[], report: Report): void {
   const first = new Map<Filter, Shut>();
   for (const one of shut) if (one.twin.origin.kind === "rule" && !first.has(one.twin.origin.filter)) first.set(one.twin.origin.filter, one);
-  for (const i of policy.rules.keys())
-    for (const [k, filter] of (raw[i]?.filters ?? []).entries()) {
-      const found = filter && first.get(filter);
-      if (found) report.warning(["rule", i, "filters", k], textOf(found));
-    }
+  for (const { filter, at } of rules.flatMap(placedFiltersOf)) {
+    const found = first.get(filter);
+    if (found) report.warning(at, textOf(found));
+  }
 }
 
 function textOf({ twin, blocks, because }: Shut): string {
   const { origin, direction } = blocks.find((block) => haveCommonEnds(block, twin)) ?? twin;
   if (origin.kind !== "rule") throw new Error("only rules block");
-  const by = `rule ${JSON.stringify(origin.rule.name)} (block, "${origin.filter.text}")`;
+  const by = `${ruleText(origin.rule)} (block, "${origin.filter.text}")`;
   const isTunnel = twin.origin.kind === "rule" && twin.origin.rule.mode === "tunnel";
   const what = !isTunnel
     ? "what it lets come back through this host"

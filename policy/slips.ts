@@ -5,26 +5,21 @@
 import { formatRange, intersection, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
 import { hasPorts, splitPort } from "./filter.ts";
+import { manualOf } from "./manual-rule.ts";
+import { placedFiltersOf } from "./placed-rules.ts";
 import type { Placed } from "./reach.ts";
-import type { RawRule } from "./schema.ts";
 import { tunnelInstead } from "./selector.ts";
 import type { KeyPath } from "./toml-locator.ts";
 import type { Filter, Rule } from "./types.ts";
 
 /** Warns of them in rules and manual SAs. */
-export function reportSlips({ policy, raw, addresses }: Placed, report: Report): void {
-  for (const [i, rule] of policy.rules.entries())
-    for (const [k, filter] of filtersOf(raw[i])) {
-      const at = ["rule", i, "filters", k];
+export function reportSlips({ rules, addresses }: Placed, report: Report): void {
+  for (const placed of rules)
+    for (const { filter, at } of placedFiltersOf(placed)) {
       reportText(filter, at, report);
-      if (addresses === null) reportOthers(rule, filter, at, report);
+      if (addresses === null) reportOthers(placed.rule, filter, at, report);
     }
-  for (const [i, { filters }] of policy.manual.entries())
-    for (const [k, filter] of filters.entries()) reportText(filter, ["sa", i, "filters", k], report);
 }
-
-const filtersOf = (raw: RawRule | undefined): readonly (readonly [number, Filter])[] =>
-  (raw?.filters ?? []).flatMap((filter, k): readonly (readonly [number, Filter])[] => (filter ? [[k, filter]] : []));
 
 function reportText(filter: Filter, at: KeyPath, report: Report): void {
   const asksForPort = hasPorts(filter.protocol) && filter.localPort === 0 && filter.remotePort === 0;
@@ -69,13 +64,14 @@ const SERVICES: ReadonlySet<number> = new Set([
 ]);
 
 /** In transport mode the local side means this host's addresses in it. Where the other side is another network, one for a gateway was probably meant. */
-function reportOthers({ mode, action }: Rule, { local, remote }: Filter, at: KeyPath, report: Report): void {
+function reportOthers(rule: Rule, { local, remote }: Filter, at: KeyPath, report: Report): void {
+  const { mode, action } = rule;
   if (mode !== "transport" || (action !== "require" && action !== "request")) return;
   if (local.kind !== "range" || remote.kind !== "range" || isHost(local.range) || isHost(remote.range)) return;
   if (intersection(local.range, remote.range)) return;
   const [own, far] = [formatRange(local.range), formatRange(remote.range)];
   report.warning(
     at,
-    `in transport mode it is about packets of this host itself, from and to its own addresses in ${own}; what others there send through this host to ${far} is not protected. ${tunnelInstead(own)}`,
+    `in transport mode it is about packets of this host itself, from and to its own addresses in ${own}; what others there send through this host to ${far} is not protected. ${tunnelInstead(own, manualOf(rule) !== undefined)}`,
   );
 }

@@ -94,7 +94,7 @@ export interface ManualSa {
   readonly remote: string;
   readonly mode: "transport" | "tunnel";
   readonly filters: readonly Filter[];
-  /** One protocol; AH and ESP together are two entries. */
+  /** One protocol: AH and ESP for the same packets take a rule, since of two manual SAs for them only the first is used. */
   readonly suite: ProtocolSuite;
   readonly spiIn: number;
   readonly spiOut: number;

@@ -66,3 +66,27 @@ test("a new name is a rule that comes and one that goes", () => {
   const diff = diffPolicies(policy(A), policy(rule("z", "192.0.2.1")));
   assert.equal(describeDiff(diff), "0 rules kept with their SAs; changed: none; added: z; dropped: a");
 });
+
+const sa = (name: string, key: string): string => `
+[[sa]]
+name = "${name}"
+local = "192.0.2.1"
+remote = "192.0.2.2"
+spi-in = 0x101
+spi-out = 0x102
+protection = "esp:aes128-sha1"
+filters = ["me <-> 192.0.2.2"]
+key-in = "0x${key.repeat(36)}"
+key-out = "0x${"cd".repeat(36)}"
+`;
+for (const [what, before, after, expected] of [
+  ["is what it was", sa("s", "ab"), sa("s", "ab"), "changed: none; added: none; dropped: none"],
+  ["has another key, which is not told", sa("s", "ab"), sa("s", "ac"), "changed: manual SA s; added: none; dropped: none"],
+  ["comes", "", sa("s", "ab"), "changed: none; added: manual SA s; dropped: none"],
+  ["goes", sa("s", "ab"), "", "changed: none; added: none; dropped: manual SA s"],
+  ["has another name", sa("s", "ab"), sa("t", "ab"), "changed: none; added: manual SA t; dropped: manual SA s"],
+] as const)
+  test(`a manual SA that ${what}: ${expected}`, () => {
+    const read = (text: string) => policyOf(`${configuration([A])}${text}\n# ${++readings}\n`);
+    assert.equal(describeDiff(diffPolicies(read(before), read(after))), `1 rules kept with their SAs; ${expected}`);
+  });

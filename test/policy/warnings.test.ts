@@ -110,11 +110,11 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     rule("a", "require", ["me <-> any"], TUNNEL) + rule("b", "permit", ["10.1.0.5 <-> 10.2.0.0/16"]),
     [/^4: .*lets SSH to this host in only from peers that negotiate/],
   ],
-  ["everything of this host through a manual SA", manual("me <-> any"), [/sa m lets SSH to this host in only from its own peer/]],
+  ["everything of this host through a manual SA", manual("me <-> any"), [/manual SA "m" lets SSH to this host in only from its own peer/]],
   [
     "everything of an own end that is written out, through a manual SA",
     manual("198.51.100.1 <-> any"),
-    [/sa m lets SSH to this host in only from its own peer/],
+    [/manual SA "m" lets SSH to this host in only from its own peer/],
   ],
   ["everything through a manual SA, with a way in for SSH", manual("me <-> any") + rule("ssh", "permit", ["me:22 <-> any tcp"]), []],
   ["networks behind this host through a manual SA", manual("10.1.0.0/16 <-> 10.2.0.0/16"), []],
@@ -436,7 +436,7 @@ for (const [what, text, expected] of [
   [
     "for what a rule is about",
     rule("a", "block", ["me <-> 192.0.2.2"]) + sa(TWO, `${FILTERS}\n${SHA1}`),
-    [/rule "a" is about the same traffic/],
+    [/rule "a" \(block\) is about the same traffic/],
   ],
   ["for what a respond rule is about", rule("a", "respond", ["me <-> 192.0.2.2"]) + sa(TWO, `${FILTERS}\n${SHA1}`), []],
   [
