@@ -260,6 +260,11 @@ const EXEMPT: Readonly<Record<Exemption, readonly Row[]>> = {
     [ANY_4, ANY_4, icmp, 0, 0],
     [ANY_6, ANY_6, icmpv6, 0, 0],
   ],
+  // Fragmentation needed (RFC 792), Packet Too Big (RFC 4443 §3.2): routers on the way speak no IKE. The kernel has type and code in place of ports.
+  "path-mtu": [
+    [ANY_4, ANY_4, icmp, 3, 4, "in"],
+    [ANY_6, ANY_6, icmpv6, 2, 0, "in"],
+  ],
 };
 
 /** A network's broadcast address is one as 255.255.255.255 is. */

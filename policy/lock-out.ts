@@ -6,7 +6,7 @@ import { type AddressRange, bitsOf, type Family, formatRange, parseAddress } fro
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import type { Report } from "./diagnostic.ts";
 import { manualOf, ruleText } from "./manual-rule.ts";
-import { filterPath, type PlacedRule } from "./placed-rules.ts";
+import { type PlacedRule, pathOfFilter } from "./placed-rules.ts";
 import { PrefixIndex } from "./prefix-index.ts";
 import { type Reach, type Service, wallsOf } from "./walls.ts";
 
@@ -56,7 +56,7 @@ function reportWalls({ family, walls: [wall, ...more] }: Shut, names: boolean, r
   const { rule, filter } = wall.wanted.origin;
   const others = new Set(more.map(({ wanted: { origin } }) => (origin.kind === "rule" ? origin.filter : undefined)));
   others.delete(filter);
-  const at = rules.flatMap((placed) => (placed.rule === rule ? [filterPath(placed, placed.filters.indexOf(filter))] : []))[0] ?? [];
+  const at = pathOfFilter(rules, rule, filter);
   const isOne = isWide(wall.remote);
   const whoever = isOne ? "" : " among most addresses";
   const together = others.size === 0 ? "" : ` and ${others.size} more ${others.size === 1 ? "filter" : "filters"}`;

@@ -36,6 +36,10 @@ export function placedRules(
 /** The path of one of its filters. */
 export const filterPath = ({ at }: PlacedRule, k: number): KeyPath => [...at, "filters", k];
 
+/** That of a filter of one of the rules. */
+export const pathOfFilter = (rules: readonly PlacedRule[], rule: Rule, filter: Filter): KeyPath =>
+  rules.flatMap((placed) => (placed.rule === rule ? [filterPath(placed, placed.filters.indexOf(filter))] : []))[0] ?? [];
+
 /** The filters that could be read, with their paths. */
 export const placedFiltersOf = (placed: PlacedRule): readonly { readonly filter: Filter; readonly at: KeyPath }[] =>
   placed.filters.flatMap((filter, k) => (filter ? [{ filter, at: filterPath(placed, k) }] : []));

@@ -9,6 +9,7 @@ import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { reportLockOut } from "./lock-out.ts";
 import { manualOf, ruleText } from "./manual-rule.ts";
+import { reportPathMtu } from "./path-mtu.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { Rivals } from "./rivals.ts";
 import { concreteSelectors, isOnLink, tunnelInstead } from "./selector.ts";
@@ -37,6 +38,7 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
   reportLockOut(rules, surest, reach, report);
+  reportPathMtu(rules, reach, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }

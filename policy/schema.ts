@@ -158,7 +158,7 @@ const quickMode = z.strictObject({
 });
 
 /** Kinds of traffic that `exempt` names, and lists of them that Windows has. */
-export const EXEMPTIONS = ["kerberos", "dns", "dhcp", "rsvp", "broadcast", "multicast", "icmp"] as const;
+export const EXEMPTIONS = ["kerberos", "dns", "dhcp", "rsvp", "broadcast", "multicast", "icmp", "path-mtu"] as const;
 export const EXEMPTION_SETS = ["windows", "strict"] as const;
 
 /** An identity, or `principal:NAME@REALM`, or `group:NAME`: read where the groups are known. */

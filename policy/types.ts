@@ -18,7 +18,7 @@ export interface Policy {
 }
 
 /** A kind of traffic that passes whatever the rules say: Windows' default exemptions. Neighbour discovery and IKE always do. */
-export type Exemption = "kerberos" | "dns" | "dhcp" | "rsvp" | "broadcast" | "multicast" | "icmp";
+export type Exemption = "kerberos" | "dns" | "dhcp" | "rsvp" | "broadcast" | "multicast" | "icmp" | "path-mtu";
 
 /**
  * `permit` and `block` let through and drop. `respond` protects only when the peer asks. `request` asks, and falls back to clear text with
