@@ -19,7 +19,8 @@ import { dropFronts, endSoft } from "./fronts.ts";
 import type { Command, TerminateTarget } from "./input.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { dropLoad } from "./load.ts";
-import { endLooks } from "./look.ts";
+import { endLooks, lookLast } from "./look.ts";
+import { leaveUnsure } from "./lost-policies.ts";
 import { removeManual } from "./manual.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
@@ -325,7 +326,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
     removeManual(core);
     upkeep(core, policies === "keep" ? core.policies.leaveStanding() : core.policies.removeAll());
   }
-  endLooks(core, !keep);
+  endLooks(core);
   for (const watch of [...core.watches.values()]) {
     watch.failure ??= { kind: "terminated", what: "the daemon stops" };
     finish(core, watch);
@@ -335,7 +336,8 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
 
 /** The stop is complete once the kernel has answered everything: only then is nothing left to undo. */
 export function answerStops(core: Core): void {
-  if (core.stops.length === 0 || core.pending.size > 0 || core.look.id !== null) return;
+  if (core.stops.length === 0 || core.pending.size > 0 || core.look.id !== null || lookLast(core)) return;
+  leaveUnsure(core);
   for (const id of core.stops.splice(0)) last(core, id, { text: "stopped", exit: 0 });
   emit(core, { type: "stopped" });
 }

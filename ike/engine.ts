@@ -30,7 +30,7 @@ import { liveViewOf } from "./live.ts";
 import { onProbeTimer, onUnknownSpis } from "./liveness.ts";
 import { onLoadTimer } from "./load.ts";
 import { look, lookAnew } from "./look.ts";
-import { onPoliciesFound, onPolicyChanged, onPolicyGone } from "./lost-policies.ts";
+import { onPoliciesFound, onPolicyChanged, onPolicyGone, settleHeld } from "./lost-policies.ts";
 import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { metBy } from "./met.ts";
@@ -82,6 +82,7 @@ export function createEngine(options: EngineOptions): Engine {
       core.arrival = null;
       try {
         dispatch(core, input);
+        settleHeld(core);
         answerStops(core);
       } catch (bug) {
         onBug(core, input, bug);

@@ -13,6 +13,8 @@ export interface Look {
   failures: number;
   /** No other begins before, but at a reload. */
   notBefore: Instant;
+  /** How many a stop may still wait for. */
+  lastOnes: number;
 }
 
 const TIMER = "look all";
@@ -56,9 +58,20 @@ export function lookEnded(core: Core): void {
   core.look.notBefore = core.now + BETWEEN + TIMES * (core.now - core.look.startedAt);
 }
 
-/** For a stop. `isLast`: what is in doubt is looked at once more, and the stop waits for it. */
-export function endLooks(core: Core, isLast: boolean): void {
+/** For a stop. */
+export function endLooks(core: Core): void {
   core.timers.clearAll(TIMER);
   core.look.id = null;
-  if (isLast && core.policies.slots.doubts().length > 0) begin(core);
+  core.look.lastOnes = MOST_LAST;
+}
+
+/** One could judge all, since nothing is under way by then. */
+const MOST_LAST = 3;
+
+/** The kernel has answered all that a stop has asked: whether the stop waits for another look, since something that should go, or be otherwise, is in doubt. */
+export function lookLast(core: Core): boolean {
+  if (core.look.lastOnes === 0 || core.policies.slots.unsure().length === 0) return false;
+  core.look.lastOnes--;
+  begin(core);
+  return true;
 }

@@ -4,9 +4,11 @@
  * one of his own in place of ours, that one stays, and ours is refused (`refused.ts`).
  */
 import { type Core, log } from "./core.ts";
+import { farSide } from "./far-side.ts";
 import { relaySoft } from "./fronts.ts";
 import type { KernelEvent, KernelListing, KernelPolicy } from "./kernel-contract.ts";
 import { lookEnded, lookSoon } from "./look.ts";
+import type { PolicyKey } from "./policy-slot.ts";
 import { policyText, tellStanding } from "./refused.ts";
 import { upkeep } from "./standing.ts";
 
@@ -34,32 +36,45 @@ export function onPolicyGone(core: Core, { policy }: KernelEvent & { readonly ty
 export function onPoliciesFound(core: Core, id: number, policies: KernelListing["policies"] | null): void {
   if (core.look.id !== id) return;
   lookEnded(core);
-  if (core.stopping) return endDoubts(core, policies);
   const { slots } = core.policies;
   if (!policies) {
-    for (const command of slots.failLook()) upkeep(core, [command]);
+    slots.failLook();
+    settleInOrder(core, slots.unsure());
+    if (core.stopping) core.look.lastOnes = 0;
     return lookSoon(core, false, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
   }
   core.look.failures = 0;
   const { gone, back, judged, isPartial } = slots.compare(policies);
   tellStanding(core, back);
-  if (gone.length > 0) putBack(core, gone);
-  settleJudged(core, judged);
-  if (isPartial && (!core.look.isRepeat || slots.doubts().length > 0)) lookSoon(core, true);
+  if (gone.length > 0 && !core.stopping) putBack(core, gone);
+  settleInOrder(core, [...judged, ...slots.late()]);
+  if (isPartial && (!core.look.isRepeat || slots.hasDoubts)) lookSoon(core, true);
 }
 
-/** What was in doubt is what it should be now; as in `sync`, what goes does so last, and the weakest first. */
-function settleJudged(core: Core, judged: readonly KernelPolicy[]): void {
-  const commands = core.policies.slots.settle([...judged].sort((a, b) => b.priority - a.priority));
-  const goes = commands.filter((command) => command.do === "remove-policy");
-  upkeep(core, commands.filter((command) => command.do !== "remove-policy").reverse());
-  upkeep(core, goes);
+/** What was in doubt, or held back, is what it should be now; as in `sync`, what becomes weaker or goes does so last, and the weakest first. */
+function settleInOrder(core: Core, policies: readonly PolicyKey[]): void {
+  const { slots } = core.policies;
+  for (const policy of slots.inOrder(policies)) upkeep(core, slots.settle([policy]));
 }
 
-/** The last look before a stop. What it can't tell of stays: it may be somebody else's. */
-function endDoubts(core: Core, policies: KernelListing["policies"] | null): void {
-  if (policies) settleJudged(core, core.policies.slots.compare(policies).judged);
-  core.policies.slots.leaveDoubts();
+/** What is in doubt is asked for, and what was held back goes, as far as it may by now. Once for each input. */
+export function settleHeld(core: Core): void {
+  if (core.stopping) return;
+  const { slots } = core.policies;
+  for (const command of slots.probe()) upkeep(core, [command]);
+  settleInOrder(core, slots.late());
+}
+
+/** Nobody will look any more before the daemon is gone. What no look has told of stays: it may be somebody else's. */
+export function leaveUnsure(core: Core): void {
+  const left = core.policies.slots.leaveUnsure();
+  const [first] = left;
+  if (!first) return;
+  const which = left.slice(0, MOST_NAMED).map(policyText).join(", ");
+  const many = left.length === 1 ? "a policy stays" : `${left.length} policies stay`;
+  const text = `stopping: ${many} in the kernel, since it does not tell whether somebody has changed them: ${which}`;
+  const fields = { reason: "kernel-refused", hint: LEFT_HINT, failurePoint: "me", peer: farSide(first) } as const;
+  log(core, "policy.failed", "warning", `${text}${left.length > MOST_NAMED ? ", \u2026" : ""}`, fields);
 }
 
 /** Rules' own policies first, in the order of each change; what stood in front of them after those, the strongest first. */
@@ -76,4 +91,5 @@ function putBack(core: Core, gone: readonly KernelPolicy[]): void {
 }
 
 const MOST_NAMED = 3;
+const LEFT_HINT = "look at `ip xfrm policy`; what is ours of them goes, or is in use again, when mainmode is started";
 const HINT = "find who runs `ip xfrm policy`, or another IPsec daemon; `mainmode status` lists what could not be put back";

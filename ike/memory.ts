@@ -39,7 +39,7 @@ export const newCore = (options: EngineOptions): Core => ({
   timers: new Timers(),
   policies: new PolicyTable(),
   refusedPause: FIRST_PAUSE,
-  look: { id: null, isRepeat: false, startedAt: 0, failures: 0, notBefore: 0 },
+  look: { id: null, isRepeat: false, startedAt: 0, failures: 0, notBefore: 0, lastOnes: 0 },
   unknown: null,
   pending: new Map(),
   routes: new Map(),

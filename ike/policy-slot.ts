@@ -1,7 +1,7 @@
 /** What is known of one slot of the kernel (`policy-slots.ts`). */
 import { selectorKey } from "../policy/packet-selector.ts";
 import type { KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
-import { samePolicy } from "./same-policy.ts";
+import { samePolicy, strongerOf } from "./same-policy.ts";
 
 /** What the kernel keys a policy by. */
 export type PolicyKey = Pick<KernelPolicy, "direction" | "selector">;
@@ -14,26 +14,40 @@ export interface Slot {
   readonly overlays: { readonly child: number; policy: KernelPolicy }[];
   /** What the kernel is asked to add. */
   asked: KernelPolicy | null;
-  /** What the kernel has of ours. */
+  /** What the kernel has of ours, as far as is known. */
   present: KernelPolicy | null;
-  /** An update was not carried out: `present` is not what the kernel has. */
-  stale: boolean;
+  /** What of ours it may have instead, since an update is not answered, or was refused; or, without `present`, since an addition was: the oldest first. */
+  maybe: readonly KernelPolicy[];
   /** An earlier run left a policy that demands protection: nothing weaker takes its place before it is known what keeps flows from the clear. */
   held: boolean;
-  /** Why the kernel does not have what a rule wants here; null: it has it, or was not asked yet. */
-  refused: KernelRefusal | null;
-  /** What that was. */
-  denied: KernelPolicy | null;
+  /** What a rule wants here and the kernel was asked for in vain; null: it has it, or was not asked yet. */
+  refused: { readonly policy: KernelPolicy; readonly refusal: KernelRefusal } | null;
   /** Updates that the kernel has not answered. */
   updates: number;
   /** Updates of which the kernel has yet to tell everybody. */
   echoes: number;
   /** During which look, as `#look` counts them, the kernel was last asked about it, or answered. */
   heard: number;
-  /** During which look somebody may have taken `present` away, or replaced it: only a later one can tell; null: no doubt. */
-  doubted: number | null;
-  /** What was not added since something is there, of which no look has told yet whether an earlier run of ours put it there. */
-  tried: KernelPolicy | null;
+  /** Somebody may have taken `present` away, or replaced it; null: no doubt. */
+  doubt: Doubt | null;
+  /** What was asked for in doubt, and not added since something is there. */
+  probed: KernelPolicy | null;
+}
+
+/** Why nobody knows whose it is what the kernel has in a slot. */
+export interface Doubt {
+  /** During which look it arose: only a later one can tell. */
+  readonly look: number;
+  /** The kernel has told of this very slot, and not of something that may have been anything. */
+  readonly isNamed: boolean;
+}
+
+/** What should be in a slot that is in doubt. */
+export interface Doubted {
+  /** What ours was. */
+  readonly isAsWanted: boolean;
+  /** A rule's own policy. */
+  readonly isRules: boolean;
 }
 
 /** What a look at the kernel has shown. */
@@ -42,7 +56,7 @@ export interface Found {
   readonly gone: readonly KernelPolicy[];
   /** What was refused before, and is there as it should be. */
   readonly back: readonly KernelPolicy[];
-  /** Slots that were in doubt, and are no longer: what they should hold may have changed meanwhile. */
+  /** Slots that were in doubt, and are no longer, or where nobody is in the way any more: what they should hold may have to be asked for. */
   readonly judged: readonly KernelPolicy[];
   /** Some slots changed during the look, and are not judged by it. */
   readonly isPartial: boolean;
@@ -54,16 +68,36 @@ export const emptySlot = (): Slot => ({
   overlays: [],
   asked: null,
   present: null,
-  stale: false,
+  maybe: [],
   held: false,
   refused: null,
-  denied: null,
   updates: 0,
   echoes: 0,
   heard: 0,
-  doubted: null,
-  tried: null,
+  doubt: null,
+  probed: null,
 });
+
+/** What should stand there. */
+export const wantedIn = ({ base, overlays }: Slot): KernelPolicy | null => strongerOf(overlays.at(-1)?.policy, base);
+
+/** Whether something there may be ours or somebody else's, and has to be judged before it is replaced or removed. */
+export const isUnsure = (slot: Slot): boolean => slot.doubt !== null || (!slot.present && slot.maybe.length > 0 && !wantedIn(slot));
+
+/** Whether it holds what it should, as far as is known. */
+export function isAsWanted(slot: Slot): boolean {
+  const wanted = wantedIn(slot);
+  const isSame = wanted && slot.present ? samePolicy(slot.present, wanted) : wanted === slot.present;
+  return isSame && (slot.maybe.length === 0 || slot.updates > 0);
+}
+
+/** The same with another policy of ours that the kernel may have: what it confirmed last, and what it was asked for since. */
+export function withMaybe(maybe: readonly KernelPolicy[], policy: KernelPolicy): readonly KernelPolicy[] {
+  const [first, ...more] = [...maybe.filter((one) => !samePolicy(one, policy)), policy];
+  return first ? [first, ...more.slice(-MOST_SINCE)] : [];
+}
+
+const MOST_SINCE = 3;
 
 /** The key as text. */
 export const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
@@ -74,4 +108,34 @@ export function leftBehind(
   wanted: readonly (KernelPolicy | null)[],
 ): KernelPolicy | null {
   return (now?.ours && wanted.find((policy) => policy && samePolicy(now, policy))) || null;
+}
+
+/** The kernel's answer to an update of a slot. */
+export function onUpdated(slot: Slot, isDone: boolean): void {
+  slot.updates = Math.max(0, slot.updates - 1);
+  if (!isDone) slot.echoes = Math.max(0, slot.echoes - 1);
+  else if (slot.updates === 0) slot.maybe = [];
+}
+
+/** The same to an addition; one in doubt that is refused tells nothing. */
+export function onAdded(slot: Slot, policy: KernelPolicy, isDone: boolean): void {
+  slot.asked = null;
+  if (isDone) {
+    slot.present = policy;
+    slot.doubt = slot.probed = null;
+    slot.maybe = [];
+  } else if (slot.doubt) slot.probed = policy;
+  else slot.present = null;
+}
+
+/** What the kernel tells of a policy that was changed. */
+export type ChangedPolicy = Pick<KernelPolicy, "direction" | "selector" | "action" | "priority">;
+
+/** Whether not we have changed what is ours there. Each of our updates is told once. */
+export function isNotOurChange(slot: Slot, { action, priority }: ChangedPolicy): boolean {
+  const { present, asked, echoes } = slot;
+  if (!present || asked) return false;
+  if (echoes === 0) return true;
+  slot.echoes--;
+  return slot.echoes === 0 && (present.action !== action || present.priority !== priority);
 }

@@ -5,10 +5,28 @@
  * the kernel has not answered one, nothing else is asked about its slot, and where it is refused the slot was never ours. Where somebody may have
  * taken ours away, the slot is in doubt, and nothing in it is replaced or removed before a look has told whose it is.
  */
-import { coversPackets, type PacketSelector } from "../policy/packet-selector.ts";
+import type { PacketSelector } from "../policy/packet-selector.ts";
+import { compareSlots } from "./compare-slots.ts";
+import { HeldBack, opensRules } from "./held-back.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
-import { emptySlot, type Found, keyOf, leftBehind, type PolicyKey, type Slot } from "./policy-slot.ts";
-import { samePolicy, stopsClear, strongerOf } from "./same-policy.ts";
+import {
+  type ChangedPolicy,
+  type Doubted,
+  emptySlot,
+  type Found,
+  isAsWanted,
+  isNotOurChange,
+  isUnsure,
+  keyOf,
+  onAdded,
+  onUpdated,
+  type PolicyKey,
+  type Slot,
+  wantedIn,
+  withMaybe,
+} from "./policy-slot.ts";
+import { samePolicy, stopsClear } from "./same-policy.ts";
+import { inOrder, type Strongest, strongestAbout } from "./slot-strength.ts";
 
 export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
@@ -18,8 +36,7 @@ export class PolicySlots {
   readonly #refused = new Set<string>();
   /** Looks at what the kernel has, counted. */
   #look = 0;
-  /** The last look has failed: what is in doubt stays so for long. */
-  #isBlind = false;
+  readonly #held = new HeldBack();
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -93,19 +110,16 @@ export class PolicySlots {
     return [...this.#slots.keys()].flatMap((key) => this.#settleSlot(key) ?? []);
   }
 
-  /** Nothing is wanted anywhere any more; what the kernel must hear now. */
+  /** Nothing is wanted anywhere any more; what the kernel must hear now. For a stop. */
   clear(): readonly KernelCommand[] {
-    this.#laid.clear();
-    return [...this.#slots].flatMap(([key, slot]) => {
-      slot.base = null;
-      slot.overlays.length = 0;
-      return this.#settleSlot(key) ?? [];
-    });
+    for (const slot of this.#slots.values()) slot.base = null;
+    return this.clearOverlays();
   }
 
-  /** No child wants anything any more; what the kernel must hear now. */
+  /** The same of what children want. */
   clearOverlays(): readonly KernelCommand[] {
     this.#laid.clear();
+    this.#held.isEnding = true;
     return [...this.#slots].flatMap(([key, slot]) => {
       slot.overlays.length = 0;
       return this.#settleSlot(key) ?? [];
@@ -119,52 +133,40 @@ export class PolicySlots {
   }
 
   /** The strongest policy of ours in the kernel that is about all of these packets. `front`: whose it is where it is no rule's own. */
-  metBy(
-    packets: PacketSelector,
-    direction: KernelPolicy["direction"],
-  ): { readonly policy: KernelPolicy; readonly front: number | null } | undefined {
-    let [found, at]: [KernelPolicy | null, Slot | null] = [null, null];
-    for (const slot of this.#slots.values()) {
-      const { present } = slot;
-      if (present?.direction !== direction || (found && found.priority <= present.priority)) continue;
-      if (coversPackets(present.selector, packets)) [found, at] = [present, slot];
-    }
-    if (!found) return undefined;
-    const overlay = at?.overlays.at(-1);
-    return { policy: found, front: overlay && samePolicy(overlay.policy, found) ? overlay.child : null };
+  metBy(packets: PacketSelector, direction: KernelPolicy["direction"]): Strongest | undefined {
+    return strongestAbout(this.#slots.values(), packets, direction);
   }
 
   /** What the kernel must hear so that the slots of these policies hold what they should. Nothing for those that wait for an answer. */
   settle(policies: readonly PolicyKey[]): readonly KernelCommand[] {
-    const commands: KernelCommand[] = [];
-    for (const policy of policies) {
-      const command = this.#settleSlot(keyOf(policy));
-      if (command) commands.push(command);
-    }
-    return commands;
+    return policies.flatMap((policy) => this.#settleSlot(keyOf(policy)) ?? []);
   }
 
   /** The same without what the kernel has refused as it is wanted now: its time comes (`refused.ts`). */
   settleNew(policies: readonly PolicyKey[]): readonly KernelCommand[] {
     return this.settle(
       policies.filter((policy) => {
-        const { base, refused, denied, present } = this.#slots.get(keyOf(policy)) ?? {};
-        return present || !base || !refused || !denied || !samePolicy(base, denied);
+        const { base, refused, present } = this.#slots.get(keyOf(policy)) ?? {};
+        return present || !base || !refused || !samePolicy(base, refused.policy);
       }),
     );
   }
 
+  /** The same policies in the order in which a change goes: what is stronger, the strongest first; then what becomes weaker, and what goes, the weakest first. */
+  inOrder(policies: readonly PolicyKey[]): readonly PolicyKey[] {
+    return inOrder(policies, (policy) => this.#slots.get(keyOf(policy)));
+  }
+
   #settleSlot(key: string): KernelCommand | undefined {
     const slot = this.#slots.get(key);
-    if (!slot || slot.asked) return undefined;
+    this.#held.unsure.delete(key);
+    this.#held.late.delete(key);
+    if (!slot) return undefined;
+    if (isUnsure(slot) && !this.#mustClose(slot)) return this.#wait(key, slot);
+    if (slot.asked) return undefined;
     const { present } = slot;
-    const wanted = strongerOf(slot.overlays.at(-1)?.policy, slot.base);
-    if (slot.doubted !== null || (slot.tried && !wanted)) {
-      if (!wanted || !this.#isBlind || (present && samePolicy(present, wanted))) return undefined;
-      // It does no harm, whoever's is there.
-      slot.asked = wanted;
-      return { do: "add-policy", policy: wanted };
-    }
+    const wanted = wantedIn(slot);
+    if (present && this.#held.holds(present, wanted)) return void this.#held.late.add(key);
     if (!wanted) {
       this.#forget(key);
       return present ? { do: "remove-policy", policy: present } : undefined;
@@ -173,13 +175,58 @@ export class PolicySlots {
       slot.asked = wanted;
       return { do: "add-policy", policy: wanted };
     }
-    if (!slot.stale && samePolicy(present, wanted)) return undefined;
+    if (isAsWanted(slot)) return undefined;
     if (slot.held && !stopsClear(wanted)) return undefined;
+    if (!samePolicy(present, wanted)) slot.maybe = withMaybe(slot.maybe, present);
+    slot.doubt = null;
     slot.present = wanted;
-    slot.stale = false;
     slot.updates++;
     slot.echoes++;
     return { do: "update-policy", policy: wanted };
+  }
+
+  /** Nothing is asked before a look; where there is none for long, what is wanted new. */
+  #wait(key: string, slot: Slot): undefined {
+    if (isAsWanted(slot)) return;
+    this.#held.unsure.add(key);
+    const wanted = wantedIn(slot);
+    if (wanted && !(slot.probed && samePolicy(slot.probed, wanted))) this.#held.probeLater(key);
+  }
+
+  /**
+   * Whether what lets clear text through, and should no longer, goes although nobody tells whether it is ours: nothing says that somebody has touched this very
+   * slot, and the clear text would last as long as the kernel does not tell.
+   */
+  #mustClose(slot: Slot): boolean {
+    const { doubt, present } = slot;
+    return this.#held.isBlind && doubt?.isNamed === false && present !== null && opensRules(present) && !isAsWanted(slot);
+  }
+
+  /** What to ask for although it is in doubt: additions, which replace nothing. */
+  probe(): readonly KernelCommand[] {
+    return this.#held.takeProbes((key) => {
+      const slot = this.#slots.get(key);
+      if (!slot?.doubt || slot.asked || slot.updates > 0) return null;
+      slot.asked = wantedIn(slot);
+      return slot.asked;
+    });
+  }
+
+  /** What was held back, and need be no longer. */
+  late(): readonly PolicyKey[] {
+    return this.#held.unsure.size > 0 ? [] : this.#named(this.#held.late);
+  }
+
+  /** What should be otherwise, and waits for a look. */
+  unsure(): readonly KernelPolicy[] {
+    return this.#named(this.#held.unsure);
+  }
+
+  #named(keys: ReadonlySet<string>): readonly KernelPolicy[] {
+    return [...keys].flatMap((key) => {
+      const slot = this.#slots.get(key);
+      return slot?.present ?? slot?.maybe[0] ?? [];
+    });
   }
 
   /**
@@ -194,21 +241,13 @@ export class PolicySlots {
       const key = keyOf(command.policy);
       const slot = this.#slots.get(key);
       if (!slot) continue;
-      if (i < done && this.#refused.delete(key)) {
-        slot.refused = null;
-        back.push(command.policy);
-      }
+      const isDone = i < done;
+      if (isDone && this.#stands(key)) back.push(command.policy);
       slot.heard = this.#look;
-      if (command.do === "update-policy") {
-        slot.stale ||= i >= done;
-        slot.updates = Math.max(0, slot.updates - 1);
-        if (i >= done) slot.echoes = Math.max(0, slot.echoes - 1);
-      } else {
-        slot.asked = null;
-        if (i < done) slot.doubted = slot.tried = null;
-        if (slot.doubted === null) slot.present = i < done ? command.policy : null;
-        if (!slot.present && !slot.tried && !slot.base && slot.overlays.length === 0) this.#forget(key);
-      }
+      if (isDone && slot.doubt && slot.asked) this.#held.onProbed();
+      if (command.do === "update-policy") onUpdated(slot, isDone);
+      else onAdded(slot, command.policy, isDone);
+      if (!slot.present && !slot.asked && slot.maybe.length === 0 && !wantedIn(slot)) this.#forget(key);
     }
     return back;
   }
@@ -216,14 +255,30 @@ export class PolicySlots {
   #forget(key: string): void {
     this.#slots.delete(key);
     this.#refused.delete(key);
+    this.#held.forget(key);
+  }
+
+  /** Nothing is refused in a slot; whether it was. */
+  #stands(key: string): boolean {
+    const slot = this.#slots.get(key);
+    if (slot) slot.refused = null;
+    return this.#refused.delete(key);
   }
 
   /** A policy was not added since something is there; whether a look may tell that it is ours: an earlier run's, of which nobody has told the start. */
   mayBeOurs(policy: KernelPolicy): boolean {
     const slot = this.#at(policy);
-    if (slot.refused || slot.present) return false;
-    slot.tried = policy;
+    if (slot.refused?.refusal.exists || slot.present) return false;
+    // What was refused otherwise may have been carried out all the same.
+    slot.maybe = slot.refused ? withMaybe([slot.refused.policy], policy) : [policy];
     return true;
+  }
+
+  /** Of a slot of which nobody knows whose it is what the kernel has there. */
+  isDoubted(policy: PolicyKey): Doubted | undefined {
+    const slot = this.#slots.get(keyOf(policy));
+    if (!slot?.doubt) return undefined;
+    return { isAsWanted: isAsWanted(slot), isRules: wantedIn(slot) === slot.base };
   }
 
   /** The kernel has refused what a rule wants in a slot; whether it had not, or with other words, when it was asked before. */
@@ -231,19 +286,18 @@ export class PolicySlots {
     const key = keyOf(policy);
     const slot = this.#slots.get(key);
     if (!slot?.base) return true;
-    const isNews = slot.refused?.reason !== refusal.reason;
-    slot.refused = refusal;
-    slot.denied = slot.base;
+    const isNews = slot.refused?.refusal.reason !== refusal.reason;
+    slot.refused = { policy: slot.base, refusal };
     this.#refused.delete(key);
     this.#refused.add(key);
     return isNews;
   }
 
   /** What rules want and the kernel has refused, and why. */
-  refused(): readonly { readonly policy: KernelPolicy; readonly refusal: KernelRefusal }[] {
+  refused(): readonly NonNullable<Slot["refused"]>[] {
     return [...this.#refused].flatMap((key) => {
       const { base, refused } = this.#slots.get(key) ?? {};
-      return base && refused ? [{ policy: base, refusal: refused }] : [];
+      return base && refused ? { ...refused, policy: base } : [];
     });
   }
 
@@ -252,9 +306,14 @@ export class PolicySlots {
     return this.#refused.size;
   }
 
-  /** What to ask the kernel again of what it has refused: `most` of it, what was asked for longest ago first. */
+  /** What to ask the kernel again of what it has refused: `most` of it, what was asked for longest ago first. What needs no asking counts for nothing. */
   settleRefused(most: number): readonly KernelCommand[] {
-    return [...this.#refused].slice(0, most).flatMap((key) => this.#settleSlot(key) ?? []);
+    const commands: KernelCommand[] = [];
+    for (const key of this.#refused) {
+      const command = this.#settleSlot(key);
+      if (command && commands.push(command) === most) break;
+    }
+    return commands;
   }
 
   /** Whether it would matter if the kernel had lost the policy in a slot: `present`: it has one of ours; `refused`: it has somebody else's. */
@@ -272,27 +331,36 @@ export class PolicySlots {
       if (!slot) continue;
       // More than is told may have been lost.
       slot.echoes = 0;
-      if (slot.present && !slot.asked) slot.doubted = this.#look;
+      if (!slot.present || slot.asked) continue;
+      slot.doubt = { look: this.#look, isNamed: policy !== null || slot.doubt?.isNamed === true };
+      this.#probeAnew(slot);
     }
   }
 
   /** A policy was changed in the kernel; whether it was ours, and not we have done it. */
-  isChangedByOthers(policy: Pick<KernelPolicy, "direction" | "selector" | "action" | "priority">): boolean {
+  isChangedByOthers(policy: ChangedPolicy): boolean {
     const slot = this.#slots.get(keyOf(policy));
-    if (!slot?.present || slot.asked) return false;
-    if (slot.echoes === 0) return true;
-    slot.echoes--;
-    return slot.echoes === 0 && (slot.present.action !== policy.action || slot.present.priority !== policy.priority);
+    return slot !== undefined && isNotOurChange(slot, policy);
   }
 
-  /** What is in doubt, as far as is known. */
-  doubts(): readonly KernelPolicy[] {
-    return [...this.#slots.values()].flatMap(({ doubted, present, tried }) => (doubted !== null ? (present ?? []) : (tried ?? [])));
+  /** Of what is wanted in doubt it is not known any more that something is there. */
+  #probeAnew(slot: Slot): void {
+    slot.probed = null;
+    const wanted = wantedIn(slot);
+    if (slot.doubt && wanted) this.#held.probeLater(keyOf(wanted));
   }
 
-  /** Nobody will look any more: what is in doubt stays as it is. */
-  leaveDoubts(): void {
-    for (const policy of this.doubts()) this.#forget(keyOf(policy));
+  /** Whether anything is in doubt. */
+  get hasDoubts(): boolean {
+    for (const slot of this.#slots.values()) if (slot.doubt || (!slot.present && slot.maybe.length > 0)) return true;
+    return false;
+  }
+
+  /** Nobody will look any more: what waits for a look stays as it is. What that is. */
+  leaveUnsure(): readonly KernelPolicy[] {
+    const left = this.unsure();
+    for (const policy of left) this.#forget(keyOf(policy));
+    return left;
   }
 
   /** The kernel is asked what it has. */
@@ -300,57 +368,22 @@ export class PolicySlots {
     this.#look++;
   }
 
-  /** It does not tell. What the kernel must hear now of what is in doubt: new policies, which replace nothing. */
-  failLook(): readonly KernelCommand[] {
-    this.#isBlind = true;
-    return [...this.#slots].flatMap(([key, { doubted }]) => (doubted === null ? [] : (this.#settleSlot(key) ?? [])));
+  /** It does not tell. */
+  failLook(): void {
+    this.#held.onFailedLook();
+    for (const slot of this.#slots.values()) this.#probeAnew(slot);
   }
 
-  /**
-   * What the kernel had at some moment since `beginLook`. What is not there, or is not what we put there, is ours no longer. Slots that the kernel was
-   * asked about since then are passed over: their answers are newer.
-   */
+  /** What the kernel had at some moment since `beginLook` (`compare-slots.ts`). */
   compare(found: KernelListing["policies"]): Found {
-    const there = this.#byKey(found);
-    const [gone, back, judged]: [KernelPolicy[], KernelPolicy[], KernelPolicy[]] = [[], [], []];
-    let isPartial = false;
-    this.#isBlind = false;
-    for (const [key, slot] of this.#slots) {
-      if (slot.asked || slot.updates > 0 || slot.heard === this.#look || slot.doubted === this.#look) {
-        isPartial = true;
-        continue;
-      }
-      const { present, base, tried } = slot;
-      if (slot.doubted !== null && present) judged.push(present);
-      slot.doubted = slot.tried = null;
-      const now = there.get(key);
-      if (present && !(now && (slot.stale || samePolicy(now, present)))) {
-        slot.present = null;
-        slot.stale = false;
-        gone.push(present);
-      } else if (!present) {
-        slot.present = leftBehind(now, [base, tried]);
-        // What rules want there is asked for again in its time.
-        if (tried && (slot.present || !base)) judged.push(tried);
-        if (slot.present && base && this.#refused.delete(key)) {
-          slot.refused = null;
-          if (samePolicy(slot.present, base)) back.push(base);
-        }
-      }
-    }
-    return { gone, back, judged, isPartial };
-  }
-
-  /** Where several look like one slot's, the one that we put there, if it is among them. */
-  #byKey(found: KernelListing["policies"]): ReadonlyMap<string, KernelListing["policies"][number]> {
-    const there = new Map<string, KernelListing["policies"][number]>();
-    for (const policy of found) {
-      const key = keyOf(policy);
-      const { present, base } = (there.has(key) && this.#slots.get(key)) || {};
-      const own = present ?? base;
-      if (!there.has(key) || (own && samePolicy(policy, own))) there.set(key, policy);
-    }
-    return there;
+    this.#held.onLook();
+    return compareSlots(
+      this.#slots,
+      found,
+      this.#look,
+      (key) => this.#held.unsure.delete(key),
+      (key) => this.#stands(key),
+    );
   }
 
   #at(policy: KernelPolicy): Slot {

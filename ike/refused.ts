@@ -5,9 +5,11 @@
 import { isExemption } from "../policy/compile.ts";
 import { formatPackets } from "../policy/decide.ts";
 import type { RefusedPolicyView } from "../sa-store/view.ts";
-import { type Core, kernel, log } from "./core.ts";
+import { type Core, kernel, log, logError } from "./core.ts";
+import { kernelError } from "./errors.ts";
 import { farSide } from "./far-side.ts";
-import type { KernelPolicy } from "./kernel-contract.ts";
+import type { KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import type { Doubted } from "./policy-slot.ts";
 
 const TIMER = "refused all";
 /** Milliseconds until they are asked for again, doubled each time. */
@@ -28,6 +30,21 @@ export function onRefusedTimer(core: Core): void {
   core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
   for (const command of core.policies.slots.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
   awaitRefused(core);
+}
+
+/**
+ * Something is there where the kernel was asked for a policy, and a look has still to tell whether that is ours. No child fails by that, and nothing is told
+ * where the same of ours stood there.
+ */
+export function tellUnsure(core: Core, policy: KernelPolicy, refusal: KernelRefusal, doubted: Doubted): readonly number[] {
+  if (doubted.isAsWanted) return [];
+  const rule = doubted.isRules ? core.policies.ruleOf(policy) : undefined;
+  const peer = farSide(policy);
+  const said = { ...refusal, exists: false, reason: `${refusal.reason}, and the kernel does not tell whether that is ours` };
+  if (doubted.isRules && core.policies.slots.refuse(policy, said))
+    logError(core, "policy.failed", whose(rule, policy) ?? peer, kernelError(said, "add-policy"), { peer, ...(rule ? { rule } : {}) });
+  awaitRefused(core);
+  return [];
 }
 
 /** What the kernel refused before stands now. */

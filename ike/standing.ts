@@ -16,7 +16,7 @@ import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contra
 import { lookSoon } from "./look.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import { PolicySlots } from "./policy-slots.ts";
-import { awaitRefused, tellStanding, whose } from "./refused.ts";
+import { awaitRefused, tellStanding, tellUnsure, whose } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
@@ -348,6 +348,8 @@ export class PolicyTable {
     if (refused.do === "add-sa" || refused.do === "update-sa" || refused.do === "read-sa") return [];
     const { base, children } = refused.do === "remove-sa" ? NOBODY : this.#slots.wantedAt(refused.policy);
     const rule = base && this.ruleOf(base);
+    const doubted = refused.do === "add-policy" && refusal.exists && this.#slots.isDoubted(refused.policy);
+    if (doubted) return tellUnsure(core, refused.policy, refusal, doubted);
     if (refused.do === "add-policy" && refusal.exists && !core.stopping && this.#slots.mayBeOurs(refused.policy)) lookSoon(core, false);
     const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
     const isNews = refused.do === "remove-sa" || refused.do === "remove-policy" || this.#slots.refuse(refused.policy, refusal);

@@ -194,7 +194,7 @@ test("what the kernel refused is not ours, and is never removed", () => {
   assert.ok(second.effects.some((effect) => effect.type === "event" && /rule peer: .*somebody else/.test(effect.event.text)));
   assert.deepEqual(verbs(carriedOut(second, standing)), ["add-policy in"], "the other one is ours all the same");
   assert.deepEqual(verbs(standing.removeAll()), ["remove-policy in"]);
-  standing.slots.leaveDoubts();
+  standing.slots.leaveUnsure();
   assert.equal(standing.size, 0);
 });
 
