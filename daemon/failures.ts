@@ -41,6 +41,7 @@ export const SOCKET_HINTS: Readonly<Record<string, string>> = {
   EPERM: "let the firewall pass UDP of this port",
   ENETUNREACH: "add a route to the peer",
   EHOSTUNREACH: "add a route to the peer",
+  "no-socket": "name the address in [daemon] addresses, or leave that key out so that IKE is served on every address",
 };
 
 const ROOT = "run it as root or by its systemd unit";

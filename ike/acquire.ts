@@ -6,12 +6,13 @@ import { formatSelector, hasNoPeer } from "../policy/selector.ts";
 import { betweenHosts } from "./commands.ts";
 import { type Core, count } from "./core.ts";
 import { askNobody } from "./fronts.ts";
-import { isOurReqid, type KernelEvent, type KernelListing } from "./kernel-contract.ts";
+import { isOurReqid, type KernelListing } from "./kernel-contract.ts";
+import { type Acquire, holdForAddress } from "./others.ts";
 import { isHeldOff } from "./retry.ts";
 import { wishFor } from "./wishes.ts";
 
 /** A packet waits for protection: the rule that its policy's reqid names decides. */
-export function onAcquire(core: Core, event: Pick<KernelEvent & { readonly type: "acquire" }, "reqid" | "source" | "destination">): void {
+export function onAcquire(core: Core, event: Acquire): void {
   const standing = core.policies.byReqid(event.reqid);
   if (!standing) return count(core, "acquire of an unknown reqid");
   const { rule, selector: covering } = standing;
@@ -21,6 +22,7 @@ export function onAcquire(core: Core, event: Pick<KernelEvent & { readonly type:
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
   if (hasNoPeer(remote) || core.addresses.includes(remote) || core.broadcasts.includes(remote)) return askNobody(core, spec);
+  if (!rule.tunnel && !core.addresses.includes(local)) return holdForAddress(core, rule, event);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

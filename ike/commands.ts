@@ -22,6 +22,7 @@ import { dropLoad } from "./load.ts";
 import { endLooks, lookLast } from "./look.ts";
 import { leaveUnsure } from "./lost-policies.ts";
 import { removeManual } from "./manual.ts";
+import { dropOthers } from "./others.ts";
 import { endNegotiation, reasonFor } from "./phase1-end.ts";
 import { endExchange } from "./phase2.ts";
 import { dropRefused } from "./refused.ts";
@@ -314,6 +315,7 @@ function shutdown(core: Core, id: number, keep: boolean, policies: "remove" | "k
   core.stopping = true;
   dropTunnelEnds(core);
   dropRefused(core);
+  dropOthers(core);
   // Nobody would end a soft SA while we are away.
   dropFronts(core, keep ? "soft" : "all");
   if (!keep) {

@@ -25,6 +25,7 @@ import { ruleOfState } from "./main-mode-states.ts";
 import type { Tools } from "./main-mode-table.ts";
 import type { ManualPair } from "./manual.ts";
 import type { Learnt, Unusable } from "./methods.ts";
+import type { Others } from "./others.ts";
 import type { ChildOutcome } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
@@ -71,6 +72,8 @@ export interface Core extends Tools {
   readonly manual: Map<string, ManualPair>;
   /** Policies in front of those of rules, for one peer and a while. */
   readonly fronts: Fronts;
+  /** Acquires that wait for an address of ours. */
+  readonly others: Others;
   /** Deletes that are said again. */
   readonly farewells: Map<number, { readonly path: Path; readonly bytes: Uint8Array; readonly times: number }>;
   /** What was dropped, by reason. */

@@ -35,6 +35,7 @@ import { onManual, syncManual } from "./manual.ts";
 import { type EngineOptions, newCore, sizeOf } from "./memory.ts";
 import { metBy } from "./met.ts";
 import { onChildKeepalive, onKeepalive, onMapping } from "./nat-path.ts";
+import { onOthersTimer, resumeOthers } from "./others.ts";
 import { onExpire } from "./phase1.ts";
 import { endNegotiation, giveUp, onRetransmit, onSendFailed, sendLast } from "./phase1-end.ts";
 import { onJobDone } from "./phase1-jobs.ts";
@@ -127,7 +128,8 @@ function dispatch(core: Core, input: Input): void {
       core.policies.sync(core, () => relaySoft(core));
       endTaken(core);
       relayChildren(core);
-      return startRules(core);
+      startRules(core);
+      return resumeOthers(core, onAcquire);
     case "routes":
       return findTunnelEnds(core);
     case "policy":
@@ -188,7 +190,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "fragments all", "load all", "strangers all", "refused all", "look all". */
+/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "others all", "fragments all", "load all", "strangers all", "refused all", "look all". */
 function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: TimerName): void {
   if (typeof owner !== "string") return "messageId" in owner ? onQuickTimer(core, owner, name) : onChildTimer(core, owner, name);
   const space = owner.indexOf(" ");
@@ -206,6 +208,8 @@ function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: Time
       return onFarewell(core, Number(rest));
     case "front":
       return onFrontTimer(core, Number(rest));
+    case "others":
+      return onOthersTimer(core);
     case "fragments":
       return onReassemblyTimer(core);
     case "load":

@@ -32,6 +32,7 @@ export type IkeError =
   | { readonly kind: "kernel"; readonly what: string }
   | { readonly kind: "no-route"; readonly what: string }
   | { readonly kind: "not-sent"; readonly what: string }
+  | { readonly kind: "not-ours"; readonly what: string }
   | { readonly kind: "terminated"; readonly what: string }
   | { readonly kind: "nat-ah"; readonly what: string }
   | { readonly kind: "unsupported"; readonly what: string };
@@ -143,6 +144,12 @@ export const ERROR_POLICY: Readonly<Record<IkeError["kind"], ErrorRow>> = {
   ),
   "no-route": row("no-route", null, "me", "add a route to the peer, or name our address in the rule"),
   "not-sent": row("not-sent", null, "me", "look at this host's addresses, routes and firewall; the daemon's log says more"),
+  "not-ours": row(
+    "not-our-address",
+    null,
+    "me",
+    'for a gateway write mode = "tunnel" with tunnel = { remote = "ADDRESS" }; for this host alone write `me`',
+  ),
   terminated: row("terminated", null, "me", "start it again with `mainmode initiate`", "info"),
   "nat-ah": row("nat-ah", null, "me", "add an ESP proposal to the rule; AH covers the very addresses that a NAT changes"),
   unsupported: row("unsupported", null, "peer", "mainmode speaks Main Mode and Quick Mode of IKEv1 only"),

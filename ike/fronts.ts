@@ -1,7 +1,7 @@
 /**
  * Policies that stand in front of a rule's own, for one peer and for a while.
  * `soft`: a `request` rule lets clear text through with a peer that sends no IKE packet at all (Windows' "soft SA"). What opens it is silence
- * alone, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it, and so
+ * alone, of a peer whom a message of ours has left for, so no packet can: neither a forged refusal nor a proof that failed leads to clear text. A peer that proves itself closes it, and so
  * does one that was slow to answer and then fails to.
  * `guard`: what was protected once under negotiation discovery or a `request` rule stays so for a while after its last SA ended: whoever
  * keeps the peers from talking does not get clear text in exchange. Guards outlive the daemon, by its journal, as does who spoke IKE (spoke.ts).
@@ -11,6 +11,7 @@ import { formatSelector } from "../policy/selector.ts";
 import type { Rule } from "../policy/types.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, ChildSpec } from "../sa-store/child-sa.ts";
+import type { Negotiation } from "../sa-store/ike-sa.ts";
 import type { JournalValue } from "../sa-store/journal-record.ts";
 import { MultiIndex } from "../sa-store/multi-index.ts";
 import { type Core, count, log } from "./core.ts";
@@ -30,7 +31,7 @@ export interface Front {
   readonly id: number;
   readonly kind: "asking" | "soft" | "guard";
   readonly spec: ChildSpec;
-  readonly until: Instant;
+  until: Instant;
   policies: readonly KernelPolicy[];
 }
 
@@ -131,9 +132,30 @@ function stand(core: Core, kind: Front["kind"], spec: ChildSpec, milliseconds: n
 export function onFrontTimer(core: Core, id: number): void {
   const front = core.fronts.byId(id);
   if (!front) return;
-  if (front.kind === "asking") settleAsking(core, front);
+  if (front.kind === "asking") onAskedLongEnough(core, front);
   else if (front.kind === "soft") closeSoft(core, front, "its time is over, the peer is asked again when traffic wants it");
   else lift(core, front);
+}
+
+/** Whose question has not left is not silent: it has its time from when it does, and until then the traffic waits. */
+function onAskedLongEnough(core: Core, asking: Front): void {
+  const { local, remote, rule } = asking.spec;
+  const key = specKey(asking.spec);
+  const n = core.store
+    .byPeer(local, remote)
+    .find(
+      (one): one is Negotiation => one.phase === "negotiating" && one.role === "initiator" && one.wishes.some((wish) => wish.key === key),
+    );
+  const due = n?.flight ? (n.askedAt ?? core.now) + (rule.clear.fallback?.afterSeconds ?? 0) * 1000 : core.now;
+  if (!core.fronts.isSilent(asking.spec) || due <= core.now) return settleAsking(core, asking);
+  asking.until = due;
+  core.timers.set(`front ${asking.id}`, "expire", due);
+}
+
+/** The end of a negotiation in which nothing could be sent: nobody was asked. */
+export function stopAsking(core: Core, spec: ChildSpec): void {
+  const asking = core.fronts.find("asking", spec);
+  if (asking) lift(core, asking);
 }
 
 /** Ends of a negotiation that say nothing about the peer. */

@@ -13,6 +13,7 @@ import { Jobs } from "./jobs.ts";
 import { LastAnswers } from "./last-answers.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type Note, silent } from "./note.ts";
+import { Others } from "./others.ts";
 import { FIRST_PAUSE } from "./refused.ts";
 import { PolicyTable } from "./standing.ts";
 import { Timers } from "./timers.ts";
@@ -54,6 +55,7 @@ export const newCore = (options: EngineOptions): Core => ({
   nextStart: 0,
   manual: new Map(),
   fronts: new Fronts(),
+  others: new Others(),
   farewells: new Map(),
   counters: new Map(),
   leftovers: new Leftovers(),
@@ -91,6 +93,7 @@ export const sizeOf = (core: Core): number =>
   core.paced.size +
   core.manual.size +
   core.fronts.size +
+  core.others.size +
   core.farewells.size +
   core.leftovers.size +
   core.fragments.size +

@@ -11,7 +11,7 @@ import { type Core, count, ikeFields, logError, peerName, ruleOf } from "./core.
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { transmit } from "./fragmenting.ts";
-import { onProofFailed } from "./fronts.ts";
+import { onProofFailed, stopAsking } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { dropContext } from "./jobs.ts";
 import { type AuthSent, destroyMainMode, settledState } from "./main-mode-states.ts";
@@ -54,7 +54,11 @@ export function onRetransmit(core: Core, n: Negotiation): void {
   // What kept the last message here may be over.
   if (n.lastError?.kind === "not-sent") n.lastError = null;
   // The peer has answered; it is our own job that takes its time.
-  if (n.flight && !n.working) transmit(core, n, n.flight, true);
+  if (n.flight && !n.working) {
+    transmit(core, n, n.flight, true);
+    n.sentAt = core.now;
+    n.askedAt ??= core.now;
+  }
   if (n.tries === 1) for (const wish of n.refusal ? [] : n.wishes) tell(core, wish.watchers, waitingText(n));
   armRetransmit(core, n);
 }
@@ -70,7 +74,9 @@ function waitingText({ working, state }: Negotiation): string {
 /** A message of a negotiation of ours never left: nothing else explains as well why no answer came. */
 export function onSendFailed(core: Core, path: Path, why: string): void {
   for (const n of core.store.byPeer(path.local.address, path.remote.address)) {
-    if (n.phase !== "negotiating" || n.role !== "initiator" || n.lastError) continue;
+    if (n.phase !== "negotiating" || n.role !== "initiator") continue;
+    if (n.askedAt === n.sentAt) n.askedAt = null;
+    if (n.lastError) continue;
     n.lastError = { kind: "not-sent", what: `nothing could be sent to ${peerName(path)} from ${path.local.address}: ${why}` };
     for (const wish of n.tries === 0 ? n.wishes : []) tell(core, wish.watchers, n.lastError.what);
   }
@@ -110,6 +116,9 @@ function offeredBy(n: Negotiation): string {
   return methods.length > 1 ? `${suites}; ${methods.join(", ")}` : suites;
 }
 
+/** Whether there was a message for the peer, and none has left. */
+const wasNotAsked = (n: Negotiation): boolean => n.role === "initiator" && n.flight !== null && n.askedAt === null;
+
 /** No answer came, or none that could be accepted: the negotiation ends, with the best reason known. */
 export function giveUp(core: Core, n: Negotiation): void {
   noteAnswer(core, n);
@@ -117,7 +126,11 @@ export function giveUp(core: Core, n: Negotiation): void {
 }
 
 function endInVain(core: Core, n: Negotiation): void {
-  const error = reasonFor(n);
+  const reason = reasonFor(n);
+  const isHeld = wasNotAsked(n) && n.wishes.some(({ spec }) => spec.rule.clear.fallback);
+  const error = isHeld
+    ? ({ ...reason, what: `${reason.what}; ${n.path.remote.address} was not asked, so nothing goes in clear` } as const)
+    : reason;
   if (n.role === "initiator" || settledState(n.state).kind === "ke-answered")
     logError(core, "ike.failed", `${peerName(n.path)}: Main Mode given up`, error, ikeFields(n));
   endNegotiation(core, n, error);
@@ -130,6 +143,7 @@ function noteAnswer(core: Core, n: Negotiation): void {
 
 /** Takes a negotiation away; its wishes fail with the reason. */
 export function endNegotiation(core: Core, n: Negotiation, error: IkeError): void {
+  if (wasNotAsked(n)) for (const { spec } of n.wishes) stopAsking(core, spec);
   discard(core, n);
   if (n.role === "initiator" && error.kind !== "terminated") failPeer(core, n.path.local.address, n.path.remote.address);
   for (const wish of n.wishes) failWish(core, wish, error);

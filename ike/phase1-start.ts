@@ -30,7 +30,7 @@ export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWis
     return;
   }
   // Keys are always there: nobody needs to be asked.
-  if (choices.every(({ method }) => method === "psk")) return makeOffers(core, path, rule, wishes, [choices], false);
+  if (choices.every(({ method }) => method === "psk")) return void makeOffers(core, path, rule, wishes, [choices], false);
   const state: MainModeState = { kind: "weighing", path, cookieI: nonZero(core), rule, left: choices, usable: [] };
   const n = begin(core, path, state, wishes, planFor([], false), null);
   core.store.putIke(n);
@@ -78,14 +78,16 @@ export function offerNext(core: Core, n: Negotiation, why: IkeError, refused: Au
 
 function makeNext(core: Core, n: Negotiation, why: IkeError, offers: readonly (readonly AuthChoice[])[]): boolean {
   if (offers.length === 0) return false;
-  const { path } = n;
+  const { path, askedAt } = n;
   const next = offers[0]?.map(({ entry }) => methodName(entry)).join(", ");
   log(core, "ike.retry", "info", `${peerName(path)}: ${why.what}; offering ${next}`, ikeFields(n));
   const wishes = n.wishes.splice(0);
   const rule = ruleOf(n);
   discard(core, n);
   for (const wish of wishes) tell(core, wish.watchers, `${why.what}; offering ${next}`);
-  makeOffers(core, path, rule, wishes, offers, true);
+  const again = makeOffers(core, path, rule, wishes, offers, true);
+  // It is one question to the peer, however often it is put.
+  again.askedAt = askedAt ?? again.askedAt;
   return true;
 }
 
@@ -116,7 +118,7 @@ function makeOffers(
   wishes: readonly ChildWish[],
   offers: readonly (readonly AuthChoice[])[],
   alone: boolean,
-): void {
+): Negotiation {
   const [choices = [], ...next] = offers;
   const { next: state, send: bytes } = offer(core, path, rule, choices, nonZero(core), isFirstContact(core, path));
   const n = begin(core, path, state, wishes, planFor(next, alone), bytes);
@@ -129,6 +131,7 @@ function makeOffers(
   for (const wish of wishes) tell(core, wish.watchers, text);
   if (bytes) send(core, path, bytes);
   armRetransmit(core, n);
+  return n;
 }
 
 function begin(
@@ -160,6 +163,8 @@ function begin(
     flight,
     tries: 0,
     fragmented: false,
+    askedAt: flight && core.now,
+    sentAt: flight && core.now,
     cookieDemands: 0,
   };
 }

@@ -218,6 +218,8 @@ const negotiationOf = (stranger: Stranger, state: SaAnswered): Negotiation => ({
   flight: stranger.flight,
   tries: 0,
   fragmented: stranger.fragmented,
+  askedAt: null,
+  sentAt: null,
   cookieDemands: 0,
 });
 

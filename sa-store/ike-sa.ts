@@ -68,6 +68,10 @@ export interface Negotiation extends Repeat, Fragmented {
   refused: { readonly message: Uint8Array | null; readonly count: number };
   /** What else could be offered, should this offer come to nothing. */
   readonly plan: OfferPlan;
+  /** When the first message of ours left of which we have not heard that it did not; null: none has. */
+  askedAt: Instant | null;
+  /** When the last one was sent. */
+  sentAt: Instant | null;
   /** Answers to the peer's demands for its cookie (`cookie-demand.ts`). */
   cookieDemands: number;
 }
