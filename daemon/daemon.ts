@@ -8,6 +8,7 @@ import { createJobRunner, type JobRunner } from "../auth/providers/run-job.ts";
 import type { Crypto, Random } from "../ike/crypto/provider.ts";
 import { createEngine } from "../ike/engine.ts";
 import type { Path } from "../ike/input.ts";
+import { outlivesStop } from "../ike/policy-records.ts";
 import { formatEndpoint } from "../isakmp/address.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
@@ -378,7 +379,7 @@ class RunningDaemon implements Daemon {
     const { kernel, journal } = this.#parts;
     if (journal && this.#handedOver) this.#monitoring.save((records) => journal.journal.write(records));
     // Last of all: what was written since the core ended is nothing.
-    journal?.journal.close(!this.#handedOver);
+    journal?.journal.close(!this.#handedOver, outlivesStop);
     this.#watch?.close();
     this.#routes.close();
     this.#policy.close();

@@ -35,8 +35,8 @@ export interface Journal {
    * nothing to find, because it could not be written.
    */
   secure(): boolean;
-  /** Nothing is written any more. `remove`: nothing of it is left for a next start. */
-  close(remove: boolean): void;
+  /** Nothing is written any more. `remove`: nothing of it is left for a next start, but for records of such owners. */
+  close(remove: boolean, except?: (owner: string) => boolean): void;
 }
 
 export interface OpenedJournal {
@@ -266,18 +266,23 @@ class JournalFile implements Journal {
     return !this.#closed;
   }
 
-  close(remove: boolean): void {
+  close(remove: boolean, except: (owner: string) => boolean = () => false): void {
     if (this.#closed) return;
     try {
-      this.#end(remove);
+      if (remove) this.#keepOnly(except);
+      if (!this.#closed) this.#end(remove && this.#frames.size < 2);
     } catch (error) {
       this.#options.onFailure(`the journal could not be closed: ${(error as Error).message}`);
     }
   }
 
+  #keepOnly(kept: (owner: string) => boolean): void {
+    for (const owner of [...this.#frames.keys()]) if (owner !== MAGIC && !kept(owner)) this.#frames.delete(owner);
+    if (this.#frames.size > 1) this.#tryRewrite();
+  }
+
   #end(remove: boolean): void {
     this.#closed = true;
-    // What is truncated is gone at once, even where a reader has the file open.
     if (remove) ftruncateSync(this.#fd, 0);
     closeSync(this.#fd);
     if (remove) rmSync(this.#options.path, { force: true });
@@ -351,6 +356,8 @@ class JournalFile implements Journal {
     const octets = Buffer.concat(frames.map(({ at, length }) => old.subarray(at, at + length)));
     writeAll(fd, octets);
     renameSync(next, path);
+    // What is truncated is gone at once, even where a reader has the file open.
+    ftruncateSync(this.#fd, 0);
     closeSync(this.#fd);
     this.#fd = fd;
     this.#size = 0;

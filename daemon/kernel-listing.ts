@@ -10,7 +10,7 @@ const PATIENCE = 10_000;
 
 /** Nothing where the kernel does not tell in time, or can't, which is logged. */
 export async function listKernel(kernel: Pick<Kernel, "list">, log: Log): Promise<KernelListing> {
-  const nothing = { sas: [], policies: [] };
+  const nothing = { sas: [], policies: [], isUnknown: true } as const;
   try {
     return (await within(PATIENCE, kernel.list())) ?? nothing;
   } catch (error) {

@@ -17,7 +17,8 @@ export function compareSlots(
   onStands: (key: string) => boolean,
 ): Found {
   const there = byKey(slots, found);
-  const result = { gone: [] as KernelPolicy[], back: [] as KernelPolicy[], judged: [] as KernelPolicy[], isPartial: false };
+  const none = (): KernelPolicy[] => [];
+  const result = { gone: none(), back: none(), judged: none(), known: none(), isPartial: false };
   for (const [key, slot] of slots) {
     if (slot.asked || slot.updates > 0 || slot.heard === look || slot.doubt?.look === look) {
       result.isPartial = true;
@@ -35,7 +36,7 @@ export function compareSlots(
   return result;
 }
 
-type Result = { [K in "gone" | "back" | "judged"]: KernelPolicy[] };
+type Result = { [K in "gone" | "back" | "judged" | "known"]: KernelPolicy[] };
 
 /** A slot that should hold something of ours. */
 function compareOurs(slot: Slot, present: KernelPolicy, now: There | undefined, { gone, judged }: Result): void {
@@ -48,9 +49,10 @@ function compareOurs(slot: Slot, present: KernelPolicy, now: There | undefined, 
 }
 
 /** One that holds nothing of ours, as far as is known. */
-function compareFree(slot: Slot, now: There | undefined, { judged }: Result): void {
+function compareFree(slot: Slot, now: There | undefined, { judged, known }: Result): void {
   const { base, maybe, refused } = slot;
   slot.present = leftBehind(now, [base, ...maybe]);
+  if (slot.present) known.push(slot.present);
   slot.maybe = [];
   // Else it is asked for again in its time.
   const [first] = maybe;

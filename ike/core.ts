@@ -26,6 +26,7 @@ import type { Tools } from "./main-mode-table.ts";
 import type { ManualPair } from "./manual.ts";
 import type { Learnt, Unusable } from "./methods.ts";
 import type { Others } from "./others.ts";
+import type { AskedPolicies } from "./policy-records.ts";
 import type { ChildOutcome } from "./quick-mode.ts";
 import type { DeleteAnswer } from "./reliable-delete.ts";
 import type { PolicyTable } from "./standing.ts";
@@ -41,6 +42,8 @@ export interface Core extends Tools {
   readonly store: Store;
   readonly timers: Timers<ChildSa | QuickExchange>;
   readonly policies: PolicyTable;
+  /** What the kernel may have until it has answered, for the journal. */
+  readonly asked: AskedPolicies;
   /** Milliseconds until policies that the kernel has refused are asked for again. */
   refusedPause: number;
   /** The look at what policies the kernel has. */

@@ -19,8 +19,9 @@ import type { IkeError } from "./errors.ts";
 import { type Claim, claimsOn, openRulesTowards } from "./guarded.ts";
 import { selectorRecord } from "./identity-record.ts";
 import type { Instant, Path } from "./input.ts";
-import { policyValue } from "./journal.ts";
+
 import type { KernelPolicy } from "./kernel-contract.ts";
+import { policyValue } from "./policy-records.ts";
 import { isHeldOff } from "./retry.ts";
 import { rememberSpoke, Spoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
@@ -291,7 +292,7 @@ const guardRecord = ({ spec, until, policies }: Front): JournalValue => ({
   remote: spec.remote,
   reqid: spec.reqid,
   until,
-  policies: policies.map(policyValue),
+  policies: policies.map((policy) => policyValue(policy)),
 });
 
 /** An administrator ends the soft SAs of the rules that are `meant`. How many there were. */

@@ -2,8 +2,6 @@
  * The journal's records of what one input changed. They are made when the input was handled and stand before all its effects: a key is
  * written down before the kernel hears it, an SA before the message that makes the peer use it.
  */
-import type { Result } from "../isakmp/result.ts";
-import { selectorKey } from "../policy/packet-selector.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa } from "../sa-store/child-sa.ts";
 import type { IkeSa } from "../sa-store/ike-sa.ts";
@@ -13,11 +11,10 @@ import type { Secret } from "./crypto/secret.ts";
 import { childSuiteName, ikeSuiteName } from "./crypto/suite.ts";
 import type { Effect } from "./effect.ts";
 import { identityRecord, selectorRecord } from "./identity-record.ts";
-import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { policyRecords } from "./policy-records.ts";
 import { proofRecord } from "./proof-record.ts";
 
 /** Owners of the journal besides SAs. */
-export const POLICY = "policy";
 export const REQID = "reqid";
 
 /** The part of a child that changes, and the parts of an IKE SA that name a used message id; the value of the latter counts its Quick Modes. */
@@ -63,7 +60,7 @@ function recordsOf(core: Core): readonly JournalRecord[] {
   for (const [key, reqid] of core.policies.takeChangedReqids())
     records.push({ owner: `${REQID} ${key}`, part: reqid === null ? null : "", value: reqid, secret: null });
   for (const [owner, value] of changes.came) records.push({ owner, part: "", value, secret: null });
-  for (const effect of core.effects) if (effect.type === "kernel") records.push(...policyRecords(effect.commands));
+  for (const effect of core.effects) if (effect.type === "kernel") records.push(...policyRecords(core, effect.commands));
   return records;
 }
 
@@ -144,30 +141,4 @@ function joined(secrets: readonly Secret[]): Uint8Array {
     at += secret.length;
   }
   return out;
-}
-
-/** Policies that the kernel is asked for. Their removal is written when it was done: what is left behind by then has to be known. */
-const policyRecords = (commands: readonly KernelCommand[]): readonly JournalRecord[] =>
-  commands.flatMap((command): readonly JournalRecord[] =>
-    command.do === "add-policy" || command.do === "update-policy"
-      ? [{ owner: policyOwner(command.policy), part: "", value: policyValue(command.policy), secret: null }]
-      : [],
-  );
-
-/** A policy as the journal has it. */
-export const policyValue = ({ selector, templates, ...rest }: KernelPolicy): JournalValue => ({
-  ...rest,
-  selector: { ...selector },
-  templates: templates.map((template) => ({ ...template })),
-});
-
-/** The journal's name of a policy: what the kernel keys it by. */
-export const policyOwner = ({ direction, selector }: Pick<KernelPolicy, "direction" | "selector">): string =>
-  `${POLICY} ${direction} ${selectorKey(selector)}`;
-
-/** The kernel's answer: policies that it has removed, and those that it did not add, are not ours. What is asked for again is written down again. */
-export function noteRemovals(core: Core, commands: readonly KernelCommand[], outcome: Result<unknown, KernelRefusal>): void {
-  const done = outcome.ok ? commands.length : outcome.error.index;
-  for (const [i, command] of commands.entries())
-    if (command.do === (i < done ? "remove-policy" : "add-policy")) core.store.changes.gone.add(policyOwner(command.policy));
 }

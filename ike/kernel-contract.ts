@@ -79,7 +79,8 @@ export type KernelCommand =
   | { readonly do: "remove-sa"; readonly sa: SaKey }
   | { readonly do: "read-sa"; readonly sa: SaKey }
   | { readonly do: "add-policy"; readonly policy: KernelPolicy }
-  | { readonly do: "update-policy"; readonly policy: KernelPolicy }
+  /** `before`: what it replaces, for the journal. */
+  | { readonly do: "update-policy"; readonly policy: KernelPolicy; readonly before?: KernelPolicy }
   | { readonly do: "remove-policy"; readonly policy: Pick<KernelPolicy, "direction" | "selector"> };
 
 /** `index`: the command that failed; those before it were carried out. `exists`: EEXIST. `reason`: the kernel's own words. */
@@ -96,6 +97,8 @@ export interface KernelRefusal {
 export interface KernelListing {
   readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters; readonly endless: boolean })[];
   readonly policies: readonly ListedPolicy[];
+  /** It did not tell: nothing is known of what it has. */
+  readonly isUnknown?: true;
 }
 
 export interface ListedPolicy extends KernelPolicy {

@@ -8,6 +8,7 @@ import { farSide } from "./far-side.ts";
 import { relaySoft } from "./fronts.ts";
 import type { KernelEvent, KernelListing, KernelPolicy } from "./kernel-contract.ts";
 import { lookEnded, lookSoon } from "./look.ts";
+import { recordFound } from "./policy-records.ts";
 import type { PolicyKey } from "./policy-slot.ts";
 import { policyText, tellStanding } from "./refused.ts";
 import { upkeep } from "./standing.ts";
@@ -44,7 +45,8 @@ export function onPoliciesFound(core: Core, id: number, policies: KernelListing[
     return lookSoon(core, false, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
   }
   core.look.failures = 0;
-  const { gone, back, judged, isPartial } = slots.compare(policies);
+  const { gone, back, judged, known, isPartial } = slots.compare(policies);
+  recordFound(core, known, false);
   tellStanding(core, back);
   if (gone.length > 0 && !core.stopping) putBack(core, gone);
   settleInOrder(core, [...judged, ...slots.late()]);

@@ -14,6 +14,7 @@ import { LastAnswers } from "./last-answers.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type Note, silent } from "./note.ts";
 import { Others } from "./others.ts";
+import { AskedPolicies } from "./policy-records.ts";
 import { FIRST_PAUSE } from "./refused.ts";
 import { PolicyTable } from "./standing.ts";
 import { Timers } from "./timers.ts";
@@ -39,6 +40,7 @@ export const newCore = (options: EngineOptions): Core => ({
   store: new Store(),
   timers: new Timers(),
   policies: new PolicyTable(),
+  asked: new AskedPolicies(),
   refusedPause: FIRST_PAUSE,
   look: { id: null, isRepeat: false, startedAt: 0, failures: 0, notBefore: 0, lastOnes: 0 },
   unknown: null,

@@ -56,6 +56,8 @@ export interface Found {
   readonly gone: readonly KernelPolicy[];
   /** What was refused before, and is there as it should be. */
   readonly back: readonly KernelPolicy[];
+  /** What an earlier run of ours left, as is known now. */
+  readonly known: readonly KernelPolicy[];
   /** Slots that were in doubt, and are no longer, or where nobody is in the way any more: what they should hold may have to be asked for. */
   readonly judged: readonly KernelPolicy[];
   /** Some slots changed during the look, and are not judged by it. */

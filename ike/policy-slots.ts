@@ -182,7 +182,7 @@ export class PolicySlots {
     slot.present = wanted;
     slot.updates++;
     slot.echoes++;
-    return { do: "update-policy", policy: wanted };
+    return { do: "update-policy", policy: wanted, before: present };
   }
 
   /** Nothing is asked before a look; where there is none for long, what is wanted new. */

@@ -7,14 +7,14 @@ import { ownerOf } from "../sa-store/changes.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
 import { askAnew } from "./acquire.ts";
 import { type Core, log } from "./core.ts";
-import { NOW, POLICY, policyOwner, REQID } from "./journal.ts";
+import { NOW, REQID } from "./journal.ts";
 import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey, saText } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
+import { isRecorded, isTakenOver, knowsAll, POLICY, policyOwner, recordFound } from "./policy-records.ts";
 import { type LastRun, restoreChild } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
-import { samePolicy } from "./same-policy.ts";
 import { restoreSpoke } from "./spoke.ts";
 import { upkeep } from "./standing.ts";
 import { restoreEnds } from "./tunnel-ends.ts";
@@ -27,30 +27,33 @@ export interface Restore {
 /** Before the policies are brought up to date: reqids and policies of the earlier run are ours. */
 export function restorePolicies(core: Core, { image, kernel }: Restore): void {
   const reqids = owners(image, `${REQID} `).flatMap(([key, part]) => (typeof part.value === "number" ? [[key, part.value] as const] : []));
-  // Also what a run without a journal left: one that lets clear text through must not outlive the daemon that would have closed it.
-  const ours = kernel.policies.flatMap(({ ours, ...policy }) =>
-    (ours && policy.priority !== BYPASS_PRIORITY) || policy.templates.some(({ reqid }) => isOurReqid(reqid)) || isRecorded(image, policy)
-      ? [policy]
-      : [],
-  );
-  // What is not there is no more ours than what somebody else may put there; what this start asks for is written down anew.
+  const isAll = knowsAll(image);
+  // By its number also what a run without a journal left: one that lets clear text through must not outlive the daemon that would have closed it.
+  const isOurs = ({ ours, ...policy }: KernelListing["policies"][number]): boolean =>
+    isRecorded(image, policy) ||
+    (!isAll && ((ours && policy.priority !== BYPASS_PRIORITY) || policy.templates.some(({ reqid }) => isOurReqid(reqid))));
+  const ours = kernel.policies.filter(isOurs).map(({ ours, ...policy }): KernelPolicy => policy);
+  // What is not there, or says something else, is no more ours than what somebody else may put there; what this start asks for is written down anew.
   const there = new Set(ours.map(policyOwner));
-  for (const [key] of owners(image, `${POLICY} `)) if (!there.has(`${POLICY} ${key}`)) core.store.changes.gone.add(`${POLICY} ${key}`);
-  const used = [...ours.flatMap(({ templates }) => templates), ...kernel.sas].flatMap(({ reqid }) => (isOurReqid(reqid) ? [reqid] : []));
+  const isTold = !kernel.isUnknown;
+  for (const [key] of owners(image, `${POLICY} `))
+    if (isTold && !there.has(`${POLICY} ${key}`)) core.store.changes.gone.add(`${POLICY} ${key}`);
+  recordFound(
+    core,
+    ours.filter((policy) => !isRecorded(image, policy)),
+    isTold && !isAll,
+  );
+  const used = [...kernel.policies.flatMap(({ templates }) => templates), ...kernel.sas].flatMap(({ reqid }) =>
+    isOurReqid(reqid) ? [reqid] : [],
+  );
   core.policies.restore(reqids, ours, used);
   restoreEnds(core, ours);
-}
-
-/** Whether the journal has a policy as it is: somebody else may have put another one where a crash, or he himself, kept ours out. */
-function isRecorded(image: JournalImage, policy: KernelPolicy): boolean {
-  const { action, priority, templates } = fieldsOf(image.get(policyOwner(policy))?.get("")?.value) as Partial<KernelPolicy>;
-  return Array.isArray(templates) && samePolicy(policy, { ...policy, ...{ action, priority, templates } } as KernelPolicy);
 }
 
 /** After the policies: SAs. */
 export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
-  const found = image.size + sas.size > 0;
+  const found = isTakenOver(image) || sas.size > 0;
   const partings = new Map<number, Parting>();
   try {
     for (const [id, part] of owners(image, "ike ")) {

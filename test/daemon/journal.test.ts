@@ -1,5 +1,18 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -62,6 +75,30 @@ test("keys are wiped once they are written", () =>
     assert.deepEqual([...secret], [0, 0, 0]);
     journal.close(true);
     assert.throws(() => readFileSync(path), { code: "ENOENT" });
+  }));
+
+test("what a stop leaves is records of those owners alone, and nothing where there are none; no key is left, also not where somebody has the file open", () =>
+  scratch((path) => {
+    const kept = (owner: string): boolean => owner.startsWith("policy ");
+    const first = open(path).journal;
+    first.write([{ owner: "ike 1", part: "", value: null, secret: Uint8Array.of(1, 2, 3) }]);
+    first.close(true, kept);
+    assert.throws(() => readFileSync(path), { code: "ENOENT" });
+    const { journal } = open(path);
+    journal.write([{ owner: "policy a", part: "", value: 1, secret: null }]);
+    journal.write([{ owner: "ike 1", part: "", value: null, secret: Uint8Array.from(Buffer.from("a key of ours")) }]);
+    journal.write([{ owner: "policy a", part: "", value: 2, secret: null }]);
+    const reader = openSync(path, "r");
+    journal.close(true, kept);
+    assert.equal(fstatSync(reader).size, 0);
+    closeSync(reader);
+    assert.ok(!readFileSync(path).includes("a key"));
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    const next = open(path);
+    assert.deepEqual(plain(next.image), [["policy a", [["", 2, null]]]]);
+    next.journal.write([{ owner: "policy b", part: "", value: 3, secret: null }]);
+    next.journal.close(false);
+    assert.deepEqual([...open(path).image.keys()], ["policy a", "policy b"]);
   }));
 
 test("groups of any size are read again as they were written, large and small in turn", () =>

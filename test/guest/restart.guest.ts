@@ -4,11 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ask, type Stats, type Status } from "../../cli/client.ts";
+import { readRecords } from "../../daemon/journal.ts";
 import { ledgerWords } from "../ledger-words.ts";
 
 const TIMES = Number(process.env["MAINMODE_RESTARTS"] ?? 2);
@@ -191,12 +192,19 @@ test("a reload under traffic keeps what it does not touch, and refuses a file th
   assert.ok(!run(`ip -n ${SPACES.a} xfrm policy`).includes("192.0.2.99"));
 });
 
-test("a full stop after all that leaves nothing in the kernel, and no journal", async () => {
+test("a full stop after all that leaves nothing in the kernel, and no key in the journal", async () => {
   for (const name of ["a", "b"] as const) {
     const end = await ask({ path: control(name), request: { command: "shutdown", keep: false }, patienceSeconds: 20 });
     assert.equal(end.exit, 0);
     await stop(name, "SIGTERM");
     assert.equal(run(`ip -n ${SPACES[name]} xfrm state; ip -n ${SPACES[name]} xfrm policy list nosock`), "");
-    assert.throws(() => statSync(join(folder, name, "journal")), { code: "ENOENT" });
+    const { records } = readRecords(readFileSync(join(folder, name, "journal")));
+    assert.deepEqual(
+      records.map(({ owner, secret }) => [owner.split(" ")[0], secret]),
+      [
+        ["mainmode-journal", null],
+        ["policies", null],
+      ],
+    );
   }
 });

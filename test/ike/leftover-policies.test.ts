@@ -12,6 +12,7 @@ import { parsePolicies } from "../../kernel/xfrm-policy.ts";
 import { inFrontOf, priorityOf } from "../../policy/packet-selector.ts";
 import { NO_POLICY } from "../../policy/traffic-keys.ts";
 import type { Policy } from "../../policy/types.ts";
+import { Changes } from "../../sa-store/changes.ts";
 import { lineOf } from "../kernel/fixtures.ts";
 import { GATEWAY, randomGateway } from "../policy/random-gateways.ts";
 import { ADDRESSES, policyFrom, randomPolicy } from "../policy/random-policies.ts";
@@ -69,7 +70,14 @@ function printed({ direction, selector: s, action, priority, templates }: Kernel
 /** A daemon that starts, finds what is there, without a journal, and follows a policy. */
 function start(kernel: Printing, policy: Policy, addresses: readonly string[]): void {
   const policies = new PolicyTable();
-  const world = { store: { children: new Map() }, policies, addresses, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
+  const world = {
+    store: { children: new Map(), changes: new Changes() },
+    policies,
+    addresses,
+    effects: [] as Effect[],
+    pending: new Map(),
+    nextOp: 0,
+  };
   const core = { ...world, policy: { ...NO_POLICY, ...policy }, counters: new Map() } as unknown as Core & { effects: Effect[] };
   restorePolicies(core, { image: new Map(), kernel: kernel.list() });
   policies.sync(core);

@@ -46,6 +46,7 @@ export interface Surroundings {
 export type Refuse = (command: KernelCommand) => string | undefined;
 
 const MOST_INPUTS_AT_ONCE = 2000;
+const UNKNOWN: KernelListing = { sas: [], policies: [], isUnknown: true };
 
 export class Host {
   readonly name: string;
@@ -70,6 +71,8 @@ export class Host {
   looks = 0;
   /** Whether the kernel tells what policies it has. */
   tells = true;
+  /** Whether it tells so at a start. */
+  listsAtStart = true;
   /** Effects carried out so far. */
   effects = 0;
   /** How long a question for a route takes. */
@@ -132,7 +135,14 @@ export class Host {
     this.#generation++;
     this.xfrm.clear();
     this.engine = this.#newEngine();
-    this.boot();
+    this.#start([]);
+  }
+
+  /** With what a run before it wrote down. */
+  #start(records: readonly JournalRecord[]): void {
+    this.input({ type: "addresses", addresses: this.addresses });
+    const kernel = this.listsAtStart ? this.#listing() : UNKNOWN;
+    this.input({ type: "policy", policy: this.policy, restore: { image: playJournal(records), kernel } });
   }
 
   /** The daemon dies in the middle of whatever it does and is started again; the kernel lives on. */
@@ -145,8 +155,7 @@ export class Host {
     for (const commands of this.kernelOutlives ? this.#asked.values() : []) this.#apply(commands);
     this.#asked.clear();
     const records = (this.journal ?? []).map((record) => ({ ...record, secret: record.secret && Uint8Array.from(record.secret) }));
-    this.input({ type: "addresses", addresses: this.addresses });
-    this.input({ type: "policy", policy: this.policy, restore: { image: playJournal(records), kernel: this.#listing() } });
+    this.#start(records);
     // The kernel's clocks know nothing of it.
     for (const { sa } of this.xfrm.states.values()) this.#watchLimits(sa);
   }
