@@ -31,6 +31,7 @@ export interface Iproute2Options {
  */
 export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   const { ip = "ip", onDiagnostic = () => {}, queueLimit = 100_000, patience = 30_000 } = options;
+  const run: Listing = (...asked) => output({ ip, patience }, ...asked);
   const batch = batchRunner({ ip, onDiagnostic, queueLimit, patience });
   const listeners: ((event: KernelEvent) => void)[] = [];
   let monitor: MonitorChild | undefined;
@@ -59,9 +60,9 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     },
     /** Callers that come while a look is under way share it. An empty map and a diagnostic where it fails. */
     counters() {
-      reading ??= readCounters(ip, onDiagnostic)
+      reading ??= readCounters(run, onDiagnostic)
         .catch((error: Error) => {
-          onDiagnostic(`counters: ${startFailure(ip, error)}`);
+          onDiagnostic(`counters: ${error.message}`);
           return new Map<string, SaCounters>();
         })
         .finally(() => {
@@ -69,9 +70,9 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
         });
       return reading;
     },
-    list: () => readAll(ip, onDiagnostic),
+    list: () => readAll(run, onDiagnostic),
     async listPolicies() {
-      const { policies, unread } = await readWhole(ip);
+      const { policies, unread } = await readWhole(run);
       if (unread > 0 && unread !== toldUnread) onDiagnostic(`policies: ${unread} of ours ${UNREAD}, and are taken for missing`);
       toldUnread = unread;
       return policies;
@@ -90,32 +91,32 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
   };
 }
 
-async function readCounters(ip: string, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
+async function readCounters(run: Listing, onDiagnostic: (text: string) => void): Promise<ReadonlyMap<string, SaCounters>> {
   const counters = new Map<string, SaCounters>();
   const states = xfrmStates();
-  await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
+  await run("counters", ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
     for (const { sa, reqid, counters: read } of states.push(chunk)) if (isOurReqid(reqid)) counters.set(saName(sa), read);
   });
   return counters;
 }
 
 /** What can be read, with diagnostics about the rest. */
-async function readAll(ip: string, onDiagnostic: (text: string) => void): Promise<KernelListing> {
+async function readAll(run: Listing, onDiagnostic: (text: string) => void): Promise<KernelListing> {
   const sas: KernelListing["sas"][number][] = [];
   const states = xfrmStates();
-  await output("counters", ip, ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
+  await run("counters", ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
     for (const { sa, ...rest } of states.push(chunk)) sas.push({ ...sa, ...rest });
   });
-  return { sas, policies: (await readPolicies(ip, onDiagnostic)).policies };
+  return { sas, policies: (await readPolicies(run, onDiagnostic)).policies };
 }
 
 /**
  * All policies whose key can be read, or none: what is missing in a part of them may be there. One of ours whose key can't be read (a protocol that has a name
  * of its own on this machine) is not there for us; where it is so with all of ours, it is `ip` that speaks otherwise, and nothing is known.
  */
-async function readWhole(ip: string): ReturnType<typeof readPolicies> {
+async function readWhole(run: Listing): ReturnType<typeof readPolicies> {
   const complaints: string[] = [];
-  const read = await readPolicies(ip, (text) => complaints.push(text));
+  const read = await readPolicies(run, (text) => complaints.push(text));
   if (complaints.length > 0) throw new Error(complaints.join("; "));
   if (read.unread > 0 && !read.policies.some(({ ours }) => ours)) throw new Error(`${read.unread} policies of ours ${UNREAD}`);
   return read;
@@ -125,34 +126,47 @@ const UNREAD = "have selectors that ip tells in words which are not known here";
 
 /** `unread`: policies of ours whose key `ip` told in words that we do not know. */
 async function readPolicies(
-  ip: string,
+  run: Listing,
   onDiagnostic: (text: string) => void,
 ): Promise<{ readonly policies: KernelListing["policies"]; readonly unread: number }> {
   const [lines, reader] = [[] as string[], lineReader()];
-  await output("policies", ip, ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
+  await run("policies", ["-s", "xfrm", "policy", "list", "nosock"], onDiagnostic, (chunk) => {
     for (const line of reader.push(chunk)) lines.push(line);
   });
   let unread = 0;
   return { policies: parsePolicies(lines, () => unread++), unread };
 }
 
-/** Runs one listing. `list` ends a batch child, whatever -force says, so each is a child of its own. Rejects where it can't be started. */
-function output(
+/** Runs one listing: what it is called, its words, who hears of a failure, and who takes the output. Rejects where it can't be started. */
+type Listing = (
   what: string,
-  ip: string,
   words: readonly string[],
   onDiagnostic: (text: string) => void,
   take: (chunk: Uint8Array) => void,
+) => Promise<void>;
+
+/** `list` ends a batch child, whatever -force says, so each is a child of its own; one that says nothing for so many milliseconds is ended. */
+function output(
+  { ip, patience }: { readonly ip: string; readonly patience: number },
+  ...[what, words, onDiagnostic, take]: Parameters<Listing>
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const [stderr, complaint] = [lineReader(), [] as string[]];
     const child = spawn(ip, words, { stdio: ["ignore", "pipe", "pipe"], env: CHILD_ENVIRONMENT });
-    child.on("error", reject);
-    child.stdout?.on("data", take);
+    const silence = setTimeout(() => child.kill("SIGKILL"), patience);
+    child.on("error", (error) => {
+      clearTimeout(silence);
+      reject(new Error(startFailure(ip, error)));
+    });
+    child.stdout?.on("data", (chunk: Uint8Array) => {
+      silence.refresh();
+      take(chunk);
+    });
     child.stderr?.on("data", (chunk: Uint8Array) => {
       for (const line of stderr.push(chunk)) if (complaint.length < 20) complaint.push(line);
     });
     child.on("close", (code, signal) => {
+      clearTimeout(silence);
       if (code !== 0) onDiagnostic(`${what}: ${reasonOf(complaint, { code, signal })}; ip ${endingOf({ code, signal })}`);
       resolve();
     });

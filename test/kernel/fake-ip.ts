@@ -17,8 +17,8 @@ export interface FakeIp {
   monitor(nth: number, text: string, ends: boolean): void;
   /** The same of `ip xfrm monitor policy`. */
   policyMonitor(nth: number, text: string, ends: boolean): void;
-  /** What `ip xfrm state list` prints, and its status. */
-  list(text: string, status?: number): void;
+  /** What `ip xfrm state list` prints, and its status; `hangs`: it does not end. */
+  list(text: string, status?: number | "hangs"): void;
   remove(): void;
 }
 
@@ -105,7 +105,8 @@ function printMonitor(io: Io): void {
 function printList(io: Io): void {
   const { text, status } = JSON.parse(io.read("list") || '{"text":"","status":0}');
   io.fs.writeSync(1, text);
-  if (status) io.end("Dump terminated", status);
+  if (status === "hangs") setInterval(() => {}, 1_000_000);
+  else if (status) io.end("Dump terminated", status);
 }
 
 function batch(io: Io): void {

@@ -200,6 +200,7 @@ test("without the program every waiting command is refused and told what to inst
   }
   assert.deepEqual(await kernel.counters(), new Map());
   kernel.listen(() => {});
+  await assert.rejects(kernel.listPolicies(), /^Error: there is no program "\/nonexistent\/ip": install iproute2$/);
   await until(() => diagnostics.length >= 2);
   assert.match(diagnostics[0] ?? "", /^counters: there is no program/);
   assert.match(diagnostics[1] ?? "", /^kernel events: there is no program .* listening again in 100 ms$/);
@@ -331,4 +332,12 @@ test("a list of policies that breaks off is none; of one in unknown words only t
   assert.equal(diagnostics.filter((text) => /1 of ours have selectors .* taken for missing$/.test(text)).length, 1);
   ip.list(policy(0xd0000001, "", "frobnicate") + policy(9));
   await assert.rejects(kernel.listPolicies(), /^Error: 1 policies of ours have selectors that ip tells in words which are not known here$/);
+});
+
+test("a listing that hangs is ended, so that those of a kernel that does not tell are never many", async (t) => {
+  const { ip, kernel } = setUp(t, { patience: 1500 });
+  ip.list("", "hangs");
+  await assert.rejects(kernel.listPolicies(), /^Error: policies: .*ip was ended by SIGKILL/);
+  const [{ pid } = assert.fail("no child")] = ip.starts();
+  assert.throws(() => process.kill(pid, 0), /ESRCH/);
 });
