@@ -19,7 +19,7 @@ import { Bypass } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
-import { controlFailure, SOCKET_HINTS, type StartFailure, socketFailure } from "./failures.ts";
+import { controlFailure, type StartFailure, socketFailure, socketHint } from "./failures.ts";
 import { Insight } from "./insight.ts";
 import { lossRecord, type OpenedJournal, whyNotKept } from "./journal.ts";
 import { holdsOurs, listKernel, listPolicies } from "./kernel-listing.ts";
@@ -352,7 +352,7 @@ class RunningDaemon implements Daemon {
     if (unsent) this.#loop.push({ type: "send-failed", ...unsent });
     // Its socket opens in a moment, and the message is sent again.
     if (unsent && awaitsSocket(this.#addresses, unsent.path.local.address)) return;
-    const hint = SOCKET_HINTS[reason] ?? "look at this host's addresses, routes and firewall";
+    const hint = socketHint(problem);
     this.#parts.log({ event: "svc.socket", level: "warning", text, ...(peer ? { peer } : {}), failurePoint: "me", reason, hint });
   }
 

@@ -33,8 +33,12 @@ export const controlFailure = (text: string): StartFailure =>
         hint: "stop or move away what is there, or name another path in [daemon] control or with --control",
       };
 
-/** What to try when a socket fails, by errno's name. */
-export const SOCKET_HINTS: Readonly<Record<string, string>> = {
+/** What to try when a socket fails, or a message does not leave it. */
+export const socketHint = ({ what, code }: Pick<UdpProblem, "what" | "code">): string =>
+  (what === "send" ? SEND_HINTS[code] : undefined) ?? SOCKET_HINTS[code] ?? "look at this host's addresses, routes and firewall";
+
+/** By errno's name. */
+const SOCKET_HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE: "another IKE daemon holds this port; stop it",
   EADDRNOTAVAIL: "nothing: the socket opens as soon as the address is there",
   EACCES: "run it as root or by its systemd unit",
@@ -42,6 +46,12 @@ export const SOCKET_HINTS: Readonly<Record<string, string>> = {
   ENETUNREACH: "add a route to the peer",
   EHOSTUNREACH: "add a route to the peer",
   "no-socket": "name the address in [daemon] addresses, or leave that key out so that IKE is served on every address",
+};
+
+/** What means something else once the socket is open. */
+const SEND_HINTS: Readonly<Record<string, string>> = {
+  EACCES: "a route or a routing rule of this host prohibits it; look at `ip route get PEER` and `ip rule`",
+  EINVAL: "a route or a routing rule of this host is a black hole for it; look at `ip route get PEER` and `ip rule`",
 };
 
 const ROOT = "run it as root or by its systemd unit";

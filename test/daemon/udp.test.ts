@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { after, test } from "node:test";
+import { socketHint } from "../../daemon/failures.ts";
 import { loadNative, type Native } from "../../daemon/native.ts";
 import { type Endpoint, Udp, type UdpOptions, type UdpProblem, withoutMarker } from "../../daemon/udp.ts";
 import { openSocket } from "../../daemon/udp-socket.ts";
@@ -206,4 +207,12 @@ test("only what follows four zero octets is a message on the NAT port", () => {
   assert.deepEqual(withoutMarker("nat", Uint8Array.of(0, 0, 0, 0, 5)), Uint8Array.of(5));
   assert.equal(withoutMarker("ike", Uint8Array.of(0xff)), undefined);
   assert.deepEqual(withoutMarker("ike", Uint8Array.of(0, 0, 0, 0, 5)), Uint8Array.of(0, 0, 0, 0, 5));
+});
+
+test("what to try says of a message that can't be sent something else than of a socket that can't be opened", () => {
+  assert.match(socketHint({ what: "send", code: "EACCES" }), /prohibits it/);
+  assert.match(socketHint({ what: "open", code: "EACCES" }), /root/);
+  assert.match(socketHint({ what: "send", code: "EPERM" }), /firewall/);
+  assert.match(socketHint({ what: "send", code: "no-socket" }), /\[daemon\] addresses/);
+  assert.match(socketHint({ what: "send", code: "E?" }), /addresses, routes and firewall/);
 });
