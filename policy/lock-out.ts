@@ -2,13 +2,23 @@
  * What `check` says where SSH to this host is shut: by one wide filter, or by many that together shut the greater part of all addresses. One way in that somebody
  * wrote is enough for silence.
  */
-import { type AddressRange, bitsOf, type Family, formatRange, parseAddress } from "../isakmp/address.ts";
+import {
+  type AddressRange,
+  bitsOf,
+  covers,
+  everyAddress,
+  type Family,
+  formatRange,
+  intersection,
+  parseAddress,
+} from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import type { Report } from "./diagnostic.ts";
 import { manualOf, ruleText } from "./manual-rule.ts";
 import { type PlacedRule, pathOfFilter } from "./placed-rules.ts";
 import { PrefixIndex } from "./prefix-index.ts";
-import { type Reach, type Service, wallsOf } from "./walls.ts";
+import type { Filter, Rule } from "./types.ts";
+import { type Reach, type Reaching, type Service, wallsOf } from "./walls.ts";
 
 const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 };
 
@@ -16,8 +26,8 @@ const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 }
 const MOST_ADDED = 5_000_000;
 
 /** On every address of a family SSH from anywhere, or from the greater part of all addresses, meets walls without a hole, one way or the other. */
-export function reportLockOut(rules: readonly PlacedRule[], own: readonly string[], reach: readonly Reach[], report: Report): void {
-  const { whole, holed } = wallsOf(reach, [SSH], true, () => true);
+export function reportLockOut(rules: readonly PlacedRule[], own: readonly string[], { reach, named }: Reaching, report: Report): void {
+  const { whole, holed } = wallsOf(reach, [SSH], true, () => true, named);
   const sums = new Sums(whole, holed);
   const found: Shut[] = [];
   let families = 0;
@@ -57,18 +67,24 @@ function reportWalls({ family, walls: [wall, ...more] }: Shut, names: boolean, r
   const others = new Set(more.map(({ wanted: { origin } }) => (origin.kind === "rule" ? origin.filter : undefined)));
   others.delete(filter);
   const at = pathOfFilter(rules, rule, filter);
-  const isOne = isWide(wall.remote);
-  const whoever = isOne ? "" : " among most addresses";
   const together = others.size === 0 ? "" : ` and ${others.size} more ${others.size === 1 ? "filter" : "filters"}`;
+  const where = others.size > 0 ? "most addresses" : whereOf(rule, filter, family);
+  const whoever = where === EVERYWHERE ? "" : ` among ${where}`;
   const [lets, blocks] = together === "" ? ["lets", "blocks"] : ["let", "block"];
   const ssh = `SSH to this host${names && filter.remote.kind === "range" ? ` over IPv${family}` : ""}`;
   if (manualOf(rule))
     return report.warning(at, `${ruleText(rule)}${together} ${lets} ${ssh} in only from its own peer${whoever}; ${wayIn(family)}`);
-  const how =
-    rule.action === "block"
-      ? `${blocks} ${ssh} from ${isOne ? "everywhere" : "most addresses"}`
-      : `${lets} ${ssh} in only from peers that negotiate${whoever}`;
+  const how = rule.action === "block" ? `${blocks} ${ssh} from ${where}` : `${lets} ${ssh} in only from peers that negotiate${whoever}`;
   report.warning(at, `this${together} ${how}; ${wayIn(family)}`);
+}
+
+const EVERYWHERE = "everywhere";
+
+/** Which addresses a filter shuts. */
+function whereOf({ mode, peer }: Rule, { remote }: Filter, family: Family): string {
+  const [all, written] = [everyAddress(family), remote.kind === "range" ? remote.range : everyAddress(family)];
+  const range = (mode === "transport" && peer && intersection(written, peer)) || written;
+  return covers(range, all) ? EVERYWHERE : formatRange(range);
 }
 
 const wayIn = (family: Family): string =>
@@ -123,7 +139,8 @@ class Sums {
 
   #shuttingOf(family: Family, groups: readonly Group[], isHoled: boolean): readonly Reach[] {
     const wide = strongestOf(groups.flatMap((group) => group.wide ?? []));
-    if (wide) return [wide];
+    // One that shuts a half is told of with what else is shut.
+    if (wide && (isHoled || this.added > MOST_ADDED || covers(wide.remote, everyAddress(family)))) return [wide];
     if (isHoled || this.added > MOST_ADDED) return [];
     const all = groups.flatMap(({ shut }) => shut);
     this.added += all.length;

@@ -11,11 +11,12 @@ import { reportLockOut } from "./lock-out.ts";
 import { manualOf, ruleText } from "./manual-rule.ts";
 import { reportPathMtu } from "./path-mtu.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
+import { namesIn, resolvePolicy } from "./resolve.ts";
 import { Rivals } from "./rivals.ts";
-import { concreteSelectors, isOnLink, tunnelInstead } from "./selector.ts";
+import { concreteSelectors, isOnLink, isRangeOfMany, tunnelInstead } from "./selector.ts";
 import { reportShut } from "./shut.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
-import { type Reach, reachOf, type Service, wallsOf } from "./walls.ts";
+import { type Reach, type Reaching, reachOf, type Service, wallsOf } from "./walls.ts";
 import { isBesideBlock } from "./ways.ts";
 
 /** A policy with its filters where they stand in the file. */
@@ -37,10 +38,22 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   reportShut(rules, shut, report);
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
-  reportLockOut(rules, surest, reach, report);
+  const named = ofNames(policy, own);
+  reportLockOut(rules, surest, { reach, named }, report);
   reportPathMtu(rules, reach, report);
-  if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reach, report);
+  if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, { reach, named }, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
+}
+
+/** What the filters with names come to, each name for one address of each family. */
+function ofNames(policy: Policy, own: readonly string[]): readonly Reach[] {
+  const rules = policy.rules.map((rule) => ({
+    ...rule,
+    filters: rule.filters.filter(({ local, remote }) => local.kind === "name" || remote.kind === "name"),
+  }));
+  const some: Policy = { ...policy, rules, manual: [] };
+  const resolved = resolvePolicy(some, new Map(namesIn(some).map((name) => [name, STAND_INS])));
+  return (weigh(resolved, own, MOST_JUDGED)?.decide ?? []).map(reachOf);
 }
 
 /** Of more kernel policies than these nothing is judged; and where it takes more looks than these at others of them, not which filters never decide. */
@@ -86,13 +99,13 @@ function addressesOf({ policy, addresses }: Placed): Addresses {
 const KERBEROS: readonly Service[] = [IP_PROTOCOL.udp, IP_PROTOCOL.tcp].map((protocol) => ({ protocol, localPort: 0, remotePort: 88 }));
 
 /** An explicit list of exemptions that leaves the KDC out, a rule with Kerberos, and rules that may be about the way to its servers. */
-function reportKerberos(policy: Policy, reach: readonly Reach[], report: Report): void {
+function reportKerberos(policy: Policy, { reach, named }: Reaching, report: Report): void {
   const i = policy.rules.findIndex(
     ({ auth, action }) => action !== "permit" && action !== "block" && auth.some(({ method }) => method === "kerberos"),
   );
   if (i < 0) return;
   // One of UDP and TCP will do for the way out: the libraries try the other one.
-  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote)).whole;
+  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote), named).whole;
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule } = wall.wanted.origin;
   const whose = rule === policy.rules[i] ? "the filters" : `the filters of ${ruleText(rule)}`;
@@ -155,18 +168,26 @@ function whyNever(
   const foreign = known && negotiates(rule) && rule.mode === "transport" ? hostOf(filter.local) : undefined;
   if (foreign !== undefined && !own.includes(foreign) && !isOnLink(foreign)) return othersText(rule, filter, foreign);
   // Where none is left, equal ones of stronger rules have taken all its places.
-  const stronger = mine.map((one) => byWay.get(one.wanted.direction)?.covering(one));
+  const met = mine.filter((one) => !isFromMany(one));
+  if (mine.length > 0 && met.length === 0) return protects(rule) ? undefined : `no packet comes from multicast or broadcast; ${NEVER}`;
+  const stronger = met.map((one) => byWay.get(one.wanted.direction)?.covering(one));
   const [first] = stronger;
   // Of a respond rule that was said where the other one stands.
   if (mine.length === 0) return rule.action === "respond" ? undefined : `a stronger rule is about just the same traffic; ${NEVER}`;
   if (first && !stronger.includes(undefined)) return `${aboutAll(stronger)} about all of it and more specific; ${NEVER}`;
   // Exemptions are about this host's own packets.
-  const ofHost = stronger.filter((_, i) => mine[i]?.wanted.direction !== "fwd");
+  const ofHost = stronger.filter((_, i) => met[i]?.wanted.direction !== "fwd");
   const isExempt = ofHost.length > 0 && ofHost.every((covering) => covering?.every(({ wanted }) => wanted.origin.kind === "exemption"));
   return isExempt
     ? `${aboutAll(ofHost)} about all packets of this host in it; the filter decides only about what passes through`
     : undefined;
 }
+
+/** Nobody has such an address, so that no packet meets the policy. What goes to one leaves, or passes through. */
+const isFromMany = ({ wanted: { direction }, remote }: Reach): boolean => direction !== "out" && isRangeOfMany(remote);
+
+/** Of these it is said elsewhere that such addresses can't be protected. */
+const protects = ({ action }: Rule): boolean => action === "require" || action === "request";
 
 const negotiates = ({ action }: Rule): boolean => action !== "permit" && action !== "block";
 

@@ -25,7 +25,7 @@ import { DEFAULTS, type Document, type RawRule } from "./schema.ts";
 import { peerRanges } from "./select.ts";
 import { formatEnd } from "./selector.ts";
 import type { KeyPath } from "./toml-locator.ts";
-import { clearTextOf, demandOf, encrypts, exemptionsOf, type Groups, groupsOf } from "./traffic-keys.ts";
+import { clearTextOf, demandOf, encrypts, exemptionsOf, type Groups, groupsOf, reportExempt } from "./traffic-keys.ts";
 import type { Filter, Policy, QuickModePolicy, Rule } from "./types.ts";
 import { reportWarnings } from "./warnings.ts";
 
@@ -60,6 +60,7 @@ export function buildPolicy(document: Document, around: Surroundings, warns: boo
   const placed = placedRules(rules, manual, document);
   reportConflicts(placed, around.report);
   const exempt = exemptionsOf(policy?.exempt, rules);
+  reportExempt(policy?.exempt, around.report);
   const built: Policy = { name: policy?.name ?? DEFAULTS.policyName, rules, exempt, manual: manual.flatMap((sa) => sa ?? []) };
   const addresses = document.daemon?.addresses?.filter((address) => address !== undefined) ?? null;
   if (warns) reportWarnings({ policy: built, rules: placed, addresses }, policy?.exempt !== undefined, around.report);

@@ -2,7 +2,16 @@
  * Filters that are read as something else than their author probably meant: a port that is taken for the end of an IPv6 address, an address with bits
  * beyond its prefix, and networks of others in a rule that protects this host's packets alone.
  */
-import { formatRange, intersection, isHost, parseAddress, parseRange } from "../isakmp/address.ts";
+import {
+  type AddressRange,
+  covers,
+  formatAddress,
+  formatRange,
+  intersection,
+  isHost,
+  parseAddress,
+  parseRange,
+} from "../isakmp/address.ts";
 import type { Report } from "./diagnostic.ts";
 import { hasPorts, splitPort } from "./filter.ts";
 import { manualOf } from "./manual-rule.ts";
@@ -31,6 +40,9 @@ function reportText(filter: Filter, at: KeyPath, report: Report): void {
         at,
         `${place} stands for ${network}, since the address has bits beyond the prefix; write that, or the host without a prefix`,
       );
+    const mapped = mappedOf(place);
+    if (mapped !== undefined)
+      report.warning(at, `${place} is how programs for IPv6 write the IPv4 address ${mapped}; packets have that one: write ${mapped}`);
     const meant = asksForPort ? portlessOf(end) : undefined;
     if (meant) report.warning(at, `${end} is the host ${end}; for port ${meant.port} write [${meant.address}]:${meant.port}`);
   }
@@ -48,6 +60,17 @@ function hostBitsOf(place: string): string | undefined {
   const [range, written] = [parseRange(place), address === undefined ? undefined : parseAddress(address)];
   return range && written && written.value !== range.first ? formatRange(range) : undefined;
 }
+
+/** The IPv4 addresses that are written as ones of IPv6 (RFC 4291 §2.5.5.2), where all are such. */
+function mappedOf(place: string): string | undefined {
+  const range = parseRange(place);
+  if (!range || !covers(MAPPED, range)) return undefined;
+  const [first, last] = [range.first - MAPPED.first, range.last - MAPPED.first];
+  const [a, b] = [formatAddress(4, first), formatAddress(4, last)];
+  return a === b ? a : formatRange({ family: 4, first, last });
+}
+
+const MAPPED: AddressRange = { family: 6, first: 0xffffn << 32n, last: (0xffffn << 32n) + 0xffff_ffffn };
 
 /** An IPv6 address that is one as well without its last group, which looks like the port of a service. */
 function portlessOf(end: string): { readonly address: string; readonly port: number } | undefined {
@@ -67,11 +90,12 @@ const SERVICES: ReadonlySet<number> = new Set([
 function reportOthers(rule: Rule, { local, remote }: Filter, at: KeyPath, report: Report): void {
   const { mode, action } = rule;
   if (mode !== "transport" || (action !== "require" && action !== "request")) return;
-  if (local.kind !== "range" || remote.kind !== "range" || isHost(local.range) || isHost(remote.range)) return;
-  if (intersection(local.range, remote.range)) return;
-  const [own, far] = [formatRange(local.range), formatRange(remote.range)];
+  if ((local.kind !== "range" && local.kind !== "any") || remote.kind !== "range" || isHost(remote.range)) return;
+  if (local.kind === "range" && (isHost(local.range) || intersection(local.range, remote.range))) return;
+  const [own, far] = [local.kind === "any" ? "any" : formatRange(local.range), formatRange(remote.range)];
+  const [itself, others] = own === "any" ? ["", "others"] : [`, from and to its own addresses in ${own}`, "others there"];
   report.warning(
     at,
-    `in transport mode it is about packets of this host itself, from and to its own addresses in ${own}; what others there send through this host to ${far} is not protected. ${tunnelInstead(own, manualOf(rule) !== undefined)}`,
+    `in transport mode it is about packets of this host itself${itself}; what ${others} send through this host to ${far} is not protected. ${tunnelInstead(own, manualOf(rule) !== undefined)}`,
   );
 }

@@ -67,7 +67,7 @@ export function groupsOf(raw: NonNullable<Document["policy"]>["groups"], report:
   const groups = new Map(Object.entries(raw ?? {}).map(([name, members]) => [name, members.filter((member) => member !== undefined)]));
   for (const [name, members] of Object.entries(raw ?? {}))
     for (const [i, member] of members.entries()) {
-      const read = member === undefined ? ok(undefined) : readDemand(member, new Map());
+      const read = member === undefined ? ok(undefined) : readDemand(member, null);
       if (!read.ok) report.error(["policy", "groups", name, i], read.error);
     }
   return groups;
@@ -95,7 +95,8 @@ export function demandOf(raw: RawRule, groups: Groups, path: KeyPath, report: Re
 
 type Demand = { readonly kind: "identity"; readonly identity: Identity } | { readonly kind: "principal"; readonly principal: string };
 
-function readDemand(text: string, groups: Groups): Result<readonly Demand[], string> {
+/** `groups` null: it is a member of one. */
+function readDemand(text: string, groups: Groups | null): Result<readonly Demand[], string> {
   const [, kind, value = ""] = /^\s*(group|principal):\s*(.*?)\s*$/s.exec(text) ?? [];
   if (kind === "principal") {
     const fault = patternFault(value);
@@ -108,17 +109,16 @@ function readDemand(text: string, groups: Groups): Result<readonly Demand[], str
     const identity = parseIdentity(text);
     return identity.ok ? ok([{ kind: "identity", identity: identity.value }]) : identity;
   }
+  if (!groups) return err("a group can't be a member here; list its members");
   const members = groups.get(value);
-  if (!members)
-    return err(
-      groups.size === 0
-        ? "a group can't be a member here; list its members"
-        : `there is no group ${JSON.stringify(value)}; known are ${[...groups.keys()].join(", ")}`,
-    );
+  if (!members) {
+    const instead = groups.size === 0 ? "list its members under [policy.groups]" : `known are ${[...groups.keys()].join(", ")}`;
+    return err(`there is no group ${JSON.stringify(value)}; ${instead}`);
+  }
   // What is wrong with a member was said where the group stands.
   return ok(
     members.flatMap((member) => {
-      const read = readDemand(member, new Map());
+      const read = readDemand(member, null);
       return read.ok ? read.value : [];
     }),
   );
@@ -139,6 +139,13 @@ const WINDOWS_EXEMPTIONS: readonly Exemption[] = ["kerberos", "rsvp", "broadcast
 
 /** Whether an offer encrypts: one with AH alone, or with ESP and NULL, does not. */
 export const encrypts = (suite: ChildSuite): boolean => suite.some(({ cipher }) => cipher !== null && cipher.name !== "null");
+
+/** The strict set holds no kind: beside the other set it is a contradiction, of which the more open one holds. */
+export function reportExempt(raw: NonNullable<Document["policy"]>["exempt"], report: Report): void {
+  const [strict, windows] = [raw?.indexOf("strict") ?? -1, raw?.indexOf("windows") ?? -1];
+  if (strict >= 0 && windows >= 0)
+    report.warning(["policy", "exempt", strict], "strict adds nothing, so that what windows names passes in clear; remove one of the two");
+}
 
 const secondsOf = (text: string): number => {
   const read = parseDuration(text);

@@ -31,6 +31,12 @@ function rangeOf(address: string, length: number): AddressRange {
   return range;
 }
 
+/** What filters come to: those whose addresses are known, and those with names. */
+export interface Reaching {
+  readonly reach: readonly Reach[];
+  readonly named: readonly Reach[];
+}
+
 /** TCP or UDP between one of our ports and one of theirs; 0 is some port that nobody names. */
 export interface Service {
   readonly protocol: number;
@@ -57,28 +63,39 @@ export interface Walls {
 
 /**
  * Policies that shut some of the services to anybody (`wide`: of such a remote side), and whether something stronger opens a way through the filter that they
- * are of. One way in one family is enough: whoever wrote it has thought of the service.
+ * are of. One way in one family is enough: whoever wrote it has thought of the service. `perhaps`: what filters with names come to, whose addresses nobody
+ * knows here: they may be any.
  */
 export function wallsOf(
   reach: readonly Reach[],
   services: readonly Service[],
   patient: boolean,
   wide: (remote: AddressRange) => boolean,
+  perhaps: readonly Reach[] = [],
 ): Walls {
-  const about = reach.filter(
-    (one) => one.wanted.direction !== "fwd" && services.some((service) => isAbout(one, service)) && !isNoWayIn(one),
-  );
+  const isOfService = (one: Reach): boolean =>
+    one.wanted.direction !== "fwd" && services.some((service) => isAbout(one, service)) && !isNoWayIn(one);
+  const about = reach.filter(isOfService);
   const open = about.filter((one) => isOpen(one, patient));
+  const maybe = perhaps.filter((one) => isOfService(one) && isOpen(one, patient));
   const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
   const place = ({ wanted: { origin, direction } }: Reach): unknown =>
     origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
-  const found = new Set(withHoles(walls, open).map(place));
+  const found = new Set([...withHoles(walls, open), ...perhapsHoled(walls, maybe)].map(place));
   return { whole: walls.filter((wall) => !found.has(place(wall))), holed: walls.filter((wall) => found.has(place(wall))) };
 }
 
 /** What this host sends to itself, and what goes to many. */
 const isNoWayIn = ({ wanted: { origin }, remote }: Reach): boolean =>
   (origin.kind === "exemption" && origin.what === "this-host") || isRangeOfMany(remote);
+
+/** Walls that something open of the same family and direction is stronger than, wherever it is. */
+function perhapsHoled(walls: readonly Reach[], open: readonly Reach[]): readonly Reach[] {
+  const strongest = new Map<string, number>();
+  const key = ({ remote, wanted }: Reach): string => `${wanted.direction} ${remote.family}`;
+  for (const one of open) strongest.set(key(one), Math.min(one.wanted.priority, strongest.get(key(one)) ?? Number.POSITIVE_INFINITY));
+  return walls.filter((wall) => (strongest.get(key(wall)) ?? Number.POSITIVE_INFINITY) < wall.wanted.priority);
+}
 
 /** Walls that share packets with something open that is stronger. */
 const withHoles = (walls: readonly Reach[], open: readonly Reach[]): readonly Reach[] =>

@@ -158,6 +158,11 @@ const ROWS: readonly Row[] = [
     [/^warning 11: \[sa\] filters: rule "p" and rule "q" are about all of it and more specific; the filter never decides$/],
   ],
   [
+    "whose packets two permits take by their local sides",
+    `${sa("s", "tunnel", NETS)}${rule("p", "permit", "10.1.0.0/17 <-> 10.2.0.0/16")}${rule("q", "permit", "10.1.128.0/17 <-> 10.2.0.0/16")}`,
+    [/^warning 11: \[sa\] filters: rule "p" and rule "q" are about all of it and more specific; the filter never decides$/],
+  ],
+  [
     "that takes a rule's packets",
     sa("s", "tunnel", "me <-> 10.2.0.0/17") + sa("t", "tunnel", "me <-> 10.2.128.0/17", 2) + rule("b", "block", "me <-> 10.2.0.0/16"),
     [/^warning 26: rule "b": filters: manual SA "s" and manual SA "t" are about all of it and more specific; the filter never decides$/],
@@ -210,7 +215,8 @@ const ROWS: readonly Row[] = [
 ];
 for (const [what, text, expected] of ROWS)
   test(`a manual SA ${what}: ${expected.length === 0 ? "nothing" : `${expected.length} findings`}`, () => {
-    const found = findingsOf(text);
+    // What routers can't say has a file of its own: path-mtu.test.ts.
+    const found = findingsOf(text).filter((finding) => !finding.includes("path MTU"));
     assert.equal(found.length, expected.length, found.join("\n"));
     for (const [i, pattern] of expected.entries()) assert.match(found[i] ?? "", pattern);
   });

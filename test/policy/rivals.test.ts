@@ -1,4 +1,4 @@
-/** Which stronger policies are together about all of one, found along its remote side and by a look at all of them. */
+/** Which stronger policies are together about all of one, found along one of its sides and by a look at all of them. */
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
@@ -18,16 +18,16 @@ function hold(ranges: readonly AddressRange[], { first, last }: AddressRange): b
   return next > last;
 }
 
-const areAbout = (one: Reach, all: readonly Reach[]): readonly Reach[] =>
+const areAbout = (one: Reach, all: readonly Reach[], whole: "local" | "remote"): readonly Reach[] =>
   all.filter(
     (other) =>
       other.wanted.direction === one.wanted.direction &&
       other.wanted.priority < one.wanted.priority &&
-      other.remote.family === one.remote.family &&
       holds(other.protocol, one.protocol) &&
       holds(other.localPort, one.localPort) &&
       holds(other.remotePort, one.remotePort) &&
-      covers(other.local, one.local),
+      other[whole].family === one[whole].family &&
+      covers(other[whole], one[whole]),
   );
 
 const parts = fc.constantFrom(
@@ -41,7 +41,7 @@ const parts = fc.constantFrom(
   "10.0.0.3",
 );
 const filter = fc
-  .tuple(fc.constantFrom("me", "10.9.0.0/30", "any"), parts, fc.constantFrom("", "", " tcp", ":2 tcp"))
+  .tuple(fc.constantFrom("me", "10.9.0.0/30", "10.9.0.0/31", "10.9.0.2-10.9.0.3", "any"), parts, fc.constantFrom("", "", " tcp", ":2 tcp"))
   .map(([local, remote, numbers]) => `${local} <-> ${remote}${numbers}`);
 const pieces = policiesOf(
   fc.array(fc.record({ action: fc.constantFrom("permit", "block"), filters: fc.uniqueArray(filter, { minLength: 1, maxLength: 4 }) }), {
@@ -50,31 +50,42 @@ const pieces = policiesOf(
   }),
 );
 
-test("stronger policies cover one along its remote side where all of them together do", () => {
-  let covered = 0;
+test("stronger policies cover one along one of its sides where all of them together do", () => {
+  const covered = { local: 0, remote: 0 };
   fc.assert(
     fc.property(fc.oneof(randomPolicy(6), pieces), (policy) => {
       const all = decisions(policy, ADDRESSES).map(reachOf);
       for (const direction of ["out", "in", "fwd"] as const) {
         const rivals = new Rivals(all, direction);
         for (const one of all.filter(({ wanted }) => wanted.direction === direction)) {
-          const about = areAbout(one, all);
           const found = rivals.covering(one);
-          const ranges = about.map(({ remote }) => remote);
-          assert.equal(found !== undefined, hold(ranges, one.remote));
-          if (!found) continue;
+          const along = (
+            [
+              ["local", "remote"],
+              ["remote", "local"],
+            ] as const
+          ).find(([whole, side]) =>
+            hold(
+              areAbout(one, all, whole).map((other) => other[side]),
+              one[side],
+            ),
+          );
+          assert.equal(found !== undefined, along !== undefined);
+          if (!found || !along) continue;
+          const [whole, side] = along;
+          const about = areAbout(one, all, whole);
           assert.ok(found.every((other) => about.includes(other)));
           assert.ok(
             hold(
-              found.map(({ remote }) => remote),
-              one.remote,
+              found.map((other) => other[side]),
+              one[side],
             ),
           );
-          covered += Number(found.length > 1);
+          covered[side] += Number(found.length > 1);
         }
       }
     }),
     { numRuns: 400 },
   );
-  assert.ok(covered > 20, String(covered));
+  assert.ok(covered.remote > 20 && covered.local > 5, JSON.stringify(covered));
 });

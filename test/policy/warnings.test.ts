@@ -118,7 +118,33 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
   ],
   ["everything through a manual SA, with a way in for SSH", manual("me <-> any") + rule("ssh", "permit", ["me:22 <-> any tcp"]), []],
   ["networks behind this host through a manual SA", manual("10.1.0.0/16 <-> 10.2.0.0/16"), []],
-  ["everything blocked in two halves", rule("a", "block", ["me <-> 0.0.0.0/1", "me <-> 128.0.0.0/1"]), [/^4: .*blocks SSH/]],
+  [
+    "everything blocked in two halves",
+    rule("a", "block", ["me <-> 0.0.0.0/1", "me <-> 128.0.0.0/1"]),
+    [/^4: .*this and 1 more filter block SSH to this host over IPv4 from most addresses; keep/],
+  ],
+  [
+    "one half of all addresses blocked, and the other one let in",
+    rule("a", "block", ["me <-> 0.0.0.0/1"]) + rule("b", "permit", ["me <-> 128.0.0.0/1"]),
+    [/^4: .*this blocks SSH to this host over IPv4 from 0\.0\.0\.0\/1; keep another way in/],
+  ],
+  [
+    "one half of all addresses required",
+    rule("a", "require", ["me <-> 128.0.0.0/1"]),
+    [/^4: .*this lets SSH to this host over IPv4 in only from peers that negotiate among 128\.0\.0\.0\/1; keep/],
+  ],
+  [
+    "everything blocked, with a way in for a name, of whatever address",
+    rule("a", "block", ["me <-> any"]) + rule("ssh", "permit", ["me:22 <-> admin.example.test tcp"]),
+    [],
+  ],
+  [
+    "everything blocked, with a name that is about something else, or blocked",
+    rule("a", "block", ["me <-> any"]) +
+      rule("b", "permit", ["me:25 <-> mail.example.test tcp"]) +
+      rule("c", "block", ["me <-> bad.example.test"]),
+    [/^4: .*this blocks SSH to this host from everywhere/],
+  ],
   [
     "everything blocked in quarters",
     rule(
@@ -131,7 +157,7 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
   [
     "all addresses but the first and the last required, as a range",
     rule("a", "require", ["me <-> 0.0.0.1-255.255.255.254"]),
-    [/^4: .*this lets SSH to this host over IPv4 in only from peers that negotiate among most addresses/],
+    [/^4: .*this lets SSH to this host over IPv4 in only from peers that negotiate among 0\.0\.0\.1-255\.255\.255\.254; keep/],
   ],
   [
     "three quarters of all addresses, one of them as they leave",
@@ -264,6 +290,41 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
       rule("b", "require", ["10.3.0.0/16 <-> 10.0.0.0/8", "10.4.0.1 <-> 10.5.0.0/16", "10.4.0.0/16 <-> 10.6.0.1"]) +
       rule("c", "permit", ["10.8.0.0/16 <-> 10.9.0.0/16"]),
     [],
+  ],
+  [
+    "any to a network without a tunnel",
+    rule("a", "require", ["any <-> 10.2.0.0/16", "any <-> 10.3.0.1", "me <-> 10.4.0.0/16"]) + rule("b", "block", ["any <-> 10.5.0.0/16"]),
+    [
+      /^4: .*filters: in transport mode it is about packets of this host itself; what others send through this host to 10\.2\.0\.0\/16 is not protected\. For a gateway write .*; for this host alone write me instead of any$/,
+    ],
+  ],
+  [
+    "addresses of IPv4 as programs for IPv6 write them",
+    rule("a", "block", ["me <-> ::ffff:10.0.0.1", "me <-> ::ffff:10.1.0.0/112", "me <-> ::fffe:a00:1"]),
+    [
+      /^4: .*::ffff:10\.0\.0\.1 is how programs for IPv6 write the IPv4 address 10\.0\.0\.1; packets have that one: write 10\.0\.0\.1$/,
+      /^4: .*write 10\.1\.0\.0\/16$/,
+    ],
+  ],
+  [
+    "both sets of exemptions",
+    `[policy]\nexempt = ["strict", "windows"]\n${rule("a", "permit", ["me <-> 10.0.0.1"])}`,
+    [/^2: \[policy\] exempt: strict adds nothing, so that what windows names passes in clear; remove one of the two$/],
+  ],
+  ["the strict set alone", `[policy]\nexempt = ["strict"]\n${rule("a", "permit", ["me <-> 10.0.0.1"])}`, []],
+  [
+    "multicast and broadcast that are exempt, mirrored",
+    `[policy]\nexempt = ["multicast", "broadcast"]\n${rule("a", "block", ["me <-> 224.0.0.1/32", "me <-> 255.255.255.255", "any <-> ff02::fb", "me <-> 10.0.0.1"])}`,
+    [
+      /^6: .*the exemption multicast is about all of it and more specific; the filter never decides$/,
+      /^6: .*the exemption broadcast is about all of it and more specific; the filter never decides$/,
+      /^6: .*the exemption multicast is about all packets of this host in it; the filter decides only about what passes through$/,
+    ],
+  ],
+  [
+    "what comes from multicast addresses",
+    rule("a", "block", ["me <- 224.0.0.1", "me -> 224.0.0.2"]),
+    [/^4: .*no packet comes from multicast or broadcast; the filter never decides$/],
   ],
   ["SSH in one family is a way in", rule("a", "block", ["me <-> any"]) + rule("b", "permit", ["me:22 <-> 192.0.2.0/24 tcp"]), []],
   [
@@ -502,6 +563,12 @@ for (const [what, text, expected] of [
   ],
   ["a permit for the servers", kerberos("me <-> 192.0.2.0/24") + rule("p", "permit", ["me <-> 192.0.2.10"]), false],
   ["a permit for their port", kerberos("me <-> any") + rule("p", "permit", ["me <-> 192.0.2.10:88 tcp"]), false],
+  [
+    "a permit for the port of a name",
+    kerberos("me <-> any") + rule("p", "permit", ["me <-> kdc.example.test:88 tcp", "me <-> kdc.example.test:88 udp"]),
+    false,
+  ],
+  ["a permit for another port of a name", kerberos("me <-> any") + rule("p", "permit", ["me <-> kdc.example.test:389 tcp"]), true],
   ["a permit for hosts elsewhere", kerberos("me <-> 192.0.2.0/24") + rule("p", "permit", ["me <-> 10.0.0.1"]), true],
 ] as const)
   test(`Kerberos without exemption, ${what}: ${expected ? "a warning" : "none"}`, () => assert.equal(saysKerberos(text), expected));
