@@ -46,9 +46,10 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     if (event.type === "mapping") tell(event);
   };
   /** What it could not tell, or nobody heard while there was no child, may have been anything. */
+  const tellAny = (): void => tell({ type: "policy-gone", policy: null });
   const tellLost = (text: string): void => {
     if (!/No buffer space/.test(text)) onDiagnostic(text);
-    tell({ type: "policy-gone", policy: null });
+    tellAny();
   };
   let reading: Promise<ReadonlyMap<string, SaCounters>> | undefined;
   let toldUnread = 0;
@@ -80,7 +81,7 @@ export function iproute2Kernel(options: Iproute2Options = {}): Kernel {
     listen(onEvent) {
       listeners.push(onEvent);
       monitor ??= monitorChild({ ip, onDiagnostic, words: EVENTS, onEvent: tell });
-      policies ??= monitorChild({ ip, onDiagnostic: tellLost, words: POLICIES, onEvent: tell });
+      policies ??= monitorChild({ ip, onDiagnostic: tellLost, onAgain: tellAny, words: POLICIES, onEvent: tell });
       unknown ??= watchUnknownSpis({ onMore: (packets) => tell({ type: "unknown-spis", packets }) });
     },
     async close() {

@@ -15,6 +15,8 @@ export interface MonitorOptions {
   readonly ip: string;
   readonly onEvent: (event: KernelEvent) => void;
   readonly onDiagnostic: (text: string) => void;
+  /** A child that took the place of another one listens by now: what was before, nobody has heard. */
+  readonly onAgain?: () => void;
   /** What to listen to. */
   readonly words: readonly string[];
 }
@@ -34,20 +36,25 @@ export interface MonitorChild {
 /** Milliseconds before a child is started again: doubled each time it told nothing. */
 const [SHORTEST_PAUSE, LONGEST_PAUSE] = [100, 10_000];
 
+/** Milliseconds after which a child that has not ended is listening: it does not say when it begins to. */
+const LISTENS = 1000;
+
 /** Starts listening at once. */
 export function monitorChild(options: MonitorOptions): MonitorChild {
   let pause = SHORTEST_PAUSE;
   let restart: NodeJS.Timeout | undefined;
+  let listens: NodeJS.Timeout | undefined;
   let closed: (() => void) | undefined;
   let child: ChildProcess | undefined;
   const ended = (why: string): void => {
     child = undefined;
+    clearTimeout(listens);
     if (closed) {
       closed();
       return;
     }
     options.onDiagnostic(`kernel events: ${why}; listening again in ${pause} ms`);
-    restart = setTimeout(listen, pause);
+    restart = setTimeout(listenAgain, pause);
     pause = Math.min(2 * pause, LONGEST_PAUSE);
   };
   const heard = (): void => {
@@ -60,12 +67,17 @@ export function monitorChild(options: MonitorOptions): MonitorChild {
       ended(startFailure(options.ip, error as Error));
     }
   };
+  const listenAgain = (): void => {
+    if (options.onAgain) listens = setTimeout(options.onAgain, LISTENS);
+    listen();
+  };
   listen();
   return {
     close: () =>
       new Promise((resolve) => {
         closed = resolve;
         clearTimeout(restart);
+        clearTimeout(listens);
         if (child) child.kill("SIGTERM");
         else resolve();
       }),

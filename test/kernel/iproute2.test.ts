@@ -310,6 +310,19 @@ test("policies that go are told; where their monitor dies, anything may have gon
   assert.equal(diagnostics.length, 2);
 });
 
+test("once another monitor of policies listens, anything may have gone before", async (t) => {
+  const { ip, kernel } = setUp(t);
+  ip.policyMonitor(0, "", true);
+  const told: number[] = [];
+  kernel.listen(() => told.push(Date.now()));
+  await until(() => told.length > 0);
+  const begun = () => ip.starts().filter(({ args }) => args.includes("policy") && args.includes("monitor")).length;
+  await until(() => begun() === 2);
+  const before = told.length;
+  await until(() => told.length > before);
+  assert.equal(begun(), 2);
+});
+
 test("a list of policies that breaks off is none; of one in unknown words only that it is there is told", async (t) => {
   const { ip, kernel, diagnostics } = setUp(t);
   const policy = (index: number, more = "", protocol = "tcp") =>

@@ -160,6 +160,11 @@ export class Host {
     for (const { sa } of this.xfrm.states.values()) this.#watchLimits(sa);
   }
 
+  /** Whether its kernel works on something. */
+  get isKernelBusy(): boolean {
+    return this.#asked.size > 0;
+  }
+
   #listing(): KernelListing {
     const sas = [...this.xfrm.states.values()].map(({ sa: { source, destination, protocol, spi, reqid, limits }, counters }) => {
       return { source, destination, protocol, spi, reqid, counters, endless: limits.hardSeconds === null };
