@@ -2,7 +2,7 @@
  * What `check` says where routers can't tell this host that packets are too long for the way (RFC 1191, RFC 8201): they speak no IKE, and what they say in
  * clear is dropped. Short packets pass then, and long transfers stall without a word.
  */
-import { type AddressRange, bitsOf, formatRange, isHost } from "../isakmp/address.ts";
+import { type AddressRange, bitsOf, formatAddress, formatRange, isHost } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import type { Report } from "./diagnostic.ts";
 import { type PlacedRule, pathOfFilter } from "./placed-rules.ts";
@@ -19,11 +19,22 @@ const LINK = { 4: 8, 6: 64 } as const;
 
 const holdsRouters = ({ family, first, last }: AddressRange): boolean => last - first >= 1n << BigInt(LINK[family]);
 
-/** Warns once, of the filter that takes nothing unprotected from the most addresses. What a block shuts somebody meant to shut. */
-export function reportPathMtu(rules: readonly PlacedRule[], reach: readonly Reach[], report: Report): void {
-  const inbound = reach.filter(({ wanted }) => wanted.direction === "in");
+/**
+ * Warns once, of the filter that takes nothing unprotected from the most addresses. What a block shuts somebody meant to shut; and routers behind a tunnel speak
+ * through it. `own`: this host's addresses; `named`: what filters with names may come to.
+ */
+export function reportPathMtu(
+  rules: readonly PlacedRule[],
+  own: readonly string[],
+  { reach, named }: { readonly reach: readonly Reach[]; readonly named: readonly Reach[] },
+  report: Report,
+): void {
+  const inbound = [...reach, ...named].filter(({ wanted }) => wanted.direction === "in");
   const { whole } = wallsOf(inbound, TOO_LONG, true, holdsRouters);
-  const walls = whole.filter(({ wanted, local }) => wanted.action !== "block" && isHost(local));
+  const here = new Set(own);
+  const walls = whole.filter(
+    ({ wanted, local }) => wanted.protection?.mode === "transport" && isHost(local) && here.has(formatAddress(local.family, local.first)),
+  );
   const [widest] = walls.toSorted((a, b) => shareOf(b.remote) - shareOf(a.remote));
   if (widest?.wanted.origin.kind !== "rule") return;
   const { rule, filter } = widest.wanted.origin;

@@ -40,7 +40,7 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
   const named = ofNames(policy, own);
   reportLockOut(rules, surest, { reach, named }, report);
-  reportPathMtu(rules, reach, report);
+  reportPathMtu(rules, own, { reach, named }, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, { reach, named }, report);
   reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
 }

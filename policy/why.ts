@@ -259,12 +259,18 @@ function sentence(found: WantedPolicy | undefined, policy: Policy, packet: Packe
   if (found.origin.kind === "exemption") return `it passes in clear whatever the rules say: ${found.origin.what} is exempt`;
   const { rule } = found.origin;
   const by = `rule ${rule.name} (${rule.action})`;
-  // The question may leave the type open; the kernel knows it.
-  const discovery =
-    packet.protocol === IP_PROTOCOL.icmpv6 && packet.sourcePort === 0
-      ? "; but neighbour discovery (types 133 to 137) always passes in clear"
-      : "";
-  return `${hasNobody(found, packet) ? nobodyText(found, by, packet) : verdictText(found, by, found.direction !== "out", packet)}${discovery}`;
+  return `${hasNobody(found, packet) ? nobodyText(found, by, packet) : verdictText(found, by, found.direction !== "out", packet)}${passingTypes(found, policy, packet)}`;
+}
+
+/** The question may leave the type of ICMP open; the kernel knows it. */
+function passingTypes({ direction }: WantedPolicy, { exempt }: Policy, { protocol, sourcePort }: Packet): string {
+  if (sourcePort !== 0 || (protocol !== IP_PROTOCOL.icmp && protocol !== IP_PROTOCOL.icmpv6)) return "";
+  const v6 = protocol === IP_PROTOCOL.icmpv6;
+  const discovery = v6 ? "; but neighbour discovery (types 133 to 137) always passes in clear" : "";
+  const isHeard = direction === "in" && exempt.includes("path-mtu");
+  return isHeard
+    ? `${discovery}; and ${v6 ? "type 2" : "type 3 with code 4"} (packets are too long for the way) comes in in clear: path-mtu is exempt`
+    : discovery;
 }
 
 function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compile } from "../../policy/compile.ts";
 import { destroyPolicy, parseConfiguration } from "../../policy/config.ts";
+import { readPacket } from "../../policy/decide.ts";
+import { explain } from "../../policy/why.ts";
 
 const AUTH = 'auth = [{ method = "psk", secret = "throwaway test secret" }]';
 const TUNNEL = 'mode = "tunnel"\ntunnel = { local = "198.51.100.1", remote = "203.0.113.9" }';
@@ -38,7 +40,9 @@ for (const [what, text, expected] of [
   ["respond", rule("respond", "me <-> any"), []],
   ["a block, which somebody meant", rule("block", "me <-> any"), []],
   ["what leaves", rule("require", "me -> any"), []],
-  ["all of this host through a tunnel", rule("require", "me <-> any", TUNNEL), ["0.0.0.0/0"]],
+  ["all of this host through a tunnel, where routers speak through it", rule("require", "me <-> any", TUNNEL), []],
+  ["another host", `[daemon]\naddresses = ["192.0.2.1"]\n${rule("require", "192.0.2.9 <-> 10.0.0.0/8")}`, []],
+  ["a permit of ICMP for a name", rule("require", "me <-> any") + rule("permit", "me <-> router.example.test icmp"), []],
   ["networks through a tunnel", rule("require", "10.1.0.0/16 <-> any", TUNNEL), []],
   ["a permit for ICMP", rule("require", "me <-> 10.0.0.0/8") + rule("permit", "me <-> any icmp"), ["10.0.0.0/8"]],
   ["a permit for ICMP there", rule("require", "me <-> 10.0.0.0/8") + rule("permit", "me <-> 10.0.0.0/8 icmp"), []],
@@ -60,3 +64,18 @@ test("path-mtu lets in what says that packets are too long, and nothing else", (
   ]);
   destroyPolicy(policy);
 });
+
+for (const [protocol, type, verdict, says] of [
+  [1, 0, "protect", /accepted only protected; and type 3 with code 4 .* path-mtu is exempt/],
+  [1, 3, "clear", /path-mtu is exempt/],
+  [1, 8, "protect", /accepted only protected$/],
+] as const)
+  test(`why about ICMP of type ${type === 0 ? "nobody says" : type} that comes, where path-mtu is exempt: ${verdict}`, () => {
+    const { policy } = read(exempt("path-mtu") + rule("require", "me <-> any"));
+    const packet = readPacket("198.51.100.9", "192.0.2.1", protocol, type, type === 3 ? 4 : 0);
+    assert.ok(typeof packet !== "string");
+    const said = explain(policy, ["192.0.2.1"], packet);
+    assert.equal(said.verdict, verdict);
+    assert.match(said.says, says);
+    destroyPolicy(policy);
+  });
