@@ -137,10 +137,10 @@ export function forwardedKeys(filter: Filter, rule: Shape): readonly Forwarded[]
 function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, selectors: ByKey, report: Report): void {
   const { rule } = placed;
   for (const { filter, at } of placedFiltersOf(placed)) {
-    const [written, meant] = [selectorKeys(filter, rule), manualKeys(filter, manual, rule)];
+    const [written, { own, meant }] = [selectorKeys(filter, rule), manualKeys(filter, manual, rule)];
     const isStronger = (other: RuleFilter): boolean => compareStrength(other.rule, rule) <= 0;
     const before = [firstOf(taken, meant), firstOf(selectors, meant)].find((found) => found && isStronger(found));
-    for (const key of meant) if (!selectors.has(key)) selectors.set(key, { rule, filter });
+    for (const key of own) if (!selectors.has(key)) selectors.set(key, { rule, filter });
     const alike = before ?? firstOf(taken, written);
     if (!alike) continue;
     const whose = alike.rule === rule ? "this manual SA" : actingText(alike.rule);
@@ -171,16 +171,26 @@ function reportSpis({ at }: PlacedRule, manual: ManualSa, spis: Map<string, Manu
 export const selectorKeys = (filter: Filter, rule: Shape): readonly string[] =>
   keysFrom(filter, rule, (family) => localKey(filter.local, rule, family) ?? []);
 
-/** The same of a manual SA, which is for one address of this host: `me` of others stands for that one among others. */
-function manualKeys(filter: Filter, { local }: ManualSa, rule: Rule): readonly string[] {
+/**
+ * The same of a manual SA, which is for one address of this host (`own`); `me` of others stands for that one among others (`meant`). It is no `me` for
+ * others itself unless that is written: they may have other addresses of this host.
+ */
+function manualKeys(
+  filter: Filter,
+  { local }: ManualSa,
+  rule: Rule,
+): { readonly own: readonly string[]; readonly meant: readonly string[] } {
   const end = parseRange(local);
-  return keysFrom(filter, rule, (family) => {
-    const own = localKey(filter.local, rule, family);
-    if (own === undefined || end?.family !== family) return own ?? [];
-    const both = [formatRange(end), `me${family}`];
-    const isOfEnd = rule.mode === "transport" && filter.local.kind === "range" && covers(filter.local.range, end);
-    return both.includes(own) || isOfEnd ? [...new Set([own, ...both])] : own;
-  });
+  const keys = (isForOthers: boolean): readonly string[] =>
+    keysFrom(filter, rule, (family) => {
+      const written = localKey(filter.local, rule, family);
+      if (written === undefined || end?.family !== family) return written ?? [];
+      const [address, me] = [formatRange(end), `me${family}`];
+      const isOfEnd = rule.mode === "transport" && filter.local.kind === "range" && covers(filter.local.range, end);
+      if (written !== address && written !== me && !isOfEnd) return written;
+      return [...new Set([written, address, ...(isForOthers ? [me] : [])])];
+    });
+  return { own: keys(false), meant: keys(true) };
 }
 
 function keysFrom(filter: Filter, rule: Shape, localsIn: (family: Family) => string | readonly string[]): readonly string[] {

@@ -9,8 +9,8 @@ const rule = (name: string, action: string, filter: string, more = ""): string =
 const TUNNEL = 'mode = "tunnel"\ntunnel = { local = "192.0.2.1", remote = "192.0.2.9" }';
 
 /** A manual SA between 192.0.2.1 and 192.0.2.2; SPIs of its own for each number. */
-const sa = (name: string, mode: string, filter: string, number = 1, remote = "192.0.2.2"): string =>
-  `[[sa]]\nname = "${name}"\nlocal = "192.0.2.1"\nremote = "${remote}"\nmode = "${mode}"\nprotection = "esp:aes128-sha1"\nspi-in = 0x${number}01\nspi-out = 0x${number}02
+const sa = (name: string, mode: string, filter: string, number = 1, remote = "192.0.2.2", local = "192.0.2.1"): string =>
+  `[[sa]]\nname = "${name}"\nlocal = "${local}"\nremote = "${remote}"\nmode = "${mode}"\nprotection = "esp:aes128-sha1"\nspi-in = 0x${number}01\nspi-out = 0x${number}02
 key-in = "0x${"ab".repeat(36)}"\nkey-out = "0x${"cd".repeat(36)}"\nfilters = ["${filter}"]\n`;
 
 type Row = readonly [what: string, text: string, expected: readonly RegExp[]];
@@ -22,6 +22,7 @@ function findingsOf(text: string): readonly string[] {
   return (parsed.ok ? parsed.value.warnings : parsed.error).map(({ severity, line, message }) => `${severity} ${line}: ${message}`);
 }
 
+const remoteOf = (filter: string): string => (filter.endsWith("192.0.2.9") ? "192.0.2.9" : "192.0.2.2");
 const NETS = "10.1.0.0/16 <-> 10.2.0.0/16";
 const [SAME, NEVER] = [
   /^error .*is about the same traffic, .* and decides: this would never be used; remove one$/,
@@ -140,6 +141,29 @@ const ROWS: readonly Row[] = [
     sa("s", "tunnel", NETS) + sa("t", "tunnel", "10.9.0.0/16 <-> 10.3.0.0/16", 1, "192.0.2.3"),
     [/^error 18: \[sa\] spi-in: manual SA "s" has the SPI 0x101/],
   ],
+  ...(
+    [
+      ["transport", "192.0.2.1 <-> 192.0.2.2", "192.0.2.7 <-> 192.0.2.2"],
+      ["transport", "192.0.2.0/30 <-> 192.0.2.9", "192.0.2.4/30 <-> 192.0.2.9"],
+      ["transport", "192.0.2.1 <-> 192.0.2.2", "me <-> 192.0.2.2"],
+      ["tunnel", "192.0.2.1 <-> 10.2.0.0/16", "192.0.2.7 <-> 10.2.0.0/16"],
+      ["tunnel", "me <-> 10.2.0.0/16", "me <-> 10.2.0.0/16"],
+      ["tunnel", "me <-> 10.2.0.0/16", "192.0.2.7 <-> 10.2.0.0/16"],
+    ] as const
+  ).map(
+    ([mode, one, other]): Row => [
+      `in ${mode} mode ("${one}") beside one of another own address ("${other}")`,
+      sa("s", mode, one, 1, remoteOf(one)) + sa("t", mode, other, 2, remoteOf(other), "192.0.2.7"),
+      [],
+    ],
+  ),
+  ...["me", "192.0.2.7"].map(
+    (local): Row => [
+      `in transport mode of another own address (${local}) behind one for me`,
+      sa("s", "transport", "me <-> 192.0.2.2") + sa("t", "transport", `${local} <-> 192.0.2.2`, 2, "192.0.2.2", "192.0.2.7"),
+      [/^error 22: \[sa\] filters: manual SA "s" is about the same traffic, .*never be used/],
+    ],
+  ),
   ["with SPIs of their own", sa("s", "tunnel", NETS) + sa("t", "tunnel", "10.9.0.0/16 <-> 10.2.0.0/16", 2), []],
   // What is said of rules.
   [
