@@ -22,7 +22,7 @@ export function reportConflicts(placed: readonly PlacedRule[], report: Report): 
   const [selectors, spis]: [ByKey, Map<string, ManualSa>] = [new Map(), new Map()];
   for (const one of placed) {
     const sa = manualOf(one.rule);
-    if (!sa) continue;
+    if (!sa || report.failed([...one.at, "mode"])) continue;
     reportManual(one, sa, taken, selectors, report);
     reportSpis(one, sa, spis, report);
   }

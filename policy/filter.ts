@@ -5,7 +5,7 @@
  *   arrow  := "<->" (mirrored) | "->" | "<-"    place := "me" | "any" | ADDRESS | ADDRESS "/" LENGTH | FIRST "-" LAST | NAME
  *   NAME   := "dns" | "dhcp" | "gateway" | a host name with a dot
  */
-import { type Family, parseRange } from "../isakmp/address.ts";
+import { type Family, formatRange, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { isNamed, nameOf } from "../isakmp/registry.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
@@ -81,6 +81,13 @@ export function splitPort(text: string): { readonly place: string; readonly port
   if (colons !== 1) return { place: text, port: undefined };
   const at = text.indexOf(":");
   return { place: text.slice(0, at), port: text.slice(at + 1) };
+}
+
+/** Whose addresses a side means, in words. */
+export function sideText(side: Side): string {
+  if (side.kind === "range") return formatRange(side.range);
+  if (side.kind === "me") return "an address of this host";
+  return side.kind === "any" ? "any" : side.name;
 }
 
 function parseSide(place: string): Result<Side, string> {

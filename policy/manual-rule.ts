@@ -40,5 +40,18 @@ export const ruleText = (rule: Rule): string => {
 /** The same with the action of what is no manual SA. */
 export const actingText = (rule: Rule): string => `${ruleText(rule)}${manualOf(rule) ? "" : ` (${rule.action})`}`;
 
+/**
+ * The own end of the manual SA that a rule stands for, where it is for `own` that the rule requires protection and the SA is not: in transport mode an SA
+ * protects packets of its own end alone, and those of this host's other addresses are dropped. Undefined else. Addresses are canonical.
+ */
+export const otherEndOf = (rule: Rule, own: string): string | undefined => {
+  const manual = manualOf(rule);
+  return manual?.mode === "transport" && manual.local !== own ? manual.local : undefined;
+};
+
+/** Why packets of others of this host's addresses than `end` are dropped, and what to write. */
+export const oneEndText = (end: string): string =>
+  `in transport mode the SA protects packets of ${end} alone; write that as the filter's local side, and others are no matter of it`;
+
 /** Whether two readings of a manual SA mean the same, keys included. */
 export const sameManual = (a: ManualSa, b: ManualSa): boolean => sameValue(a, b);

@@ -41,9 +41,9 @@ function reportWeak({ protection }: RawManual, allowed: Allowed, path: KeyPath, 
   }
 }
 
-/** Where its ends leave a filter nothing to be about, there is no policy for it, and packets go in clear. */
+/** Where its ends leave a filter nothing to be about, there is no policy for it, and packets go in clear, or no SA, and they are dropped. */
 function reportEnds(raw: RawManual, sa: ManualSa | undefined, path: KeyPath, report: Report): void {
-  if (!sa || report.failed([...path, "remote"]) || report.failed([...path, "local"])) return;
+  if (!sa || ["remote", "local", "mode"].some((key) => report.failed([...path, key]))) return;
   const [own, peer] = [parseRange(sa.local), parseRange(sa.remote)];
   for (const [k, filter] of (raw.filters ?? []).entries()) {
     const at = [...path, "filters", k];
@@ -56,6 +56,11 @@ function reportEnds(raw: RawManual, sa: ManualSa | undefined, path: KeyPath, rep
       report.error(
         at,
         `the SA's remote end, ${sa.remote}, is not among the addresses of the other side; in transport mode an SA protects packets between its own ends alone: name ${sa.remote} there, or write mode = "tunnel"`,
+      );
+    else if (local.kind === "range" && !intersection(local.range, own))
+      report.error(
+        at,
+        `the SA's own end, ${sa.local}, is not among the addresses of the local side; in transport mode an SA protects packets between its own ends alone: name ${sa.local} there, or write mode = "tunnel"`,
       );
   }
 }

@@ -8,7 +8,7 @@ import { kernelPolicies, type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
 import { linkLocalSelectors } from "./link-local.ts";
 import { reportLockOut } from "./lock-out.ts";
-import { manualOf, ruleText } from "./manual-rule.ts";
+import { manualOf, oneEndText, otherEndOf, ruleText } from "./manual-rule.ts";
 import { reportPathMtu } from "./path-mtu.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { namesIn, resolvePolicy } from "./resolve.ts";
@@ -42,7 +42,7 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   reportLockOut(rules, surest, { reach, named }, report);
   reportPathMtu(rules, own, { reach, named }, report);
   if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, { reach, named }, report);
-  reportUnreachable(placed, own, reach, exempted.map(reachOf), report);
+  reportUnreachable(placed, { own, surest }, reach, exempted.map(reachOf), report);
 }
 
 /** What the filters with names come to, each name for one address of each family. */
@@ -118,7 +118,7 @@ function reportKerberos(policy: Policy, { reach, named }: Reaching, report: Repo
 /** Filters of which every packet is decided by stronger ones, or is never looked at. `exempted`: what exemptions took of them. */
 function reportUnreachable(
   { rules, addresses }: Placed,
-  own: readonly string[],
+  { own, surest }: Addresses,
   reach: readonly Reach[],
   exempted: readonly Reach[],
   report: Report,
@@ -136,7 +136,8 @@ function reportUnreachable(
           at,
           "so many filters meet that from here on it was not looked for which of them never decide; mainmode why tells what decides",
         );
-      const why = whyNever(rule, filter, own, addresses !== null, byFilter.get(filter) ?? [], byWay);
+      const mine = byFilter.get(filter) ?? [];
+      const why = whyNever(rule, filter, own, addresses !== null, mine, byWay) ?? besideEnd(rule, surest, mine, byWay);
       if (why !== undefined) report.warning(at, why);
     }
   }
@@ -183,6 +184,21 @@ function whyNever(
     : undefined;
 }
 
+/** Of a manual SA in transport mode, which of this host's other addresses it drops the packets of. Those of the first three are named. */
+function besideEnd(rule: Rule, surest: readonly string[], mine: readonly Reach[], byWay: ByWay): string | undefined {
+  const dropped = new Set<string>();
+  for (const one of manualOf(rule) ? mine : []) {
+    const { origin, direction, protection } = one.wanted;
+    const own = origin.kind === "rule" && protection ? formatAddress(origin.pair.local.family, origin.pair.local.first) : undefined;
+    if (own === undefined || !surest.includes(own) || dropped.has(own) || otherEndOf(rule, own) === undefined) continue;
+    if (!byWay.get(direction)?.covering(one)) dropped.add(own);
+  }
+  const [first, ...others] = dropped;
+  if (first === undefined) return undefined;
+  const whose = [first, ...others].slice(0, 3).join(", ");
+  return `packets of ${whose}${others.length > 2 ? " and others" : ""} are dropped: ${oneEndText(otherEndOf(rule, first) ?? "")}`;
+}
+
 /** Nobody has such an address, so that no packet meets the policy. What goes to one leaves, or passes through. */
 const isFromMany = ({ wanted: { direction }, remote }: Reach): boolean => direction !== "out" && isRangeOfMany(remote);
 
@@ -194,14 +210,16 @@ const negotiates = ({ action }: Rule): boolean => action !== "permit" && action 
 /** Of a filter in transport mode that names another host, `foreign`, as its own side. */
 function othersText(rule: Rule, { direction }: Filter, foreign: string): string {
   const { action, clear } = rule;
+  // Another local side than its own end is refused.
+  if (manualOf(rule))
+    return `${foreign}, the SA's own end, is none of [daemon] addresses: in transport mode it protects nothing of this host; give the SA an end that is this host's, or add ${foreign} there`;
   const none = `${foreign} is none of [daemon] addresses, and in transport mode`;
   if (action === "respond")
     return `${none} peers can ask about this host's own addresses only: the filter answers nobody, and within a wider rule what it is about passes in clear; leave it out`;
   const what = direction === "in" ? foreign : "it";
   const sent = `what ${foreign} sends through this host ${clear.discovery ? "leaves in clear" : "is dropped"} where the filter decides, and `;
   const then = `${direction === "in" ? "" : sent}about what comes for ${what} the filter says nothing`;
-  const why = manualOf(rule) ? "an SA is for its own ends alone" : "nothing can be negotiated for other hosts";
-  return `${none} ${why}: ${then}. ${tunnelInstead(foreign, manualOf(rule) !== undefined)}`;
+  return `${none} nothing can be negotiated for other hosts: ${then}. ${tunnelInstead(foreign)}`;
 }
 
 /** The one address of a side. */

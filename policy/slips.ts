@@ -42,7 +42,10 @@ function reportText(filter: Filter, at: KeyPath, report: Report): void {
       );
     const mapped = mappedOf(place);
     if (mapped !== undefined)
-      report.warning(at, `${place} is how programs for IPv6 write the IPv4 address ${mapped}; packets have that one: write ${mapped}`);
+      report.warning(
+        at,
+        `${place} is how programs for IPv6 write the IPv4 address ${mapped}; packets have that one: write ${mapped} if it is meant`,
+      );
     const meant = asksForPort ? portlessOf(end) : undefined;
     if (meant) report.warning(at, `${end} is the host ${end}; for port ${meant.port} write [${meant.address}]:${meant.port}`);
   }
@@ -61,10 +64,10 @@ function hostBitsOf(place: string): string | undefined {
   return range && written && written.value !== range.first ? formatRange(range) : undefined;
 }
 
-/** The IPv4 addresses that are written as ones of IPv6 (RFC 4291 §2.5.5.2), where all are such. */
+/** The IPv4 addresses that are written as ones of IPv6 (RFC 4291 §2.5.5.2), where all are such. All of them together nobody writes for IPv4: they are what should never be on the wire. */
 function mappedOf(place: string): string | undefined {
   const range = parseRange(place);
-  if (!range || !covers(MAPPED, range)) return undefined;
+  if (!range || !covers(MAPPED, range) || covers(range, MAPPED)) return undefined;
   const [first, last] = [range.first - MAPPED.first, range.last - MAPPED.first];
   const [a, b] = [formatAddress(4, first), formatAddress(4, last)];
   return a === b ? a : formatRange({ family: 4, first, last });

@@ -52,7 +52,9 @@ function reportMany(placed: PlacedRule, report: Report): void {
   const { rule } = placed;
   if (rule.mode === "tunnel" || !protects(rule)) return;
   for (const { filter, at } of placedFiltersOf(placed)) {
-    if (filter.remote.kind === "range" && isRangeOfMany(filter.remote.range)) report.warning(at, manualOf(rule) ? MANY_OF_MANUAL : MANY);
+    const isOutOfManual = manualOf(rule) !== undefined && filter.direction === "out";
+    if (filter.remote.kind === "range" && isRangeOfMany(filter.remote.range) && !isOutOfManual)
+      report.warning(at, manualOf(rule) ? MANY_OF_MANUAL : MANY);
     if ([filter.local, filter.remote].some((side) => side.kind === "range" && covers(LINK_LOCAL, side.range)))
       report.warning(
         at,

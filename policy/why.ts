@@ -5,8 +5,9 @@ import { formatRange, includesAddress } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type Direction, decisions, installed, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, formatPackets, indexPolicies, type Packet, staysHere } from "./decide.ts";
-import { formatProtocol } from "./filter.ts";
+import { formatProtocol, sideText } from "./filter.ts";
 import { isLinkLocal } from "./link-local.ts";
+import { oneEndText, otherEndOf } from "./manual-rule.ts";
 import { formatSelector, hasNoPeer, isOfMany, isOnLink, tunnelInstead } from "./selector.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
 import { isBesideBlock } from "./ways.ts";
@@ -227,7 +228,7 @@ const INDEXES = new WeakMap<Policy, Indexed>();
 
 function verdictOf(found: WantedPolicy | undefined, packet: Packet): Verdict {
   if (!found) return "clear";
-  if (found.action === "block") return "drop";
+  if (found.action === "block" || isBesideEnd(found, packet)) return "drop";
   if (hasNobody(found, packet) && found.origin.kind === "rule")
     return found.protection?.level === "use" || (found.origin.rule.clear.fallback && !isOfOthers(packet)) ? "clear" : "drop";
   if (found.protection) return found.protection.level === "use" ? "protect-if-possible" : "protect";
@@ -241,6 +242,12 @@ const hasNobody = ({ protection, direction, origin }: WantedPolicy, { source, de
   protection?.mode === "transport" &&
   (origin.kind !== "rule" || origin.rule.auth.length > 0) &&
   (direction === "out" ? isOthers || isBroadcast || hasNoPeer(destination) : direction === "in" && isOnLink(source));
+
+/** The own end of the manual SA that should protect the packet, where the packet is of another address. */
+const besideEnd = ({ protection, direction, origin }: WantedPolicy, { source, destination }: Packet): string | undefined =>
+  protection && origin.kind === "rule" ? otherEndOf(origin.rule, direction === "in" ? destination : source) : undefined;
+
+const isBesideEnd = (found: WantedPolicy, packet: Packet): boolean => besideEnd(found, packet) !== undefined;
 
 /** Of hosts whose packets pass through, where it is not for the peer's sake that there is nobody to ask. */
 const isOfOthers = ({ isOthers, destination }: Packet): boolean => isOthers === true && !hasNoPeer(destination);
@@ -288,8 +295,10 @@ function nobodyText(found: WantedPolicy, by: string, packet: Packet): string {
 function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: Packet): string {
   if (found.origin.kind !== "rule") throw new Error("an exemption has its own words");
   const { rule } = found.origin;
+  const end = besideEnd(found, packet);
   switch (verdictOf(found, packet)) {
     case "drop":
+      if (end !== undefined) return `${by} drops it: ${oneEndText(end)}`;
       if (lacksEnd(rule))
         return `${by} drops it until the route to ${rule.tunnel?.remote} tells this host's own end of the tunnel, which is not known here; from then on it goes only protected`;
       return isLinkLocal(found.origin.pair) && rule.action !== "block" ? `${by} drops it: ${ON_LINK}` : `${by} drops it`;
@@ -387,14 +396,5 @@ function inSide(side: Side, address: string, addresses: readonly string[], rule:
   if (side.kind === "range") return includesAddress(side.range, address);
   return rule.tunnel?.local ? rule.tunnel.local === address : addresses.includes(address) || isOnLink(address);
 }
-
-const sideText = (side: Side): string =>
-  side.kind === "range"
-    ? formatRange(side.range)
-    : side.kind === "me"
-      ? "an address of this host"
-      : side.kind === "any"
-        ? "any"
-        : side.name;
 
 const portText = (port: number): string => (port === 0 ? "not known" : String(port));

@@ -44,6 +44,45 @@ const ROWS: readonly Row[] = [
       ],
     ],
   ),
+  ["in transport mode for a name of its own, which may be its own end", sa("s", "transport", "server.example.test <-> 192.0.2.2"), []],
+  ["in transport mode for a network that its own end is in", sa("s", "transport", "192.0.2.0/29 <-> 192.0.2.2"), []],
+  ...["192.0.2.7 <-> 192.0.2.2", "10.1.0.0/16 <-> 192.0.2.2", "2001:db8::1 <-> any"].map(
+    (filter): Row => [
+      `in transport mode for others than its own end (${filter})`,
+      sa("s", "transport", filter),
+      [
+        /^error 11: \[sa\] filters: the SA's own end, 192\.0\.2\.1, is not among the addresses of the local side; .*name 192\.0\.2\.1 there/,
+      ],
+    ],
+  ),
+  ["of no mode that there is, for others than its peer", sa("s", "tunel", NETS), [/^error 5: \[sa\] mode: .*/]],
+  // This host's other addresses, for which there is no SA.
+  ...["me", "any", "192.0.2.0/29"].map(
+    (local): Row => [
+      `in transport mode for more of this host's addresses than its own end (${local})`,
+      `[daemon]\naddresses = ["192.0.2.1", "192.0.2.4", "192.0.2.3", "2001:db8::1"]\n${sa("s", "transport", `${local} <-> 192.0.2.2`)}`,
+      [
+        /^warning 13: \[sa\] filters: packets of 192\.0\.2\.4, 192\.0\.2\.3 are dropped: in transport mode the SA protects packets of 192\.0\.2\.1 alone; write that as/,
+      ],
+    ],
+  ),
+  [
+    "in transport mode for me, where a rule is about the other address",
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.4"]\n${sa("s", "transport", "me <-> 192.0.2.2")}${rule("p", "permit", "192.0.2.4 <-> 192.0.2.2")}`,
+    [
+      /^warning 13: \[sa\] filters: for the addresses of this host that both mean it is about the same traffic as "192\.0\.2\.4 <-> 192\.0\.2\.2" of/,
+    ],
+  ],
+  [
+    "in transport mode for me, and another of another own end to another peer",
+    sa("s", "transport", "me <-> 192.0.2.2") + sa("t", "transport", "192.0.2.7 <-> 192.0.2.9", 2, "192.0.2.9", "192.0.2.7"),
+    [/^warning 11: \[sa\] filters: packets of 192\.0\.2\.7 are dropped/],
+  ],
+  [
+    "in tunnel mode for me, with more addresses",
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.4"]\n${sa("s", "tunnel", "me <-> 10.2.0.0/16")}`,
+    [],
+  ],
   ["in tunnel mode for others than its peer", sa("s", "tunnel", "me <-> 10.2.0.0/16"), []],
   [
     "in tunnel mode for another family than that of its own end",
@@ -193,9 +232,9 @@ const ROWS: readonly Row[] = [
   ],
   [
     "in transport mode for another host than this one",
-    `[daemon]\naddresses = ["192.0.2.1"]\n${sa("s", "transport", "10.1.0.5 <-> 192.0.2.2")}`,
+    `[daemon]\naddresses = ["192.0.2.7"]\n${sa("s", "transport", "192.0.2.1 <-> 192.0.2.2")}`,
     [
-      /^warning 13: .*10\.1\.0\.5 is none of \[daemon\] addresses, and in transport mode an SA is for its own ends alone: .*write mode = "tunnel"; for this host/,
+      /^warning 13: .*192\.0\.2\.1, the SA's own end, is none of \[daemon\] addresses: .* protects nothing of this host; give the SA an end/,
     ],
   ],
   ["for loopback", sa("s", "tunnel", "127.0.0.1 <-> 10.2.0.0/16"), [NEVER]],
@@ -226,10 +265,16 @@ const ROWS: readonly Row[] = [
     sa("s", "transport", "me <-> 224.0.0.5", 1, "224.0.0.5"),
     [/^warning 11: \[sa\] filters: of multicast and broadcast only what this host sends is protected/],
   ],
+  ["for multicast that this host sends", sa("s", "transport", "me -> 224.0.0.5 89", 1, "224.0.0.5"), []],
+  [
+    "for multicast that nobody sends from there",
+    sa("s", "transport", "me <- 224.0.0.5 89", 1, "224.0.0.5"),
+    [/^warning 11: \[sa\] filters: of multicast and broadcast only what this host sends is protected/],
+  ],
   [
     "of networks without a tunnel",
-    sa("s", "transport", "10.1.0.0/16 <-> 192.0.2.0/24"),
-    [/^warning 11: .*is not protected\. For a gateway write mode = "tunnel"; for this host alone write me instead of 10\.1\.0\.0\/16$/],
+    sa("s", "transport", "192.0.2.0/31 <-> 192.0.2.2/31"),
+    [/^warning 11: .*is not protected\. For a gateway write mode = "tunnel"; for this host alone write me instead of 192\.0\.2\.0\/31$/],
   ],
   [
     "behind a wider block",

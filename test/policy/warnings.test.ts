@@ -302,10 +302,11 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     "addresses of IPv4 as programs for IPv6 write them",
     rule("a", "block", ["me <-> ::ffff:10.0.0.1", "me <-> ::ffff:10.1.0.0/112", "me <-> ::fffe:a00:1"]),
     [
-      /^4: .*::ffff:10\.0\.0\.1 is how programs for IPv6 write the IPv4 address 10\.0\.0\.1; packets have that one: write 10\.0\.0\.1$/,
-      /^4: .*write 10\.1\.0\.0\/16$/,
+      /^4: .*::ffff:10\.0\.0\.1 is how programs for IPv6 write the IPv4 address 10\.0\.0\.1; packets have that one: write 10\.0\.0\.1 if it is meant$/,
+      /^4: .*write 10\.1\.0\.0\/16 if it is meant$/,
     ],
   ],
+  ["all of them, which should never be on the wire", rule("a", "block", ["me <- ::ffff:0:0/96", "me <- 2001:db8::/32"]), []],
   [
     "both sets of exemptions",
     `[policy]\nexempt = ["strict", "windows"]\n${rule("a", "permit", ["me <-> 10.0.0.1"])}`,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Policy } from "../../policy/types.ts";
+import { explain } from "../../policy/why.ts";
 import type { Host } from "./host.ts";
 import { policyOf } from "./policies.ts";
 import { A, assertTraffic, B, ikesOf, packet, pair, said } from "./setting.ts";
@@ -43,6 +44,32 @@ test(
     for (const { sa } of world.host("A").xfrm.states.values()) assert.deepEqual([sa.replayWindow, sa.limits.hardSeconds], [0, null]);
   }),
 );
+
+test("what leaves from or comes for another address than the own end of a manual SA is dropped, and why says so", () => {
+  const other = "192.0.2.7";
+  const policy = policyOf(manual("A", { filters: `["me <-> ${B}"]` }));
+  const [a, b] = [
+    { name: "A", addresses: [A, other], policy },
+    { name: "B", addresses: [B], policy: policyOf(manual("B", { filters: `["${B} <-> any"]` })) },
+  ];
+  scene({ hosts: [a, b] }, (world) => {
+    for (const [source, ping, verdict] of [
+      [A, "protected", "protect"],
+      // Nobody answers what the kernel asks for.
+      [other, "acquire", "drop"],
+    ] as const) {
+      assert.equal(world.ping(world.host("A"), packet(source, B)), ping);
+      const said = explain(policy, [A, other], packet(source, B));
+      assert.deepEqual([said.verdict, said.answer.verdict, said.rule], [verdict, verdict, "sa printer"]);
+    }
+    assert.equal(world.ping(world.host("B"), packet(B, other)), "refused");
+    const { says } = explain(policy, [A, other], packet(B, other));
+    assert.equal(
+      says,
+      `rule sa printer (require) drops it: in transport mode the SA protects packets of ${A} alone; write that as the filter's local side, and others are no matter of it`,
+    );
+  })();
+});
 
 // Read before the world begins, which counts the keys that are made in it.
 const [AGAIN, CHANGED] = [policyOf(`${manual("A")}# the same again\n`), policyOf(manual("A", { "spi-in": "0x2001" }))];
