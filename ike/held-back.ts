@@ -54,14 +54,14 @@ export class HeldBack {
   }
 
   /** What to ask for now; `ask`: what that is in a slot, if anything. */
-  takeProbes(ask: (key: string) => KernelPolicy | null): readonly KernelCommand[] {
+  takeProbes(ask: (key: string) => KernelCommand | null): readonly KernelCommand[] {
     const commands: KernelCommand[] = [];
     for (const key of this.#toProbe) {
       if (this.#tries === 0) break;
       this.#toProbe.delete(key);
-      const policy = ask(key);
-      if (policy) this.#tries--;
-      if (policy) commands.push({ do: "add-policy", policy });
+      const command = ask(key);
+      if (command) this.#tries--;
+      if (command) commands.push(command);
     }
     return commands;
   }

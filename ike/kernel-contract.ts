@@ -78,7 +78,8 @@ export type KernelCommand =
   | { readonly do: "update-sa"; readonly sa: KernelSa }
   | { readonly do: "remove-sa"; readonly sa: SaKey }
   | { readonly do: "read-sa"; readonly sa: SaKey }
-  | { readonly do: "add-policy"; readonly policy: KernelPolicy }
+  /** `before`: what of ours may stand there already, for the journal. */
+  | { readonly do: "add-policy"; readonly policy: KernelPolicy; readonly before?: KernelPolicy }
   /** `before`: what it replaces, for the journal. */
   | { readonly do: "update-policy"; readonly policy: KernelPolicy; readonly before?: KernelPolicy }
   | { readonly do: "remove-policy"; readonly policy: Pick<KernelPolicy, "direction" | "selector"> };

@@ -71,23 +71,29 @@ export function policyRecords({ asked }: Core, commands: readonly KernelCommand[
       asked.ask(policyOwner(policy), "priority" in policy ? (policy as KernelPolicy) : null);
     } else if (command.do === "add-policy" || command.do === "update-policy") {
       const owner = policyOwner(command.policy);
-      const before = asked.ask(owner, command.do === "update-policy" ? (command.before ?? null) : null);
+      const before = asked.ask(owner, command.before ?? null);
       records.push({ owner, part: "", value: policyValue(command.policy, before), secret: null });
     }
   }
   return records;
 }
 
-/** The kernel's answer: policies that it has removed, and those that it did not add, are not ours. What is asked for again is written down again. */
+/**
+ * The kernel's answer: policies that it has removed are not ours, nor are those that it did not add because something is there, unless that may be ours.
+ * What failed otherwise may have been carried out all the same. What is asked for again is written down again.
+ */
 export function noteRemovals(core: Core, commands: readonly KernelCommand[], outcome: Result<unknown, KernelRefusal>): void {
   const done = outcome.ok ? commands.length : outcome.error.index;
   for (const [i, command] of commands.entries()) {
     if (command.do !== "remove-policy" && command.do !== "add-policy" && command.do !== "update-policy") continue;
     const owner = policyOwner(command.policy);
     const isAskedAgain = core.asked.answer(owner, i < done);
-    if (!isAskedAgain && command.do === (i < done ? "remove-policy" : "add-policy")) core.store.changes.gone.add(owner);
+    const isGone = i < done ? command.do === "remove-policy" : command.do === "add-policy" && !command.before && isInTheWay(outcome);
+    if (!isAskedAgain && isGone) core.store.changes.gone.add(owner);
   }
 }
+
+const isInTheWay = (outcome: Result<unknown, KernelRefusal>): boolean => !outcome.ok && outcome.error.exists;
 
 /** What is there of ours is written down, as is that no more is. */
 export function recordFound(core: Core, policies: readonly KernelPolicy[], isAll: boolean): void {
@@ -99,13 +105,14 @@ export function recordFound(core: Core, policies: readonly KernelPolicy[], isAll
 export const knowsAll = (image: JournalImage): boolean => image.has(ALL_KNOWN);
 
 /** Whether the journal has a policy as it is, or as it was before a change that the kernel was asked for last. */
-export function isRecorded(image: JournalImage, policy: KernelPolicy): boolean {
-  const { before, ...record } = fieldsOf(image.get(policyOwner(policy))?.get("")?.value);
-  const all: readonly Fields[] = [record, ...(Array.isArray(before) ? before.map(fieldsOf) : [])];
-  return all.some(
-    ({ action, priority, templates }) =>
-      Array.isArray(templates) && samePolicy(policy, { ...policy, ...{ action, priority, templates } } as KernelPolicy),
-  );
+export const isRecorded = (image: JournalImage, policy: KernelPolicy): boolean =>
+  policiesOf(image.get(policyOwner(policy))?.get("")?.value).some((one) => samePolicy(policy, one));
+
+/** What a record says that the kernel may have: what it had before, the oldest first, and what it was asked for last. */
+export function policiesOf(record: JournalValue | undefined): readonly KernelPolicy[] {
+  const { before, ...last } = fieldsOf(record);
+  const all: readonly Fields[] = [...(Array.isArray(before) ? before.map(fieldsOf) : []), last];
+  return all.flatMap((one) => (Array.isArray(one["templates"]) ? [{ ...last, ...one } as unknown as KernelPolicy] : []));
 }
 
 /** What of the journal is left by a full stop: the next start has to tell what the stop left in the kernel from what somebody has made of ours. No keys. */

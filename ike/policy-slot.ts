@@ -1,6 +1,6 @@
 /** What is known of one slot of the kernel (`policy-slots.ts`). */
 import { selectorKey } from "../policy/packet-selector.ts";
-import type { KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { samePolicy, strongerOf } from "./same-policy.ts";
 
 /** What the kernel keys a policy by. */
@@ -101,6 +101,12 @@ export function withMaybe(maybe: readonly KernelPolicy[], policy: KernelPolicy):
 
 const MOST_SINCE = 3;
 
+/** The command that adds what is wanted in a slot, with what of ours may stand there. */
+export function additionTo({ present, maybe }: Slot, policy: KernelPolicy): KernelCommand {
+  const before = present ?? maybe.at(-1);
+  return before ? { do: "add-policy", policy, before } : { do: "add-policy", policy };
+}
+
 /** The key as text. */
 export const keyOf = ({ direction, selector }: PolicyKey): string => `${direction} ${selectorKey(selector)}`;
 
@@ -119,15 +125,21 @@ export function onUpdated(slot: Slot, isDone: boolean): void {
   else if (slot.updates === 0) slot.maybe = [];
 }
 
-/** The same to an addition; one in doubt that is refused tells nothing. */
-export function onAdded(slot: Slot, policy: KernelPolicy, isDone: boolean): void {
+/** Whether a removal says what it removes, and not only where. */
+export const isWhole = (policy: PolicyKey): policy is KernelPolicy => "priority" in policy;
+
+/** The same to an addition; one in doubt that is refused tells nothing. Where nothing was in the way (`exists`) it may have been carried out all the same. */
+export function onAdded(slot: Slot, policy: KernelPolicy, isDone: boolean, exists: boolean): void {
   slot.asked = null;
   if (isDone) {
     slot.present = policy;
     slot.doubt = slot.probed = null;
     slot.maybe = [];
   } else if (slot.doubt) slot.probed = policy;
-  else slot.present = null;
+  else {
+    slot.present = null;
+    if (!exists) slot.maybe = withMaybe(slot.maybe, policy);
+  }
 }
 
 /** What the kernel tells of a policy that was changed. */

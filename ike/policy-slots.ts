@@ -10,6 +10,7 @@ import { compareSlots } from "./compare-slots.ts";
 import { HeldBack, opensRules } from "./held-back.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import {
+  additionTo,
   type ChangedPolicy,
   type Doubted,
   emptySlot,
@@ -17,6 +18,7 @@ import {
   isAsWanted,
   isNotOurChange,
   isUnsure,
+  isWhole,
   keyOf,
   onAdded,
   onUpdated,
@@ -92,11 +94,11 @@ export class PolicySlots {
     return true;
   }
 
-  /** A policy of ours that an earlier run left in the kernel. */
-  adopt(policy: KernelPolicy): void {
+  /** A policy of ours that an earlier run left in the kernel; not `isThere`: that it may have left, since the kernel has not told. */
+  adopt(policy: KernelPolicy, isThere: boolean): void {
     const slot = this.#at(policy);
-    slot.present = policy;
-    slot.held = stopsClear(policy);
+    if (isThere) Object.assign(slot, { present: policy, held: stopsClear(policy) });
+    else slot.maybe = withMaybe(slot.maybe, policy);
   }
 
   /** From now on every slot may have what is wanted there. */
@@ -173,7 +175,7 @@ export class PolicySlots {
     }
     if (!present) {
       slot.asked = wanted;
-      return { do: "add-policy", policy: wanted };
+      return additionTo(slot, wanted);
     }
     if (isAsWanted(slot)) return undefined;
     if (slot.held && !stopsClear(wanted)) return undefined;
@@ -208,7 +210,7 @@ export class PolicySlots {
       const slot = this.#slots.get(key);
       if (!slot?.doubt || slot.asked || slot.updates > 0) return null;
       slot.asked = wantedIn(slot);
-      return slot.asked;
+      return slot.asked && additionTo(slot, slot.asked);
     });
   }
 
@@ -230,13 +232,14 @@ export class PolicySlots {
   }
 
   /**
-   * The kernel's answer to commands of `settle`: those before the refused one were carried out, the others not. Returns what stands now and was
-   * refused before.
+   * The kernel's answer to commands of `settle`: those before the refused one were carried out, the others not, as far as is known. Returns what stands now and
+   * was refused before.
    */
   answered(commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly KernelPolicy[] {
     const done = refusal?.index ?? commands.length;
     const back: KernelPolicy[] = [];
     for (const [i, command] of commands.entries()) {
+      if (command.do === "remove-policy" && i === done && isWhole(command.policy)) this.adopt(command.policy, false);
       if (command.do !== "add-policy" && command.do !== "update-policy") continue;
       const key = keyOf(command.policy);
       const slot = this.#slots.get(key);
@@ -246,7 +249,7 @@ export class PolicySlots {
       slot.heard = this.#look;
       if (isDone && slot.doubt && slot.asked) this.#held.onProbed();
       if (command.do === "update-policy") onUpdated(slot, isDone);
-      else onAdded(slot, command.policy, isDone);
+      else onAdded(slot, command.policy, isDone, refusal?.exists === true);
       if (!slot.present && !slot.asked && slot.maybe.length === 0 && !wantedIn(slot)) this.#forget(key);
     }
     return back;
@@ -270,7 +273,7 @@ export class PolicySlots {
     const slot = this.#at(policy);
     if (slot.refused?.refusal.exists || slot.present) return false;
     // What was refused otherwise may have been carried out all the same.
-    slot.maybe = slot.refused ? withMaybe([slot.refused.policy], policy) : [policy];
+    slot.maybe = withMaybe(slot.refused ? withMaybe(slot.maybe, slot.refused.policy) : slot.maybe, policy);
     return true;
   }
 

@@ -11,7 +11,7 @@ import { NOW, REQID } from "./journal.ts";
 import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, type SaKey, saText } from "./kernel-contract.ts";
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
-import { isRecorded, isTakenOver, knowsAll, POLICY, policyOwner, recordFound } from "./policy-records.ts";
+import { isRecorded, isTakenOver, knowsAll, POLICY, policiesOf, policyOwner, recordFound } from "./policy-records.ts";
 import { type LastRun, restoreChild } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
@@ -46,7 +46,11 @@ export function restorePolicies(core: Core, { image, kernel }: Restore): void {
   const used = [...kernel.policies.flatMap(({ templates }) => templates), ...kernel.sas].flatMap(({ reqid }) =>
     isOurReqid(reqid) ? [reqid] : [],
   );
-  core.policies.restore(reqids, ours, used);
+  core.policies.restore(
+    reqids,
+    { present: ours, perhaps: isTold ? [] : owners(image, `${POLICY} `).flatMap(([, { value }]) => policiesOf(value)) },
+    used,
+  );
   restoreEnds(core, ours);
 }
 

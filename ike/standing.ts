@@ -15,6 +15,7 @@ import { atLevel, kernelPolicies, policiesOf, sameProtocols, withReqid } from ".
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { lookSoon } from "./look.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
+import type { PolicyKey } from "./policy-slot.ts";
 import { PolicySlots } from "./policy-slots.ts";
 import { awaitRefused, tellStanding, tellUnsure, whose } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
@@ -132,12 +133,17 @@ export class PolicyTable {
   }
 
   /** What an earlier run left in the kernel: reqids keep their meaning, and its policies are ours again. `used`: numbers that the kernel knows. */
-  restore(reqids: readonly (readonly [string, number])[], present: readonly KernelPolicy[], used: readonly number[]): void {
+  restore(
+    reqids: readonly (readonly [string, number])[],
+    { present, perhaps }: { readonly present: readonly KernelPolicy[]; readonly perhaps: readonly KernelPolicy[] },
+    used: readonly number[],
+  ): void {
     this.#reqids.restore(reqids);
     for (const reqid of used) this.#reqids.reserve(reqid);
     this.#left = "kept";
     // What of it goes again goes in this order, the weakest first as in `sync`.
-    for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy);
+    for (const policy of [...present].sort((a, b) => b.priority - a.priority)) this.#slots.adopt(policy, true);
+    for (const policy of perhaps) this.#slots.adopt(policy, false);
   }
 
   /** What is left of an earlier run and wanted by nobody goes. After `sync`. */
@@ -341,7 +347,14 @@ export class PolicyTable {
       else if (i >= done) left.push(command);
     }
     upkeep(core, left);
+    if (refused?.do === "remove-policy") this.#awaitRemoval(core, refused.policy);
     return refused && refusal ? this.#onRefused(core, refused, refusal) : [];
+  }
+
+  /** What the kernel would not take away is looked for, and asked for again where it is still ours; a stop looks by itself. */
+  #awaitRemoval(core: Core, policy: PolicyKey): void {
+    upkeep(core, this.#slots.settle([policy]));
+    if (!core.stopping) lookSoon(core, false, REMOVAL_PAUSE);
   }
 
   #onRefused(core: Core, refused: KernelCommand, refusal: KernelRefusal): readonly number[] {
@@ -373,6 +386,9 @@ export class PolicyTable {
     return this.#slots.clearOverlays();
   }
 }
+
+/** Milliseconds: a kernel that takes nothing away is not asked all the time. */
+const REMOVAL_PAUSE = 5000;
 
 const NOBODY = { base: null, children: [] } as const;
 

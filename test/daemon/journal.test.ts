@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   fstatSync,
   mkdirSync,
   mkdtempSync,
@@ -14,10 +15,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { frameOf, openJournal, readRecords, whyNotKept } from "../../daemon/journal.ts";
+import { keepJournal } from "../../daemon/runtime.ts";
+import type { DaemonSettings } from "../../policy/config.ts";
 import type { JournalImage, JournalRecord } from "../../sa-store/journal-record.ts";
 
 const scratch = (act: (path: string) => void): void => {
@@ -268,3 +271,19 @@ test("a link in its place is not followed", () =>
     const opened = openJournal({ path, bootId: "boot", onFailure: () => {} });
     assert.ok(!opened.ok);
   }));
+
+test("where no journal is kept a start removes that of an earlier run, which would be wrong by the next one", () => {
+  scratch((path) => {
+    writeFileSync(path, "of an earlier run");
+    const settings = { keepAcrossRestart: false, runtimeDirectory: dirname(path) } as DaemonSettings;
+    assert.equal(
+      keepJournal(settings, {}, ({ text }) => assert.fail(text)),
+      undefined,
+    );
+    assert.ok(!existsSync(path));
+    assert.equal(
+      keepJournal(settings, {}, ({ text }) => assert.fail(text)),
+      undefined,
+    );
+  });
+});

@@ -21,7 +21,7 @@ function follower(left: readonly KernelPolicy[] = []) {
   const world = { store: { children: new Map() }, addresses: ADDRESSES, effects: [] as Effect[], pending: new Map(), nextOp: 0 };
   const core = { ...world, policy: NO_POLICY } as unknown as Core & { policy: Policy; effects: Effect[] };
   const used = left.flatMap(({ templates }) => templates.map(({ reqid }) => reqid));
-  table.restore([], left, used);
+  table.restore([], { present: left, perhaps: [] }, used);
   return (policy: Policy): readonly KernelCommand[] => {
     core.policy = policy;
     table.sync(core);
