@@ -7,7 +7,7 @@ import { type AddressRange, covers, everyAddress, type Family, formatRange, inte
 import { isAboutForwarded } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { actingText, manualOf, ruleText } from "./manual-rule.ts";
+import { actingText, manualOf, otherEndOf, ruleText } from "./manual-rule.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { compareStrength, negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
@@ -144,7 +144,9 @@ function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, select
     const alike = before ?? firstOf(taken, written);
     if (!alike) continue;
     const whose = alike.rule === rule ? "this manual SA" : actingText(alike.rule);
-    const then = before ? " and decides: this would never be used; remove one" : " and gives way; remove one, or make it narrower";
+    const ofOtherEnd = rule.mode === "transport" && otherEndOf(alike.rule, manual.local);
+    const mend = ofOtherEnd ? `name there ${ofOtherEnd}, its own end, as the local side, and here ${manual.local}` : "remove one";
+    const then = before ? ` and decides: this would never be used; ${mend}` : " and gives way; remove one, or make it narrower";
     report.error(at, `${whose} is about the same traffic, "${alike.filter.text}",${then}`);
   }
 }

@@ -200,7 +200,9 @@ const ROWS: readonly Row[] = [
     (local): Row => [
       `in transport mode of another own address (${local}) behind one for me`,
       sa("s", "transport", "me <-> 192.0.2.2") + sa("t", "transport", `${local} <-> 192.0.2.2`, 2, "192.0.2.2", "192.0.2.7"),
-      [/^error 22: \[sa\] filters: manual SA "s" is about the same traffic, .*never be used/],
+      [
+        /^error 22: \[sa\] filters: manual SA "s" is about the same traffic, .*never be used; name there 192\.0\.2\.1, its own end, as the local side, and here 192\.0\.2\.7$/,
+      ],
     ],
   ),
   ["with SPIs of their own", sa("s", "tunnel", NETS) + sa("t", "tunnel", "10.9.0.0/16 <-> 10.2.0.0/16", 2), []],
