@@ -2,7 +2,7 @@
  * Traffic that asks for protection, through the kernel or since a start finds that there was some.
  */
 import { type PacketSelector, selectorKey, turned } from "../policy/packet-selector.ts";
-import { formatSelector, hasNoPeer } from "../policy/selector.ts";
+import { formatSelector, hasNoPeer, isReachable } from "../policy/selector.ts";
 import { betweenHosts } from "./commands.ts";
 import { type Core, count } from "./core.ts";
 import { askNobody } from "./fronts.ts";
@@ -21,8 +21,11 @@ export function onAcquire(core: Core, event: Acquire): void {
   const selector = rule.tunnel ? covering : betweenHosts(covering, local, remote);
   if (!selector) return count(core, `acquire outside ${formatSelector(covering)}`);
   const spec = { rule, selector, local, remote, reqid: event.reqid };
-  if (hasNoPeer(remote) || core.addresses.includes(remote) || core.broadcasts.includes(remote)) return askNobody(core, spec);
-  if (!rule.tunnel && !core.addresses.includes(local)) return holdForAddress(core, rule, event);
+  const isToNobody = hasNoPeer(remote) || core.addresses.includes(remote) || core.broadcasts.includes(remote);
+  // Loopback and link-local sources are ours, and never among our addresses.
+  const mayBeOurs = rule.tunnel || core.addresses.includes(local) || (isToNobody && !isReachable(local));
+  if (!mayBeOurs) return holdForAddress(core, rule, event);
+  if (isToNobody) return askNobody(core, spec);
   if (!isHeldOff(core, spec)) wishFor(core, spec, [], null);
 }
 

@@ -114,7 +114,7 @@ export function onHeard(core: Core, local: string, remote: string): void {
   if (core.fronts.isSilentNoLonger(addresses)) rememberSpoke(core, addresses);
 }
 
-/** Main Mode begins for a child: where its rule may fall back to clear text, the peer's time to answer runs. */
+/** Message 1 has left for a child, or had before it was wanted: where its rule may fall back to clear text, the peer's time to answer runs. */
 export function awaitAnswer(core: Core, spec: ChildSpec): void {
   const { fallback } = spec.rule.clear;
   if (!fallback || core.fronts.spoke.has(peerKey(spec), core.now)) return;
@@ -138,7 +138,7 @@ export function onFrontTimer(core: Core, id: number): void {
   else lift(core, front);
 }
 
-/** Whose question has not left is not silent: it has its time from when it does, and until then the traffic waits. */
+/** Whose question has not left is not silent: it has its time from when it does, and until then the traffic waits. Nor is who is asked nothing. */
 function onAskedLongEnough(core: Core, asking: Front): void {
   const { local, remote, rule } = asking.spec;
   const key = specKey(asking.spec);
@@ -147,7 +147,8 @@ function onAskedLongEnough(core: Core, asking: Front): void {
     .find(
       (one): one is Negotiation => one.phase === "negotiating" && one.role === "initiator" && one.wishes.some((wish) => wish.key === key),
     );
-  const due = n?.flight ? (n.askedAt ?? core.now) + (rule.clear.fallback?.afterSeconds ?? 0) * 1000 : core.now;
+  if (!n?.flight) return lift(core, asking);
+  const due = (n.askedAt ?? core.now) + (rule.clear.fallback?.afterSeconds ?? 0) * 1000;
   if (!core.fronts.isSilent(asking.spec) || due <= core.now) return settleAsking(core, asking);
   asking.until = due;
   core.timers.set(`front ${asking.id}`, "expire", due);
@@ -160,11 +161,13 @@ export function stopAsking(core: Core, spec: ChildSpec): void {
 }
 
 /** Ends of a negotiation that say nothing about the peer. */
-const SILENT: ReadonlySet<IkeError["kind"]> = new Set(["peer-silent", "terminated", "kernel", "no-route", "not-sent"]);
+const SILENT: ReadonlySet<IkeError["kind"]> = new Set(["peer-silent", "terminated", "kernel", "no-route", "not-sent", "no-rule"]);
+const tellsOfPeer = (error: IkeError): boolean =>
+  !SILENT.has(error.kind) && !(error.kind === "auth-failed" && error.failure.whose === "me");
 
 /** A negotiation came to nothing: nobody waits for an answer to it any more. */
 export function onWishFailed(core: Core, spec: ChildSpec, error: IkeError): void {
-  if (!SILENT.has(error.kind) && core.fronts.find("soft", spec)) onProofFailed(core, spec.local, spec.remote);
+  if (tellsOfPeer(error) && core.fronts.find("soft", spec)) onProofFailed(core, spec.local, spec.remote);
   const asking = core.fronts.find("asking", spec);
   if (asking && error.kind === "terminated") lift(core, asking);
   else if (asking) settleAsking(core, asking);

@@ -6,6 +6,7 @@ import { methodName } from "../auth/choice.ts";
 import { NOTIFY } from "../isakmp/numbers.ts";
 import type { Body } from "../isakmp/payloads.ts";
 import { nameOf } from "../isakmp/registry.ts";
+import type { Rule } from "../policy/types.ts";
 import type { IkeSa, Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count, ikeFields, logError, peerName, ruleOf } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
@@ -116,8 +117,12 @@ function offeredBy(n: Negotiation): string {
   return methods.length > 1 ? `${suites}; ${methods.join(", ")}` : suites;
 }
 
-/** Whether there was a message for the peer, and none has left. */
-const wasNotAsked = (n: Negotiation): boolean => n.role === "initiator" && n.flight !== null && n.askedAt === null;
+/** Whether no message has left for the peer, be it that there was none yet. */
+const wasNotAsked = (n: Negotiation): boolean => n.role === "initiator" && n.askedAt === null;
+
+/** The reason as people see it where a rule could have let clear text through, had the peer been asked. */
+export const notAsked = <E extends IkeError>(rule: Rule, peer: string, reason: E): E =>
+  rule.clear.fallback ? { ...reason, what: `${reason.what}; ${peer} was not asked, so nothing goes in clear` } : reason;
 
 /** No answer came, or none that could be accepted: the negotiation ends, with the best reason known. */
 export function giveUp(core: Core, n: Negotiation): void {
@@ -127,10 +132,7 @@ export function giveUp(core: Core, n: Negotiation): void {
 
 function endInVain(core: Core, n: Negotiation): void {
   const reason = reasonFor(n);
-  const isHeld = wasNotAsked(n) && n.wishes.some(({ spec }) => spec.rule.clear.fallback);
-  const error = isHeld
-    ? ({ ...reason, what: `${reason.what}; ${n.path.remote.address} was not asked, so nothing goes in clear` } as const)
-    : reason;
+  const error = wasNotAsked(n) && n.wishes.length > 0 ? notAsked(ruleOf(n), n.path.remote.address, reason) : reason;
   if (n.role === "initiator" || settledState(n.state).kind === "ke-answered")
     logError(core, "ike.failed", `${peerName(n.path)}: Main Mode given up`, error, ikeFields(n));
   endNegotiation(core, n, error);
@@ -138,7 +140,8 @@ function endInVain(core: Core, n: Negotiation): void {
 
 /** Whoever has answered message 1 speaks IKE, whatever kept him from the end: clear text is for peers that do not. */
 function noteAnswer(core: Core, n: Negotiation): void {
-  if (n.role === "initiator" && settledState(n.state).kind !== "sa-sent") onProofFailed(core, n.path.local.address, n.path.remote.address);
+  const { kind } = n.state;
+  if (n.role === "initiator" && kind !== "weighing" && kind !== "sa-sent") onProofFailed(core, n.path.local.address, n.path.remote.address);
 }
 
 /** Takes a negotiation away; its wishes fail with the reason. */

@@ -6,6 +6,7 @@ import { err, type Result } from "../isakmp/result.ts";
 import type { Negotiation } from "../sa-store/ike-sa.ts";
 import { type Core, count } from "./core.ts";
 import type { IkeError } from "./errors.ts";
+import { onProofFailed } from "./fronts.ts";
 import { dropContext } from "./jobs.ts";
 import { isFinal, sayRefused } from "./last-words.ts";
 import { onAccepted, onTicket } from "./main-mode.ts";
@@ -84,6 +85,8 @@ function onJobRefused(core: Core, n: Negotiation, state: WaitingState, message: 
   if (ours && !theirWord && !momentary) markUnusable(core, auth.rule, auth.entry, error.failure);
   if (!ours || n.role === "responder") return onStepError(core, n, error);
   n.lastError = error;
-  if (momentary) return giveUp(core, n);
-  if (!offerAnew(core, n, error, auth)) giveUp(core, n);
+  if (!momentary && offerAnew(core, n, error, auth)) return;
+  // It is our failure, but of a proof that the peer has asked for.
+  onProofFailed(core, n.path.local.address, n.path.remote.address);
+  giveUp(core, n);
 }

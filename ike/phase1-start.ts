@@ -12,12 +12,14 @@ import { type Core, log, peerName, ruleOf, send } from "./core.ts";
 import { ikeSuiteName } from "./crypto/suite.ts";
 import type { IkeError } from "./errors.ts";
 import { ikeFields } from "./event-fields.ts";
+import { awaitAnswer } from "./fronts.ts";
 import type { Path } from "./input.ts";
 import { startJob } from "./jobs.ts";
 import { offer } from "./main-mode.ts";
 import type { MainModeState } from "./main-mode-states.ts";
 import { BUSY, failureError, markUnusable, markUsable, planFor, planOffers } from "./methods.ts";
-import { armRetransmit, discard, endNegotiation } from "./phase1-end.ts";
+import { armRetransmit, discard, endNegotiation, notAsked } from "./phase1-end.ts";
+import { failPeer } from "./retry.ts";
 import { tell } from "./watch.ts";
 import { failWish } from "./wishes.ts";
 
@@ -26,7 +28,9 @@ export function startMainMode(core: Core, rule: Rule, path: Path, wish: ChildWis
   const choices = choicesOf(rule);
   const wishes = wish ? [wish] : [];
   if (choices.length === 0) {
-    for (const each of wishes) failWish(core, each, { kind: "no-rule", what: `rule ${rule.name} has no method of authentication` });
+    const why = notAsked(rule, path.remote.address, { kind: "no-rule", what: `rule ${rule.name} has no method of authentication` });
+    failPeer(core, path.local.address, path.remote.address);
+    for (const each of wishes) failWish(core, each, why);
     return;
   }
   // Keys are always there: nobody needs to be asked.
@@ -103,8 +107,10 @@ function weigh(core: Core, n: Negotiation): void {
   n.state = { ...n.state, left, usable };
   const [next] = left;
   if (next && next.entry.method !== "psk") return startJob(core, n, { kind: "usable", entry: next.entry }, null);
-  if (usable.length === 0)
-    return endNegotiation(core, n, n.lastError ?? { kind: "no-rule", what: `no method of rule ${rule.name} can be used here` });
+  if (usable.length === 0) {
+    const why: IkeError = n.lastError ?? { kind: "no-rule", what: `no method of rule ${rule.name} can be used here` };
+    return endNegotiation(core, n, notAsked(rule, path.remote.address, why));
+  }
   const wishes = n.wishes.splice(0);
   discard(core, n);
   makeOffers(core, path, rule, wishes, planOffers(core, rule, path.remote.address, usable), false);
@@ -130,6 +136,8 @@ function makeOffers(
   };
   for (const wish of wishes) tell(core, wish.watchers, text);
   if (bytes) send(core, path, bytes);
+  // Not before: while it is weighed here what can be offered, or the wish waits for its turn, nobody is asked.
+  for (const { spec } of wishes) awaitAnswer(core, spec);
   armRetransmit(core, n);
   return n;
 }

@@ -44,7 +44,7 @@ export function wishFor(core: Core, spec: ChildSpec, watchers: readonly number[]
   const running = core.wishes.get(key);
   if (running) {
     for (const id of watchers) running.watchers.add(id);
-    if (running.replaces === null && !isServed(core, spec)) awaitAnswer(core, spec);
+    if (running.replaces === null && !core.paced.has(key) && isAsked(core, spec)) awaitAnswer(core, spec);
     return tell(core, watchers, `${formatSelector(spec.selector)} is being negotiated already`);
   }
   const other = replaces === null ? taken(core, spec) : undefined;
@@ -73,6 +73,13 @@ function refuseWish(core: Core, spec: ChildSpec, watchers: readonly number[], er
 const isServed = (core: Core, { local, remote }: ChildSpec): boolean =>
   core.store.byPeer(local, remote).some(({ phase }) => phase === "established");
 
+/** Message 1 has been sent because of a wish, and the peer has shown by no IKE SA that it speaks IKE. */
+const isAsked = (core: Core, spec: ChildSpec): boolean =>
+  !isServed(core, spec) &&
+  core.store
+    .byPeer(spec.local, spec.remote)
+    .some((entry) => entry.phase === "negotiating" && entry.flight !== null && negotiatesFor(entry, spec.rule));
+
 /** Already there: the command that asked is answered at once. */
 export function isUp(core: Core, spec: ChildSpec): string | undefined {
   const live = core.store.byKey(specKey(spec)).findLast((child) => child.state !== "draining" && child.outbound === "installed");
@@ -98,7 +105,6 @@ export function pursue(core: Core, wish: ChildWish): void {
     local: { address: local, port: core.port },
     remote: { address: remote, port: core.port },
   };
-  awaitAnswer(core, wish.spec);
   startMainMode(core, rule, path, wish);
 }
 

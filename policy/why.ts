@@ -314,7 +314,7 @@ function verdictText(found: WantedPolicy, by: string, coming: boolean, packet: P
       if (coming) return `${by}: accepted only protected`;
       if (rule.auth.length === 0) return `${by}: protected with the keys of the file, without negotiation`;
       return rule.action === "request"
-        ? `${by}: sent protected; in clear only if the peer sends no IKE packet for ${rule.clear.fallback?.afterSeconds} seconds`
+        ? `${by}: sent protected; in clear only if the peer, once it is asked, sends no IKE packet for ${rule.clear.fallback?.afterSeconds} seconds; while no method of authentication can be used here it is not asked, and the traffic waits (see the log)`
         : `${by}: sent only protected; a negotiation starts where there is no SA yet`;
   }
 }
