@@ -165,7 +165,7 @@ test("a reload says whether the configuration was right, and a wrong one changes
 });
 
 test("a stop is a full one: the kernel is empty, the peer knows, no key is left", () => {
-  told({ "stop.exit": "0", "stop.result": "success", "stop.kernel": "0 0", "stop.peer": "0", "stop.journal": "" });
+  told({ "stop.exit": "0", "stop.result": "success", "stop.kernel": "0 0", "stop.peer": "0", "stop.journal": "journal 0 600" });
 });
 
 test("with the socket unit a command starts the daemon, and waits through a restart", () => {
