@@ -7,6 +7,7 @@ import { selectorKey } from "../policy/packet-selector.ts";
 import type { JournalImage, JournalRecord, JournalValue } from "../sa-store/journal-record.ts";
 import type { Core } from "./core.ts";
 import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { isWhole } from "./policy-slot.ts";
 import { type Fields, fieldsOf } from "./restore-record.ts";
 import { samePolicy } from "./same-policy.ts";
 
@@ -68,7 +69,7 @@ export function policyRecords({ asked }: Core, commands: readonly KernelCommand[
   for (const command of commands) {
     if (command.do === "remove-policy") {
       const { policy } = command;
-      asked.ask(policyOwner(policy), "priority" in policy ? (policy as KernelPolicy) : null);
+      asked.ask(policyOwner(policy), isWhole(policy) ? policy : null);
     } else if (command.do === "add-policy" || command.do === "update-policy") {
       const owner = policyOwner(command.policy);
       const before = asked.ask(owner, command.before ?? null);
