@@ -27,6 +27,7 @@ import {
   wantedIn,
   withMaybe,
 } from "./policy-slot.ts";
+import { RefusedSlots } from "./refused-slots.ts";
 import { samePolicy, stopsClear } from "./same-policy.ts";
 import { inOrder, type Strongest, strongestAbout } from "./slot-strength.ts";
 
@@ -34,8 +35,7 @@ export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
   /** In how many slots each child wants a policy of its own. */
   readonly #laid = new Map<number, number>();
-  /** Slots whose policy the kernel refused, the one that was asked for last at the end. */
-  readonly #refused = new Set<string>();
+  readonly #refused = new RefusedSlots(this.#slots);
   /** Looks at what the kernel has, counted. */
   #look = 0;
   readonly #held = new HeldBack();
@@ -245,7 +245,7 @@ export class PolicySlots {
       const slot = this.#slots.get(key);
       if (!slot) continue;
       const isDone = i < done;
-      if (isDone && this.#stands(key)) back.push(command.policy);
+      if (isDone && this.#refused.stands(key)) back.push(command.policy);
       slot.heard = this.#look;
       if (isDone && slot.doubt && slot.asked) this.#held.onProbed();
       if (command.do === "update-policy") onUpdated(slot, isDone);
@@ -257,15 +257,8 @@ export class PolicySlots {
 
   #forget(key: string): void {
     this.#slots.delete(key);
-    this.#refused.delete(key);
+    this.#refused.forget(key);
     this.#held.forget(key);
-  }
-
-  /** Nothing is refused in a slot; whether it was. */
-  #stands(key: string): boolean {
-    const slot = this.#slots.get(key);
-    if (slot) slot.refused = null;
-    return this.#refused.delete(key);
   }
 
   /** A policy was not added since something is there; whether a look may tell that it is ours: an earlier run's, of which nobody has told the start. */
@@ -284,35 +277,20 @@ export class PolicySlots {
     return { isAsWanted: isAsWanted(slot), isRules: wantedIn(slot) === slot.base };
   }
 
+  /** What rules want and the kernel has refused. */
+  get refusals(): Pick<RefusedSlots, "size" | "list"> {
+    return this.#refused;
+  }
+
   /** The kernel has refused what a rule wants in a slot; whether it had not, or with other words, when it was asked before. */
   refuse(policy: PolicyKey, refusal: KernelRefusal): boolean {
-    const key = keyOf(policy);
-    const slot = this.#slots.get(key);
-    if (!slot?.base) return true;
-    const isNews = slot.refused?.refusal.reason !== refusal.reason;
-    slot.refused = { policy: slot.base, refusal };
-    this.#refused.delete(key);
-    this.#refused.add(key);
-    return isNews;
-  }
-
-  /** What rules want and the kernel has refused, and why. */
-  refused(): readonly NonNullable<Slot["refused"]>[] {
-    return [...this.#refused].flatMap((key) => {
-      const { base, refused } = this.#slots.get(key) ?? {};
-      return base && refused ? { ...refused, policy: base } : [];
-    });
-  }
-
-  /** How many those are. */
-  get refusals(): number {
-    return this.#refused.size;
+    return this.#refused.add(keyOf(policy), refusal);
   }
 
   /** What to ask the kernel again of what it has refused: `most` of it, what was asked for longest ago first. What needs no asking counts for nothing. */
   settleRefused(most: number): readonly KernelCommand[] {
     const commands: KernelCommand[] = [];
-    for (const key of this.#refused) {
+    for (const key of this.#refused.keys()) {
       const command = this.#settleSlot(key);
       if (command && commands.push(command) === most) break;
     }
@@ -385,7 +363,7 @@ export class PolicySlots {
       found,
       this.#look,
       (key) => this.#held.unsure.delete(key),
-      (key) => this.#stands(key),
+      (key) => this.#refused.stands(key),
     );
   }
 

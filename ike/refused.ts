@@ -26,7 +26,7 @@ export function awaitRefused(core: Core): void {
 export function onRefusedTimer(core: Core): void {
   if (core.stopping) return;
   // They went with their rules.
-  if (core.policies.slots.refusals === 0) return dropRefused(core);
+  if (core.policies.slots.refusals.size === 0) return dropRefused(core);
   core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
   for (const command of core.policies.slots.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
   awaitRefused(core);
@@ -54,7 +54,7 @@ export function tellStanding(core: Core, policies: readonly KernelPolicy[]): voi
     const text = `${whose(rule, policy) ?? farSide(policy)}: the kernel has ${policyText(policy)} now, which it refused before`;
     log(core, "policy.stands", "notice", text, { peer: farSide(policy), ...(rule ? { rule } : {}) });
   }
-  if (policies.length > 0 && core.policies.slots.refusals === 0) dropRefused(core);
+  if (policies.length > 0 && core.policies.slots.refusals.size === 0) dropRefused(core);
 }
 
 /** Nothing is refused any more, or nothing is asked for. */
@@ -73,7 +73,7 @@ export const policyText = ({ direction, selector }: Pick<KernelPolicy, "directio
 
 /** The same for people and programs. */
 export const refusedViews = (core: Core): readonly RefusedPolicyView[] =>
-  core.policies.slots.refused().map(({ policy, refusal }) => ({
+  core.policies.slots.refusals.list().map(({ policy, refusal }) => ({
     rule: core.policies.ruleOf(policy) ?? null,
     direction: policy.direction,
     selector: formatPackets(policy.selector),
