@@ -7,12 +7,12 @@ type There = KernelListing["policies"][number];
 
 /**
  * What is not there, or is not what we put there, is ours no longer. Slots that the kernel was asked about since the look began are passed over: their
- * answers are newer. `look`: its number; `onJudged`: a slot is in no doubt any more; `onStands`: nothing of it is refused, which is true where it was.
+ * answers are newer. `look`: its number; `judgesAll`: also what came in doubt since it began, but for what the kernel has told of by name; `onJudged`: a slot is in no doubt any more; `onStands`: nothing of it is refused, which is true where it was.
  */
 export function compareSlots(
   slots: ReadonlyMap<string, Slot>,
   found: readonly There[],
-  look: number,
+  { look, judgesAll }: { readonly look: number; readonly judgesAll: boolean },
   onJudged: (key: string) => void,
   onStands: (key: string) => boolean,
 ): Found {
@@ -20,10 +20,11 @@ export function compareSlots(
   const none = (): KernelPolicy[] => [];
   const result = { gone: none(), back: none(), judged: none(), known: none(), isPartial: false };
   for (const [key, slot] of slots) {
-    if (slot.asked || slot.updates > 0 || slot.heard === look || slot.doubt?.look === look) {
-      result.isPartial = true;
-      continue;
-    }
+    const { asked, updates, heard, doubt } = slot;
+    const isNew = doubt?.look === look;
+    const isPassed = asked || updates > 0 || heard === look || (isNew && (doubt.isNamed || !judgesAll));
+    if (isPassed || isNew) result.isPartial = true;
+    if (isPassed) continue;
     onJudged(key);
     const now = there.get(key);
     const { base } = slot;

@@ -191,7 +191,7 @@ function onTick(core: Core): void {
   }
 }
 
-/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "others all", "fragments all", "load all", "strangers all", "refused all", "look all". */
+/** Owners are children, Quick Modes, and "ike ID", "watch ID", "retry KEY", "pace KEY", "start RULE", "end RULE", "ends all", "bye N", "front ID", "others all", "fragments all", "load all", "strangers all", "refused all", "refused first", "look all". */
 function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: TimerName): void {
   if (typeof owner !== "string") return "messageId" in owner ? onQuickTimer(core, owner, name) : onChildTimer(core, owner, name);
   const space = owner.indexOf(" ");
@@ -220,7 +220,7 @@ function onTimer(core: Core, owner: ChildSa | QuickExchange | string, name: Time
     case "look":
       return look(core);
     case "refused":
-      return onRefusedTimer(core);
+      return onRefusedTimer(core, rest === "first");
     case "start":
       return onStartRetry(core, rest);
     case "end":

@@ -15,7 +15,7 @@ import { upkeep } from "./standing.ts";
 
 /** A policy was changed: one of ours by somebody else is his from then on. */
 export function onPolicyChanged(core: Core, { policy }: KernelEvent & { readonly type: "policy-changed" }): void {
-  if (!core.policies.slots.isChangedByOthers(policy)) return;
+  if (!core.policies.slots.isChangedByOthers(policy, core.now)) return;
   core.policies.slots.doubt(policy);
   lookSoon(core, false);
 }
@@ -56,7 +56,7 @@ export function onPoliciesFound(core: Core, id: number, policies: KernelListing[
 /** What was in doubt, or held back, is what it should be now; as in `sync`, what becomes weaker or goes does so last, and the weakest first. */
 function settleInOrder(core: Core, policies: readonly PolicyKey[]): void {
   const { slots } = core.policies;
-  for (const policy of slots.inOrder(policies)) upkeep(core, slots.settle([policy]));
+  for (const policy of slots.inOrder(policies)) upkeep(core, slots.firstOf(slots.settle([policy])));
 }
 
 /** What is in doubt is asked for, and what was held back goes, as far as it may by now. Once for each input. */

@@ -1,5 +1,6 @@
 /** What is known of one slot of the kernel (`policy-slots.ts`). */
 import { selectorKey } from "../policy/packet-selector.ts";
+import type { Instant } from "./input.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import { samePolicy, strongerOf } from "./same-policy.ts";
 
@@ -26,6 +27,8 @@ export interface Slot {
   updates: number;
   /** Updates of which the kernel has yet to tell everybody. */
   echoes: number;
+  /** By when it has, or never will: what it tells gets lost where too much is told at once. */
+  echoedBy: Instant;
   /** During which look, as `#look` counts them, the kernel was last asked about it, or answered. */
   heard: number;
   /** Somebody may have taken `present` away, or replaced it; null: no doubt. */
@@ -75,6 +78,7 @@ export const emptySlot = (): Slot => ({
   refused: null,
   updates: 0,
   echoes: 0,
+  echoedBy: 0,
   heard: 0,
   doubt: null,
   probed: null,
@@ -118,9 +122,13 @@ export function leftBehind(
   return (now?.ours && wanted.find((policy) => policy && samePolicy(now, policy))) || null;
 }
 
+/** Milliseconds after its answer in which the kernel has told everybody of an update, also on a machine that is short of time. */
+const TELLS_WITHIN = 2000;
+
 /** The kernel's answer to an update of a slot. */
-export function onUpdated(slot: Slot, isDone: boolean): void {
+export function onUpdated(slot: Slot, isDone: boolean, now: Instant): void {
   slot.updates = Math.max(0, slot.updates - 1);
+  slot.echoedBy = now + TELLS_WITHIN;
   if (!isDone) slot.echoes = Math.max(0, slot.echoes - 1);
   else if (slot.updates === 0) slot.maybe = [];
 }
@@ -145,11 +153,12 @@ export function onAdded(slot: Slot, policy: KernelPolicy, isDone: boolean, exist
 /** What the kernel tells of a policy that was changed. */
 export type ChangedPolicy = Pick<KernelPolicy, "direction" | "selector" | "action" | "priority">;
 
-/** Whether not we have changed what is ours there. Each of our updates is told once. */
-export function isNotOurChange(slot: Slot, { action, priority }: ChangedPolicy): boolean {
-  const { present, asked, echoes } = slot;
+/** Whether not we have changed what is ours there. Each of our updates is told once, and soon: a word that got lost is no excuse for what comes later. */
+export function isNotOurChange(slot: Slot, { action, priority }: ChangedPolicy, now: Instant): boolean {
+  const { present, asked, updates, echoedBy } = slot;
   if (!present || asked) return false;
-  if (echoes === 0) return true;
+  if (updates === 0 && now > echoedBy) slot.echoes = 0;
+  if (slot.echoes === 0) return true;
   slot.echoes--;
   return slot.echoes === 0 && (present.action !== action || present.priority !== priority);
 }

@@ -7,7 +7,8 @@
  */
 import type { PacketSelector } from "../policy/packet-selector.ts";
 import { compareSlots } from "./compare-slots.ts";
-import { HeldBack, opensRules } from "./held-back.ts";
+import { HeldBack, opensRules, strengthens } from "./held-back.ts";
+import type { Instant } from "./input.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import {
   additionTo,
@@ -28,7 +29,7 @@ import {
   withMaybe,
 } from "./policy-slot.ts";
 import { RefusedSlots } from "./refused-slots.ts";
-import { samePolicy, stopsClear } from "./same-policy.ts";
+import { makesWeaker, samePolicy, stopsClear } from "./same-policy.ts";
 import { inOrder, type Strongest, strongestAbout } from "./slot-strength.ts";
 
 export class PolicySlots {
@@ -36,9 +37,9 @@ export class PolicySlots {
   /** In how many slots each child wants a policy of its own. */
   readonly #laid = new Map<number, number>();
   readonly #refused = new RefusedSlots(this.#slots);
+  readonly #held = new HeldBack();
   /** Looks at what the kernel has, counted. */
   #look = 0;
-  readonly #held = new HeldBack();
 
   /** Slots in which something of ours stands, or should. */
   get size(): number {
@@ -53,7 +54,7 @@ export class PolicySlots {
   /** Whether what the kernel has in its slot is stronger. */
   weakens(policy: KernelPolicy): boolean {
     const present = this.#slots.get(keyOf(policy))?.present;
-    return present != null && present.priority < policy.priority;
+    return present != null && makesWeaker(present, policy);
   }
 
   dropBase(policy: KernelPolicy): void {
@@ -154,6 +155,26 @@ export class PolicySlots {
     );
   }
 
+  /** The rest of a change waits for what is added, or becomes stronger, of these: nothing may go of which the kernel has not what comes instead. */
+  firstOf(commands: readonly KernelCommand[]): readonly KernelCommand[] {
+    for (const command of commands) if (strengthens(command)) this.#held.goesFirst(keyOf(command.policy));
+    return commands;
+  }
+
+  /** Milliseconds after which what of that was refused is asked for again; null: nothing was. */
+  get firstPause(): number | null {
+    return this.#held.againAfter;
+  }
+
+  /** That is asked for again. */
+  settleFirst(): readonly KernelCommand[] {
+    return [...this.#held.again.keys()].flatMap((key) => {
+      const command = this.#settleSlot(key);
+      if (!command) this.#held.again.delete(key);
+      return command ?? [];
+    });
+  }
+
   /** The same policies in the order in which a change goes: what is stronger, the strongest first; then what becomes weaker, and what goes, the weakest first. */
   inOrder(policies: readonly PolicyKey[]): readonly PolicyKey[] {
     return inOrder(policies, (policy) => this.#slots.get(keyOf(policy)));
@@ -177,8 +198,7 @@ export class PolicySlots {
       slot.asked = wanted;
       return additionTo(slot, wanted);
     }
-    if (isAsWanted(slot)) return undefined;
-    if (slot.held && !stopsClear(wanted)) return undefined;
+    if (isAsWanted(slot) || (slot.held && !stopsClear(wanted))) return undefined;
     if (!samePolicy(present, wanted)) slot.maybe = withMaybe(slot.maybe, present);
     slot.doubt = null;
     slot.present = wanted;
@@ -216,7 +236,7 @@ export class PolicySlots {
 
   /** What was held back, and need be no longer. */
   late(): readonly PolicyKey[] {
-    return this.#held.unsure.size > 0 ? [] : this.#named(this.#held.late);
+    return this.#held.isHolding ? [] : this.#named(this.#held.late);
   }
 
   /** What should be otherwise, and waits for a look. */
@@ -235,7 +255,7 @@ export class PolicySlots {
    * The kernel's answer to commands of `settle`: those before the refused one were carried out, the others not, as far as is known. Returns what stands now and
    * was refused before.
    */
-  answered(commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly KernelPolicy[] {
+  answered(commands: readonly KernelCommand[], refusal: KernelRefusal | null, now: Instant): readonly KernelPolicy[] {
     const done = refusal?.index ?? commands.length;
     const back: KernelPolicy[] = [];
     for (const [i, command] of commands.entries()) {
@@ -248,7 +268,8 @@ export class PolicySlots {
       if (isDone && this.#refused.stands(key)) back.push(command.policy);
       slot.heard = this.#look;
       if (isDone && slot.doubt && slot.asked) this.#held.onProbed();
-      if (command.do === "update-policy") onUpdated(slot, isDone);
+      if (i <= done) this.#held.onAnswer(key, isDone, refusal?.exists === true);
+      if (command.do === "update-policy") onUpdated(slot, isDone, now);
       else onAdded(slot, command.policy, isDone, refusal?.exists === true);
       if (!slot.present && !slot.asked && slot.maybe.length === 0 && !wantedIn(slot)) this.#forget(key);
     }
@@ -308,6 +329,7 @@ export class PolicySlots {
   /** Somebody may have taken what is ours in a slot, or anywhere. */
   doubt(policy: PolicyKey | null): void {
     const slots = policy ? [this.#slots.get(keyOf(policy))] : this.#slots.values();
+    if (!policy) this.#held.onBell();
     for (const slot of slots) {
       if (!slot) continue;
       // More than is told may have been lost.
@@ -319,9 +341,9 @@ export class PolicySlots {
   }
 
   /** A policy was changed in the kernel; whether it was ours, and not we have done it. */
-  isChangedByOthers(policy: ChangedPolicy): boolean {
+  isChangedByOthers(policy: ChangedPolicy, now: Instant): boolean {
     const slot = this.#slots.get(keyOf(policy));
-    return slot !== undefined && isNotOurChange(slot, policy);
+    return slot !== undefined && isNotOurChange(slot, policy, now);
   }
 
   /** Of what is wanted in doubt it is not known any more that something is there. */
@@ -347,6 +369,7 @@ export class PolicySlots {
   /** The kernel is asked what it has. */
   beginLook(): void {
     this.#look++;
+    this.#held.beginLook();
   }
 
   /** It does not tell. */
@@ -357,11 +380,10 @@ export class PolicySlots {
 
   /** What the kernel had at some moment since `beginLook` (`compare-slots.ts`). */
   compare(found: KernelListing["policies"]): Found {
-    this.#held.onLook();
     return compareSlots(
       this.#slots,
       found,
-      this.#look,
+      { look: this.#look, judgesAll: this.#held.onLook() },
       (key) => this.#held.unsure.delete(key),
       (key) => this.#refused.stands(key),
     );

@@ -8,10 +8,10 @@ import type { RefusedPolicyView } from "../sa-store/view.ts";
 import { type Core, kernel, log, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { farSide } from "./far-side.ts";
-import type { KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import type { KernelCommand, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
 import type { Doubted } from "./policy-slot.ts";
 
-const TIMER = "refused all";
+const [TIMER, TIMER_FIRST] = ["refused all", "refused first"];
 /** Milliseconds until they are asked for again, doubled each time. */
 export const [FIRST_PAUSE, LONGEST_PAUSE] = [5000, 60_000];
 /** Policies that are asked for at once: each that is refused again costs a process. */
@@ -22,14 +22,25 @@ export function awaitRefused(core: Core): void {
   if (!core.stopping && !core.timers.has(TIMER, "retry")) core.timers.set(TIMER, "retry", core.now + core.refusedPause);
 }
 
-/** It is time to ask again. */
-export function onRefusedTimer(core: Core): void {
+/** What the rest of a change waits for may have been refused. */
+export function awaitFirst(core: Core): void {
+  const pause = core.policies.slots.firstPause;
+  if (pause !== null && !core.stopping && !core.timers.has(TIMER_FIRST, "retry")) core.timers.set(TIMER_FIRST, "retry", core.now + pause);
+}
+
+/** It is time to ask again; `isFirst`: for what the rest of a change waits for. */
+export function onRefusedTimer(core: Core, isFirst: boolean): void {
   if (core.stopping) return;
+  if (isFirst) return askEach(core, core.policies.slots.settleFirst());
   // They went with their rules.
   if (core.policies.slots.refusals.size === 0) return dropRefused(core);
   core.refusedPause = Math.min(2 * core.refusedPause, LONGEST_PAUSE);
-  for (const command of core.policies.slots.settleRefused(MOST_AT_ONCE)) kernel(core, [command], { kind: "upkeep", commands: [command] });
+  askEach(core, core.policies.slots.settleRefused(MOST_AT_ONCE));
   awaitRefused(core);
+}
+
+function askEach(core: Core, commands: readonly KernelCommand[]): void {
+  for (const command of commands) kernel(core, [command], { kind: "upkeep", commands: [command] });
 }
 
 /**

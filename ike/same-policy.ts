@@ -14,6 +14,10 @@ export function strongerOf(overlay: KernelPolicy | undefined, base: KernelPolicy
 export const stopsClear = ({ action, templates }: KernelPolicy): boolean =>
   action === "block" || templates.some(({ level }) => level === "required");
 
+/** Whether `wanted` in its place gives way to more: it is behind others, or lets clear text through. */
+export const makesWeaker = (present: KernelPolicy, wanted: KernelPolicy): boolean =>
+  present.priority < wanted.priority || (stopsClear(present) && !stopsClear(wanted));
+
 /** Whether two policies of one slot say the same. What says more than we read is like no other. */
 export const samePolicy = (a: Comparable, b: Comparable): boolean =>
   a === b ||

@@ -2,7 +2,7 @@
 import { coversPackets, type PacketSelector } from "../policy/packet-selector.ts";
 import type { KernelPolicy } from "./kernel-contract.ts";
 import { type PolicyKey, type Slot, wantedIn } from "./policy-slot.ts";
-import { samePolicy } from "./same-policy.ts";
+import { makesWeaker, samePolicy } from "./same-policy.ts";
 
 /** A policy, and whose it is where it is no rule's own. */
 export interface Strongest {
@@ -33,7 +33,7 @@ export function inOrder(policies: readonly PolicyKey[], slotOf: (policy: PolicyK
     const slot = slotOf(policy);
     const [present, wanted] = [slot?.present, slot && wantedIn(slot)];
     if (!wanted) return { policy, rank: 2, strength: -(present?.priority ?? 0) };
-    const isWeaker = present != null && present.priority < wanted.priority;
+    const isWeaker = present != null && makesWeaker(present, wanted);
     return { policy, rank: isWeaker ? 1 : 0, strength: isWeaker ? -wanted.priority : wanted.priority };
   });
   return ranked.sort((a, b) => a.rank - b.rank || a.strength - b.strength).map(({ policy }) => policy);

@@ -17,7 +17,7 @@ import { lookSoon } from "./look.ts";
 import { coveringPair, inFrontOfRule, isPartOf, mayStand, type Stands, stands, waysOf } from "./place.ts";
 import type { PolicyKey } from "./policy-slot.ts";
 import { PolicySlots } from "./policy-slots.ts";
-import { awaitRefused, tellStanding, tellUnsure, whose } from "./refused.ts";
+import { awaitFirst, awaitRefused, tellStanding, tellUnsure, whose } from "./refused.ts";
 import { childKey, inboundKey, standingKey } from "./reqid-keys.ts";
 import { freeUnused } from "./reqid-users.ts";
 import { Reqids } from "./reqids.ts";
@@ -198,7 +198,7 @@ export class PolicyTable {
     const weaker = new Set(now.flatMap(({ policies }) => policies.filter((policy) => this.#slots.weakens(policy))));
     const those = (weakened: boolean) => now.map(({ policies }) => ({ policies: policies.filter((one) => weaker.has(one) === weakened) }));
     const settle = (step: readonly KernelPolicy[]) => (again ? this.#slots.settle(step) : this.#slots.settleNew(step));
-    for (const step of stepsOf(those(false))) upkeep(core, settle(step));
+    for (const step of stepsOf(those(false))) upkeep(core, this.#slots.firstOf(settle(step)));
     beforeWeaker?.();
     for (const step of [...stepsOf(those(true)).toReversed(), ...stepsOf(before).toReversed()]) upkeep(core, settle(step));
     if (this.#left === "overdue") this.dropUnwanted(core);
@@ -338,7 +338,7 @@ export class PolicyTable {
    */
   onAnswer(core: Core, commands: readonly KernelCommand[], refusal: KernelRefusal | null): readonly number[] {
     const done = refusal?.index ?? commands.length;
-    tellStanding(core, this.#slots.answered(commands, refusal));
+    tellStanding(core, this.#slots.answered(commands, refusal, core.now));
     const refused = commands[done];
     const left: KernelCommand[] = [];
     for (const [i, command] of commands.entries()) {
@@ -367,6 +367,7 @@ export class PolicyTable {
     const peer = refused.do === "remove-sa" ? otherHost(core, refused) : farSide(refused.policy);
     const isNews = refused.do === "remove-sa" || refused.do === "remove-policy" || this.#slots.refuse(refused.policy, refusal);
     if (base) awaitRefused(core);
+    if (this.#slots.firstPause !== null) awaitFirst(core);
     // What only children want fails them, and is told of each.
     if (isNews && (refused.do !== "add-policy" || base))
       logError(core, "policy.failed", whose(rule, base) ?? peer, kernelError(refusal, refused.do), { peer, ...(rule ? { rule } : {}) });

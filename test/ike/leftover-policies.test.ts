@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { Core } from "../../ike/core.ts";
 import type { Effect } from "../../ike/effect.ts";
 import { BYPASS_PRIORITY, type KernelCommand, type KernelListing, type KernelPolicy } from "../../ike/kernel-contract.ts";
+import { settleHeld } from "../../ike/lost-policies.ts";
 import { restorePolicies } from "../../ike/restore.ts";
 import { PolicyTable } from "../../ike/standing.ts";
 import { policyIndex, policyName } from "../../kernel/xfrm-args.ts";
@@ -90,6 +91,7 @@ function start(kernel: Printing, policy: Policy, addresses: readonly string[]): 
       for (const command of effect.commands) {
         const refusal = { index: 0, reason: "File exists", exists: true, command: "" };
         policies.onAnswer(core, [command], kernel.take(command) ? null : refusal);
+        settleHeld(core);
       }
     }
   }

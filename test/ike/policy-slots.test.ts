@@ -20,7 +20,7 @@ const HIS: KernelPolicy = { ...OURS, action: "allow", priority: 0 };
 function standing(): PolicySlots {
   const slots = new PolicySlots();
   slots.setBase(OURS);
-  slots.answered(slots.settle([OURS]), null);
+  slots.answered(slots.settle([OURS]), null, 0);
   slots.beginLook();
   return slots;
 }
