@@ -1,20 +1,30 @@
 /** What a look at the kernel's policies says about each slot (`policy-slots.ts`). */
 import type { KernelListing, KernelPolicy } from "./kernel-contract.ts";
 import { type Found, keyOf, leftBehind, type Slot, wantedIn } from "./policy-slot.ts";
+import type { RefusedSlots } from "./refused-slots.ts";
 import { samePolicy } from "./same-policy.ts";
+
+/** How a look is judged. */
+interface Judging {
+  /** Its number. */
+  readonly look: number;
+  /** Also what came in doubt since it began, but for what the kernel has told of by name. */
+  readonly judgesAll: boolean;
+  /** What waits for a look; what it judges does so no longer. */
+  readonly unsure: Set<string>;
+  readonly refused: RefusedSlots;
+}
 
 type There = KernelListing["policies"][number];
 
 /**
  * What is not there, or is not what we put there, is ours no longer. Slots that the kernel was asked about since the look began are passed over: their
- * answers are newer. `look`: its number; `judgesAll`: also what came in doubt since it began, but for what the kernel has told of by name; `onJudged`: a slot is in no doubt any more; `onStands`: nothing of it is refused, which is true where it was.
+ * answers are newer.
  */
 export function compareSlots(
   slots: ReadonlyMap<string, Slot>,
   found: readonly There[],
-  { look, judgesAll }: { readonly look: number; readonly judgesAll: boolean },
-  onJudged: (key: string) => void,
-  onStands: (key: string) => boolean,
+  { look, judgesAll, unsure, refused }: Judging,
 ): Found {
   const there = byKey(slots, found);
   const none = (): KernelPolicy[] => [];
@@ -25,13 +35,13 @@ export function compareSlots(
     const isPassed = asked || updates > 0 || heard === look || (isNew && (doubt.isNamed || !judgesAll));
     if (isPassed || isNew) result.isPartial = true;
     if (isPassed) continue;
-    onJudged(key);
+    unsure.delete(key);
     const now = there.get(key);
     const { base } = slot;
     if (slot.present) compareOurs(slot, slot.present, now, result);
     else compareFree(slot, now, result);
     const wanted = wantedIn(slot);
-    if (!slot.present || !wanted || !samePolicy(slot.present, wanted) || !onStands(key)) continue;
+    if (!slot.present || !wanted || !samePolicy(slot.present, wanted) || !refused.stands(key)) continue;
     if (base && samePolicy(slot.present, base)) result.back.push(base);
   }
   return result;

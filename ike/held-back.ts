@@ -2,7 +2,7 @@
 
 import { isNatural } from "../policy/packet-selector.ts";
 import type { KernelCommand, KernelPolicy } from "./kernel-contract.ts";
-import { makesWeaker } from "./same-policy.ts";
+import { makesWeaker, stopsClear } from "./same-policy.ts";
 
 /** So much of what is in doubt is asked for in vain after each look that failed, and so much of a change at once again: each refusal costs a process. */
 const MOST_IN_VAIN = 64;
@@ -22,10 +22,15 @@ export class HeldBack {
   readonly unsure = new Set<string>();
   /** What would go or become weaker. */
   readonly late = new Set<string>();
+  /** What would come, and wait for what comes in front of it. */
+  readonly lateNew = new Set<string>();
   /** What a change makes stronger, which comes before the rest of it: the kernel is asked. */
   readonly #first = new Set<string>();
   /** The same, refused, and how often. A kernel that refuses it each time does so for good, and the rest of the change does not wait for that. */
   readonly again = new Map<string, number>();
+  /** The priority of the strongest of those that stops clear text, and of the strongest that waits for them. */
+  #stopping = Infinity;
+  #waiting = Infinity;
   /** In doubt, and not asked for since the last look failed, or never; what was asked for longest ago first. */
   readonly #toProbe = new Set<string>();
   /** While the look was under way, the kernel has told of a change that may have been any. */
@@ -42,17 +47,48 @@ export class HeldBack {
   /** Whether it has to wait that `present` makes room for what is wanted. */
   holds(present: KernelPolicy, wanted: KernelPolicy | null): boolean {
     const isWeaker = !wanted || makesWeaker(present, wanted);
-    return isWeaker && this.isHolding && !this.isEnding && !opensRules(present);
+    return isWeaker && (this.unsure.size > 0 || this.#isFirstOpen) && !this.isEnding && !opensRules(present);
   }
 
-  /** Whether anything has to wait. */
-  get isHolding(): boolean {
-    return this.unsure.size > 0 || this.#first.size > 0 || this.again.size > 0;
+  /**
+   * Whether what a rule wants new has to wait: what lets clear text through, for what is asked for in front of it and stops that; and what comes behind
+   * anything that waits so, since it would shut what neither policy shuts.
+   */
+  holdsNew(wanted: KernelPolicy): boolean {
+    if (this.isEnding || !this.#isFirstOpen) return false;
+    const waits = wanted.priority > this.#waiting || (wanted.priority > this.#stopping && !stopsClear(wanted));
+    if (waits) this.#waiting = Math.min(this.#waiting, wanted.priority);
+    return waits;
+  }
+
+  /** What a change makes stronger is not all there. */
+  get #isFirstOpen(): boolean {
+    return this.#first.size > 0 || this.again.size > 0;
+  }
+
+  /** What need not wait any longer. */
+  ready(): readonly string[] {
+    if (this.#isFirstOpen) return [];
+    return [...this.lateNew, ...(this.unsure.size > 0 ? [] : this.late)];
+  }
+
+  /** Whether one waits is found out anew. */
+  release(key: string): void {
+    this.unsure.delete(key);
+    this.late.delete(key);
+    this.lateNew.delete(key);
   }
 
   /** The kernel is asked for it before the rest of a change. */
-  goesFirst(key: string): void {
+  goesFirst(key: string, policy: KernelPolicy): void {
+    if (!this.#isFirstOpen) [this.#stopping, this.#waiting] = [Infinity, Infinity];
+    if (stopsClear(policy)) this.#stopping = Math.min(this.#stopping, policy.priority);
     this.#first.add(key);
+  }
+
+  /** It did not come to it. */
+  isSkipped(key: string): void {
+    this.#first.delete(key);
   }
 
   /** It has answered. Where somebody else's is in the way (`exists`) it will not do otherwise soon. */
@@ -72,8 +108,7 @@ export class HeldBack {
 
   /** Nothing is known of a slot that waits any more, or all. */
   forget(key: string): void {
-    this.unsure.delete(key);
-    this.late.delete(key);
+    this.release(key);
     this.#first.delete(key);
     this.again.delete(key);
     this.#toProbe.delete(key);

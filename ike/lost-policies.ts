@@ -65,6 +65,8 @@ export function settleHeld(core: Core): void {
   const { slots } = core.policies;
   for (const command of slots.probe()) upkeep(core, [command]);
   settleInOrder(core, slots.late());
+  // Where nobody has asked for a look yet.
+  if (slots.waitsForLook && core.look.id === null) lookSoon(core, false);
 }
 
 /** Nobody will look any more before the daemon is gone. What no look has told of stays: it may be somebody else's. */

@@ -157,7 +157,7 @@ export class PolicySlots {
 
   /** The rest of a change waits for what is added, or becomes stronger, of these: nothing may go of which the kernel has not what comes instead. */
   firstOf(commands: readonly KernelCommand[]): readonly KernelCommand[] {
-    for (const command of commands) if (strengthens(command)) this.#held.goesFirst(keyOf(command.policy));
+    for (const command of commands) if (strengthens(command)) this.#held.goesFirst(keyOf(command.policy), command.policy);
     return commands;
   }
 
@@ -182,8 +182,7 @@ export class PolicySlots {
 
   #settleSlot(key: string): KernelCommand | undefined {
     const slot = this.#slots.get(key);
-    this.#held.unsure.delete(key);
-    this.#held.late.delete(key);
+    this.#held.release(key);
     if (!slot) return undefined;
     if (isUnsure(slot) && !this.#mustClose(slot)) return this.#wait(key, slot);
     if (slot.asked) return undefined;
@@ -195,6 +194,7 @@ export class PolicySlots {
       return present ? { do: "remove-policy", policy: present } : undefined;
     }
     if (!present) {
+      if (wanted === slot.base && this.#held.holdsNew(wanted)) return void this.#held.lateNew.add(key);
       slot.asked = wanted;
       return additionTo(slot, wanted);
     }
@@ -236,7 +236,11 @@ export class PolicySlots {
 
   /** What was held back, and need be no longer. */
   late(): readonly PolicyKey[] {
-    return this.#held.isHolding ? [] : this.#named(this.#held.late);
+    return this.#named(this.#held.ready());
+  }
+
+  get waitsForLook(): boolean {
+    return this.#held.unsure.size > 0;
   }
 
   /** What should be otherwise, and waits for a look. */
@@ -244,10 +248,10 @@ export class PolicySlots {
     return this.#named(this.#held.unsure);
   }
 
-  #named(keys: ReadonlySet<string>): readonly KernelPolicy[] {
+  #named(keys: Iterable<string>): readonly KernelPolicy[] {
     return [...keys].flatMap((key) => {
       const slot = this.#slots.get(key);
-      return slot?.present ?? slot?.maybe[0] ?? [];
+      return slot?.present ?? slot?.maybe[0] ?? (slot && wantedIn(slot)) ?? [];
     });
   }
 
@@ -268,7 +272,8 @@ export class PolicySlots {
       if (isDone && this.#refused.stands(key)) back.push(command.policy);
       slot.heard = this.#look;
       if (isDone && slot.doubt && slot.asked) this.#held.onProbed();
-      if (i <= done) this.#held.onAnswer(key, isDone, refusal?.exists === true);
+      if (i > done) this.#held.isSkipped(key);
+      else this.#held.onAnswer(key, isDone, refusal?.exists === true);
       if (command.do === "update-policy") onUpdated(slot, isDone, now);
       else onAdded(slot, command.policy, isDone, refusal?.exists === true);
       if (!slot.present && !slot.asked && slot.maybe.length === 0 && !wantedIn(slot)) this.#forget(key);
@@ -380,13 +385,8 @@ export class PolicySlots {
 
   /** What the kernel had at some moment since `beginLook` (`compare-slots.ts`). */
   compare(found: KernelListing["policies"]): Found {
-    return compareSlots(
-      this.#slots,
-      found,
-      { look: this.#look, judgesAll: this.#held.onLook() },
-      (key) => this.#held.unsure.delete(key),
-      (key) => this.#refused.stands(key),
-    );
+    const judgesAll = this.#held.onLook();
+    return compareSlots(this.#slots, found, { look: this.#look, judgesAll, unsure: this.#held.unsure, refused: this.#refused });
   }
 
   #at(policy: KernelPolicy): Slot {

@@ -343,7 +343,8 @@ export class PolicyTable {
     const left: KernelCommand[] = [];
     for (const [i, command] of commands.entries()) {
       if (command === refused || command.do === "add-sa" || command.do === "update-sa" || command.do === "read-sa") continue;
-      if (command.do === "add-policy" || command.do === "update-policy") left.push(...this.#slots.settle([command.policy]));
+      if (command.do === "add-policy" || command.do === "update-policy")
+        left.push(...this.#slots.firstOf(this.#slots.settle([command.policy])));
       else if (i >= done) left.push(command);
     }
     upkeep(core, left);

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { KernelCommand, KernelPolicy } from "../../ike/kernel-contract.ts";
 import { policyName } from "../../kernel/xfrm-args.ts";
 import type { Host } from "./host.ts";
+import { DROP } from "./network.ts";
 import { configuration, policyOf, towards } from "./policies.ts";
 import { A, B, packet, pair, said } from "./setting.ts";
 import { story, type World } from "./world.ts";
@@ -73,6 +74,8 @@ const rulesFor = (actions: readonly Wanted[]): string =>
       return action === "none" ? [] : [action === "require" ? rule : { ...rule, ...PLAIN }];
     }),
   ]);
+const PERMIT_AND_BLOCK = policyOf(rulesFor(["require", "permit", "none", "block"]));
+const PERMIT_AND_REQUIRE = policyOf(rulesFor(["require", "permit", "none", "require"]));
 /** What the most specific says of packets to B. */
 const isClear = (actions: readonly Wanted[]): boolean => {
   const last = actions.filter((action) => action !== "none").at(-1);
@@ -83,8 +86,6 @@ test("whatever of a reload the kernel refuses once or twice: what neither the ol
   fc.assert(
     fc.property(wanted, wanted, fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }), (old, now, refusals) => {
       fc.pre(!isClear(old) && !isClear(now));
-      // What is new comes the strongest first, and nothing of it waits for what was refused before it: a new permit may be there before a block in front of it.
-      fc.pre(now.every((action, i) => action !== "permit" || old[i] !== "none"));
       const next = policyOf(rulesFor(now));
       begun(rulesFor(old), (world, a) => {
         let i = 0;
@@ -99,6 +100,19 @@ test("whatever of a reload the kernel refuses once or twice: what neither the ol
         assert.equal(pings(world, a, 600, 1).has("clear"), false);
         a.refuse = () => undefined;
         world.run(60_000);
+      });
+    }),
+    { numRuns: 150 },
+  ));
+
+test("where the kernel refuses nothing, what both policies let pass in clear always does", () =>
+  fc.assert(
+    fc.property(wanted, wanted, (old, now) => {
+      fc.pre(isClear(old) && isClear(now));
+      const next = policyOf(rulesFor(now));
+      begun(rulesFor(old), (world, a) => {
+        follow(a, next);
+        assert.deepEqual([...pings(world, a, 200)], ["clear"]);
       });
     }),
     { numRuns: 60 },
@@ -122,6 +136,21 @@ for (const [what, first, command] of [
         ["required"],
         "the block is gone, and what is wide demands protection",
       );
+    }));
+
+for (const action of ["block", "require"])
+  test(`a permit that is new with a narrower ${action}, which is refused twice: it waits, and lets nothing pass where the narrower one will stand`, () =>
+    begun(rulesFor(["require", "none", "none", "none"]), (world, a) => {
+      let times = 2;
+      a.refuse = eachOnce(
+        (one) => one.do === "add-policy" && one.policy.direction === "out" && one.policy.selector.destination === B && times-- > 0,
+      );
+      follow(a, action === "block" ? PERMIT_AND_BLOCK : PERMIT_AND_REQUIRE);
+      assert.equal(pings(world, a, 1000).has("clear"), false);
+      const stands = outbound(a).map(({ selector }) => selector.destination);
+      assert.ok(stands.includes(B) && stands.includes("192.0.2.0"), "both stand");
+      a.refuse = () => undefined;
+      world.run(60_000);
     }));
 
 test("what the kernel refuses for good holds the rest of a reload back for less than a second", () =>
@@ -200,4 +229,47 @@ test("the kernel's word of an update of ours is lost: somebody's change of it, t
     },
     [1],
     1,
+  ));
+
+const WIDE_BLOCK = policyOf(configuration([{ name: '"wide"', filters: NET, action: '"block"', ...PLAIN }]));
+for (const [gap, delay] of [
+  [0, 1],
+  [20, 40],
+  [2, 5],
+] as const)
+  test(`two reloads ${gap} ms apart, and one update of the first is refused after ${delay} ms, where the second wants nothing: what waits for it does not do so for ever`, () =>
+    begun(
+      PERMIT,
+      (world, a) => {
+        let times = 1;
+        a.refuse = eachOnce((one) => one.do === "update-policy" && times-- > 0);
+        for (const policy of [REQUIRE, WIDE_REQUIRE]) {
+          follow(a, policy);
+          world.run(gap);
+        }
+        world.run(60_000);
+        assert.equal(pings(world, a, 10_000, 1000).has("clear"), false);
+        follow(a, WIDE_BLOCK);
+        world.run(1000);
+        assert.deepEqual([...pings(world, a, 1000, 100)], ["refused"]);
+      },
+      [delay],
+    ));
+
+test("an address comes and goes while the kernel has not answered, which refuses what it was asked for: nothing waits for ever for a look that nobody asks for", () =>
+  begun(
+    towards(B, { action: '"request"', start: '"on-traffic"' }),
+    (world, a) => {
+      let times = 1;
+      a.refuse = eachOnce((one) => one.do === "add-policy" && one.policy.selector.source === "192.0.2.7" && times-- > 0);
+      a.input({ type: "addresses", addresses: [A, "192.0.2.7"] });
+      world.run(5);
+      a.input({ type: "addresses", addresses: [A] });
+      world.run(10_000);
+      world.intercept = ({ from }) => (from === B ? DROP : undefined);
+      world.ping(a, packet(A, B));
+      world.run(4000);
+      assert.equal(world.ping(a, packet(A, B)), "clear", "a soft SA is open");
+    },
+    [20],
   ));
