@@ -26,9 +26,10 @@ const [BETWEEN, TIMES] = [1000, 10];
 /** Asks the kernel what it has, with whatever else is told within `after` milliseconds. `isRepeat`: the last look could not judge all. */
 export function lookSoon(core: Core, isRepeat: boolean, after = GATHER): void {
   if (core.stopping) return;
-  const isSet = core.timers.has(TIMER, "retry");
-  core.look.isRepeat = isRepeat && (!isSet || core.look.isRepeat);
-  if (!isSet) core.timers.set(TIMER, "retry", Math.max(core.now + after, core.look.notBefore));
+  const due = core.timers.at(TIMER, "retry");
+  core.look.isRepeat = isRepeat && (due === undefined || core.look.isRepeat);
+  const at = Math.max(core.now + after, core.look.notBefore);
+  if (due === undefined || at < due) core.timers.set(TIMER, "retry", at);
 }
 
 /** Asks the kernel what it has, after a reload. */
@@ -50,6 +51,12 @@ function begin(core: Core): void {
   core.look.startedAt = core.now;
   core.policies.slots.beginLook();
   emit(core, { type: "look", id: core.look.id });
+}
+
+/** The kernel has not told: another one begins after `pause` milliseconds, and no sooner. */
+export function lookLater(core: Core, pause: number): void {
+  core.look.notBefore = Math.max(core.look.notBefore, core.now + pause);
+  lookSoon(core, false, pause);
 }
 
 /** The kernel has answered. */

@@ -7,7 +7,7 @@ import { type Core, log } from "./core.ts";
 import { farSide } from "./far-side.ts";
 import { relaySoft } from "./fronts.ts";
 import type { KernelEvent, KernelListing, KernelPolicy } from "./kernel-contract.ts";
-import { lookEnded, lookSoon } from "./look.ts";
+import { lookEnded, lookLater, lookSoon } from "./look.ts";
 import { recordFound } from "./policy-records.ts";
 import type { PolicyKey } from "./policy-slot.ts";
 import { policyText, tellStanding } from "./refused.ts";
@@ -42,7 +42,7 @@ export function onPoliciesFound(core: Core, id: number, policies: KernelListing[
     slots.failLook();
     settleInOrder(core, slots.unsure());
     if (core.stopping) core.look.lastOnes = 0;
-    return lookSoon(core, false, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
+    return lookLater(core, Math.min(FIRST_PAUSE * 2 ** core.look.failures++, LONGEST_PAUSE));
   }
   core.look.failures = 0;
   const { gone, back, judged, known, isPartial } = slots.compare(policies);

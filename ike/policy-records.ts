@@ -32,14 +32,18 @@ export class AskedPolicies {
     return asked.before;
   }
 
-  /** It has answered; `done`: as it was asked to. Returns whether it was asked for more about that key. */
-  answer(owner: string, done: boolean): boolean {
+  /**
+   * It has answered; `done`: as it was asked to; `removed`: nothing of ours is there. Returns whether it may have something of ours there all the same: what it
+   * was asked for since, or where it was asked to add, what it did not remove.
+   */
+  answer(owner: string, done: boolean, removed: boolean): { readonly isAskedAgain: boolean; readonly mayStand: boolean } {
     const asked = this.#asked.get(owner);
-    if (!asked) return false;
+    if (!asked) return { isAskedAgain: false, mayStand: false };
     asked.unanswered = Math.max(0, asked.unanswered - 1);
-    if (asked.unanswered > 0) return true;
-    if (done) this.#asked.delete(owner);
-    return false;
+    if (removed) asked.before = [];
+    const mayStand = asked.before.length > 0;
+    if (done && asked.unanswered === 0) this.#asked.delete(owner);
+    return { isAskedAgain: asked.unanswered > 0, mayStand };
   }
 }
 
@@ -88,8 +92,9 @@ export function noteRemovals(core: Core, commands: readonly KernelCommand[], out
   for (const [i, command] of commands.entries()) {
     if (command.do !== "remove-policy" && command.do !== "add-policy" && command.do !== "update-policy") continue;
     const owner = policyOwner(command.policy);
-    const isAskedAgain = core.asked.answer(owner, i < done);
-    const isGone = i < done ? command.do === "remove-policy" : command.do === "add-policy" && !command.before && isInTheWay(outcome);
+    const isRemoved = i < done && command.do === "remove-policy";
+    const { isAskedAgain, mayStand } = core.asked.answer(owner, i < done, isRemoved);
+    const isGone = isRemoved || (i >= done && command.do === "add-policy" && !command.before && !mayStand && isInTheWay(outcome));
     if (!isAskedAgain && isGone) core.store.changes.gone.add(owner);
   }
 }

@@ -68,7 +68,7 @@ export interface Found {
 }
 
 /** Nothing stands there, and nothing should. */
-export const emptySlot = (): Slot => ({
+const emptySlot = (): Slot => ({
   base: null,
   overlays: [],
   asked: null,
@@ -83,6 +83,16 @@ export const emptySlot = (): Slot => ({
   doubt: null,
   probed: null,
 });
+
+/** The slot of a policy, which is there from now on. */
+export function slotAt(slots: Map<string, Slot>, policy: PolicyKey): Slot {
+  const key = keyOf(policy);
+  const known = slots.get(key);
+  if (known) return known;
+  const slot = emptySlot();
+  slots.set(key, slot);
+  return slot;
+}
 
 /** What should stand there. */
 export const wantedIn = ({ base, overlays }: Slot): KernelPolicy | null => strongerOf(overlays.at(-1)?.policy, base);

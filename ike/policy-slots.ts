@@ -10,11 +10,11 @@ import { compareSlots } from "./compare-slots.ts";
 import { HeldBack, opensRules, strengthens } from "./held-back.ts";
 import type { Instant } from "./input.ts";
 import type { KernelCommand, KernelListing, KernelPolicy, KernelRefusal } from "./kernel-contract.ts";
+import { Overlays } from "./overlays.ts";
 import {
   additionTo,
   type ChangedPolicy,
   type Doubted,
-  emptySlot,
   type Found,
   isAsWanted,
   isNotOurChange,
@@ -25,6 +25,7 @@ import {
   onUpdated,
   type PolicyKey,
   type Slot,
+  slotAt,
   wantedIn,
   withMaybe,
 } from "./policy-slot.ts";
@@ -34,10 +35,12 @@ import { inOrder, type Strongest, strongestAbout } from "./slot-strength.ts";
 
 export class PolicySlots {
   readonly #slots = new Map<string, Slot>();
-  /** In how many slots each child wants a policy of its own. */
-  readonly #laid = new Map<number, number>();
+  /** What children want. */
+  readonly overlays = new Overlays(this.#slots);
   readonly #refused = new RefusedSlots(this.#slots);
   readonly #held = new HeldBack();
+  /** What else of ours there may have been in a slot of which the kernel is asked to remove all. */
+  readonly #unsureGone = new Map<string, readonly KernelPolicy[]>();
   /** Looks at what the kernel has, counted. */
   #look = 0;
 
@@ -47,7 +50,7 @@ export class PolicySlots {
   }
 
   setBase(policy: KernelPolicy): void {
-    const slot = this.#at(policy);
+    const slot = slotAt(this.#slots, policy);
     if (!slot.base || !samePolicy(slot.base, policy)) slot.base = policy;
   }
 
@@ -62,42 +65,9 @@ export class PolicySlots {
     if (slot) slot.base = null;
   }
 
-  lay(child: number, policy: KernelPolicy): void {
-    this.#at(policy).overlays.push({ child, policy });
-    this.#laid.set(child, (this.#laid.get(child) ?? 0) + 1);
-  }
-
-  /** A child wants these from now on, and none of those that it wanted `before`; in each slot it keeps its place among others. */
-  relay(child: number, wanted: readonly KernelPolicy[], before: readonly PolicyKey[]): void {
-    const keys = new Set(wanted.map(keyOf));
-    for (const policy of before) if (!keys.has(keyOf(policy))) this.lift(child, policy);
-    for (const policy of wanted) {
-      const known = this.#slots.get(keyOf(policy))?.overlays.find((overlay) => overlay.child === child);
-      if (known) known.policy = policy;
-      else this.lay(child, policy);
-    }
-  }
-
-  /** Whether the child wants a policy anywhere. */
-  hasLaid(child: number): boolean {
-    return this.#laid.has(child);
-  }
-
-  /** Whether the child had one in that slot. */
-  lift(child: number, policy: PolicyKey): boolean {
-    const overlays = this.#slots.get(keyOf(policy))?.overlays ?? [];
-    const index = overlays.findIndex((overlay) => overlay.child === child);
-    if (index < 0) return false;
-    overlays.splice(index, 1);
-    const left = (this.#laid.get(child) ?? 1) - 1;
-    if (left > 0) this.#laid.set(child, left);
-    else this.#laid.delete(child);
-    return true;
-  }
-
   /** A policy of ours that an earlier run left in the kernel; not `isThere`: that it may have left, since the kernel has not told. */
   adopt(policy: KernelPolicy, isThere: boolean): void {
-    const slot = this.#at(policy);
+    const slot = slotAt(this.#slots, policy);
     if (isThere) Object.assign(slot, { present: policy, held: stopsClear(policy) });
     else slot.maybe = withMaybe(slot.maybe, policy);
   }
@@ -121,12 +91,9 @@ export class PolicySlots {
 
   /** The same of what children want. */
   clearOverlays(): readonly KernelCommand[] {
-    this.#laid.clear();
+    this.overlays.clear();
     this.#held.isEnding = true;
-    return [...this.#slots].flatMap(([key, slot]) => {
-      slot.overlays.length = 0;
-      return this.#settleSlot(key) ?? [];
-    });
+    return [...this.#slots.keys()].flatMap((key) => this.#settleSlot(key) ?? []);
   }
 
   /** The rule's policy in a slot, and the children that want one there. */
@@ -191,6 +158,7 @@ export class PolicySlots {
     if (present && this.#held.holds(present, wanted)) return void this.#held.late.add(key);
     if (!wanted) {
       this.#forget(key);
+      if (present && slot.maybe.length > 0) this.#unsureGone.set(key, slot.maybe);
       return present ? { do: "remove-policy", policy: present } : undefined;
     }
     if (!present) {
@@ -263,7 +231,7 @@ export class PolicySlots {
     const done = refusal?.index ?? commands.length;
     const back: KernelPolicy[] = [];
     for (const [i, command] of commands.entries()) {
-      if (command.do === "remove-policy" && i === done && isWhole(command.policy)) this.adopt(command.policy, false);
+      if (command.do === "remove-policy" && i <= done) this.#onRemoved(command.policy, i < done);
       if (command.do !== "add-policy" && command.do !== "update-policy") continue;
       const key = keyOf(command.policy);
       const slot = this.#slots.get(key);
@@ -281,6 +249,16 @@ export class PolicySlots {
     return back;
   }
 
+  /** The kernel's answer to a removal: one that it refused may have been carried out, or not. */
+  #onRemoved(policy: PolicyKey, isDone: boolean): void {
+    const key = keyOf(policy);
+    const perhaps = this.#unsureGone.get(key) ?? [];
+    this.#unsureGone.delete(key);
+    if (isDone || !isWhole(policy)) return;
+    for (const one of [...perhaps, policy]) this.adopt(one, false);
+    slotAt(this.#slots, policy).heard = this.#look;
+  }
+
   #forget(key: string): void {
     this.#slots.delete(key);
     this.#refused.forget(key);
@@ -289,7 +267,7 @@ export class PolicySlots {
 
   /** A policy was not added since something is there; whether a look may tell that it is ours: an earlier run's, of which nobody has told the start. */
   mayBeOurs(policy: KernelPolicy): boolean {
-    const slot = this.#at(policy);
+    const slot = slotAt(this.#slots, policy);
     if (slot.refused?.refusal.exists || slot.present) return false;
     // What was refused otherwise may have been carried out all the same.
     slot.maybe = withMaybe(slot.refused ? withMaybe(slot.maybe, slot.refused.policy) : slot.maybe, policy);
@@ -387,14 +365,5 @@ export class PolicySlots {
   compare(found: KernelListing["policies"]): Found {
     const judgesAll = this.#held.onLook();
     return compareSlots(this.#slots, found, { look: this.#look, judgesAll, unsure: this.#held.unsure, refused: this.#refused });
-  }
-
-  #at(policy: KernelPolicy): Slot {
-    const key = keyOf(policy);
-    const known = this.#slots.get(key);
-    if (known) return known;
-    const slot = emptySlot();
-    this.#slots.set(key, slot);
-    return slot;
   }
 }

@@ -304,32 +304,32 @@ export class PolicyTable {
 
   /** Puts policies in front of what stands, for whoever has the number. */
   layFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
-    for (const policy of policies) this.#slots.lay(id, policy);
+    for (const policy of policies) this.#slots.overlays.lay(id, policy);
     return this.#slots.settle(policies);
   }
 
   /** The rules have changed: what a child wants in front of them stands there, and what it wanted `before` and wants no longer does not. */
   relayFront(id: number, wanted: readonly KernelPolicy[], before: readonly KernelPolicy[]): readonly KernelCommand[] {
-    this.#slots.relay(id, wanted, before);
+    this.#slots.overlays.relay(id, wanted, before);
     return this.#slots.settle([...before, ...wanted]);
   }
 
   /** The same of a child. */
   relayChild(child: ChildSa): readonly KernelCommand[] {
     const isServed = this.#isServed(child);
-    if (isServed && !this.#slots.hasLaid(child.id)) return [];
+    if (isServed && !this.#slots.overlays.has(child.id)) return [];
     return this.relayFront(child.id, isServed ? [] : this.protectionFor(child), policiesOf(child));
   }
 
   /** Takes them back. */
   liftFront(id: number, policies: readonly KernelPolicy[]): readonly KernelCommand[] {
-    return this.#slots.settle(policies.filter((policy) => this.#slots.lift(id, policy)));
+    return this.#slots.settle(policies.filter((policy) => this.#slots.overlays.lift(id, policy)));
   }
 
   /** What goes, or comes back, when a child ends. `last`: no other child has the same selectors, so its reqid is free again. */
   release(child: ChildSa, last: boolean): readonly KernelCommand[] {
     if (last && !this.#standing.has(child.spec.reqid)) this.freeReqid(child.spec);
-    return this.#slots.hasLaid(child.id) ? this.liftFront(child.id, policiesOf(child)) : [];
+    return this.#slots.overlays.has(child.id) ? this.liftFront(child.id, policiesOf(child)) : [];
   }
 
   /**

@@ -91,6 +91,11 @@ export class Timers<Owner extends Timed = never> {
     return find(this.#first(owner), name) !== undefined;
   }
 
+  /** When it is due; undefined: it does not run. */
+  at(owner: Owner | string, name: TimerName): Instant | undefined {
+    return find(this.#first(owner), name)?.at;
+  }
+
   #first(owner: Owner | string): Timer<Owner> | undefined {
     return typeof owner === "string" ? this.#owners.get(owner) : (owner.timers as Timer<Owner> | undefined);
   }
