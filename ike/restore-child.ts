@@ -10,20 +10,21 @@ import { PLAIN_TRAFFIC } from "../policy/traffic-keys.ts";
 import type { Rule } from "../policy/types.ts";
 import { ownerOf } from "../sa-store/changes.ts";
 import type { ChildSa, Protection } from "../sa-store/child-sa.ts";
-import type { Role } from "../sa-store/ike-sa.ts";
+import type { IkeSa, Role } from "../sa-store/ike-sa.ts";
 import { carrierFor, LEAST_QUICK_MODE, logClosed, tellDelete } from "./children.ts";
-import { type Core, count } from "./core.ts";
+import { type Core, count, whoIs } from "./core.ts";
 import { childSuiteName, protocolSuiteName } from "./crypto/suite.ts";
 import { noPlaceFor } from "./end-taken.ts";
 import { identityOfRecord, selectorOfRecord } from "./identity-record.ts";
 import { saKeys } from "./install.ts";
 import { type KernelListing, type SaKey, saText } from "./kernel-contract.ts";
 import { armChildKeepalive } from "./nat-path.ts";
-import { armChild, NONE } from "./rekey.ts";
+import { armChild, NONE, succeed } from "./rekey.ts";
+import { serves } from "./renewal.ts";
 import { type Parting, partWithChild } from "./restore-ike.ts";
 import { type Fields, ruleCalled } from "./restore-record.ts";
 import { upkeep } from "./standing.ts";
-import { specKey } from "./wishes.ts";
+import { specKey, wishFor } from "./wishes.ts";
 
 /** The kernel's SAs of the last run that nobody has taken over or ended yet, by `saText`, and the IKE SAs that nobody goes on with. */
 export interface LastRun {
@@ -31,6 +32,8 @@ export interface LastRun {
   readonly partings: ReadonlyMap<number, Parting>;
   /** What goes out of the kernel once guards stand for the flows. */
   readonly ended: SaKey[][];
+  /** What we had answered when the run ended: the peer may send on it already, and takes us to have it. */
+  readonly answered: ChildSa[];
 }
 
 /** Takes a child over, and its SAs out of `sas`; false where it ends here, or was no whole one. */
@@ -46,6 +49,7 @@ export function restoreChild(core: Core, id: number, f: Fields, last: LastRun): 
     core.store.changes.gone.add(ownerOf.child(id));
     count(core, "child SA of the last run not taken over");
     if (child && why !== undefined) endChild(core, child, why, whole, [...inbound, ...outbound], last);
+    else if (child?.role === "responder" && !whole && inbound.every((sa) => last.sas.has(saText(sa)))) last.answered.push(child);
     return false;
   }
   for (const [direction, keys] of [
@@ -71,6 +75,21 @@ export function restoreChild(core: Core, id: number, f: Fields, last: LastRun): 
   if (child.ike === null) armChildKeepalive(core, child);
   if (child.outbound === "installed") upkeep(core, core.policies.take(child));
   return true;
+}
+
+/**
+ * Quick Modes that we had answered are made anew, whoever begins by rule: message 3 comes to nothing here, or went to the run before, and what we send would be
+ * held until the initiator finds that out. Where nothing is left of the IKE SA the peer finds it out at once.
+ */
+export function answerAnew(core: Core, answered: readonly ChildSa[]): void {
+  for (const { key, spec, who } of answered) {
+    const there = core.store.byPeer(spec.local, spec.remote).filter((entry): entry is IkeSa => entry.phase === "established");
+    // Of several hosts behind one NAT it may be any.
+    if (!there.some((ike) => serves(ike, spec.rule, core.now)) || there.some((ike) => whoIs(ike) !== who)) continue;
+    const old = core.store.byKey(key).findLast(({ state, outbound }) => state === "installed" && outbound === "installed");
+    if (old) succeed(core, old);
+    else wishFor(core, spec, [], null);
+  }
 }
 
 /** `whole`: the peer may be using it, and is told. */

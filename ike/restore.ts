@@ -4,6 +4,7 @@
  * ones go, and manual ones. In the journal only: forgotten.
  */
 import { ownerOf } from "../sa-store/changes.ts";
+import type { ChildSa } from "../sa-store/child-sa.ts";
 import { destroyImage, type JournalImage, type JournalPart } from "../sa-store/journal-record.ts";
 import { askAnew } from "./acquire.ts";
 import { type Core, log } from "./core.ts";
@@ -12,7 +13,7 @@ import { BYPASS_PRIORITY, isOurReqid, type KernelListing, type KernelPolicy, typ
 import { flowOfChild, flowOfGuard, guardLostFlows, type LostFlow } from "./lost-flows.ts";
 import { isManual } from "./manual.ts";
 import { isRecorded, isTakenOver, knowsAll, POLICY, policiesOf, policyOwner, recordFound } from "./policy-records.ts";
-import { type LastRun, restoreChild } from "./restore-child.ts";
+import { answerAnew, type LastRun, restoreChild } from "./restore-child.ts";
 import { endParting, type Parting, part, restoreIke } from "./restore-ike.ts";
 import { fieldsOf } from "./restore-record.ts";
 import { restoreSpoke } from "./spoke.ts";
@@ -59,12 +60,13 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   const sas = new Map(kernel.sas.filter(({ reqid }) => isOurReqid(reqid)).map((sa) => [saText(sa), sa]));
   const found = isTakenOver(image) || sas.size > 0;
   const partings = new Map<number, Parting>();
+  const answered: ChildSa[] = [];
   try {
     for (const [id, part] of owners(image, "ike ")) {
       const parting = restoreIke(core, Number(id), part, image.get(`ike ${id}`) ?? new Map());
       if (parting) partings.set(Number(id), parting);
     }
-    restoreChildren(core, image, { sas, partings, ended: [] });
+    restoreChildren(core, image, { sas, partings, ended: [], answered });
     for (const parting of partings.values()) part(core, parting);
   } finally {
     for (const parting of partings.values()) endParting(parting);
@@ -72,6 +74,7 @@ export function restoreSas(core: Core, { image, kernel }: Restore): void {
   restoreSpoke(core, owners(image, "spoke "));
   const left = [...sas.values()].filter((sa) => !isManual(core, sa) && leaveOrRemove(core, sa));
   core.policies.dropUnwanted(core);
+  answerAnew(core, answered);
   const known = new Set(owners(image, `${REQID} `).map(([, { value }]) => value));
   askAnew(
     core,
