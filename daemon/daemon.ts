@@ -19,10 +19,11 @@ import { Bypass } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
 import type { DescriptorStore } from "./descriptors.ts";
+import { Early } from "./early.ts";
 import { controlFailure, type StartFailure, socketFailure, socketHint } from "./failures.ts";
 import { Insight } from "./insight.ts";
 import { lossRecord, type OpenedJournal, whyNotKept } from "./journal.ts";
-import { holdsOurs, listKernel, listPolicies } from "./kernel-listing.ts";
+import { askedOf, holdsOurs, listKernel, listPolicies } from "./kernel-listing.ts";
 import type { Log } from "./log.ts";
 import { Loop } from "./loop.ts";
 import { Monitoring, STATISTICS_OWNER } from "./monitoring.ts";
@@ -97,6 +98,7 @@ class RunningDaemon implements Daemon {
   readonly #parts: DaemonParts;
   readonly #udp: Udp;
   readonly #loop: Loop;
+  readonly #early = new Early({ push: (input) => this.#loop.push(input), onDropped: () => this.#loop.countDropped() });
   readonly #commands: Commands;
   readonly #jobs: JobRunner;
   readonly #monitoring: Monitoring;
@@ -131,7 +133,7 @@ class RunningDaemon implements Daemon {
     this.#udp = new Udp({
       ...{ port, natPort, native },
       ...(parts.store ? { store: parts.store } : {}),
-      onDatagram: (path, bytes) => this.#loop.push({ type: "datagram", path, bytes }),
+      onDatagram: (path, bytes) => this.#early.push({ type: "datagram", path, bytes }),
       onProblem: (problem) => this.#onProblem(problem),
       onSieve: (share) => log(sieveRecord(share)),
     });
@@ -215,7 +217,7 @@ class RunningDaemon implements Daemon {
     const failure = (await this.#openControl()) ?? (await this.#openSockets());
     if (failure) return failure;
     await this.#ensureBypass();
-    kernel.listen((event) => this.#loop.push({ type: "kernel-event", event }));
+    kernel.listen((event) => this.#early.push({ type: "kernel-event", event }));
     this.#bypass.keep();
     for (const { message, file, line, column } of configuration.warnings)
       log({ event: "policy.warning", level: "warning", text: `${file}:${line}:${column}: ${message}` });
@@ -224,6 +226,8 @@ class RunningDaemon implements Daemon {
     if (this.#parts.journal?.complaint !== undefined) log(lossRecord(this.#parts.journal.complaint));
     await this.#policy.begin(!holdsOurs(restore.kernel), (policy) => {
       this.#loop.push({ type: "policy", policy, restore });
+      for (const event of askedOf(restore.kernel)) this.#loop.push({ type: "kernel-event", event });
+      this.#early.open();
       this.#routes.follow(policy);
     });
     this.#watch = watchAddresses({ onChange: () => void this.#onAddresses() });

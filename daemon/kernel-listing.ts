@@ -1,5 +1,5 @@
 /** What an earlier run left in the kernel. */
-import { BYPASS_PRIORITY, isOurReqid, type KernelListing } from "../ike/kernel-contract.ts";
+import { type Acquire, BYPASS_PRIORITY, isOurReqid, type KernelListing } from "../ike/kernel-contract.ts";
 import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import type { Log } from "./log.ts";
@@ -27,6 +27,16 @@ export async function listPolicies(kernel: Pick<Kernel, "listPolicies">): Promis
   } catch (error) {
     return err(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** For others their traffic asks again, when the kernel lets it. */
+const MOST_ASKED = 256;
+
+/** What traffic has asked one of our policies for while nobody listened: each need once. */
+export function askedOf({ asked = [] }: KernelListing): readonly Acquire[] {
+  const ours = asked.filter(({ reqid }) => isOurReqid(reqid));
+  const needs = new Map(ours.map((event) => [`${event.reqid} ${event.source} ${event.destination}`, event]));
+  return [...needs.values()].slice(0, MOST_ASKED);
 }
 
 /** Whether an earlier run has left a policy or an SA. */

@@ -104,6 +104,11 @@ export class Loop {
     this.#wake();
   }
 
+  /** Counts an input that was dropped before it came here. */
+  countDropped(): void {
+    this.#counters.dropped++;
+  }
+
   /** The policy that the engine follows. */
   inForce(): Policy {
     return this.#parts.engine.inForce();

@@ -98,6 +98,8 @@ export interface KernelRefusal {
 export interface KernelListing {
   readonly sas: readonly (SaKey & { readonly reqid: number; readonly counters: SaCounters; readonly endless: boolean })[];
   readonly policies: readonly ListedPolicy[];
+  /** What traffic has asked for that the kernel still waits for: it does not ask again meanwhile. */
+  readonly asked?: readonly Acquire[];
   /** It did not tell: nothing is known of what it has. */
   readonly isUnknown?: true;
 }
@@ -124,18 +126,20 @@ export interface SaCounters {
   readonly packets: number;
 }
 
+/** A packet met a policy without an SA. Ports are 0 where the protocol has none; icmp type and code are dropped. */
+export interface Acquire {
+  readonly type: "acquire";
+  readonly protocol: SaProtocol;
+  readonly reqid: number;
+  readonly source: string;
+  readonly destination: string;
+  readonly ipProtocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
 export type KernelEvent =
-  | {
-      /** A packet met a policy without an SA. Ports are 0 where the protocol has none; icmp type and code are dropped. */
-      readonly type: "acquire";
-      readonly protocol: SaProtocol;
-      readonly reqid: number;
-      readonly source: string;
-      readonly destination: string;
-      readonly ipProtocol: number;
-      readonly sourcePort: number;
-      readonly destinationPort: number;
-    }
+  | Acquire
   /** A packet in UDP whose integrity was proved came from another address or port than its SA knows. */
   | {
       readonly type: "mapping";

@@ -3,7 +3,7 @@
  * Invariant: keys go to the first child's stdin and nowhere else; the children see none of the daemon's environment or descriptors.
  */
 import { spawn } from "node:child_process";
-import { isOurReqid, type KernelEvent, type KernelListing, type SaCounters } from "../ike/kernel-contract.ts";
+import { type Acquire, isOurReqid, type KernelEvent, type KernelListing, type SaCounters } from "../ike/kernel-contract.ts";
 import { batchRunner } from "./batch.ts";
 import { CHILD_ENVIRONMENT, endingOf, reasonOf, startFailure } from "./ip-text.ts";
 import { lineReader } from "./lines.ts";
@@ -101,14 +101,17 @@ async function readCounters(run: Listing, onDiagnostic: (text: string) => void):
   return counters;
 }
 
-/** What can be read, with diagnostics about the rest. */
+/** What can be read, with diagnostics about the rest. A larval state is no SA yet. */
 async function readAll(run: Listing, onDiagnostic: (text: string) => void): Promise<KernelListing> {
-  const sas: KernelListing["sas"][number][] = [];
+  const [sas, asked]: [KernelListing["sas"][number][], Acquire[]] = [[], []];
   const states = xfrmStates();
   await run("counters", ["-s", "xfrm", "state", "list", "nokeys"], onDiagnostic, (chunk) => {
-    for (const { sa, ...rest } of states.push(chunk)) sas.push({ ...sa, ...rest });
+    for (const { sa, asked: by, ...rest } of states.push(chunk)) {
+      if (sa.spi !== 0) sas.push({ ...sa, ...rest });
+      else if (by) asked.push(by);
+    }
   });
-  return { sas, policies: (await readPolicies(run, onDiagnostic)).policies };
+  return { sas, asked, policies: (await readPolicies(run, onDiagnostic)).policies };
 }
 
 /**

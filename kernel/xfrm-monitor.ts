@@ -70,10 +70,10 @@ function begin(line: string): Reading | undefined {
 
 /** The packet stands in `sel`; the reqid in that template whose protocol has no SA, which in a bundle need not be the first. */
 function acquire(protocol: SaProtocol): Reading {
-  let packet: ReturnType<typeof selector>;
+  let packet: ReturnType<typeof packetOf>;
   return {
     read(line) {
-      if (line.startsWith("sel ")) packet = selector(line);
+      if (line.startsWith("sel ")) packet = packetOf(line);
       const template = /^proto (\w+) .*\breqid (\d+)/.exec(line);
       if (!packet || template?.[1] !== protocol) return undefined;
       return { type: "acquire", protocol, reqid: Number(template[2]), ...packet };
@@ -143,7 +143,7 @@ function mapping(address: string | undefined, port: number): Reading | undefined
 }
 
 /** `sel src A/32 dst B/32 proto tcp sport 0 dport 80 dev eth0`; undefined where an address or a protocol makes no sense. */
-function selector(line: string) {
+export function packetOf(line: string) {
   const words = line.split(/ +/);
   const after = (word: string): string | undefined => (words.includes(word) ? words[words.indexOf(word) + 1] : undefined);
   const source = canonicalAddress((after("src") ?? "").replace(/\/\d+$/, ""));

@@ -2,9 +2,10 @@
  * The text of `ip -s xfrm state` (list or get) as counters.
  * Invariant: keys that the text may hold are dropped as octets and never become strings; one line and one record are all that is kept.
  */
-import type { SaCounters, SaKey, SaProtocol } from "../ike/kernel-contract.ts";
+import type { Acquire, SaCounters, SaKey, SaProtocol } from "../ike/kernel-contract.ts";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { lineReader } from "./lines.ts";
+import { packetOf } from "./xfrm-monitor.ts";
 
 export interface StateRecord {
   readonly sa: SaKey;
@@ -12,6 +13,8 @@ export interface StateRecord {
   readonly counters: SaCounters;
   /** No time limit ends it. */
   readonly endless: boolean;
+  /** The packet of a larval state (SPI 0): what the kernel waits for, on behalf of which traffic. */
+  readonly asked?: Acquire;
 }
 
 export interface XfrmStates {
@@ -26,22 +29,26 @@ export function xfrmStates(): XfrmStates {
   let id: { protocol: SaProtocol; spi: number; reqid: number } | undefined;
   let current = false;
   let endless = false;
+  let packet: ReturnType<typeof packetOf>;
   const take = (line: string): StateRecord | undefined => {
     if (!line.startsWith("\t") && !line.startsWith(" ")) {
       ends = addresses(line);
       id = undefined;
       current = false;
       endless = false;
+      packet = undefined;
       return undefined;
     }
     if (!ends) return undefined;
     id ??= identity(line);
     endless ||= ENDLESS.test(line);
+    if (id?.spi === 0 && line.startsWith("\tsel ")) packet = packetOf(line.trim());
     const counters = current ? lifetime(line) : undefined;
     current = line.endsWith("lifetime current:");
     if (!id || !counters) return undefined;
     const { protocol, spi, reqid } = id;
-    return { sa: { ...ends, protocol, spi }, reqid, counters, endless };
+    const asked = packet && ({ type: "acquire", protocol, reqid, ...packet } as const);
+    return { sa: { ...ends, protocol, spi }, reqid, counters, endless, ...(asked ? { asked } : {}) };
   };
   return {
     push: (chunk) =>

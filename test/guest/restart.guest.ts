@@ -192,6 +192,30 @@ test("a reload under traffic keeps what it does not touch, and refuses a file th
   assert.ok(!run(`ip -n ${SPACES.a} xfrm policy`).includes("192.0.2.99"));
 });
 
+const larval = (): boolean => /spi 0x00000000\b/.test(run(`ip -n ${SPACES.a} xfrm state`));
+
+for (const signal of ["SIGKILL", "SIGTERM"] as const)
+  test(`traffic that asked while no daemon ran (${signal}), whose SAs are gone, passes within 5 s of the next start`, async (t) => {
+    await stop("a", signal);
+    run(`ip -n ${SPACES.a} xfrm state flush`);
+    let answeredAt = 0;
+    const ping = spawn("ip", ["netns", "exec", SPACES.a, "ping", "-n", "-i", "0.2", ADDRESS.b], { stdio: ["ignore", "pipe", "inherit"] });
+    t.after(() => ping.kill("SIGINT"));
+    ping.stdout?.on("data", (chunk: Buffer) => {
+      if (answeredAt === 0 && /icmp_seq=\d+ ttl/.test(chunk.toString())) answeredAt = Date.now();
+    });
+    // The `ip` of a daemon that was killed listens until it hears something: the kernel takes this for asked, for 30 s. Where nobody listens it asks with each packet.
+    await wait(1000);
+    assert.equal(larval(), signal === "SIGKILL");
+    await start("a");
+    const startedAt = Date.now();
+    for (let i = 0; i < 400 && answeredAt === 0; i++) await wait(100);
+    const seconds = (answeredAt - startedAt) / 1000;
+    assert.ok(answeredAt > 0 && seconds < 5, `${seconds} s\n${logs.a.slice(-2000)}`);
+    // The kernel has put the SA in its place.
+    assert.equal(larval(), false);
+  });
+
 test("a full stop after all that leaves nothing in the kernel, and no key in the journal", async () => {
   for (const name of ["a", "b"] as const) {
     const end = await ask({ path: control(name), request: { command: "shutdown", keep: false }, patienceSeconds: 20 });

@@ -265,6 +265,26 @@ test("counters are those of our reqids, and callers at one time share one look",
   assert.equal((await kernel.counters()).size, 0);
 });
 
+test("a larval state is no SA: a listing tells what traffic asks for by it", async (t) => {
+  const { ip, kernel } = setUp(t);
+  const larval = listed("0x00000000", 0x6d6d0000, 0).replace(
+    "\tlifetime",
+    "\tsel src 192.0.2.1/32 dst 192.0.2.2/32 proto icmp type 8 code 0\n\tlifetime",
+  );
+  ip.list(larval + listed("0x00001000", 0x6d6d0000, 10) + listed("0x00000000", 0x6d6d0000, 0));
+  const { sas, asked } = await kernel.list();
+  assert.deepEqual(
+    sas.map(({ spi }) => spi),
+    [0x1000],
+  );
+  assert.deepEqual(asked, [
+    {
+      ...{ type: "acquire", protocol: "esp", reqid: 0x6d6d0000, source: "192.0.2.1", destination: "192.0.2.2" },
+      ...{ ipProtocol: 1, sourcePort: 0, destinationPort: 0 },
+    },
+  ]);
+});
+
 test("counters that can't be read are none, with a diagnostic", async (t) => {
   const { ip, kernel, diagnostics } = setUp(t);
   ip.list("", 1);

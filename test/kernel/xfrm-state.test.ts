@@ -56,6 +56,20 @@ test("a list gives each ESP and AH state, and passes over others", () => {
   ]);
 });
 
+test("a larval state tells the packet that the kernel waits for, and no state after it does", () => {
+  const larval = state("proto esp spi 0x00000000(0) reqid 1835859968(0x6d6d0000) mode transport", "0(bytes), 0(packets)").replace(
+    "sel src 0.0.0.0/0 dst 0.0.0.0/0 uid 0",
+    "sel src 10.0.0.1/32 dst 10.0.0.2/32 proto tcp sport 40000 dport 80 dev eth0 uid 0",
+  );
+  const [one, other] = xfrmStates().push(Buffer.from(larval + first));
+  assert.equal(one?.sa.spi, 0);
+  assert.deepEqual(one?.asked, {
+    ...{ type: "acquire", protocol: "esp", reqid: 0x6d6d0000, source: "10.0.0.1", destination: "10.0.0.2" },
+    ...{ ipProtocol: 6, sourcePort: 40000, destinationPort: 80 },
+  });
+  assert.deepEqual(other, record);
+});
+
 test("a state with words that none of ours has takes no other with it, and is read as far as it is an SA of ESP or AH", () => {
   const other = state("proto esp spi 0x00002000(8192) reqid 9(0x00000009) mode beet", "1(bytes), 1(packets)")
     .replace("flag  (0x00000000)", "flag noecn esn 80 extra_flag dont-encap-dscp  (0x10000001)")
