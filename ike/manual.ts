@@ -2,8 +2,9 @@
  * Manual SAs: keys and SPIs from the file, in the kernel for as long as the policy has them, and nothing negotiated (RFC 4301 §4.5.1).
  * There is no replay protection: both ends would have to agree for ever on numbers that a restart forgets.
  */
-import { manualRule, sameManual } from "../policy/manual-rule.ts";
-import type { ManualSa } from "../policy/types.ts";
+import { parseAddress, prefixRange } from "../isakmp/address.ts";
+import { familyInside, manualRule, sameManual } from "../policy/manual-rule.ts";
+import type { ManualSa, TrafficSelector } from "../policy/types.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
 import { kernelSas, type Limits, saKeys } from "./install.ts";
@@ -57,7 +58,7 @@ const isSame = (a: SaKey, b: SaKey): boolean => a.protocol === b.protocol && a.s
 function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void {
   const { local, remote, suite, spiIn, spiOut, keyIn: inbound, keyOut: outbound } = manual;
   const rule = manualRule(manual);
-  const spec = { rule, selector: null, local, remote, reqid: core.policies.manualReqid(rule.name) };
+  const spec = { rule, selector: insideOf(manual), local, remote, reqid: core.policies.manualReqid(rule.name) };
   const keys = [{ suite, spiIn, spiOut, inbound, outbound }];
   const made = (["in", "out"] as const).flatMap((direction) => kernelSas(spec, keys, direction, NO_LIMITS, null));
   const sas = made.map((sa): KernelSa => ({ ...sa, replayWindow: 0 }));
@@ -70,6 +71,14 @@ function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void 
     ...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })),
   ];
   kernel(core, commands, { kind: "manual", pair, sas, commands });
+}
+
+/** What its SAs carry, where that is not what they are for anyway: a tunnel whose inside is of the other family than its ends drops everything without. */
+function insideOf(manual: ManualSa): TrafficSelector | null {
+  const family = familyInside(manual);
+  if (manual.mode !== "tunnel" || family === parseAddress(manual.local)?.family) return null;
+  const any = prefixRange(family, 0n, 0);
+  return { local: any, remote: any, protocol: 0, localPort: 0, remotePort: 0 };
 }
 
 /** The kernel's answer. What it refused of a pair, the rest of it goes with: half a pair protects nothing. */

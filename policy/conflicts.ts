@@ -10,6 +10,7 @@ import { familyOf } from "./filter.ts";
 import { actingText, manualOf, otherEndOf, ruleText } from "./manual-rule.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { compareStrength, negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
+import type { KeyPath } from "./toml-locator.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
 /** Reports conflicts between rules, and between them and manual SAs. */
@@ -42,8 +43,14 @@ function reportNames(rules: readonly Rule[], report: Report): void {
   }
 }
 
+/** Filters of rules: of those whose policies decide, and of those that only respond. */
+interface Taken {
+  readonly deciding: ByKey;
+  readonly answering: ByKey;
+}
+
 /** The kernel keys its policies by selector and direction: two with one selector cannot both be there. */
-function reportSelectors(rules: readonly PlacedRule[], report: Report): ByKey {
+function reportSelectors(rules: readonly PlacedRule[], report: Report): Taken {
   const [deciding, answering]: [ByKey, ByKey] = [new Map(), new Map()];
   const places = new Map(rules.map(({ rule, at }) => [rule, at]));
   for (const placed of rules) {
@@ -58,17 +65,26 @@ function reportSelectors(rules: readonly PlacedRule[], report: Report): ByKey {
         const whose = before.rule === rule ? "this rule" : ruleText(before.rule);
         report.error(at, `${whose} has a filter for the same traffic, "${before.filter.text}"; remove one, or make it narrower`);
       } else if (other) {
+        const placeOf = (one: Rule): KeyPath => (one === rule ? at : [...(places.get(one) ?? []), "filters"]);
+        const [answers, decides] = rule.action === "respond" ? [rule, other.rule] : [other.rule, rule];
         // A respond rule has no policy of its own: the other decides about packets, and comes first when the peer asks.
-        const [decides, where] = rule.action === "respond" ? [other.rule, at] : [rule, [...(places.get(other.rule) ?? []), "filters"]];
-        report.warning(
-          where,
-          `${actingText(decides)} is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
-        );
+        if (!isBefore(answers, decides))
+          report.warning(
+            placeOf(answers),
+            `${actingText(decides)} is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
+          );
+        else report.warning(placeOf(decides), beforeText(answers));
       }
     }
   }
-  return deciding;
+  return { deciding, answering };
 }
+
+/** In front of a tunnel for the same a rule in transport mode has a policy that keeps its traffic out of it. */
+const isBefore = (answers: Rule, decides: Rule): boolean => answers.mode === "transport" && decides.mode === "tunnel";
+
+const beforeText = (answers: Rule): string =>
+  `${actingText(answers)} is about the same traffic in transport mode, and decides about packets of this host: they go in clear until the peer asks, and never into this tunnel; remove one, or make it narrower`;
 
 const firstOf = (known: ByKey, keys: readonly string[]): RuleFilter | undefined =>
   keys.map((key) => known.get(key)).find((found) => found !== undefined);
@@ -134,7 +150,7 @@ export function forwardedKeys(filter: Filter, rule: Shape): readonly Forwarded[]
  * A manual SA gives way to the rules that are as strong as it is, and to the manual SAs before it: one for the same traffic would never be used. What is
  * written as the same as a rule's is refused even where the SA is the stronger one, as it is of the same mode beside `request`.
  */
-function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, selectors: ByKey, report: Report): void {
+function reportManual(placed: PlacedRule, manual: ManualSa, { deciding: taken, answering }: Taken, selectors: ByKey, report: Report): void {
   const { rule } = placed;
   for (const { filter, at } of placedFiltersOf(placed)) {
     const [written, { own, meant }] = [selectorKeys(filter, rule), manualKeys(filter, manual, rule)];
@@ -142,6 +158,8 @@ function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, select
     const before = [firstOf(taken, meant), firstOf(selectors, meant)].find((found) => found && isStronger(found));
     for (const key of own) if (!selectors.has(key)) selectors.set(key, { rule, filter });
     const alike = before ?? firstOf(taken, written);
+    const answers = firstOf(answering, written)?.rule;
+    if (!alike && answers && isBefore(answers, rule)) report.warning(at, beforeText(answers));
     if (!alike) continue;
     const whose = alike.rule === rule ? "this manual SA" : actingText(alike.rule);
     const ofOtherEnd = rule.mode === "transport" && otherEndOf(alike.rule, manual.local);

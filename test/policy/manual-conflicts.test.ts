@@ -89,6 +89,14 @@ const ROWS: readonly Row[] = [
     sa("s", "tunnel", "me <-> 2001:db8::/32"),
     [/^error 11: \[sa\] filters: me is 192\.0\.2\.1 here, the tunnel's local end, and the other side is IPv6; name the addresses/],
   ],
+  ["in tunnel mode for the other family than that of its ends", sa("s", "tunnel", "2001:db8:1::/48 <-> 2001:db8:2::/48"), []],
+  [
+    "in tunnel mode for both families",
+    sa("s", "tunnel", `${NETS}", "2001:db8:1::/48 <-> 2001:db8:2::/48`),
+    [
+      /^error 11: \[sa\] filters: an SA carries one address family, and other filters of this one are for IPv4; write an \[\[sa\]\] of its own$/,
+    ],
+  ],
   // Beside a rule for the same.
   [
     "and a permit that names the other side first",
@@ -151,6 +159,18 @@ const ROWS: readonly Row[] = [
     ],
   ],
   ["and a respond rule", sa("s", "tunnel", NETS) + rule("r", "respond", NETS, TUNNEL), []],
+  [
+    "of this host in a tunnel, and a respond rule in transport mode, which is in front of it",
+    sa("s", "tunnel", "192.0.2.1 <-> 10.2.0.0/16") + rule("r", "respond", "192.0.2.1 <-> 10.2.0.0/16"),
+    [
+      /^warning 11: \[sa\] filters: rule "r" \(respond\) is about the same traffic in transport mode, and decides about packets of this host/,
+    ],
+  ],
+  [
+    "of this host in transport mode, and a respond rule",
+    sa("s", "transport", "192.0.2.1 <-> 192.0.2.2") + rule("r", "respond", "192.0.2.1 <-> 192.0.2.2"),
+    [],
+  ],
   [
     "and a permit for another address of this host",
     sa("s", "tunnel", "me <-> 10.2.0.1") + rule("p", "permit", "192.0.2.7 <-> 10.2.0.1"),

@@ -321,3 +321,13 @@ for (const journal of [true, false])
       }),
     );
   }
+
+test("the SAs of a manual tunnel whose inside is of the other family than its ends are for that family: without, the kernel sends nothing through them", () => {
+  const nets = { mode: '"tunnel"', filters: '["2001:db8:1::/48 <-> 2001:db8:2::/48"]' };
+  const others = { mode: '"tunnel"', filters: '["2001:db8:2::/48 <-> 2001:db8:1::/48"]' };
+  scene(pair(manual("A", nets), manual("B", others)), (world) => {
+    const selectors = [...world.host("A").xfrm.states.values()].map(({ sa: { selector } }) => selector);
+    const any = { source: "::", sourceLength: 0, destination: "::", destinationLength: 0, protocol: 0, sourcePort: 0, destinationPort: 0 };
+    assert.deepEqual(selectors, [any, any]);
+  })();
+});
