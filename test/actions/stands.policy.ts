@@ -94,4 +94,6 @@ for (const action of ACTIONS)
     assert.equal(lab.log("us").split("policy.gone").length - 1, 2, "the reload found everything in its place");
     await lab.kill("us", "SIGTERM");
     xfrm("flush");
+    // What traffic has asked for, or the next start would ask for it.
+    execFileSync("ip", ["-n", "us", "xfrm", "state", "flush"]);
   });
