@@ -63,7 +63,7 @@ async function start(host: Host, more = ""): Promise<void> {
   const file = join(folder, `${host}.toml`);
   writeFileSync(
     file,
-    `[daemon]\ncontrol = "${control(host)}"\n[policy.main-mode]\nproposals = ["aes128-sha256-ecp256"]\n[policy.quick-mode]\npfs = "none"\n[[rule]]\nname = "peer"\nfilters = ["me <-> ${ADDRESS[peer]}"]\naction = "require"\nauth = [{ method = "kerberos", keytab = "${keytab}", peer-principal = "${principal(peer)}" }]\n${more}`,
+    `[daemon]\ncontrol = "${control(host)}"\nruntime-directory = "${join(folder, `${host}.run`)}"\n[policy.main-mode]\nproposals = ["aes128-sha256-ecp256"]\n[policy.quick-mode]\npfs = "none"\n[[rule]]\nname = "peer"\nfilters = ["me <-> ${ADDRESS[peer]}"]\naction = "require"\nauth = [{ method = "kerberos", keytab = "${keytab}", peer-principal = "${principal(peer)}" }]\n${more}`,
     { mode: 0o600 },
   );
   const argv = ["netns", "exec", `ka-${host}`, process.execPath, MAIN, "daemon", "-c", file, "--log-format", "json"];
