@@ -18,10 +18,10 @@ export { kernelSelectors, priorityOf };
 const REPLAY_WINDOW = 32;
 const OCTETS_PER_KILOBYTE = 1000;
 
-/** What the SAs of a pair are for. A selector of null narrows nothing: policies do. */
+/** What the SAs of a pair are for. A selector of null narrows nothing, but to the family of the ends: policies do. */
 export type SaSpec = Pick<ChildSpec, "local" | "remote" | "reqid"> & {
   readonly rule: Pick<ChildSpec["rule"], "mode" | "shortSha256">;
-  readonly selector: TrafficSelector | null;
+  readonly selector: TrafficSelector | "both-families" | null;
 };
 
 /** null: none. */
@@ -180,7 +180,8 @@ export function kernelTemplates(
  * An SA holds one selector; where a range needs several, the policies alone narrow it. It always has one: a tunnel whose inside is of
  * the other family than its ends drops everything without.
  */
-function saSelector(selector: TrafficSelector, direction: "in" | "out"): KernelSelector {
+function saSelector(selector: NonNullable<SaSpec["selector"]>, direction: "in" | "out"): NonNullable<KernelSa["selector"]> {
+  if (selector === "both-families") return selector;
   const [first, ...more] = kernelSelectors(selector);
   if (!first) throw new Error("a selector without prefixes");
   const any = selector.local.family === 4 ? "0.0.0.0" : "::";

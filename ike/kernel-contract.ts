@@ -43,8 +43,11 @@ export interface KernelSa {
   };
   /** ESP in UDP (RFC 3948), with the ports of the outer packet; null: bare. */
   readonly encap: { readonly sourcePort: number; readonly destinationPort: number } | null;
-  /** Narrows the SA; null: whatever its policy's template says. A tunnel for the other family than its ends' needs one ("::/0" will do). */
-  readonly selector: KernelSelector | null;
+  /**
+   * Narrows the SA; null: whatever its policy's template says. A tunnel for the other family than its ends' needs one ("::/0" will do), and one for both
+   * families has to say so.
+   */
+  readonly selector: KernelSelector | "both-families" | null;
 }
 
 /** One template of a policy. In transport mode `source` and `destination` null mean the packet's own addresses. */

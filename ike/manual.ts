@@ -2,12 +2,13 @@
  * Manual SAs: keys and SPIs from the file, in the kernel for as long as the policy has them, and nothing negotiated (RFC 4301 §4.5.1).
  * There is no replay protection: both ends would have to agree for ever on numbers that a restart forgets.
  */
-import { parseAddress, prefixRange } from "../isakmp/address.ts";
-import { familyInside, manualRule, sameManual } from "../policy/manual-rule.ts";
-import type { ManualSa, TrafficSelector } from "../policy/types.ts";
+import { everyAddress, type Family } from "../isakmp/address.ts";
+import { manualRule, sameManual } from "../policy/manual-rule.ts";
+import { concreteSelectors } from "../policy/selector.ts";
+import type { ManualSa } from "../policy/types.ts";
 import { type Core, kernel, logError } from "./core.ts";
 import { kernelError } from "./errors.ts";
-import { kernelSas, type Limits, saKeys } from "./install.ts";
+import { kernelSas, type Limits, type SaSpec, saKeys } from "./install.ts";
 import { type KernelCommand, type KernelRefusal, type KernelSa, type SaKey, saText } from "./kernel-contract.ts";
 import { upkeep } from "./standing.ts";
 
@@ -55,6 +56,19 @@ export const isManual = (core: Core, key: SaKey): boolean => [...core.manual.val
 /** Whether the kernel takes both for one SA. */
 const isSame = (a: SaKey, b: SaKey): boolean => a.protocol === b.protocol && a.spi === b.spi && a.destination === b.destination;
 
+/** The families that a tunnel's filters are about: where that is not the one of its ends alone, Linux wants to be told. */
+function insideOf(manual: ManualSa): SaSpec["selector"] {
+  if (manual.mode !== "tunnel") return null;
+  const rule = manualRule(manual);
+  const [family, ...more] = new Set(
+    manual.filters.flatMap((filter) => concreteSelectors(filter, rule, []).map(({ local }) => local.family)),
+  );
+  if (more.length > 0) return "both-families";
+  const ends: Family = manual.local.includes(":") ? 6 : 4;
+  if (family === undefined || family === ends) return null;
+  return { local: everyAddress(family), remote: everyAddress(family), protocol: 0, localPort: 0, remotePort: 0 };
+}
+
 function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void {
   const { local, remote, suite, spiIn, spiOut, keyIn: inbound, keyOut: outbound } = manual;
   const rule = manualRule(manual);
@@ -71,14 +85,6 @@ function install(core: Core, manual: ManualSa, present: readonly SaKey[]): void 
     ...sas.map((sa): KernelCommand => ({ do: "add-sa", sa })),
   ];
   kernel(core, commands, { kind: "manual", pair, sas, commands });
-}
-
-/** What its SAs carry, where that is not what they are for anyway: a tunnel whose inside is of the other family than its ends drops everything without. */
-function insideOf(manual: ManualSa): TrafficSelector | null {
-  const family = familyInside(manual);
-  if (manual.mode !== "tunnel" || family === parseAddress(manual.local)?.family) return null;
-  const any = prefixRange(family, 0n, 0);
-  return { local: any, remote: any, protocol: 0, localPort: 0, remotePort: 0 };
 }
 
 /** The kernel's answer. What it refused of a pair, the rest of it goes with: half a pair protects nothing. */

@@ -87,9 +87,9 @@ const fits = (template: KernelTemplate, ends: Ends, sa: KernelSa): boolean =>
   sa.source === ends.source &&
   sa.destination === ends.destination;
 
-/** An SA without a selector carries its own family only; one of the other in a tunnel needs a selector. */
-const carries = (sa: KernelSa, packet: Packet): boolean =>
-  sa.selector === null ? sa.source.includes(":") === packet.source.includes(":") : selects(sa.selector, packet);
+/** An SA without a selector carries its own family only; one of the other in a tunnel needs a selector, or the word that it is for both. */
+const carries = ({ selector, source }: KernelSa, packet: Packet): boolean =>
+  selector === null ? source.includes(":") === packet.source.includes(":") : selector === "both-families" || selects(selector, packet);
 
 const acquire = (packet: Packet, template: KernelTemplate): KernelEvent => ({
   type: "acquire",

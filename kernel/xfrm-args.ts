@@ -99,15 +99,16 @@ function unchecked(command: KernelCommand): readonly Word[] {
 const saId = (sa: SaKey): readonly string[] => ["src", sa.source, "dst", sa.destination, "proto", sa.protocol, "spi", formatSpi(sa.spi)];
 
 function putSa(verb: "add" | "update", sa: KernelSa): readonly Word[] {
+  const flags = [...(hasPaddedAh(sa) ? ["align4"] : []), ...(sa.selector === "both-families" ? ["af-unspec"] : [])];
   return [
     ...["xfrm", "state", verb, ...saId(sa), "reqid", number(sa.reqid), "mode", sa.mode, "replay-window", number(sa.replayWindow)],
     ...(sa.integrity ? ["auth-trunc", sa.integrity.name, sa.integrity.key, number(sa.integrity.truncateBits)] : []),
     ...(sa.encryption ? ["enc", sa.encryption.name, sa.encryption.key] : []),
     ...(sa.aead ? ["aead", sa.aead.name, sa.aead.key, number(sa.aead.icvBits)] : []),
     ...LIMITS.flatMap(([word, name]) => limit(word, sa.limits[name])),
-    ...(hasPaddedAh(sa) ? ["flag", "align4"] : []),
+    ...(flags.length > 0 ? ["flag", ...flags] : []),
     ...(sa.encap ? ["encap", "espinudp", number(sa.encap.sourcePort), number(sa.encap.destinationPort), "0.0.0.0"] : []),
-    ...(sa.selector ? ["sel", ...selector(sa.selector)] : []),
+    ...(sa.selector && sa.selector !== "both-families" ? ["sel", ...selector(sa.selector)] : []),
   ];
 }
 

@@ -3,14 +3,13 @@
  */
 
 import type { Secret } from "../ike/crypto/secret.ts";
-import { type AddressRange, covers, everyAddress, type Family, formatRange, intersection, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, everyAddress, type Family, formatRange, intersection, isHost, parseRange } from "../isakmp/address.ts";
 import { isAboutForwarded } from "./crossing.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
 import { actingText, manualOf, otherEndOf, ruleText } from "./manual-rule.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { compareStrength, negotiates, peersOfFilter, type RuleFilter } from "./select.ts";
-import type { KeyPath } from "./toml-locator.ts";
 import type { Filter, ManualSa, Rule, Side } from "./types.ts";
 
 /** Reports conflicts between rules, and between them and manual SAs. */
@@ -19,6 +18,7 @@ export function reportConflicts(placed: readonly PlacedRule[], report: Report): 
   const rules = negotiated.map(({ rule }) => rule);
   reportNames(rules, report);
   const taken = reportSelectors(negotiated, report);
+  reportHoles(placed, report);
   reportTurned(placed, report);
   const [selectors, spis]: [ByKey, Map<string, ManualSa>] = [new Map(), new Map()];
   for (const one of placed) {
@@ -43,14 +43,8 @@ function reportNames(rules: readonly Rule[], report: Report): void {
   }
 }
 
-/** Filters of rules: of those whose policies decide, and of those that only respond. */
-interface Taken {
-  readonly deciding: ByKey;
-  readonly answering: ByKey;
-}
-
 /** The kernel keys its policies by selector and direction: two with one selector cannot both be there. */
-function reportSelectors(rules: readonly PlacedRule[], report: Report): Taken {
+function reportSelectors(rules: readonly PlacedRule[], report: Report): ByKey {
   const [deciding, answering]: [ByKey, ByKey] = [new Map(), new Map()];
   const places = new Map(rules.map(({ rule, at }) => [rule, at]));
   for (const placed of rules) {
@@ -65,26 +59,46 @@ function reportSelectors(rules: readonly PlacedRule[], report: Report): Taken {
         const whose = before.rule === rule ? "this rule" : ruleText(before.rule);
         report.error(at, `${whose} has a filter for the same traffic, "${before.filter.text}"; remove one, or make it narrower`);
       } else if (other) {
-        const placeOf = (one: Rule): KeyPath => (one === rule ? at : [...(places.get(one) ?? []), "filters"]);
-        const [answers, decides] = rule.action === "respond" ? [rule, other.rule] : [other.rule, rule];
-        // A respond rule has no policy of its own: the other decides about packets, and comes first when the peer asks.
-        if (!isBefore(answers, decides))
-          report.warning(
-            placeOf(answers),
-            `${actingText(decides)} is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
-          );
-        else report.warning(placeOf(decides), beforeText(answers));
+        // It decides before a tunnel (below); else the other does, and comes first when the peer asks.
+        if (isHole(rule) ? other.rule.mode === "tunnel" : isHole(other.rule) && rule.mode === "tunnel") continue;
+        const [decides, where] = rule.action === "respond" ? [other.rule, at] : [rule, [...(places.get(other.rule) ?? []), "filters"]];
+        report.warning(
+          where,
+          `${actingText(decides)} is about the same traffic and decides; a respond rule without filters answers whatever no other rule is about`,
+        );
       }
     }
   }
-  return { deciding, answering };
+  return deciding;
 }
 
-/** In front of a tunnel for the same a rule in transport mode has a policy that keeps its traffic out of it. */
-const isBefore = (answers: Rule, decides: Rule): boolean => answers.mode === "transport" && decides.mode === "tunnel";
+/** Whether a rule lets packets pass in clear until its peer asks, and comes before tunnels for just the same. */
+const isHole = ({ action, mode }: Rule): boolean => action === "respond" && mode === "transport";
 
-const beforeText = (answers: Rule): string =>
-  `${actingText(answers)} is about the same traffic in transport mode, and decides about packets of this host: they go in clear until the peer asks, and never into this tunnel; remove one, or make it narrower`;
+/** Transport mode comes before tunnel mode: a rule that only responds there takes the traffic of a tunnel with the same filter. */
+function reportHoles(placed: readonly PlacedRule[], report: Report): void {
+  const holes: ByKey = new Map();
+  const read = placed.filter(({ at }) => !["mode", "tunnel", "peer"].some((key) => report.failed([...at, key])));
+  const inTransport = read.filter(({ rule }) => rule.mode === "transport");
+  const keysOf = (one: PlacedRule) =>
+    placedFiltersOf(one).flatMap(({ filter }) => selectorKeys(filter, one.rule).map((key) => ({ key, filter })));
+  // What comes before both decides, and check says so of the respond rule.
+  const stronger = new Set(inTransport.flatMap((one) => (isHole(one.rule) ? [] : keysOf(one).map(({ key }) => key))));
+  for (const one of inTransport)
+    for (const { key, filter } of isHole(one.rule) ? keysOf(one) : [])
+      if (!holes.has(key) && !stronger.has(key)) holes.set(key, { rule: one.rule, filter });
+  for (const one of read)
+    for (const { filter, at } of one.rule.mode === "tunnel" && one.rule.action !== "respond" ? placedFiltersOf(one) : []) {
+      const hole = firstOf(holes, endKeys(filter, one.rule.tunnel?.local ?? "", one.rule).meant);
+      if (!hole) continue;
+      const { local } = hole.filter;
+      const whose = local.kind === "range" && !isHost(local.range) ? " of this host's own addresses" : "";
+      report.warning(
+        at,
+        `${actingText(hole.rule)} is about the same traffic${whose}, "${hole.filter.text}", and decides, as transport mode comes before tunnel mode: it passes in clear until the peer asks; remove that filter if the tunnel is meant`,
+      );
+    }
+}
 
 const firstOf = (known: ByKey, keys: readonly string[]): RuleFilter | undefined =>
   keys.map((key) => known.get(key)).find((found) => found !== undefined);
@@ -150,16 +164,14 @@ export function forwardedKeys(filter: Filter, rule: Shape): readonly Forwarded[]
  * A manual SA gives way to the rules that are as strong as it is, and to the manual SAs before it: one for the same traffic would never be used. What is
  * written as the same as a rule's is refused even where the SA is the stronger one, as it is of the same mode beside `request`.
  */
-function reportManual(placed: PlacedRule, manual: ManualSa, { deciding: taken, answering }: Taken, selectors: ByKey, report: Report): void {
+function reportManual(placed: PlacedRule, manual: ManualSa, taken: ByKey, selectors: ByKey, report: Report): void {
   const { rule } = placed;
   for (const { filter, at } of placedFiltersOf(placed)) {
-    const [written, { own, meant }] = [selectorKeys(filter, rule), manualKeys(filter, manual, rule)];
+    const [written, { own, meant }] = [selectorKeys(filter, rule), endKeys(filter, manual.local, rule)];
     const isStronger = (other: RuleFilter): boolean => compareStrength(other.rule, rule) <= 0;
     const before = [firstOf(taken, meant), firstOf(selectors, meant)].find((found) => found && isStronger(found));
     for (const key of own) if (!selectors.has(key)) selectors.set(key, { rule, filter });
     const alike = before ?? firstOf(taken, written);
-    const answers = firstOf(answering, written)?.rule;
-    if (!alike && answers && isBefore(answers, rule)) report.warning(at, beforeText(answers));
     if (!alike) continue;
     const whose = alike.rule === rule ? "this manual SA" : actingText(alike.rule);
     const ofOtherEnd = rule.mode === "transport" && otherEndOf(alike.rule, manual.local);
@@ -192,14 +204,10 @@ export const selectorKeys = (filter: Filter, rule: Shape): readonly string[] =>
   keysFrom(filter, rule, (family) => localKey(filter.local, rule, family) ?? []);
 
 /**
- * The same of a manual SA, which is for one address of this host (`own`); `me` of others stands for that one among others (`meant`). It is no `me` for
- * others itself unless that is written: they may have other addresses of this host.
+ * The same of a manual SA or a tunnel, which is for one address of this host (`own`), its `local` end; `me` of others stands for that one among others
+ * (`meant`). It is no `me` for others itself unless that is written: they may have other addresses of this host.
  */
-function manualKeys(
-  filter: Filter,
-  { local }: ManualSa,
-  rule: Rule,
-): { readonly own: readonly string[]; readonly meant: readonly string[] } {
+function endKeys(filter: Filter, local: string, rule: Rule): { readonly own: readonly string[]; readonly meant: readonly string[] } {
   const end = parseRange(local);
   const keys = (isForOthers: boolean): readonly string[] =>
     keysFrom(filter, rule, (family) => {

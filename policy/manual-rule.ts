@@ -1,9 +1,8 @@
 /**
  * A manual SA as the rule that it amounts to: protection is required, and nobody is asked for it.
  */
-import { type Family, hostRange, parseAddress } from "../isakmp/address.ts";
+import { hostRange, parseAddress } from "../isakmp/address.ts";
 import { sameValue } from "./diff.ts";
-import { familyOf } from "./filter.ts";
 import { PLAIN_TRAFFIC } from "./traffic-keys.ts";
 import type { ManualSa, Rule } from "./types.ts";
 
@@ -53,13 +52,6 @@ export const otherEndOf = (rule: Rule, own: string): string | undefined => {
 /** Why packets of others of this host's addresses than `end` are dropped, and what to write. */
 export const oneEndText = (end: string): string =>
   `in transport mode the SA protects packets of ${end} alone; write that as the filter's local side, and others are no matter of it`;
-
-/** The address family of what a manual SA in tunnel mode carries: that of its ends, unless all of its filters are of the other one. */
-export function familyInside({ local, filters }: Pick<ManualSa, "local" | "filters">): Family {
-  const outside = parseAddress(local)?.family ?? 4;
-  const families = filters.map((filter) => familyOf(filter.local) ?? familyOf(filter.remote) ?? outside);
-  return families.includes(outside) ? outside : (families[0] ?? outside);
-}
 
 /** Whether two readings of a manual SA mean the same, keys included. */
 export const sameManual = (a: ManualSa, b: ManualSa): boolean => sameValue(a, b);

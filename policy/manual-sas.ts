@@ -8,7 +8,6 @@ import { type Family, intersection, parseAddress, parseRange } from "../isakmp/a
 import type { AuthContext } from "./auth-entries.ts";
 import type { Report } from "./diagnostic.ts";
 import { familyOf } from "./filter.ts";
-import { familyInside } from "./manual-rule.ts";
 import type { Allowed } from "./offers.ts";
 import { weakInChildSuite } from "./proposal.ts";
 import type { Document, RawManual } from "./schema.ts";
@@ -51,14 +50,8 @@ function reportEnds(raw: RawManual, sa: ManualSa | undefined, path: KeyPath, rep
     if (!filter || !own || !peer) continue;
     const { local, remote } = filter;
     if (sa.mode === "tunnel") {
-      const family = familyOf(remote) ?? familyOf(local);
-      const inside = familyInside(sa);
+      const family = familyOf(remote);
       if (local.kind === "me" && family && family !== own.family) report.error(at, endOfOther(sa.local, family));
-      else if (family && family !== inside)
-        report.error(
-          at,
-          `an SA carries one address family, and other filters of this one are for IPv${inside}; write an [[sa]] of its own`,
-        );
     } else if (remote.kind === "range" && !intersection(remote.range, peer))
       report.error(
         at,

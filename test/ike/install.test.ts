@@ -113,7 +113,7 @@ test("GCM has one key with its salt, ESP-NULL an empty cipher key, AH no cipher"
 test("of a bundle ESP comes first; in tunnel mode it alone makes the tunnel, and only the inner SA narrows", () => {
   installed("ah:sha1+esp:3des-sha1", "out", specOf("tunnel", selector("10.1.0.0/16", "10.2.0.0/16")), (sas) => {
     assert.deepEqual(
-      sas.map(({ protocol, mode, selector: s }) => [protocol, mode, s?.source ?? null]),
+      sas.map(({ protocol, mode, selector: s }) => [protocol, mode, s && s !== "both-families" ? s.source : null]),
       [
         ["esp", "tunnel", "10.1.0.0"],
         ["ah", "transport", null],
@@ -148,7 +148,10 @@ test("an SA's selector is turned round inbound, and gives way to everything wher
     });
   });
   installed("esp:aes128-sha1", "out", specOf("tunnel", selector("10.1.0.0/16", "10.2.0.3-10.2.0.6")), ([sa]) => {
-    assert.deepEqual([sa?.selector?.source, sa?.selector?.sourceLength, sa?.selector?.destinationLength], ["0.0.0.0", 0, 0]);
+    assert.deepEqual(sa?.selector, {
+      ...{ source: "0.0.0.0", sourceLength: 0, destination: "0.0.0.0", destinationLength: 0 },
+      ...{ protocol: 0, sourcePort: 0, destinationPort: 0 },
+    });
   });
 });
 

@@ -51,6 +51,16 @@ const lines: readonly (readonly [string, KernelCommand, string])[] = [
     `xfrm state add src 2001:db8::1 dst 2001:db8::2 proto esp spi 0xc5704d9e reqid 1835859969 mode tunnel replay-window 0 ${sha1} ${aes} sel src 10.1.0.0/16 dst 10.2.0.0/16 proto 6 dport 445`,
   ],
   [
+    "an SA for both families",
+    add({ mode: "tunnel", selector: "both-families" }),
+    `${start.replace("transport", "tunnel")} ${sha1} ${aes} flag af-unspec`,
+  ],
+  [
+    "AH on IPv4 for both families",
+    add({ protocol: "ah", encryption: null, mode: "tunnel", selector: "both-families" }),
+    `${start.replace("esp", "ah").replace("transport", "tunnel")} ${sha1} flag align4 af-unspec`,
+  ],
+  [
     "AH on IPv4, whose ICV is filled up to 4 octets",
     add({ protocol: "ah", encryption: null }),
     `${start.replace("esp", "ah")} ${sha1} flag align4`,
@@ -159,11 +169,13 @@ for (const { name } of INTEGRITIES) {
   });
 }
 
-test("no line changes a default of the kernel: no flag but that of AH on IPv4, no mark, encap, offload, share or dir of an SA", () => {
+test("no line changes a default of the kernel: no flag but that of AH on IPv4 and that of a tunnel for both families, no mark, encap, offload, share or dir of an SA", () => {
   const commands = [...everySuite.map(({ sa }): KernelCommand => ({ do: "add-sa", sa: sa() })), ...lines.map(([, command]) => command)];
   for (const command of commands)
     assert.doesNotMatch(
-      lineOf(command).replace(/(?<= proto ah .*) flag align4/, ""),
+      lineOf(command)
+        .replace(/(?<= proto ah .*) flag align4/, "")
+        .replace(/(?<= mode tunnel .*) (flag )?af-unspec$/, ""),
       / (flag|extra-flag|mark|encap|offload|if_id|share|ptype) /,
     );
   for (const { sa } of everySuite) assert.doesNotMatch(lineOf({ do: "add-sa", sa: sa() }), / dir /);

@@ -29,6 +29,12 @@ const [SAME, NEVER] = [
   /the filter never decides$/,
 ];
 
+/** A respond rule in transport mode takes the traffic of a tunnel. */
+const decidesInClear = (name: string, filter: string, whose: string, line: number): RegExp =>
+  new RegExp(
+    `^warning ${line}: .*filters: rule "${name}" \\(respond\\) is about the same traffic${whose}, "${filter}", and decides, .* passes in clear until the peer asks`,
+  );
+
 const ROWS: readonly Row[] = [
   // The ends and the filter.
   ["in transport mode for its own peer", sa("s", "transport", "me <-> 192.0.2.2"), []],
@@ -90,13 +96,7 @@ const ROWS: readonly Row[] = [
     [/^error 11: \[sa\] filters: me is 192\.0\.2\.1 here, the tunnel's local end, and the other side is IPv6; name the addresses/],
   ],
   ["in tunnel mode for the other family than that of its ends", sa("s", "tunnel", "2001:db8:1::/48 <-> 2001:db8:2::/48"), []],
-  [
-    "in tunnel mode for both families",
-    sa("s", "tunnel", `${NETS}", "2001:db8:1::/48 <-> 2001:db8:2::/48`),
-    [
-      /^error 11: \[sa\] filters: an SA carries one address family, and other filters of this one are for IPv4; write an \[\[sa\]\] of its own$/,
-    ],
-  ],
+  ["in tunnel mode for both families", sa("s", "tunnel", `${NETS}", "2001:db8:1::/48 <-> 2001:db8:2::/48`), []],
   // Beside a rule for the same.
   [
     "and a permit that names the other side first",
@@ -158,19 +158,29 @@ const ROWS: readonly Row[] = [
       /^warning 15: rule "r": .*never decides$/,
     ],
   ],
-  ["and a respond rule", sa("s", "tunnel", NETS) + rule("r", "respond", NETS, TUNNEL), []],
-  [
-    "of this host in a tunnel, and a respond rule in transport mode, which is in front of it",
-    sa("s", "tunnel", "192.0.2.1 <-> 10.2.0.0/16") + rule("r", "respond", "192.0.2.1 <-> 10.2.0.0/16"),
+  // Transport mode comes before tunnel mode; in one mode the SA decides.
+  ...(
     [
-      /^warning 11: \[sa\] filters: rule "r" \(respond\) is about the same traffic in transport mode, and decides about packets of this host/,
+      [NETS, NETS, " of this host's own addresses"],
+      ["192.0.2.1 <-> 10.2.0.0/16", "192.0.2.1 <-> 10.2.0.0/16", ""],
+      ["me <-> 10.2.0.0/16", "me <-> 10.2.0.0/16", ""],
+      ["192.0.2.1 <-> 10.2.0.0/16", "me <-> 10.2.0.0/16", ""],
+      ["me <-> 10.2.0.0/16", "192.0.2.1 -> 10.2.0.0/16", ""],
+    ] as const
+  ).map(
+    ([own, filter, whose]): Row => [
+      `in a tunnel ("${own}"), and a respond rule in transport mode ("${filter}")`,
+      sa("s", "tunnel", own) + rule("r", "respond", filter),
+      [decidesInClear("r", filter, whose, 11)],
     ],
-  ],
+  ),
   [
-    "of this host in transport mode, and a respond rule",
-    sa("s", "transport", "192.0.2.1 <-> 192.0.2.2") + rule("r", "respond", "192.0.2.1 <-> 192.0.2.2"),
+    "in a tunnel, and a respond rule in transport mode for another address of this host",
+    sa("s", "tunnel", "me <-> 10.2.0.1") + rule("r", "respond", "192.0.2.7 <-> 10.2.0.1"),
     [],
   ],
+  ["in transport mode, and a respond rule", sa("s", "transport", "me <-> 192.0.2.2") + rule("r", "respond", "me <-> 192.0.2.2"), []],
+  ["and a respond rule", sa("s", "tunnel", NETS) + rule("r", "respond", NETS, TUNNEL), []],
   [
     "and a permit for another address of this host",
     sa("s", "tunnel", "me <-> 10.2.0.1") + rule("p", "permit", "192.0.2.7 <-> 10.2.0.1"),
@@ -326,4 +336,30 @@ for (const [actions, severities] of [
   test(`rules for one traffic (${actions.join(", ")}): ${severities.join(", ")}`, () => {
     const found = findingsOf(actions.map((action, i) => rule(`r${i}`, action, "me <-> 192.0.2.2")).join(""));
     assert.deepEqual(found.map((finding) => finding.split(" ")[0]).sort(), [...severities]);
+  });
+
+const [ALIKE, TO_ITSELF] = ["192.0.2.1 <-> 10.2.0.0/16", "me <-> 10.2.0.0/16"];
+for (const [what, text, expected] of [
+  ["respond, and a tunnel", rule("r", "respond", ALIKE) + rule("t", "require", ALIKE, TUNNEL), [decidesInClear("r", ALIKE, "", 10)]],
+  ["a tunnel, and respond", rule("t", "require", ALIKE, TUNNEL) + rule("r", "respond", ALIKE), [decidesInClear("r", ALIKE, "", 4)]],
+  [
+    "respond, and a tunnel, both for me",
+    rule("r", "respond", TO_ITSELF) + rule("t", "require", TO_ITSELF, TUNNEL),
+    [decidesInClear("r", TO_ITSELF, "", 10)],
+  ],
+  [
+    "respond in a tunnel, and that tunnel",
+    rule("r", "respond", ALIKE, TUNNEL) + rule("t", "require", ALIKE, TUNNEL),
+    [/^warning 4: .*rule "t" \(require\) is about the same traffic and decides/],
+  ],
+  [
+    "a block, respond for just its traffic, and a tunnel",
+    rule("b", "block", TO_ITSELF) + rule("r", "respond", TO_ITSELF) + rule("t", "require", TO_ITSELF, TUNNEL),
+    [/rule "b" \(block\) is about the same traffic and decides/],
+  ],
+] as const)
+  test(`rules for one traffic, in both modes (${what}): check names the one that decides`, () => {
+    const found = findingsOf(text).filter((finding) => finding.includes("is about the same traffic"));
+    assert.equal(found.length, expected.length, found.join("\n"));
+    for (const [i, pattern] of expected.entries()) assert.match(found[i] ?? "", pattern);
   });

@@ -72,7 +72,7 @@ const ROWS: readonly (readonly [what: string, text: string, severity: Diagnostic
     "a tunnel, and a rule in transport mode that only responds and is written as it is: in front of a tunnel the latter decides",
     rule("t", "require", "192.0.2.1 <-> 10.2.0.0/16") + rule("r", "respond", "192.0.2.1 <-> 10.2.0.0/16").replace(/mode = .*$/ms, ""),
     "warning",
-    /rule "t": filters: rule "r" \(respond\) is about the same traffic in transport mode, and decides about packets of this host/,
+    /rule "t": filters: rule "r" \(respond\) is about the same traffic, "192\.0\.2\.1 <-> 10\.2\.0\.0\/16", and decides, as transport mode/,
   ],
   [
     "a tunnel that only responds within one network, and a block of it",

@@ -65,7 +65,11 @@ function contentOf(sa: KernelSa): string {
 }
 
 const selectorText = ({ selector: s }: KernelSa): string =>
-  s ? `${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}` : "any";
+  s === "both-families"
+    ? s
+    : s
+      ? `${s.source}/${s.sourceLength}:${s.sourcePort} ${s.destination}/${s.destinationLength}:${s.destinationPort} ${s.protocol}`
+      : "any";
 
 const useOf = (sa: KernelSa): string => `${sa.protocol} ${sa.source} ${sa.destination} reqid ${sa.reqid} ${selectorText(sa)}`;
 
