@@ -107,7 +107,7 @@ function saOf(n: number, direction: Direction): KernelSa {
     integrity: { name: "hmac(sha1)", key: new Secret(new Uint8Array(20).fill(n)), truncateBits: 96 },
     aead: null,
     replayWindow: direction === "in" ? 32 : 0,
-    limits: { softSeconds: 3000, hardSeconds: 3600, softOctets: null, hardOctets: null },
+    limits: { softSeconds: 3000, hardSeconds: 3600, softPackets: null, hardPackets: null, softOctets: null, hardOctets: null },
     encap: null,
     selector: null,
   };

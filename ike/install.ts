@@ -29,6 +29,9 @@ export interface Limits {
   readonly softSeconds: number | null;
   readonly hardSeconds: number | null;
   readonly kilobytes: number | null;
+  /** Packets after which a new SA is wanted, and after which nothing may be sent any more. */
+  readonly softPackets: number | null;
+  readonly hardPackets: number | null;
   /** Share of the volume after which a new SA is wanted. */
   readonly softShare: number;
 }
@@ -84,11 +87,13 @@ function kernelSa(
       softSeconds: limits.softSeconds,
       hardSeconds: limits.hardSeconds,
       softOctets: hard === null ? null : Math.floor(hard * limits.softShare),
-      // A peer that ignores kilobytes keeps sending: only our own sending stops at the limit.
+      softPackets: limits.softPackets,
+      // A peer that ignores kilobytes keeps sending: only our own sending stops at the limits.
       hardOctets: inbound ? null : hard,
+      hardPackets: inbound ? null : limits.hardPackets,
     },
     encap: encap && (inbound ? ports(encap.remote, encap.local) : ports(encap.local, encap.remote)),
-    selector: layer === 0 && spec.selector ? saSelector(spec.selector, direction) : null,
+    selector: layer === 0 ? spec.selector && saSelector(spec.selector, direction) : outerSelector(spec),
   };
 }
 
@@ -188,6 +193,10 @@ function saSelector(selector: NonNullable<SaSpec["selector"]>, direction: "in" |
   const one = more.length === 0 ? first : { ...first, source: any, sourceLength: 0, destination: any, destinationLength: 0 };
   return direction === "out" ? one : turned(one);
 }
+
+/** Around an inner SA another one narrows nothing. Linux asks it about the packet inside, though, and so it has to take both families where those differ. */
+const outerSelector = ({ selector, local }: SaSpec): KernelSa["selector"] =>
+  selector !== null && (selector === "both-families" || (selector.local.family === 6) !== local.includes(":")) ? "both-families" : null;
 
 const layerMode = (spec: SaSpec, layer: number): "transport" | "tunnel" =>
   spec.rule.mode === "tunnel" && layer === 0 ? "tunnel" : "transport";

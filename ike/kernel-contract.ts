@@ -38,6 +38,8 @@ export interface KernelSa {
   readonly limits: {
     readonly softSeconds: number | null;
     readonly hardSeconds: number | null;
+    readonly softPackets: number | null;
+    readonly hardPackets: number | null;
     readonly softOctets: number | null;
     readonly hardOctets: number | null;
   };

@@ -35,6 +35,9 @@ const SHARES: Readonly<Record<Role, Shares>> = {
 /** Whose limits count: renewing is left to a peer that loses packets when we do. */
 export const turnOf = ({ sa }: IkeSa, role: Role): Role => (sa.peer.hasty ? "responder" : role);
 
+/** From 1, without extended ones (RFC 4303 §2.2). A fast link uses them up within a long life, and then Linux sends nothing more on the SA, but tells nobody. */
+const SEQUENCE_NUMBERS = 2 ** 32 - 1;
+
 /** At least this much of a volume is used before the next Quick Mode begins. */
 const LEAST_SHARE = 0.1;
 
@@ -66,6 +69,8 @@ export function limitsOf(
     softSeconds: Math.max(1, Math.floor(lifetimeSeconds * share)),
     hardSeconds: lifetimeSeconds,
     kilobytes: lifetimeKilobytes,
+    softPackets: Math.floor(SEQUENCE_NUMBERS * share),
+    hardPackets: SEQUENCE_NUMBERS,
     softShare: hard === null ? share : Math.max(LEAST_SHARE, Math.min(share, 1 - reserveOf(role, pace) / hard)),
   };
 }

@@ -22,7 +22,7 @@ export interface ManualPair {
   isOver: boolean;
 }
 
-const NO_LIMITS: Limits = { softSeconds: null, hardSeconds: null, kilobytes: null, softShare: 1 };
+const NO_LIMITS: Limits = { softSeconds: null, hardSeconds: null, kilobytes: null, softPackets: null, hardPackets: null, softShare: 1 };
 
 /** Installs what the policy has and takes away what it has no longer, before the policies. `present`: what an earlier run has left. */
 export function syncManual(core: Core, present: readonly SaKey[] = []): void {

@@ -109,12 +109,14 @@ export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
     pass(name, octets) {
       const state = states.get(saName(name));
       if (!state) return { passed: false, events: [] };
-      const { hardOctets, softOctets } = state.sa.limits;
-      const seen = state.counters.octets;
-      if (hardOctets !== null && seen >= hardOctets) return { passed: false, events: expire(name, true) };
-      const events = softOctets !== null && seen >= softOctets && !state.soft ? expire(name, false) : [];
+      const { hardOctets, hardPackets, softOctets, softPackets } = state.sa.limits;
+      const { octets: seen, packets } = state.counters;
+      if ((hardOctets !== null && seen >= hardOctets) || (hardPackets !== null && packets >= hardPackets))
+        return { passed: false, events: expire(name, true) };
+      const isSoft = (softOctets !== null && seen >= softOctets) || (softPackets !== null && packets >= softPackets);
+      const events = isSoft && !state.soft ? expire(name, false) : [];
       const soft = state.soft || events.length > 0;
-      states.set(saName(name), { ...state, soft, counters: { octets: seen + octets, packets: state.counters.packets + 1 } });
+      states.set(saName(name), { ...state, soft, counters: { octets: seen + octets, packets: packets + 1 } });
       return { passed: true, events };
     },
     setCounters(name, counters) {

@@ -121,6 +121,8 @@ const hasPaddedAh = ({ protocol, source }: KernelSa): boolean => protocol === "a
 const LIMITS = [
   ["time-soft", "softSeconds"],
   ["time-hard", "hardSeconds"],
+  ["packet-soft", "softPackets"],
+  ["packet-hard", "hardPackets"],
   ["byte-soft", "softOctets"],
   ["byte-hard", "hardOctets"],
 ] as const;

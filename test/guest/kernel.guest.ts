@@ -97,13 +97,21 @@ test("the kernel truncates as the table says and has no flag but that of AH on I
 });
 
 test("limits, window and selector of an SA arrive in the kernel", async () => {
-  const limits = { softSeconds: 3000, hardSeconds: 3600, softOctets: 80_000_000, hardOctets: 2 ** 40 };
+  const limits = {
+    softSeconds: 3000,
+    hardSeconds: 3600,
+    softPackets: 3_300_000_000,
+    hardPackets: 2 ** 32 - 1,
+    softOctets: 80_000_000,
+    hardOctets: 2 ** 40,
+  };
   const selector = selectorOf({ source: A4, destination: B4, protocol: 6, sourcePort: 1, destinationPort: 445 });
   await must(a, add(espSa({ source: A4, destination: B4, limits, selector, replayWindow: 32 })));
   const text = run("ip -n mma -s xfrm state");
   assert.match(text, /replay-window 32 /);
   assert.match(text, /sel src 10\.77\.0\.1\/32 dst 10\.77\.0\.2\/32 proto tcp sport 1 dport 445 /);
   assert.match(text, /limit: soft 80000000\(bytes\), hard 1099511627776\(bytes\)/);
+  assert.match(text, /limit: soft 3300000000\(packets\), hard 4294967295\(packets\)/);
   assert.match(text, /expire add: soft 3000\(sec\), hard 3600\(sec\)/);
   clean();
 });
@@ -260,24 +268,28 @@ test("a packet without an SA raises an acquire with the reqid of its policy", as
   clean();
 });
 
-test("byte limits tell soft before hard, and the SA is gone after hard", async () => {
-  events.length = 0;
-  const limits = { softSeconds: null, hardSeconds: null, softOctets: 1000, hardOctets: 4000 };
-  const [left] = await protect([A4, B4], (source, destination) => [espSa({ source, destination, limits })], {});
-  run(`ip netns exec mma ping -c 12 -i 0.1 -W 1 -s 600 ${B4} || true`);
-  await until("a hard expiry", () => events.some((event) => event.type === "expire" && event.hard));
-  const expiries = events.flatMap((event) =>
-    event.type === "expire" && saName(event.sa) === saName(left as KernelSa) ? [event.hard] : [],
-  );
-  assert.deepEqual(expiries, [false, true]);
-  assert.equal((await a.run([{ do: "read-sa", sa: left as KernelSa }])).ok, false);
-  await must(a, { do: "remove-sa", sa: left as KernelSa });
-  clean();
-});
+const never = espSa().limits;
+for (const [what, limits] of [
+  ["byte", { ...never, softOctets: 1000, hardOctets: 4000 }],
+  ["packet", { ...never, softPackets: 2, hardPackets: 6 }],
+] as const)
+  test(`${what} limits tell soft before hard, and the SA is gone after hard`, async () => {
+    events.length = 0;
+    const [left] = await protect([A4, B4], (source, destination) => [espSa({ source, destination, limits })], {});
+    run(`ip netns exec mma ping -c 12 -i 0.1 -W 1 -s 600 ${B4} || true`);
+    await until("a hard expiry", () => events.some((event) => event.type === "expire" && event.hard));
+    const expiries = events.flatMap((event) =>
+      event.type === "expire" && saName(event.sa) === saName(left as KernelSa) ? [event.hard] : [],
+    );
+    assert.deepEqual(expiries, [false, true]);
+    assert.equal((await a.run([{ do: "read-sa", sa: left as KernelSa }])).ok, false);
+    await must(a, { do: "remove-sa", sa: left as KernelSa });
+    clean();
+  });
 
 test("a hard time limit tells and removes, and removing after it counts as done", async () => {
   events.length = 0;
-  const limits = { softSeconds: 1, hardSeconds: 3, softOctets: null, hardOctets: null };
+  const limits = { softSeconds: 1, hardSeconds: 3, softPackets: null, hardPackets: null, softOctets: null, hardOctets: null };
   await must(a, add({ ...sa, limits }));
   await until("a hard expiry", () => events.some((event) => event.type === "expire" && event.hard));
   const { source, destination, protocol, spi, reqid } = sa;

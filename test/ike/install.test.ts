@@ -13,7 +13,7 @@ import type { ChildSpec } from "../../sa-store/child-sa.ts";
 import { policyOf, towards } from "../sim/policies.ts";
 
 const [LOCAL, REMOTE] = ["192.0.2.1", "192.0.2.2"];
-const LIMITS = { softSeconds: 240, hardSeconds: 300, kilobytes: 100, softShare: 0.8 };
+const LIMITS = { softSeconds: 240, hardSeconds: 300, kilobytes: 100, softPackets: 1000, hardPackets: 1100, softShare: 0.8 };
 
 function selector(local: string, remote: string, more: Partial<TrafficSelector> = {}): TrafficSelector {
   const [l, r] = [parseRange(local), parseRange(remote)];
@@ -122,14 +122,24 @@ test("of a bundle ESP comes first; in tunnel mode it alone makes the tunnel, and
   });
 });
 
+test("of a bundle in a tunnel across families the outer SA is for both: Linux asks it about the packet inside", () => {
+  for (const direction of ["in", "out"] as const)
+    installed("ah:sha1+esp:3des-sha1", direction, specOf("tunnel", selector("2001:db8:1::/48", "2001:db8:2::/48")), ([esp, ah]) => {
+      const inside = direction === "in" ? "2001:db8:2::" : "2001:db8:1::";
+      assert.deepEqual([esp?.selector !== "both-families" && esp?.selector?.source, ah?.selector], [inside, "both-families"]);
+    });
+});
+
 test("a volume limits what we send; what comes in only asks for renewal (a peer may ignore kilobytes)", () => {
   for (const direction of ["in", "out"] as const)
     installed("esp:aes128-sha1", direction, specOf("transport"), ([sa]) => {
       assert.deepEqual(sa?.limits, {
         softSeconds: 240,
         hardSeconds: 300,
+        softPackets: 1000,
         softOctets: 80_000,
         hardOctets: direction === "in" ? null : 100_000,
+        hardPackets: direction === "in" ? null : 1100,
       });
     });
 });

@@ -31,6 +31,15 @@ test("what is left of a volume when it is renewed lasts for four Quick Modes at 
   assert.ok(idle >= 0.75 && idle <= 0.8, "without traffic as with seconds");
 });
 
+test("an SA is renewed before its sequence numbers end, by the initiator first, and sends nothing beyond them", () =>
+  fc.assert(
+    fc.property(spi, spi, (one, other) => {
+      const [early, late] = [limitsOf("initiator", terms(28_800, null, one)), limitsOf("responder", terms(28_800, null, other))];
+      assert.ok((early.softPackets ?? 0) >= 0.74 * 2 ** 32 && (early.softPackets ?? 0) < (late.softPackets ?? 0));
+      assert.ok((late.softPackets ?? 0) < 0.91 * 2 ** 32 && late.hardPackets === 2 ** 32 - 1);
+    }),
+  ));
+
 test("a volume is too small where it lasts for fewer than ten Quick Modes", () => {
   assert.equal(isTooFast(1000, { rate: 100_000, quickMode: 1000 }), false);
   assert.equal(isTooFast(1000, { rate: 100_001, quickMode: 1000 }), true);

@@ -73,6 +73,7 @@ const ROWS: readonly Row[] = [
   { name: "ah-sha512", peers: OTHERS, protect: "ah:sha512", mode: "tunnel", pfs: null },
   { name: "ah-esp", peers: OURSELVES, protect: "ah:sha1+esp:3des-sha1" },
   { name: "ah-esp-tunnel", peers: OURSELVES, protect: "ah:sha256+esp:aes128-sha256", mode: "tunnel", ...V6 },
+  { name: "ah-esp-across", peers: OURSELVES, protect: "ah:sha256+esp:aes128-sha256", mode: "tunnel", inner: 6, pfs: null },
 
   // What is protected, who begins, who ends. strongSwan's traps stop neighbour discovery, so that it can't begin on IPv6
   // traffic between hosts. libreswan at once renews what it began and the other side deleted, so that nothing ends then.

@@ -21,7 +21,7 @@ export const espSa = (changes: Partial<KernelSa> = {}): KernelSa => ({
   integrity: { name: "hmac(sha1)", key: keyOf(20, 0x5a), truncateBits: 96 },
   aead: null,
   replayWindow: 0,
-  limits: { softSeconds: null, hardSeconds: null, softOctets: null, hardOctets: null },
+  limits: { softSeconds: null, hardSeconds: null, softPackets: null, hardPackets: null, softOctets: null, hardOctets: null },
   encap: null,
   selector: null,
   ...changes,

@@ -122,7 +122,9 @@ test("keys are copied at installation and wiped with the SA, however it ends", (
 
 test("byte limits are tested before the packet that follows their crossing, and the soft one is told once", () => {
   const xfrm = memoryXfrm();
-  const sa = espSa({ limits: { softSeconds: null, hardSeconds: null, softOctets: 1000, hardOctets: 4000 } });
+  const sa = espSa({
+    limits: { softSeconds: null, hardSeconds: null, softPackets: null, hardPackets: null, softOctets: 1000, hardOctets: 4000 },
+  });
   xfrm.apply([{ do: "add-sa", sa }]);
   const told = Array.from({ length: 9 }, () => xfrm.pass(sa, 608)).map(({ passed, events }) => [
     passed,
@@ -130,6 +132,17 @@ test("byte limits are tested before the packet that follows their crossing, and 
   ]);
   assert.deepEqual(told, [[true], [true], [true, "soft"], [true], [true], [true], [true], [false, "hard"], [false]]);
   assert.equal(xfrm.states.size, 0);
+});
+
+test("packet limits count packets as byte limits do octets", () => {
+  const xfrm = memoryXfrm();
+  const sa = espSa({ limits: { ...espSa().limits, softPackets: 2, hardPackets: 4 } });
+  xfrm.apply([{ do: "add-sa", sa }]);
+  const told = Array.from({ length: 6 }, () => xfrm.pass(sa, 1)).map(({ passed, events }) => [
+    passed,
+    ...events.map((e) => e.type === "expire" && (e.hard ? "hard" : "soft")),
+  ]);
+  assert.deepEqual(told, [[true], [true], [true, "soft"], [true], [false, "hard"], [false]]);
 });
 
 test("an expiry names the SA and its reqid; one of an absent SA is no event", () => {

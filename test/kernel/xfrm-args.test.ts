@@ -23,10 +23,24 @@ const lines: readonly (readonly [string, KernelCommand, string])[] = [
   ["an ESP transport SA", add({}), `${start} ${sha1} ${aes}`],
   [
     "an SA for one hour and 100 MB",
-    add({ limits: { softSeconds: 3000, hardSeconds: 3600, softOctets: 80_000_000, hardOctets: 100_000_000 } }),
+    add({
+      limits: {
+        softSeconds: 3000,
+        hardSeconds: 3600,
+        softPackets: null,
+        hardPackets: null,
+        softOctets: 80_000_000,
+        hardOctets: 100_000_000,
+      },
+    }),
     `${start} ${sha1} ${aes} limit time-soft 3000 limit time-hard 3600 limit byte-soft 80000000 limit byte-hard 100000000`,
   ],
   ["a hard time limit alone", add({ limits: { ...noLimits, hardSeconds: 300 } }), `${start} ${sha1} ${aes} limit time-hard 300`],
+  [
+    "limits of packets",
+    add({ limits: { ...noLimits, softPackets: 3_000_000_000, hardPackets: 4_294_967_295 } }),
+    `${start} ${sha1} ${aes} limit packet-soft 3000000000 limit packet-hard 4294967295`,
+  ],
   [
     "a limit beyond 32 bits",
     add({ limits: { ...noLimits, hardOctets: 2 ** 40 } }),

@@ -194,6 +194,47 @@ test(
   }),
 );
 
+/** The kernels have counted so many packets on every SA. */
+function counted(world: World, packets: number): void {
+  for (const { xfrm } of [world.host("A"), world.host("B")])
+    for (const { sa } of xfrm.states.values()) xfrm.setCounters(sa, { octets: packets * 64, packets });
+}
+
+const ENDLESS = { volume: "none", quickLife: "50m" };
+const ON_TRAFFIC = { start: '"on-traffic"' };
+
+test(
+  "an SA without a volume is renewed before its sequence numbers end, and nothing is lost",
+  story(pair(towards(B, {}, ENDLESS), towards(A, {}, ENDLESS)), (world) => {
+    bringUp(world);
+    counted(world, Math.floor(0.81 * 2 ** 32));
+    const check = watchTraffic(world, 100);
+    world.run(20 * SECOND);
+    check();
+    for (const name of ["A", "B"])
+      assert.deepEqual(
+        childrenOf(world, name).map(({ rekeys }) => rekeys),
+        [1],
+      );
+  }),
+);
+
+test(
+  "an SA whose sequence numbers have ended asks for another; a peer that uses up its own is no matter of ours",
+  story(pair(towards(B, ON_TRAFFIC, ENDLESS), towards(A, ON_TRAFFIC, ENDLESS)), (world) => {
+    bringUp(world);
+    counted(world, 2 ** 32 - 1);
+    const a = world.host("A");
+    assert.equal(world.ping(a, packet(A, B)), "expired");
+    const other = world.host("B").xfrm;
+    const toB = [...other.states.values()].find(({ sa }) => sa.destination === B);
+    assert.ok(toB && other.pass(toB.sa, 100).passed);
+    assert.equal(world.ping(a, packet(A, B)), "acquire");
+    world.run(SECOND);
+    assert.equal(world.ping(a, packet(A, B)), "protected");
+  }),
+);
+
 test(
   "a peer that rebooted says INITIAL-CONTACT, and the old SAs make room for the new ones",
   story(pair(), (world) => {
