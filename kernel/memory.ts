@@ -65,6 +65,15 @@ export interface MemoryOptions {
   readonly keyless?: boolean;
 }
 
+/** Which of its limits an SA has reached. */
+function crossed({ sa: { limits }, counters }: MemoryState): { readonly isSoft: boolean; readonly isHard: boolean } {
+  const reached = (limit: number | null, count: number): boolean => limit !== null && count >= limit;
+  return {
+    isSoft: reached(limits.softOctets, counters.octets) || reached(limits.softPackets, counters.packets),
+    isHard: reached(limits.hardOctets, counters.octets) || reached(limits.hardPackets, counters.packets),
+  };
+}
+
 /** An empty database. */
 export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
   const states = new Map<string, MemoryState>();
@@ -109,11 +118,9 @@ export function memoryXfrm(options: MemoryOptions = {}): MemoryXfrm {
     pass(name, octets) {
       const state = states.get(saName(name));
       if (!state) return { passed: false, events: [] };
-      const { hardOctets, hardPackets, softOctets, softPackets } = state.sa.limits;
       const { octets: seen, packets } = state.counters;
-      if ((hardOctets !== null && seen >= hardOctets) || (hardPackets !== null && packets >= hardPackets))
-        return { passed: false, events: expire(name, true) };
-      const isSoft = (softOctets !== null && seen >= softOctets) || (softPackets !== null && packets >= softPackets);
+      const { isHard, isSoft } = crossed(state);
+      if (isHard) return { passed: false, events: expire(name, true) };
       const events = isSoft && !state.soft ? expire(name, false) : [];
       const soft = state.soft || events.length > 0;
       states.set(saName(name), { ...state, soft, counters: { octets: seen + octets, packets: packets + 1 } });
