@@ -62,7 +62,7 @@ const policiesOf = (what, name, are) => ({
   needs: ["/usr/bin/linux.uml", "/usr/sbin/krb5kdc", "/usr/sbin/kadmin.local", "/usr/bin/ping", "/usr/bin/tcpdump"],
   run: (out) => testFiles(out, name, [...inGuest(), "env", `MAINMODE_LEDGER=${resolve(ledger)}`], policies.filter(are), 1),
 });
-const isAbroad = (file) => /(forward|gateway|imported)\.policy\.js$/.test(file);
+const isAbroad = (file) => /(forward|gateway|imported|families)\.policy\.js$/.test(file);
 
 /** Each has one processor, and most of them wait a good part of their time. Longest first. */
 const guests = [
