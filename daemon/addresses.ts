@@ -7,7 +7,7 @@
  * address detection. So an advertised prefix is a bell as well, and where the kernel makes an address by its own clock (the next temporary one,
  * RFC 8981 §3.4) the list is read until that is there.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { canonicalAddress, formatAddress, parseRange } from "../isakmp/address.ts";
 import { CHILD_ENVIRONMENT } from "../kernel/ip-text.ts";
@@ -54,6 +54,14 @@ export function sortAddresses(found: readonly FoundAddress[], configured: readon
   };
 }
 
+/** What is told when local addresses have changed: without any, all policies about `me` are gone. */
+export const addressesEvent = (local: readonly string[]) =>
+  ({
+    event: "svc.addresses",
+    level: local.length > 0 ? "info" : "warning",
+    text: `local addresses are now ${local.join(", ") || "none"}`,
+  }) as const;
+
 const sameAddresses = (a: LocalAddresses, b: LocalAddresses): boolean => textOf(a) === textOf(b);
 
 const textOf = ({ local, served, onLink, broadcasts }: LocalAddresses): string => [local, served, onLink, broadcasts].map(String).join(" ");
@@ -82,20 +90,52 @@ function broadcastsIn(line: string): readonly string[] {
 
 const EVERYBODY = "255.255.255.255";
 
-/** The host's addresses now. Where `ip` can't be run, those of interfaces that are up have to do. */
-export async function readAddresses(configured: readonly string[] | null, ip = "ip"): Promise<LocalAddresses> {
-  const [text, up] = await Promise.all([listed(ip, []), listed(ip, ["up"])]);
-  const sorted = sortAddresses(text === undefined ? withoutIp() : ofUpLinks(parseAddressList(text), up ?? text), configured);
+export interface LookOptions {
+  readonly ip?: string;
+  /** What the last look found. */
+  readonly known?: LocalAddresses;
+  readonly patienceMs?: number;
+}
+
+/**
+ * The host's addresses now. Where `ip` can't be run, those that were known and those of interfaces that are up have to do: one address too many protects
+ * nothing, and one too few lets its traffic out in clear.
+ */
+export async function readAddresses(configured: readonly string[] | null, options: LookOptions = {}): Promise<LocalAddresses> {
+  const { ip = "ip", known, patienceMs = PATIENCE_MS } = options;
+  const [text, up] = await Promise.all([listed(ip, [], patienceMs), listed(ip, ["up"], patienceMs)]);
+  const found = text === undefined ? [...withoutIp(), ...asFound(known)] : ofUpLinks(parseAddressList(text), up ?? text);
+  const sorted = sortAddresses(found, configured);
   const nextLook = text === undefined ? FAILED_MS : nextLookMs(text);
   return nextLook === undefined ? sorted : { ...sorted, nextLookMs: nextLook };
 }
 
-const listed = (ip: string, which: readonly string[]): Promise<string | undefined> =>
+const PATIENCE_MS = 5000;
+
+/**
+ * The list as `ip` tells it; undefined where it fails, or does not end. It has to end by itself: Node's own time limit for a child, when it passes while the loop
+ * is busy, ends in an empty text and no error, and every policy about `me` would go.
+ */
+const listed = (ip: string, which: readonly string[], patienceMs: number): Promise<string | undefined> =>
   new Promise((resolve) => {
-    execFile(ip, ["-o", "address", "show", ...which], { timeout: 5000, maxBuffer: 1 << 24, env: CHILD_ENVIRONMENT }, (error, stdout) =>
-      resolve(error ? undefined : stdout),
-    );
+    const chunks: Buffer[] = [];
+    const child = spawn(ip, ["-o", "address", "show", ...which], { stdio: ["ignore", "pipe", "ignore"], env: CHILD_ENVIRONMENT });
+    const end = setTimeout(() => child.kill("SIGKILL"), patienceMs);
+    const done = (text: string | undefined): void => {
+      clearTimeout(end);
+      resolve(text);
+    };
+    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+    child.on("error", () => done(undefined));
+    child.on("close", (code) => done(code === 0 ? Buffer.concat(chunks).toString() : undefined));
   });
+
+const asFound = (known: LocalAddresses | undefined): readonly FoundAddress[] =>
+  [...(known?.local ?? []), ...(known?.onLink ?? [])].map((address) => ({
+    address,
+    isTentative: known !== undefined && awaitsSocket(known, address),
+    broadcasts: known?.broadcasts ?? [],
+  }));
 
 const withoutIp = (): readonly FoundAddress[] =>
   Object.values(networkInterfaces()).flatMap((list) =>

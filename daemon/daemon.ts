@@ -14,7 +14,8 @@ import { err, ok, type Result } from "../isakmp/result.ts";
 import type { Kernel } from "../kernel/port.ts";
 import { type Configuration, type ConfigurationReader, destroyPolicy } from "../policy/config.ts";
 import type { Policy } from "../policy/types.ts";
-import { type AddressWatch, awaitsSocket, type LocalAddresses, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
+import type { AddressWatch, LocalAddresses } from "./addresses.ts";
+import { addressesEvent, awaitsSocket, oneAtATime, readAddresses, watchAddresses } from "./addresses.ts";
 import { Bypass } from "./bypass.ts";
 import { Commands, NOBODY, type Reloaded } from "./commands.ts";
 import { type Control, serveControl } from "./control.ts";
@@ -239,14 +240,13 @@ class RunningDaemon implements Daemon {
     await this.#startMonitoring();
     await this.#insight.startWeb(configuration.daemon.web, () => this.#commands.snapshot());
     this.#commands.open();
-    const served = this.#addresses.served.join(", ") || "no address yet";
-    log({ event: "svc.started", level: "notice", text: `mainmode serves IKE on ${served}`, winEventId: 5478 });
+    const text = `mainmode serves IKE on ${this.#addresses.served.join(", ") || "no address yet"}`;
+    log({ event: "svc.started", level: "notice", text, winEventId: 5478 });
     return undefined;
   }
 
   #startMonitoring(): Promise<void> {
-    const { journal, configuration } = this.#parts;
-    const loop = this.#loop;
+    const [{ journal, configuration }, loop] = [this.#parts, this.#loop];
     return this.#monitoring.start(
       { live: () => loop.live(), drops: () => loop.drops(), counters: () => loop.counters, queued: () => loop.queued },
       {
@@ -267,6 +267,7 @@ class RunningDaemon implements Daemon {
   }
 
   reload(): Promise<Reloaded> {
+    void this.#onAddresses();
     return this.#policy.reload();
   }
 
@@ -325,7 +326,7 @@ class RunningDaemon implements Daemon {
     log({ event: "svc.socket", level: refusal ? "warning" : "notice", text, ...(refusal ? failure : {}) });
   }
 
-  readonly #look = (): Promise<LocalAddresses> => readAddresses(this.#parts.configuration.daemon.addresses);
+  readonly #look = (): Promise<LocalAddresses> => readAddresses(this.#parts.configuration.daemon.addresses, { known: this.#addresses });
 
   /** The bell rang. */
   readonly #onAddresses = oneAtATime(async () => {
@@ -340,7 +341,7 @@ class RunningDaemon implements Daemon {
     const changed = String(addresses) !== String(was.local);
     if (changed || String(broadcasts) !== String(was.broadcasts)) this.#loop.push({ type: "addresses", addresses, broadcasts });
     if (changed) {
-      this.#parts.log({ event: "svc.addresses", level: "info", text: `local addresses are now ${addresses.join(", ") || "none"}` });
+      this.#parts.log(addressesEvent(addresses));
       this.#policy.lookAgain();
     }
     this.#watch?.followUp(now, this.#look);

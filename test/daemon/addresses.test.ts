@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import {
+  addressesEvent,
   awaitsSocket,
   isBell,
   type LocalAddresses,
@@ -116,10 +120,38 @@ test("of a link that is down addresses are local, and broadcast addresses are no
 
 test("this host's addresses are read with and without ip", async () => {
   assert.ok((await readAddresses(null)).local.length > 0);
-  const without = await readAddresses(null, "/nowhere/ip");
+  const without = await readAddresses(null, { ip: "/nowhere/ip" });
   assert.ok(without.local.length > 0);
   // A look that fails is made again.
   assert.equal(without.nextLookMs, 5000);
+});
+
+test("addresses that were known stay where a look fails, and where it ends while the loop is busy for longer than it may take", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "ip-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const ip = (name: string, script: string): string => {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return join(folder, name);
+  };
+  const known = sortAddresses(found("192.0.2.7", "fe80::1"), null);
+  for (const script of ["exit 1", "echo '2: eth0    inet 192.0.2.8/24 scope global eth0'; exec sleep 60"]) {
+    const kept = await readAddresses(null, { ip: ip("fails", script), known, patienceMs: 500 });
+    assert.ok(kept.local.includes("192.0.2.7") && kept.served.includes("192.0.2.7") && kept.onLink.includes("fe80::1"), script);
+    assert.deepEqual([kept.local.includes("192.0.2.8"), kept.nextLookMs], [false, 5000]);
+  }
+  const looking = readAddresses(null, { ip: ip("works", "echo '2: eth0    inet 192.0.2.8/24 scope global eth0'"), known, patienceMs: 500 });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+  assert.deepEqual((await looking).local, ["192.0.2.8"]);
+});
+
+test("that no address is left is a warning", () => {
+  assert.deepEqual(
+    [addressesEvent([]), addressesEvent(["192.0.2.7"])].map(({ level, text }) => [level, text]),
+    [
+      ["warning", "local addresses are now none"],
+      ["info", "local addresses are now 192.0.2.7"],
+    ],
+  );
 });
 
 test("lines about addresses and links ring, others do not", () => {
