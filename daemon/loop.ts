@@ -56,6 +56,10 @@ const STRANGERS_LIMIT = 1024;
 /** A due timer that the core does not serve must not spin. */
 const SHORTEST_WAIT_MS = 1;
 const WAIT_AFTER_BUG_MS = 1000;
+/** A timer that is so late finds answers that lie in the sockets unread: silence is judged once they were read. */
+const LATE_MS = 50;
+/** For so long at most: a flood has no end. */
+const CATCH_UP_MS = 250;
 /** `setTimeout` takes 31 bits. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
@@ -67,6 +71,9 @@ export class Loop {
   #timer: NodeJS.Timeout | undefined;
   /** What the timer was set for. */
   #timerAt: Instant = 0;
+  /** A late tick waits until the sockets were read. */
+  #isCatchingUp = false;
+  #pushed = 0;
   #closed = false;
   #tickFailed = false;
   #counters = { handled: 0, dropped: 0, bugs: 0 };
@@ -101,6 +108,7 @@ export class Loop {
       return;
     }
     this.#queue.push(input);
+    this.#pushed++;
     this.#wake();
   }
 
@@ -283,15 +291,32 @@ export class Loop {
   #setTimer(): void {
     const { clock } = this.#parts;
     const wake = this.#nextWake();
-    if (wake === undefined || (this.#timer !== undefined && this.#timerAt <= wake)) return;
+    if (wake === undefined || this.#isCatchingUp || (this.#timer !== undefined && this.#timerAt <= wake)) return;
     const shortest = this.#tickFailed ? WAIT_AFTER_BUG_MS : SHORTEST_WAIT_MS;
     const wait = Math.min(Math.max(Math.ceil(wake - clock()), shortest), LONGEST_WAIT_MS);
     clearTimeout(this.#timer);
     this.#timerAt = wake;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.push({ type: "tick" });
+      const now = clock();
+      if (now - wake > LATE_MS) this.#tickOnceRead(now + CATCH_UP_MS);
+      else this.push({ type: "tick" });
     }, wait);
+  }
+
+  /**
+   * A tick after all that has come in: after a stall the timers are served before the sockets, and a peer that had answered would count as one that is silent.
+   * Between two immediates each socket is read, some dozens of datagrams at a time.
+   */
+  #tickOnceRead(until: Instant): void {
+    const before = this.#pushed;
+    this.#isCatchingUp = true;
+    setImmediate(() => {
+      if (this.#closed) return;
+      if (this.#pushed !== before && this.#parts.clock() < until) return this.#tickOnceRead(until);
+      this.#isCatchingUp = false;
+      this.push({ type: "tick" });
+    });
   }
 
   #nextWake(): Instant | undefined {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import { listPolicies } from "../../daemon/kernel-listing.ts";
 import { Loop, type LoopParts } from "../../daemon/loop.ts";
@@ -55,6 +56,30 @@ test("inputs are handled in the order of their coming, never inside each other",
   await until(() => order.length === 41, "all inputs");
   assert.deepEqual(order, [...Array(40).keys(), 99]);
   loop.close();
+});
+
+test("after a stall what lies in the sockets is read before silence is judged", async (t) => {
+  const [order, sockets] = [[] as string[], [createSocket("udp4"), createSocket("udp4")] as const];
+  const [to, from] = sockets;
+  t.after(() => {
+    for (const socket of sockets) socket.close();
+  });
+  await new Promise<void>((resolve) => to.bind(0, "127.0.0.1", resolve));
+  const engine = fakeEngine((input) => {
+    order.push(input.type);
+    if (input.type === "tick") engine.wake = undefined;
+    return [];
+  });
+  const loop = new Loop(parts(engine).all);
+  t.after(() => loop.close());
+  to.on("message", () => loop.push(datagram(bytes)));
+  engine.wake = performance.now() + 100;
+  loop.push(datagram(bytes));
+  await until(() => order.length === 1, "the timer's setting");
+  for (let i = 0; i < 99; i++) from.send(bytes, to.address().port, "127.0.0.1");
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  await until(() => order.includes("tick") && order.length > 100, "everything");
+  assert.equal(order.indexOf("tick"), 100);
 });
 
 test("where the kernel does not tell what policies it has, the core hears why", async () => {
