@@ -55,12 +55,14 @@ export function byNumbers<T, R>(
   if (number === undefined) return below(items);
   const groups = grouped(items, (item) => filterOf(item)[number]);
   const branches = new Map([...groups].map(([value, list]) => [value, byNumbers(list, filterOf, below, rest)]));
+  const [only] = branches.size === 1 ? [...branches.values()] : [];
+  let every = only;
   return (filter) => {
-    const wanted = filter[number] === 0 ? [...branches.keys()] : [0, filter[number]];
-    // Of one branch alone nothing is copied.
-    const [only, ...more] = wanted;
-    if (only !== undefined && more.length === 0) return branches.get(only)?.(filter) ?? [];
-    return wanted.flatMap((value) => branches.get(value)?.(filter) ?? []);
+    const value = filter[number];
+    if (value !== 0) return [0, value].flatMap((one) => branches.get(one)?.(filter) ?? []);
+    // Many services have as many branches, and whoever means them all would look into each.
+    every ??= byNumbers(items, filterOf, below, rest);
+    return every(filter);
   };
 }
 
