@@ -2,12 +2,12 @@
  * Names in filters: asked for again and again, and what they stand for now. A name that can't be resolved keeps the addresses that it had:
  * a resolver that is down must not open what a rule shuts, nor does a restart.
  */
-import { lookup } from "node:dns/promises";
 import { canonicalAddress } from "../isakmp/address.ts";
 import { namesIn, type Resolved, resolvePolicy } from "../policy/resolve.ts";
 import type { Policy } from "../policy/types.ts";
 import type { JournalPart, JournalRecord } from "../sa-store/journal-record.ts";
 import type { Log } from "./log.ts";
+import { NameLookups } from "./name-lookups.ts";
 import { type SystemSet, systemAddresses } from "./system-addresses.ts";
 import { within } from "./within.ts";
 
@@ -37,6 +37,7 @@ export class Names {
   /** The look of which each name has its addresses: what an older one brings later is old. */
   readonly #answered = new Map<string, number>();
   readonly #failed = new Set<string>();
+  readonly #lookups = new NameLookups();
   #names: ReadonlySet<string> = new Set();
   #looks = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -81,12 +82,14 @@ export class Names {
   close(): void {
     this.#names = new Set();
     clearTimeout(this.#timer);
+    this.#lookups.close();
   }
 
   #adopt(policy: Policy): void {
     this.#names = new Set(namesIn(policy));
     for (const name of this.#known.keys()) if (!this.#names.has(name)) this.#forget(name);
     clearTimeout(this.#timer);
+    if (this.#names.size === 0) this.#lookups.close();
   }
 
   #forget(name: string): void {
@@ -148,7 +151,7 @@ export class Names {
 
   /** Canonical addresses in a fixed order; empty where nothing is known, which is said once. */
   async #find(name: string, look: number): Promise<readonly string[]> {
-    const addresses = await (this.#parts.find ?? findAddresses)(name).catch(() => []);
+    const addresses = await this.#ofSystem(name).catch(() => []);
     if (addresses.length > 0) this.#failed.delete(name);
     else if (!this.#failed.has(name) && !this.#isOld(name, look)) {
       this.#failed.add(name);
@@ -158,12 +161,13 @@ export class Names {
     }
     return [...new Set(addresses.flatMap((text) => canonicalAddress(text) ?? []))].sort();
   }
+
+  async #ofSystem(name: string): Promise<readonly string[]> {
+    const { find } = this.#parts;
+    if (find) return find(name);
+    const set = SETS.find((word) => word === name);
+    return set ? systemAddresses(set) : this.#lookups.find(name);
+  }
 }
 
 const SETS: readonly SystemSet[] = ["dns", "dhcp", "gateway"];
-
-async function findAddresses(name: string): Promise<readonly string[]> {
-  const set = SETS.find((word) => word === name);
-  if (set) return systemAddresses(set);
-  return (await lookup(name, { all: true, verbatim: true })).map(({ address }) => address);
-}

@@ -1,0 +1,105 @@
+/**
+ * What names stand for, by the system's resolver (`getaddrinfo`: hosts file, DNS with search domains, whatever else it is told to ask). It blocks its thread for
+ * seconds where a name server is silent, and Node gives it two threads: a few dead names would keep all others waiting, and what rules about those shut would be
+ * open meanwhile. So it runs in a process with threads enough for many.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { lookup } from "node:dns/promises";
+import { fileURLToPath } from "node:url";
+
+export interface NameAnswer {
+  readonly name: string;
+  /** None where the name is not known, or nobody answered. */
+  readonly addresses: readonly string[];
+}
+
+/** Of these libuv gives every second one to look-ups. */
+const THREADS = 255;
+
+/** Source files run bare end in .ts, built ones in .js. */
+const ENTRY = fileURLToPath(new URL(`./name-process${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url));
+
+type Addresses = Promise<readonly string[]>;
+
+/** Look-ups of names, each at most once at a time: the process is started with the first one, and again where it has ended. */
+export class NameLookups {
+  readonly #running = new Map<string, { readonly done: Addresses; readonly answer: (addresses: readonly string[]) => void }>();
+  /** Look-ups that follow the running ones: who asks meanwhile wants to know what is so now. */
+  readonly #next = new Map<string, Addresses>();
+  readonly #entry: string;
+  #process: ChildProcess | undefined;
+
+  /** `entry`: the program of the process. */
+  constructor(entry = ENTRY) {
+    this.#entry = entry;
+  }
+
+  /** The addresses of a name as the resolver writes them; none where nothing is known of it. Never rejects. */
+  find(name: string): Addresses {
+    const running = this.#running.get(name);
+    if (!running) return this.#begin(name);
+    const process = this.#process;
+    const next =
+      this.#next.get(name) ??
+      running.done.then((addresses) => {
+        this.#next.delete(name);
+        return this.#process === process ? this.#begin(name) : addresses;
+      });
+    this.#next.set(name, next);
+    return next;
+  }
+
+  /** Ends the process until somebody asks again; what it was asked is answered with nothing. */
+  close(): void {
+    const child = this.#process;
+    if (child?.connected) child.disconnect();
+    if (child) this.#gone(child);
+  }
+
+  #begin(name: string): Addresses {
+    let answer: (addresses: readonly string[]) => void = () => {};
+    const done = new Promise<readonly string[]>((resolve) => {
+      answer = resolve;
+    });
+    this.#running.set(name, { done, answer });
+    this.#process ??= this.#fork();
+    // A process that is just ending takes nothing more; its end is noticed by itself.
+    this.#process.send(name, () => {});
+    return done;
+  }
+
+  #answer(name: string, addresses: readonly string[]): void {
+    const running = this.#running.get(name);
+    this.#running.delete(name);
+    running?.answer(addresses);
+  }
+
+  #fork(): ChildProcess {
+    const child = fork(this.#entry, { env: environment(), execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    child.on("message", ({ name, addresses }: NameAnswer) => this.#answer(name, addresses));
+    child.on("error", () => {
+      // It can't be started: better slowly than not at all.
+      if (child.pid === undefined)
+        for (const name of this.#running.keys()) void lookupHere(name).then((found) => this.#answer(name, found));
+    });
+    child.on("close", () => this.#gone(child));
+    return child;
+  }
+
+  #gone(child: ChildProcess): void {
+    if (child !== this.#process) return;
+    this.#process = undefined;
+    for (const name of [...this.#running.keys()]) this.#answer(name, []);
+  }
+}
+
+const lookupHere = async (name: string): Promise<readonly string[]> =>
+  (await lookup(name, { all: true, verbatim: true }).catch(() => [])).map(({ address }) => address);
+
+/** What the resolver itself reads from the environment, and nothing else of ours. */
+const PASSED_ON = ["LOCALDOMAIN", "RES_OPTIONS", "HOSTALIASES", "PATH", "LD_LIBRARY_PATH"];
+
+function environment(): NodeJS.ProcessEnv {
+  const passed = PASSED_ON.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]] as const]));
+  return { ...Object.fromEntries(passed), LC_ALL: "C", UV_THREADPOOL_SIZE: String(THREADS) };
+}

@@ -1,0 +1,16 @@
+/**
+ * A process of its own for the system's resolver, which answers one caller at a time for as long as a name server is silent. Forked by `name-lookups.ts`; it
+ * ends with its channel. Invariant: signals of a terminal are the daemon's business.
+ */
+import { lookup } from "node:dns/promises";
+import type { NameAnswer } from "./name-lookups.ts";
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+process.on("disconnect", () => process.exit(0));
+process.on("message", (name: string) => void answer(name));
+
+async function answer(name: string): Promise<void> {
+  const found = await lookup(name, { all: true, verbatim: true }).catch(() => []);
+  const message: NameAnswer = { name, addresses: found.map(({ address }) => address) };
+  process.send?.(message, () => {});
+}
