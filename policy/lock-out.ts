@@ -26,8 +26,9 @@ const SSH: Service = { protocol: IP_PROTOCOL.tcp, localPort: 22, remotePort: 0 }
 const MOST_ADDED = 5_000_000;
 
 /** On every address of a family SSH from anywhere, or from the greater part of all addresses, meets walls without a hole, one way or the other. */
-export function reportLockOut(rules: readonly PlacedRule[], own: readonly string[], { reach, named }: Reaching, report: Report): void {
-  const { whole, holed } = wallsOf(reach, [SSH], true, () => true, named);
+export function reportLockOut(rules: readonly PlacedRule[], own: readonly string[], reaching: Reaching, report: Report): void {
+  const { reach, named, mayBeOurs } = reaching;
+  const { whole, holed } = wallsOf(reach, [SSH], true, () => true, named, mayBeOurs);
   const sums = new Sums(whole, holed);
   const found: Shut[] = [];
   let families = 0;

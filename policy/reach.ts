@@ -2,7 +2,7 @@
  * What `check` warns about by looking at what the rules come to: an administrator shut out of SSH, tickets that need the SA that needs the
  * ticket, and filters that never decide. The host's own addresses are those that the file names; where it names none, others stand for them.
  */
-import { type AddressRange, covers, formatAddress, isHost, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, formatAddress, formatRange, intersection, isHost, parseRange } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { kernelPolicies, type WantedPolicy, weigh } from "./compile.ts";
 import type { Report } from "./diagnostic.ts";
@@ -13,10 +13,10 @@ import { reportPathMtu } from "./path-mtu.ts";
 import { type PlacedRule, placedFiltersOf } from "./placed-rules.ts";
 import { namesIn, resolvePolicy } from "./resolve.ts";
 import { Rivals } from "./rivals.ts";
-import { concreteSelectors, isOnLink, isRangeOfMany, tunnelInstead } from "./selector.ts";
+import { concreteSelectors, isOnLink, isRangeOfMany, LINK_LOCAL, tunnelInstead } from "./selector.ts";
 import { reportShut } from "./shut.ts";
 import type { Filter, Policy, Rule, Side } from "./types.ts";
-import { type Reach, type Reaching, reachOf, type Service, wallsOf } from "./walls.ts";
+import { mayBeOursOf, type Reach, type Reaching, reachOf, type Service, wallsOf } from "./walls.ts";
 import { isBesideBlock } from "./ways.ts";
 
 /** A policy with its filters where they stand in the file. */
@@ -39,9 +39,10 @@ export function reportReach(placed: Placed, explicitExempt: boolean, report: Rep
   // What stands in front of blocks goes with other policies, and is no packet of this host's.
   const reach = wanted.filter((one) => !isBesideBlock(one)).map(reachOf);
   const named = ofNames(policy, own);
-  reportLockOut(rules, surest, { reach, named }, report);
+  const reaching = { reach, named, mayBeOurs: mayBeOursOf(placed.addresses) };
+  reportLockOut(rules, surest, reaching, report);
   reportPathMtu(rules, own, { reach, named }, report);
-  if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, { reach, named }, report);
+  if (explicitExempt && !policy.exempt.includes("kerberos")) reportKerberos(policy, reaching, report);
   reportUnreachable(placed, { own, surest }, reach, exempted.map(reachOf), report);
 }
 
@@ -99,13 +100,13 @@ function addressesOf({ policy, addresses }: Placed): Addresses {
 const KERBEROS: readonly Service[] = [IP_PROTOCOL.udp, IP_PROTOCOL.tcp].map((protocol) => ({ protocol, localPort: 0, remotePort: 88 }));
 
 /** An explicit list of exemptions that leaves the KDC out, a rule with Kerberos, and rules that may be about the way to its servers. */
-function reportKerberos(policy: Policy, { reach, named }: Reaching, report: Report): void {
+function reportKerberos(policy: Policy, { reach, named, mayBeOurs }: Reaching, report: Report): void {
   const i = policy.rules.findIndex(
     ({ auth, action }) => action !== "permit" && action !== "block" && auth.some(({ method }) => method === "kerberos"),
   );
   if (i < 0) return;
   // One of UDP and TCP will do for the way out: the libraries try the other one.
-  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote), named).whole;
+  const [wall] = wallsOf(reach, KERBEROS, false, (remote) => !isHost(remote), named, mayBeOurs).whole;
   if (wall?.wanted.origin.kind !== "rule") return;
   const { rule } = wall.wanted.origin;
   const whose = rule === policy.rules[i] ? "the filters" : `the filters of ${ruleText(rule)}`;
@@ -164,8 +165,13 @@ function whyNever(
     return `what a host sends to itself by loopback is never looked at; ${NEVER}`;
   if (rule.mode === "tunnel" && rule.tunnel?.local == null) return undefined;
   // Link-local addresses are this host's whatever others it has.
-  if (concreteSelectors(filter, rule, own).length + linkLocalSelectors(filter, rule).length === 0)
-    return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
+  const onLink = linkLocalSelectors(filter, rule);
+  if (concreteSelectors(filter, rule, own).length === 0) {
+    if (onLink.length === 0) return known ? `no address of [daemon] addresses is in it; ${NEVER}` : undefined;
+    const [far] = known && onLink.every(({ remote }) => isBeyondLink(remote)) ? onLink : [];
+    if (far)
+      return `no address of [daemon] addresses is in it, and nobody in ${formatRange(far.remote)} is spoken with from a link-local one; the filter decides next to nothing`;
+  }
   const foreign = known && negotiates(rule) && rule.mode === "transport" ? hostOf(filter.local) : undefined;
   if (foreign !== undefined && !own.includes(foreign) && !isOnLink(foreign)) return othersText(rule, filter, foreign);
   // Where none is left, equal ones of stronger rules have taken all its places.
@@ -183,6 +189,9 @@ function whyNever(
     ? `${aboutAll(ofHost)} about all packets of this host in it; the filter decides only about what passes through`
     : undefined;
 }
+
+/** Whether neither neighbours' link-local addresses nor groups are in a range. */
+const isBeyondLink = (remote: AddressRange): boolean => ![LINK_LOCAL, GROUPS].some((range) => intersection(range, remote));
 
 /** Of a manual SA in transport mode, which of this host's other addresses it drops the packets of. Those of the first three are named. */
 function besideEnd(rule: Rule, surest: readonly string[], mine: readonly Reach[], byWay: ByWay): string | undefined {
@@ -232,6 +241,8 @@ function aboutAll(stronger: readonly (readonly Reach[] | undefined)[]): string {
   const names = [...new Set(stronger.flatMap((covering) => (covering ?? []).map(nameOf)))];
   return `${names.slice(0, 3).join(" and ")}${names.length > 3 ? " and others" : ""} ${names.length === 1 ? "is" : "are"}`;
 }
+
+const GROUPS: AddressRange = { family: 6, first: 0xffn << 120n, last: (1n << 128n) - 1n };
 
 const LOOPBACK: readonly AddressRange[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseRange(text) ?? []);
 

@@ -1,10 +1,10 @@
 /**
  * Walls: kernel policies that shut a service to many, and through which nothing stronger opens a way. For what `check` warns about (reach.ts).
  */
-import { type AddressRange, parseRange } from "../isakmp/address.ts";
+import { type AddressRange, covers, type Family, intersection, parseAddress, parseRange } from "../isakmp/address.ts";
 import type { WantedPolicy } from "./compile.ts";
 import { greatestMeeting } from "./meeting-pairs.ts";
-import { isRangeOfMany } from "./selector.ts";
+import { isRangeOfMany, LINK_LOCAL } from "./selector.ts";
 
 /** A kernel policy with its sides as ranges, and as a packet that leaves would have them. */
 export interface Reach {
@@ -35,6 +35,30 @@ function rangeOf(address: string, length: number): AddressRange {
 export interface Reaching {
   readonly reach: readonly Reach[];
   readonly named: readonly Reach[];
+  readonly mayBeOurs: MayBeOurs;
+}
+
+/** Whether an address of this host may lie in a range. Link-local ones are not asked for. */
+export type MayBeOurs = (range: AddressRange) => boolean;
+
+/** What is known of it from this host's addresses; null: they are not known, and any may be its. */
+export function mayBeOursOf(addresses: readonly string[] | null): MayBeOurs {
+  if (!addresses) return () => true;
+  const parsed = addresses.flatMap((text) => parseAddress(text) ?? []);
+  const of = (family: Family): readonly bigint[] =>
+    parsed.flatMap((address) => (address.family === family ? [address.value] : [])).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const known = { 4: of(4), 6: of(6) };
+  return ({ family, first, last }) => {
+    const values = known[family];
+    let [low, high] = [0, values.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((values[middle] ?? 0n) < first) low = middle + 1;
+      else high = middle;
+    }
+    const next = values[low];
+    return next !== undefined && next <= last;
+  };
 }
 
 /** TCP or UDP between one of our ports and one of theirs; 0 is some port that nobody names. */
@@ -63,8 +87,8 @@ export interface Walls {
 
 /**
  * Policies that shut some of the services to anybody (`wide`: of such a remote side), and whether something stronger opens a way through the filter that they
- * are of. One way in one family is enough: whoever wrote it has thought of the service. `perhaps`: what filters with names come to, whose addresses nobody
- * knows here: they may be any.
+ * are of. One way in one family is enough: whoever wrote it has thought of the service; but it has to be one for an address of this host. `perhaps`: what
+ * filters with names come to, whose addresses nobody knows here: they may be any.
  */
 export function wallsOf(
   reach: readonly Reach[],
@@ -72,12 +96,13 @@ export function wallsOf(
   patient: boolean,
   wide: (remote: AddressRange) => boolean,
   perhaps: readonly Reach[] = [],
+  mayBeOurs: MayBeOurs = () => true,
 ): Walls {
   const isOfService = (one: Reach): boolean =>
     one.wanted.direction !== "fwd" && services.some((service) => isAbout(one, service)) && !isNoWayIn(one);
   const about = reach.filter(isOfService);
-  const open = about.filter((one) => isOpen(one, patient));
-  const maybe = perhaps.filter((one) => isOfService(one) && isOpen(one, patient));
+  const open = about.filter((one) => isOpen(one, patient) && isUsable(one, mayBeOurs));
+  const maybe = perhaps.filter((one) => isOfService(one) && isOpen(one, patient) && isUsable(one, () => true));
   const walls = about.filter((one) => !isOpen(one, patient) && wide(one.remote));
   const place = ({ wanted: { origin, direction } }: Reach): unknown =>
     origin.kind === "rule" ? `${direction} ${origin.rule.name} ${origin.filter.text}` : "";
@@ -88,6 +113,11 @@ export function wallsOf(
 /** What this host sends to itself, and what goes to many. */
 const isNoWayIn = ({ wanted: { origin }, remote }: Reach): boolean =>
   (origin.kind === "exemption" && origin.what === "this-host") || isRangeOfMany(remote);
+
+/** Whether packets with an address of this host meet it. With its link-local ones neighbours speak by theirs. */
+const isUsable = ({ local, remote }: Reach, mayBeOurs: MayBeOurs): boolean =>
+  (!covers(LINK_LOCAL, local) && mayBeOurs(local)) ||
+  (intersection(LINK_LOCAL, local) !== undefined && intersection(LINK_LOCAL, remote) !== undefined);
 
 /** Walls that something open of the same family and direction is stronger than, wherever it is. */
 function perhapsHoled(walls: readonly Reach[], open: readonly Reach[]): readonly Reach[] {

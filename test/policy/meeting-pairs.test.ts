@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import fc from "fast-check";
-import { formatAddress, intersection, parseRange } from "../../isakmp/address.ts";
+import { covers, formatAddress, intersection, parseRange } from "../../isakmp/address.ts";
 import { decisions } from "../../policy/compile.ts";
 import { greatestBehind, greatestMeeting, type Sides, type Weighed, type WeighedPolicy } from "../../policy/meeting-pairs.ts";
-import { isRangeOfMany } from "../../policy/selector.ts";
+import { isRangeOfMany, LINK_LOCAL } from "../../policy/selector.ts";
 import { type Reach, reachOf, type Service, wallsOf } from "../../policy/walls.ts";
 import { ADDRESSES, randomPolicy } from "./random-policies.ts";
 
@@ -88,6 +88,7 @@ function plainWalls(reach: readonly Reach[], service: Service): readonly Reach[]
     about.some(
       (other) =>
         isOpen(other) &&
+        (!covers(LINK_LOCAL, other.local) || intersection(LINK_LOCAL, other.remote)) &&
         other.wanted.direction === wall.wanted.direction &&
         other.wanted.priority < wall.wanted.priority &&
         meet(other.wanted.selector, wall.wanted.selector),

@@ -219,6 +219,39 @@ const ROWS: readonly (readonly [what: string, text: string, expected: readonly R
     [/^4: .*blocks SSH/],
   ],
   [
+    "a permit for a family that the host has link-local addresses of alone",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "block", ["me <-> any"])}${rule("b", "permit", ["me:22 <-> 2001:db8::/32 tcp"])}`,
+    [
+      /^6: .*this blocks SSH to this host from everywhere; keep another way in, or add a permit rule such as "me:22 <-> 192\.0\.2\.0\/24 tcp"$/,
+      /^12: .*no address of \[daemon\] addresses is in it, and nobody in 2001:db8::\/32 is spoken with from a link-local one; the filter decides next to nothing$/,
+    ],
+  ],
+  [
+    "the same of a permit and a block that name no own side",
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "block", ["any <-> any"])}${rule("b", "permit", ["any:22 <-> 2001:db8::/32 tcp"])}`,
+    [/^6: .*this blocks SSH to this host from everywhere/],
+  ],
+  [
+    "a permit for another host alone, within a block of everything",
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.9"]\n${rule("a", "block", ["any <-> any"])}${rule("b", "permit", ["192.0.2.5:22 <-> any tcp"])}`,
+    [/^6: .*this blocks SSH to this host from everywhere/],
+  ],
+  ...["192.0.2.8/29:22 <-> any tcp", "www.example.test:22 <-> 10.0.0.0/8 tcp"].map((filter): (typeof ROWS)[number] => [
+    `a permit for ${filter}, which this host is in or may be, within a block of everything`,
+    `[daemon]\naddresses = ["192.0.2.1", "192.0.2.9"]\n${rule("a", "block", ["any <-> any"])}${rule("b", "permit", [filter])}`,
+    [],
+  ]),
+  ...["me:22 <-> fe80::/10 tcp", "me:22 <-> fe80::5 tcp", "me:22 <-> ::/0 tcp"].map((filter): (typeof ROWS)[number] => [
+    `a permit for neighbours by their link-local addresses: ${filter}`,
+    `[daemon]\naddresses = ["192.0.2.1"]\n${rule("a", "block", ["me <-> any"])}${rule("b", "permit", [filter])}`,
+    [],
+  ]),
+  [
+    "a permit for IPv4 on a host that has IPv6 alone",
+    `[daemon]\naddresses = ["2001:db8::1"]\n${rule("a", "block", ["me <-> any"])}${rule("b", "permit", ["me:22 <-> 192.0.2.0/24 tcp"])}`,
+    [/^6: .*this blocks SSH to this host from everywhere/, /^12: .*no address of \[daemon\] addresses is in it; the filter never decides/],
+  ],
+  [
     "everything of IPv6 blocked",
     rule("a", "block", ["me <-> ::/0"]),
     [
