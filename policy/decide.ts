@@ -6,7 +6,7 @@ import { bitsOf, canonicalAddress, type Family, formatAddress, parseAddress, pre
 import type { Direction, WantedPolicy } from "./compile.ts";
 import { formatProtocol, hasPorts } from "./filter.ts";
 import { type PacketSelector, selectorKey } from "./packet-selector.ts";
-import { isOfMany, isOnLink } from "./selector.ts";
+import { isOfMany, isOnLink, protocolIn } from "./selector.ts";
 
 /** A packet as the kernel's policies see it. Addresses are canonical; ports are 0 where the protocol has none; of ICMP `sourcePort` is the type. */
 export interface Packet {
@@ -144,7 +144,7 @@ export function packetOf(source: string, destination: string, protocol: number, 
   return { source, destination, protocol, sourcePort: ports ? sourcePort : 0, destinationPort: ports ? destinationPort : 0 };
 }
 
-/** The canonical packet of a question, or what is wrong with it. */
+/** The canonical packet of a question, or what is wrong with it. As in filters, `icmp` is ICMPv6 between IPv6 addresses. */
 export function readPacket(
   source: string,
   destination: string,
@@ -156,7 +156,13 @@ export function readPacket(
   if (from === undefined) return `${JSON.stringify(source)} is no address`;
   if (to === undefined) return `${JSON.stringify(destination)} is no address`;
   if (from.includes(":") !== to.includes(":")) return "source and destination are of different address families";
-  return { source: from, destination: to, protocol, sourcePort, destinationPort };
+  return {
+    source: from,
+    destination: to,
+    protocol: protocolIn(from.includes(":") ? 6 : 4, protocol) ?? protocol,
+    sourcePort,
+    destinationPort,
+  };
 }
 
 /** A selector in words, as packets of its direction have it. */

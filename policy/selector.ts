@@ -246,8 +246,8 @@ const hosts = (addresses: readonly string[]): readonly AddressRange[] =>
     return address ? [hostRange(address.family, address.value)] : [];
   });
 
-/** The protocol as it is called in a family; undefined where it does not exist there. */
-function protocolIn(family: Family, protocol: number): number | undefined {
+/** The protocol of a filter as it is called in a family (`icmp` of IPv6 is ICMPv6); undefined where it does not exist there. */
+export function protocolIn(family: Family, protocol: number): number | undefined {
   if (protocol === IP_PROTOCOL.icmp && family === 6) return IP_PROTOCOL.icmpv6;
   return protocol === IP_PROTOCOL.icmpv6 && family === 4 ? undefined : protocol;
 }

@@ -1,15 +1,14 @@
 /**
  * `why`: which filter decides about a packet, what that means, what would be negotiated, and why every other rule does not decide.
  */
-import { formatRange, includesAddress } from "../isakmp/address.ts";
 import { IP_PROTOCOL } from "../isakmp/numbers.ts";
 import { type Direction, decisions, installed, type WantedPolicy } from "./compile.ts";
 import { type DecisionIndex, directionOf, formatPackets, indexPolicies, type Packet, staysHere } from "./decide.ts";
-import { formatProtocol, sideText } from "./filter.ts";
 import { isLinkLocal } from "./link-local.ts";
 import { oneEndText, otherEndOf } from "./manual-rule.ts";
+import { inSide, missOf } from "./miss.ts";
 import { formatSelector, hasNoPeer, isOfMany, isOnLink, tunnelInstead } from "./selector.ts";
-import type { Filter, Policy, Rule, Side } from "./types.ts";
+import type { Filter, Policy, Rule } from "./types.ts";
 import { isBesideBlock } from "./ways.ts";
 import { type ExplainedNegotiation, negotiationOf } from "./would-negotiate.ts";
 
@@ -371,30 +370,3 @@ function precedence(filter: Filter, { packet, byFilter }: Asked, found: WantedPo
     return `${by} is stricter, and decides as the packet ${found.direction === "out" ? "leaves" : "comes"}: ${pair}`;
   return `${by} is as specific, and comes first: ${pair}`;
 }
-
-/** The first thing by which a filter is not about a packet that comes (`inward`) or leaves; undefined: it is about it. */
-function missOf(rule: Rule, filter: Filter, own: readonly string[], packet: Packet, inward: boolean): string | undefined {
-  const [local, remote] = inward ? [packet.destination, packet.source] : [packet.source, packet.destination];
-  const [localPort, remotePort] = inward ? [packet.destinationPort, packet.sourcePort] : [packet.sourcePort, packet.destinationPort];
-  if (filter.local.kind === "name" || filter.remote.kind === "name") return "its name stands for no address now";
-  if (!inSide(filter.remote, remote, own, rule)) return `${remote} is not ${sideText(filter.remote)}`;
-  if (!inSide(filter.local, local, own, rule)) return `${local} is not ${sideText(filter.local)}`;
-  if (filter.protocol !== 0 && filter.protocol !== packet.protocol && !(filter.protocol === 1 && packet.protocol === 58))
-    return `the protocol is ${formatProtocol(packet.protocol)}, not ${formatProtocol(filter.protocol)}`;
-  if (filter.remotePort !== 0 && filter.remotePort !== remotePort)
-    return `the remote port is ${portText(remotePort)}, not ${filter.remotePort}`;
-  if (filter.localPort !== 0 && filter.localPort !== localPort) return `our port is ${portText(localPort)}, not ${filter.localPort}`;
-  if (filter.direction !== "both" && (filter.direction === "in") !== inward)
-    return `it is one-way, about packets that ${filter.direction === "in" ? "come" : "leave"}`;
-  if (rule.peer && !includesAddress(rule.peer, remote)) return `${remote} is not its peer ${formatRange(rule.peer)}`;
-  return undefined;
-}
-
-function inSide(side: Side, address: string, addresses: readonly string[], rule: Rule): boolean {
-  if (side.kind === "any") return true;
-  if (side.kind === "name") return false;
-  if (side.kind === "range") return includesAddress(side.range, address);
-  return rule.tunnel?.local ? rule.tunnel.local === address : addresses.includes(address) || isOnLink(address);
-}
-
-const portText = (port: number): string => (port === 0 ? "not known" : String(port));

@@ -425,3 +425,28 @@ for (const [rule, there, back] of INSIDE)
     const verdict = (source: string, destination: string): Verdict => explain(policy, ME, packet(destination, 0, 17, source)).verdict;
     assert.deepEqual([verdict("10.1.0.5", "10.2.0.5"), verdict("10.2.0.5", "10.1.0.5")], [there, back]);
   });
+
+test("icmp between IPv6 addresses is ICMPv6, as in filters; of other protocols it is said that they are others", () => {
+  const policy = policyFrom([
+    { action: "require", filters: ["me <-> any"] },
+    { action: "permit", filters: ["me <-> any icmp", "me <-> any:22 tcp", "me <-> any icmpv6"] },
+  ]);
+  const said = (asked: Packet | string) => {
+    assert.ok(typeof asked !== "string");
+    const { rule, filter, others } = explain(policy, [asked.source], asked);
+    return [rule, filter, ...others.map(({ because }) => because)];
+  };
+  const [v6, v4] = [["2001:db8::1", "2001:db8::2"] as const, ["192.0.2.1", "192.0.2.2"] as const];
+  const ping = said(readPacket(...v6, 1, 0, 0));
+  assert.deepEqual(ping, said(readPacket(...v6, 58, 0, 0)));
+  assert.deepEqual(ping.slice(0, 2), ["r1", "me <-> any icmp"]);
+  assert.match(ping[3] ?? "", /^the protocol is icmpv6, not tcp$/);
+  assert.deepEqual(said(readPacket(...v4, 1, 0, 0)).slice(0, 2), ["r1", "me <-> any icmp"]);
+  const raw = (protocol: number, [source, destination]: readonly [string, string]): Packet => ({
+    ...{ source, destination, protocol, sourcePort: 0, destinationPort: 0 },
+  });
+  const [tcp, other] = ["the protocol is icmp, not tcp", "the protocol is icmp, not icmpv6"];
+  assert.deepEqual(said(raw(1, v6)), ["r0", "me <-> any", other, tcp, other]);
+  const mixed = ["the protocol is icmpv6, not icmp", "the protocol is icmpv6, not tcp", "icmpv6 is of IPv6 alone"];
+  assert.deepEqual(said(raw(58, v4)), ["r0", "me <-> any", ...mixed]);
+});
