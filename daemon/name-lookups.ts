@@ -21,21 +21,35 @@ const ENTRY = fileURLToPath(new URL(`./name-process${import.meta.url.slice(impor
 
 type Addresses = Promise<readonly string[]>;
 
+interface Running {
+  readonly done: Addresses;
+  readonly answer: (addresses: readonly string[]) => void;
+  /** Milliseconds of the monotonic clock. */
+  readonly since: number;
+}
+
+/** Milliseconds. The resolver gives up by itself long before; what hangs for longer never comes back, and with it all that the name is about. */
+const STUCK = 120_000;
+
 /** Look-ups of names, each at most once at a time: the process is started with the first one, and again where it has ended. */
 export class NameLookups {
-  readonly #running = new Map<string, { readonly done: Addresses; readonly answer: (addresses: readonly string[]) => void }>();
+  readonly #running = new Map<string, Running>();
   /** Look-ups that follow the running ones: who asks meanwhile wants to know what is so now. */
   readonly #next = new Map<string, Addresses>();
   readonly #entry: string;
+  readonly #stuckAfter: number;
   #process: ChildProcess | undefined;
 
-  /** `entry`: the program of the process. */
-  constructor(entry = ENTRY) {
+  /** `entry`: the program of the process; `stuckAfter`: milliseconds after which it is replaced where somebody asks again for the same name. */
+  constructor(entry = ENTRY, stuckAfter = STUCK) {
     this.#entry = entry;
+    this.#stuckAfter = stuckAfter;
   }
 
   /** The addresses of a name as the resolver writes them; none where nothing is known of it. Never rejects. */
   find(name: string): Addresses {
+    const known = this.#running.get(name);
+    if (known && performance.now() - known.since > this.#stuckAfter) this.close();
     const running = this.#running.get(name);
     if (!running) return this.#begin(name);
     const process = this.#process;
@@ -52,8 +66,10 @@ export class NameLookups {
   /** Ends the process until somebody asks again; what it was asked is answered with nothing. */
   close(): void {
     const child = this.#process;
-    if (child?.connected) child.disconnect();
-    if (child) this.#gone(child);
+    if (!child) return;
+    // An exit of its own would wait for the resolver.
+    child.kill("SIGKILL");
+    this.#gone(child);
   }
 
   #begin(name: string): Addresses {
@@ -61,7 +77,7 @@ export class NameLookups {
     const done = new Promise<readonly string[]>((resolve) => {
       answer = resolve;
     });
-    this.#running.set(name, { done, answer });
+    this.#running.set(name, { done, answer, since: performance.now() });
     this.#process ??= this.#fork();
     // A process that is just ending takes nothing more; its end is noticed by itself.
     this.#process.send(name, () => {});
@@ -78,12 +94,22 @@ export class NameLookups {
     const child = fork(this.#entry, { env: environment(), execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"] });
     child.on("message", ({ name, addresses }: NameAnswer) => this.#answer(name, addresses));
     child.on("error", () => {
-      // It can't be started: better slowly than not at all.
-      if (child.pid === undefined)
-        for (const name of this.#running.keys()) void lookupHere(name).then((found) => this.#answer(name, found));
+      if (child.pid === undefined && child === this.#process) this.#lookUpHere();
     });
-    child.on("close", () => this.#gone(child));
+    child.on("close", () => {
+      if (child.pid !== undefined) this.#gone(child);
+    });
     return child;
+  }
+
+  /** The process can't be started: better slowly than not at all. */
+  #lookUpHere(): void {
+    this.#process = undefined;
+    for (const [name, { answer }] of this.#running) {
+      void lookupHere(name).then((found) => {
+        if (this.#running.get(name)?.answer === answer) this.#answer(name, found);
+      });
+    }
   }
 
   #gone(child: ChildProcess): void {

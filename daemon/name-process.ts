@@ -6,7 +6,8 @@ import { lookup } from "node:dns/promises";
 import type { NameAnswer } from "./name-lookups.ts";
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-process.on("disconnect", () => process.exit(0));
+// An exit would wait for every look-up under way.
+process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 process.on("message", (name: string) => void answer(name));
 
 async function answer(name: string): Promise<void> {

@@ -7,7 +7,7 @@ import { type TestContext, test } from "node:test";
 import { NameLookups } from "../../daemon/name-lookups.ts";
 
 /** A process that answers as `body` says: of `name`, by `say(addresses)`, with `asked` as the number of questions about it so far. */
-function lookups(t: TestContext, body: string): NameLookups {
+function lookups(t: TestContext, body: string, stuckAfter?: number): NameLookups {
   const folder = mkdtempSync(join(tmpdir(), "names-"));
   const entry = join(folder, "process.mjs");
   writeFileSync(
@@ -19,7 +19,7 @@ process.on("message", (name) => {
   ${body}
 });\n`,
   );
-  const made = new NameLookups(entry);
+  const made = new NameLookups(entry, stuckAfter);
   t.after(() => {
     made.close();
     rmSync(folder, { recursive: true });
@@ -57,4 +57,23 @@ test("a process that ends answers nothing, and is started again; so it is after 
   made.close();
   assert.deepEqual(await Promise.all(late), [[], []]);
   assert.deepEqual(await made.find("good.example.test"), ["192.0.2.1"]);
+});
+
+test("a look-up that never ends keeps its name from nobody who asks later", async (t) => {
+  const made = lookups(t, `if (name === "good.example.test") say(["192.0.2.1"]);`, 20);
+  const stuck = made.find("a.example.test");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  void made.find("a.example.test");
+  assert.deepEqual(await stuck, []);
+  assert.deepEqual(await made.find("good.example.test"), ["192.0.2.1"]);
+});
+
+test("where no process can be started names are looked up here, again and again", async (t) => {
+  const [made, path] = [new NameLookups(), process.execPath];
+  t.after(() => {
+    process.execPath = path;
+    made.close();
+  });
+  process.execPath = "/nowhere/node";
+  for (let i = 0; i < 3; i++) assert.ok((await made.find("localhost")).length > 0);
 });
