@@ -117,7 +117,7 @@ const PATIENCE_MS = 5000;
  * is busy, ends in an empty text and no error, and every policy about `me` would go.
  */
 const listed = (ip: string, which: readonly string[], patienceMs: number): Promise<string | undefined> =>
-  new Promise((resolve) => {
+  new Promise<string | undefined>((resolve) => {
     const chunks: Buffer[] = [];
     const child = spawn(ip, ["-o", "address", "show", ...which], { stdio: ["ignore", "pipe", "ignore"], env: CHILD_ENVIRONMENT });
     const end = setTimeout(() => child.kill("SIGKILL"), patienceMs);
@@ -128,7 +128,8 @@ const listed = (ip: string, which: readonly string[], patienceMs: number): Promi
     child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
     child.on("error", () => done(undefined));
     child.on("close", (code) => done(code === 0 ? Buffer.concat(chunks).toString() : undefined));
-  });
+    // Without memory Node throws.
+  }).catch(() => undefined);
 
 const asFound = (known: LocalAddresses | undefined): readonly FoundAddress[] =>
   [...(known?.local ?? []), ...(known?.onLink ?? [])].map((address) => ({

@@ -65,11 +65,9 @@ export class NameLookups {
 
   /** Ends the process until somebody asks again; what it was asked is answered with nothing. */
   close(): void {
-    const child = this.#process;
-    if (!child) return;
     // An exit of its own would wait for the resolver.
-    child.kill("SIGKILL");
-    this.#gone(child);
+    this.#process?.kill("SIGKILL");
+    this.#end();
   }
 
   #begin(name: string): Addresses {
@@ -78,9 +76,14 @@ export class NameLookups {
       answer = resolve;
     });
     this.#running.set(name, { done, answer, since: performance.now() });
-    this.#process ??= this.#fork();
-    // A process that is just ending takes nothing more; its end is noticed by itself.
-    this.#process.send(name, () => {});
+    try {
+      this.#process ??= this.#fork();
+      // A process that is just ending takes nothing more; its end is noticed by itself.
+      this.#process.send(name, () => {});
+    } catch {
+      // Without memory Node throws, where other causes are told of later.
+      this.#lookUpHere();
+    }
     return done;
   }
 
@@ -113,7 +116,10 @@ export class NameLookups {
   }
 
   #gone(child: ChildProcess): void {
-    if (child !== this.#process) return;
+    if (child === this.#process) this.#end();
+  }
+
+  #end(): void {
     this.#process = undefined;
     for (const name of [...this.#running.keys()]) this.#answer(name, []);
   }
