@@ -125,8 +125,9 @@ const listed = (ip: string, which: readonly string[], patienceMs: number): Promi
       clearTimeout(end);
       resolve(text);
     };
-    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
     child.on("error", () => done(undefined));
+    // Without descriptors there is none.
+    child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));
     child.on("close", (code) => done(code === 0 ? Buffer.concat(chunks).toString() : undefined));
     // Without memory Node throws.
   }).catch(() => undefined);
@@ -138,10 +139,16 @@ const asFound = (known: LocalAddresses | undefined): readonly FoundAddress[] =>
     broadcasts: known?.broadcasts ?? [],
   }));
 
-const withoutIp = (): readonly FoundAddress[] =>
-  Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
-  );
+function withoutIp(): readonly FoundAddress[] {
+  try {
+    return Object.values(networkInterfaces()).flatMap((list) =>
+      (list ?? []).map(({ address }) => ({ address, isTentative: false, broadcasts: [] })),
+    );
+  } catch {
+    // Without descriptors it throws.
+    return [];
+  }
+}
 
 /** The same, with broadcast addresses of links that are up alone (`up`, the text of `ip -o address show up`): that of one which is down may be a host elsewhere. */
 export function ofUpLinks(found: readonly FoundAddress[], up: string): readonly FoundAddress[] {

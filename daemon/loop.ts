@@ -71,9 +71,11 @@ export class Loop {
   #timer: NodeJS.Timeout | undefined;
   /** What the timer was set for. */
   #timerAt: Instant = 0;
-  /** A late tick waits until the sockets were read. */
+  /** A late tick waits until the sockets were read, once for each stall: whoever has much to do is always late. */
   #isCatchingUp = false;
-  #pushed = 0;
+  #hasCaughtUp = false;
+  /** Inputs so far, those that were dropped included. */
+  #came = 0;
   #closed = false;
   #tickFailed = false;
   #counters = { handled: 0, dropped: 0, bugs: 0 };
@@ -102,18 +104,19 @@ export class Loop {
   /** Queues an input; it is handled after those before it, in a later turn of Node's loop. */
   push(input: Input): void {
     if (this.#closed) return;
+    this.#came++;
     const waiting = this.#queue.length - this.#next;
     if (waiting >= STRANGERS_LIMIT && (waiting >= QUEUE_LIMIT ? isRepeated(input) : isFirstMessage(input))) {
       this.#counters.dropped++;
       return;
     }
     this.#queue.push(input);
-    this.#pushed++;
     this.#wake();
   }
 
   /** Counts an input that was dropped before it came here. */
   countDropped(): void {
+    this.#came++;
     this.#counters.dropped++;
   }
 
@@ -291,6 +294,7 @@ export class Loop {
   #setTimer(): void {
     const { clock } = this.#parts;
     const wake = this.#nextWake();
+    if (wake === undefined || wake > clock()) this.#hasCaughtUp = false;
     if (wake === undefined || this.#isCatchingUp || (this.#timer !== undefined && this.#timerAt <= wake)) return;
     const shortest = this.#tickFailed ? WAIT_AFTER_BUG_MS : SHORTEST_WAIT_MS;
     const wait = Math.min(Math.max(Math.ceil(wake - clock()), shortest), LONGEST_WAIT_MS);
@@ -299,7 +303,7 @@ export class Loop {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       const now = clock();
-      if (now - wake > LATE_MS) this.#tickOnceRead(now + CATCH_UP_MS);
+      if (now - wake > LATE_MS && !this.#hasCaughtUp) this.#tickOnceRead(now + CATCH_UP_MS);
       else this.push({ type: "tick" });
     }, wait);
   }
@@ -309,12 +313,12 @@ export class Loop {
    * Between two immediates each socket is read, some dozens of datagrams at a time.
    */
   #tickOnceRead(until: Instant): void {
-    const before = this.#pushed;
+    const before = this.#came;
     this.#isCatchingUp = true;
     setImmediate(() => {
       if (this.#closed) return;
-      if (this.#pushed !== before && this.#parts.clock() < until) return this.#tickOnceRead(until);
-      this.#isCatchingUp = false;
+      if (this.#came !== before && this.#parts.clock() < until) return this.#tickOnceRead(until);
+      [this.#isCatchingUp, this.#hasCaughtUp] = [false, true];
       this.push({ type: "tick" });
     });
   }

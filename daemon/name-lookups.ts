@@ -24,8 +24,8 @@ type Addresses = Promise<readonly string[]>;
 interface Running {
   readonly done: Addresses;
   readonly answer: (addresses: readonly string[]) => void;
-  /** Milliseconds of the monotonic clock. */
-  readonly since: number;
+  /** When the process was asked, in milliseconds of the monotonic clock. */
+  since: number;
 }
 
 /** Milliseconds. The resolver gives up by itself long before; what hangs for longer never comes back, and with it all that the name is about. */
@@ -49,7 +49,7 @@ export class NameLookups {
   /** The addresses of a name as the resolver writes them; none where nothing is known of it. Never rejects. */
   find(name: string): Addresses {
     const known = this.#running.get(name);
-    if (known && performance.now() - known.since > this.#stuckAfter) this.close();
+    if (known && performance.now() - known.since > this.#stuckAfter) this.#replace(name);
     const running = this.#running.get(name);
     if (!running) return this.#begin(name);
     const process = this.#process;
@@ -75,7 +75,14 @@ export class NameLookups {
     const done = new Promise<readonly string[]>((resolve) => {
       answer = resolve;
     });
-    this.#running.set(name, { done, answer, since: performance.now() });
+    this.#running.set(name, { done, answer, since: 0 });
+    this.#ask(name);
+    return done;
+  }
+
+  #ask(name: string): void {
+    const running = this.#running.get(name);
+    if (running) running.since = performance.now();
     try {
       this.#process ??= this.#fork();
       // A process that is just ending takes nothing more; its end is noticed by itself.
@@ -84,7 +91,14 @@ export class NameLookups {
       // Without memory Node throws, where other causes are told of later.
       this.#lookUpHere();
     }
-    return done;
+  }
+
+  /** A process in which a look-up hangs; the others are asked for again in the next one. */
+  #replace(stuck: string): void {
+    this.#process?.kill("SIGKILL");
+    this.#process = undefined;
+    this.#answer(stuck, []);
+    for (const name of [...this.#running.keys()]) this.#ask(name);
   }
 
   #answer(name: string, addresses: readonly string[]): void {
@@ -95,7 +109,9 @@ export class NameLookups {
 
   #fork(): ChildProcess {
     const child = fork(this.#entry, { env: environment(), execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"] });
-    child.on("message", ({ name, addresses }: NameAnswer) => this.#answer(name, addresses));
+    child.on("message", ({ name, addresses }: NameAnswer) => {
+      if (child === this.#process) this.#answer(name, addresses);
+    });
     child.on("error", () => {
       if (child.pid === undefined && child === this.#process) this.#lookUpHere();
     });

@@ -153,7 +153,7 @@ export class Names {
   async #find(name: string, look: number): Promise<readonly string[]> {
     const addresses = await this.#ofSystem(name).catch(() => []);
     if (addresses.length > 0) this.#failed.delete(name);
-    else if (!this.#failed.has(name) && !this.#isOld(name, look)) {
+    else if (this.#names.has(name) && !this.#failed.has(name) && !this.#isOld(name, look)) {
       this.#failed.add(name);
       const text = `${name} stands for no address${this.#known.has(name) ? " now, and keeps those that it had" : "; its filters are about nothing"}`;
       const failure = { failurePoint: "me", reason: "no-address", hint: "`getent ahosts NAME` asks the same; or write addresses" } as const;
